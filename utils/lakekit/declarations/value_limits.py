@@ -1,7 +1,8 @@
 """Values that a Delta table cannot store, or that one of its readers cannot read.
 
 - A date or a timestamp (in UTC) outside the years 1 to 9999: neither Delta's log nor
-  Python has a notation for it that every reader parses.
+  Python has a notation for it that every reader parses. A text of a source that means
+  such a value does not convert (`type: COLUMN`).
 - A string as a partition value that is empty, that is `null` in any case or
   `__HIVE_DEFAULT_PARTITION__`, which readers take for a null, or that has the character
   NUL.
@@ -85,8 +86,15 @@ def _is_folder_name(table: Table, column: Column) -> bool:
 
 
 def _out_of_range(column: Column) -> str:
-    first, last = (f"cast('{day}' as {column.type})" for day in RANGES[column.type])
-    return f"{column.name} not between {first} and {last}"
+    return out_of_range(column.name, column.type, column.type)
+
+
+def out_of_range(value: str, kind: Type, engine_type: str) -> str:
+    """Return SQL that is true for a value of a type in `RANGES` that is outside its
+    range. `engine_type` is the engine's name of the type.
+    """
+    first, last = (f"cast('{day}' as {engine_type})" for day in RANGES[kind])
+    return f"{value} not between {first} and {last}"
 
 
 def _no_folder_name(column: Column) -> str:

@@ -1,160 +1,352 @@
-"""Reads the header, line ends, number of rows and first fault of CSV files in Python.
+"""Checks CSV files by one rule, before any engine reads them.
 
-The results are compared with what an engine reads, so this module does not depend on an
-engine. A file without quotes has as many rows as lines, which are counted while the
-file is hashed. Only files with quotes, which may contain line breaks, are parsed a
-second time.
+The rule, for the header and for every row:
+
+- The text is UTF-8, with or without a byte order mark. The first line is the header.
+- Every line outside quoted values ends as the header does: in LF, CRLF or CR.
+- A quoted value is quoted as a whole, and a quote in it is doubled. A quote elsewhere
+  is a character like others, but not the first of a value after spaces.
+- A row has as many values as the header, and at most `MAX_ROW` bytes. It
+  does not start with the character NUL.
+- Blank lines are not rows.
+
+`_scan` reads a file in blocks, and proves that it follows the rule. What it cannot
+prove, `_rows` decides value by value. It also finds the line and the reason of a fault.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-from collections import deque
+import mmap
+import re
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Deque, Iterable, Iterator, List, Optional, Tuple, Union
+from typing import IO, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 from lakekit.errors import SourceError
 
 CHUNK = 1 << 20
-LINE_ENDS = {"\n": "LF", "\r\n": "CRLF", "\r": "CR"}
+MAX_ROW = 16_000_000
+"""The maximum size of a row in bytes, with its line end."""
+BOM = b"\xef\xbb\xbf"
+LINE_ENDS = {b"\n": "LF", b"\r\n": "CRLF", b"\r": "CR"}
+LINE_END = re.compile(rb"\r\n|\r|\n")
+QUOTED = rb'"[^"]*(?:""[^"]*)*"'
+VALUE = re.compile(rb"(?:" + QUOTED + rb'|(?![ \t]*")[^,\r\n]*)(,|\r\n|\r|\n|\Z)')
+"""A value, and the comma or the line end after it."""
+CLOSED = re.compile(QUOTED + rb'(?!")')
+CLASSES = bytes(
+    byte if byte == ord('"') else ord("," if byte in b",\r\n" else "x")
+    for byte in range(256)
+)
+"""Translates separators to commas, and all bytes that are no quotes to x."""
+
+Content = Union[bytes, mmap.mmap]
 
 
-def read_header(given: Path, path: Path) -> Tuple[Tuple[str, ...], str]:
-    """Return the column names of the CSV file `path`, and the line end of its header:
-    LF, CRLF or CR.
+@dataclass(frozen=True)
+class CsvFile:
+    """A CSV file that follows the rule.
 
-    Errors name the file as `given`. Raises SourceError for a file without a header or
-    without rows.
+    Attributes:
+        header: its column names.
+        line_end: the end of all its lines: LF, CRLF or CR, as text.
+        rows: its number of rows.
+        largest_row: an upper bound of the size of its rows, in bytes.
     """
-    try:
-        with _open_text(path) as text:
-            lines: List[str] = []
-            reader = csv.reader(_recorded(text, lines), strict=True)
-            names = next(reader, [])
-            if not names:
-                raise SourceError(f"{given} is empty")
-            line_end = _line_end(lines[-1])
-            if not any(reader):  # blank lines are not rows
-                raise SourceError(f"{given} has a header and no rows")
-    except UnicodeDecodeError as error:
-        raise SourceError(f"{given} is not UTF-8 ({error.reason})") from error
-    except csv.Error as error:
-        raise SourceError(f"{given}, line 1 or 2: {error}") from error
-    return tuple(names), line_end
+
+    header: Tuple[str, ...]
+    line_end: str
+    rows: int
+    largest_row: int
 
 
-def hash_and_count(path: Path) -> Tuple[str, Optional[int]]:
-    """Return the SHA-256 of a file and its number of lines without blank lines, in one
-    pass.
-
-    The number is None if the file has a quote, because a line break in a quoted value
-    does not end a row.
+class Row(NamedTuple):
+    """A row: its first byte, the first and last byte of its values, and its line end,
+    which is empty at the end of the file.
     """
-    digest, lines, quoted, last = hashlib.sha256(), 0, False, b"\n"
+
+    start: int
+    values: List[Tuple[int, int]]
+    line_end: bytes
+
+    @property
+    def end(self) -> int:
+        """Return the byte after the row."""
+        return self.values[-1][1] + len(self.line_end)
+
+    @property
+    def blank(self) -> bool:
+        """Return whether the row is a blank line."""
+        return len(self.values) == 1 and self.values[0][0] == self.values[0][1]
+
+
+class FaultError(Exception):
+    """A file breaks the rule at a byte, for a reason."""
+
+    def __init__(self, byte: int, reason: str) -> None:
+        super().__init__(byte, reason)
+        self.byte, self.reason = byte, reason
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    digest = hashlib.sha256()
     with path.open("rb") as content:
         for block in iter(lambda: content.read(CHUNK), b""):
             digest.update(block)
-            quoted = quoted or b'"' in block
-            if not quoted:
-                # The previous byte shows whether a line break at the start of a block
-                # ends a line.
-                lines += _line_ends(last + block) - (last in b"\r\n")
-                last = block[-1:]
-    return digest.hexdigest(), None if quoted else lines + (last not in b"\r\n")
+    return digest.hexdigest()
 
 
-def _line_ends(block: bytes) -> int:
-    """Return the number of line ends of any kind, without those of blank lines."""
-    if b"\r" in block:
-        block = block.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    while b"\n\n" in block:
-        block = block.replace(b"\n\n", b"\n")
-    return block.count(b"\n")
+def read(given: Path, path: Path) -> Tuple[CsvFile, str]:
+    """Return the CSV file `path` and the SHA-256 of its content, which is read once.
 
-
-def count_rows(path: Path, expected: int) -> int:
-    """Return the number of rows of a CSV file, without its header and blank lines.
-
-    Python's parser defines the result. It is slow, so Arrow's parser first counts a
-    file of more than 1 MiB, and its count is returned if it is the expected number.
-    """
-    if path.stat().st_size > CHUNK and _count_by_arrow(path) == expected:
-        return expected
-    with _open_text(path, errors="replace") as text:
-        return sum(1 for row in csv.reader(_without_nul(text)) if row) - 1
-
-
-def _count_by_arrow(path: Path) -> Optional[int]:
-    """Return the number of rows counted by Arrow; None if Arrow is not installed or
-    rejects the file.
+    Raises SourceError, with the line and the reason, for a file that breaks the rule,
+    or that has no header or no rows. Errors name the file as `given`.
     """
     try:
-        import pyarrow as pa
-        from pyarrow import csv as arrow_csv
-    except ModuleNotFoundError:
-        return None
-    read = arrow_csv.ReadOptions(
-        use_threads=False, block_size=CHUNK, autogenerate_column_names=True
-    )
-    parse = arrow_csv.ParseOptions(newlines_in_values=True)
-    first = arrow_csv.ConvertOptions(
-        include_columns=["f0"], column_types={"f0": pa.binary()}
-    )
-    try:
-        with arrow_csv.open_csv(path, read, parse, first) as batches:
-            return sum(batch.num_rows for batch in batches) - 1
-    except (pa.ArrowException, OSError):
-        return None
+        names, line_end = _read_header(path)
+        file, digest = _scan(path, names, line_end)
+        if file is None:
+            with _mapped(path) as content:
+                file = _check(content, names, line_end)
+    except FaultError as fault:
+        with _mapped(path) as content:
+            line = _line(content, fault.byte)
+        raise SourceError(f"{given}, line {line}: {fault.reason}") from fault
+    if not names:
+        raise SourceError(f"{given} is empty")
+    if not file.rows:
+        raise SourceError(f"{given} has a header and no rows")
+    return file, digest
 
 
-def find_fault(path: Path, columns: int) -> Optional[str]:
-    """Return the line and reason of the first faulty row; None if there is none.
-
-    A row is faulty if it is malformed, has a different number of columns, or a
-    different line end than the header.
+def find_fault(path: Path) -> Optional[str]:
+    """Return the line and the reason of the first row that breaks the rule; None if
+    there is none.
     """
-    with _open_text(path) as text:
-        last: Deque[str] = deque(maxlen=1)
-        reader, end = csv.reader(_recorded(_without_nul(text), last), strict=True), ""
+    with _mapped(path) as content:
         try:
-            for row in reader:
-                if row and len(row) != columns:
-                    wanted = f"Expected Number of Columns: {columns} Found: {len(row)}"
-                    return f", line {reader.line_num}: {wanted}"
-                here = _line_end(last[0])
-                end = end or here
-                if here not in ("", end):
-                    kinds = f"ends in {LINE_ENDS[here]}, line 1 in {LINE_ENDS[end]}"
-                    return f", line {reader.line_num}: {kinds}"
-        except csv.Error as error:
-            return f", line {reader.line_num}: {error}"
+            names, line_end = _read_header(path)
+            _check(content, names, line_end)
+        except FaultError as fault:
+            return f", line {_line(content, fault.byte)}: {fault.reason}"
     return None
 
 
-@contextmanager
-def _open_text(path: Path, errors: str = "strict") -> Iterator[Iterable[str]]:
-    """Yield the lines of a file with their line ends."""
-    csv.field_size_limit(2**31 - 1)  # a field of more than 128 KiB is not an error
-    with path.open(encoding="utf-8-sig", newline="", errors=errors) as text:
-        yield text
-
-
-def _without_nul(lines: Iterable[str]) -> Iterator[str]:
-    """Replace the character NUL in lines: csv before Python 3.11 rejects it, but
-    engines read it.
+def _read_header(path: Path) -> Tuple[Tuple[str, ...], bytes]:
+    """Return the column names and the line end of the header; no names for a file
+    without text. Raises FaultError.
     """
-    return (line.replace("\0", "\1") for line in lines)
+    with path.open("rb") as content:
+        head = content.read(CHUNK)
+        row = _first_row(head, partial=len(head) == CHUNK)
+        if row is None or row.end == len(head):
+            head += content.read(MAX_ROW)
+            row = _first_row(head, partial=False)
+    if row is None:
+        return (), b"\n"
+    if row.blank:
+        if not head.strip():
+            return (), b"\n"
+        raise FaultError(row.start, "the line is blank; the first line is the header")
+    if row.end - row.start > MAX_ROW:
+        raise FaultError(row.start, f"the header has more than {MAX_ROW:,} bytes")
+    try:
+        values = [head[start:end].decode() for start, end in row.values]
+    except UnicodeDecodeError as error:
+        raise FaultError(row.start, f"not UTF-8 ({error.reason})") from error
+    names = (
+        value[1:-1].replace('""', '"') if value.startswith('"') else value
+        for value in values
+    )
+    return tuple(names), row.line_end or b"\n"
 
 
-def _recorded(
-    lines: Iterable[str], seen: Union[List[str], Deque[str]]
-) -> Iterator[str]:
-    for line in lines:
-        seen.append(line)
-        yield line
+def _first_row(head: bytes, partial: bool) -> Optional[Row]:
+    """Return the first row of a text; None if it has none, or if a quoted name may end
+    after the text, which is a part of the file.
+    """
+    try:
+        return next(_rows(head), None)
+    except FaultError:
+        if partial:
+            return None
+        raise
 
 
-def _line_end(line: str) -> str:
-    return line[len(line.rstrip("\r\n")) :]
+def _scan(
+    path: Path, names: Tuple[str, ...], line_end: bytes
+) -> Tuple[Optional[CsvFile], str]:
+    """Return the file, or None if it is not proven to follow the rule, and its SHA-256.
+
+    A file in which quotes are only where the rule needs them is proven. Text outside
+    quotes is checked in blocks of whole lines by methods of `bytes`, which are fast.
+    """
+    digest, proven, within, ended = hashlib.sha256(), True, False, True
+    rows, commas, largest, size = -1, 0, 0, 0
+    with path.open("rb") as content:
+        for block in _blocks(content, line_end):
+            digest.update(block)
+            if not proven:
+                continue
+            block = block[len(BOM) :] if rows < 0 and block[:3] == BOM else block
+            size = len(block) + (size if within else 0)
+            text, within = _outside(block, within)
+            largest = max(largest, size)
+            if line_end in text:  # the row that started in an earlier block has ended
+                size = len(block)
+            ended = within or block.endswith(line_end)
+            rows, commas = rows + _count(text, line_end), commas + text.count(b",")
+            proven = (
+                largest <= MAX_ROW and _is_utf8(block) and _is_proven(text, line_end)
+            )
+    rows += not ended
+    # An engine refuses a row with too few values; DuckDB drops an empty one too many.
+    if within or not proven or commas != (rows + 1) * (len(names) - 1):
+        return None, digest.hexdigest()
+    return CsvFile(names, line_end.decode(), rows, largest), digest.hexdigest()
+
+
+def _blocks(content: IO[bytes], line_end: bytes) -> Iterator[bytes]:
+    """Yield a file's content in blocks of whole lines. A line of more than `MAX_ROW`
+    bytes is divided.
+    """
+    rest = b""
+    for block in iter(lambda: content.read(CHUNK), b""):
+        lines, end, rest = (rest + block).rpartition(line_end)
+        if end:
+            yield lines + end
+        elif len(rest) > MAX_ROW:
+            yield rest
+            rest = b""
+    if rest:
+        yield rest
+
+
+def _outside(block: bytes, within: bool) -> Tuple[bytes, bool]:
+    """Return the text outside quoted values, with one quote for each value or part of a
+    value, and whether the block ends within a value. `within` is whether it starts
+    within one.
+    """
+    if b'"' not in block:
+        return (b'"' if within else block), within
+    parts = block.split(b'"')
+    now = within ^ (len(parts) % 2 == 0)
+    text = b'"'.join(parts[within::2])
+    return b'"' * within + text + b'"' * now, now
+
+
+def _is_utf8(block: bytes) -> bool:
+    try:
+        return block.isascii() or bool(block.decode())
+    except UnicodeDecodeError:
+        return False
+
+
+def _is_proven(text: bytes, line_end: bytes) -> bool:
+    """Return whether a text outside quoted values has line ends of one kind, quotes
+    only beside separators, and no NUL.
+    """
+    if b"\0" in text:
+        return False
+    if b'"' in text:
+        shape = text.translate(CLASSES)
+        if b'"x' in shape or b'x"' in shape:
+            return False
+    if line_end == b"\r\n":
+        ends = text.count(line_end)
+        return text.count(b"\r") == ends and text.count(b"\n") == ends
+    return (b"\r" if line_end == b"\n" else b"\n") not in text
+
+
+def _count(text: bytes, line_end: bytes) -> int:
+    """Return the number of rows that end in a text outside quoted values."""
+    while line_end * 2 in text:
+        text = text.replace(line_end * 2, line_end)
+    return text.count(line_end) - text.startswith(line_end)
+
+
+def _check(content: Content, names: Tuple[str, ...], line_end: bytes) -> CsvFile:
+    """Return the file after reading it value by value. Raises FaultError."""
+    _check_utf8(content)
+    rows, largest = -1, 0
+    for row in _rows(content):
+        if row.line_end not in (b"", line_end):
+            here, first = LINE_ENDS[row.line_end], LINE_ENDS[line_end]
+            what = f"ends in {here}, line 1 in {first}; all lines must end alike"
+            raise FaultError(row.start, what)
+        if row.blank:
+            continue
+        rows, largest = rows + 1, max(largest, row.end - row.start)
+        if largest > MAX_ROW:
+            raise FaultError(row.start, _too_large(row))
+        if content[row.start : row.start + 1] == b"\0":
+            raise FaultError(row.start, "the row starts with the character NUL")
+        if len(row.values) != len(names):
+            what = f"has {len(row.values)} values, and the header {len(names)}"
+            raise FaultError(row.start, what)
+    return CsvFile(names, line_end.decode(), rows, largest)
+
+
+def _check_utf8(content: Content) -> None:
+    position = 0
+    while position < len(content):
+        block = content[position : position + CHUNK + 3]  # a whole character or more
+        try:
+            block.decode()
+        except UnicodeDecodeError as error:
+            # A character may be divided by the end of a block, but not of the file.
+            if error.start == 0 or position + len(block) == len(content):
+                what = f"not UTF-8 ({error.reason})"
+                raise FaultError(position + error.start, what) from error
+            block = block[: error.start]
+        position += len(block)
+
+
+def _rows(content: Content) -> Iterator[Row]:
+    """Yield the rows of a CSV file, blank lines included. Raises FaultError."""
+    position = len(BOM) if content[:3] == BOM else 0
+    size, comma = len(content), False
+    start, values = position, []
+    while position < size or comma:
+        value = VALUE.match(content, position)
+        if value is None:
+            raise _misquoted(content, position)
+        values.append((position, value.start(1)))
+        position, comma = value.end(), value.group(1) == b","
+        if not comma:
+            yield Row(start, values, value.group(1))
+            start, values = position, []
+
+
+def _misquoted(content: Content, position: int) -> FaultError:
+    """Return the fault of a value that `VALUE` does not match."""
+    if content[position : position + 1] != b'"':
+        return FaultError(position, "a value has spaces before its quote")
+    closed = CLOSED.match(content, position)
+    if closed is None:
+        return FaultError(position, "a quoted value is never closed")
+    return FaultError(closed.end(), "a value has text after its closing quote")
+
+
+def _too_large(row: Row) -> str:
+    size = row.end - row.start
+    return f"the row has {size:,} bytes; at most {MAX_ROW:,} are allowed"
+
+
+def _line(content: Content, byte: int) -> int:
+    """Return the number of the line that has a byte."""
+    return 1 + sum(1 for _ in LINE_END.finditer(content, 0, byte))
+
+
+@contextmanager
+def _mapped(path: Path) -> Iterator[Content]:
+    """Yield the content of a file without reading it into memory."""
+    with path.open("rb") as file:
+        if not path.stat().st_size:  # cannot be mapped
+            yield b""
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            yield content

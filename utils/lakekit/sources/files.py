@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import (
     IO,
-    TYPE_CHECKING,
     Callable,
     Dict,
     List,
@@ -24,18 +23,18 @@ from typing import (
 )
 
 from lakekit.declarations.tables import Source, TableSet
-from lakekit.errors import MissingExtraError, SourceError, StorageError
-from lakekit.sources import csv
+from lakekit.errors import SourceError, StorageError
+from lakekit.sources import csv, parquet
 from lakekit.sources.csv import CHUNK
-
-if TYPE_CHECKING:
-    import pyarrow as pa  # optional; not needed for CSV files
 
 SUFFIXES: Tuple[str, ...] = (".csv", ".csv.zip", ".csv.gz", ".parquet")
 NOT_IN_NAMES = re.compile(r"[ ,;{}()=\x00-\x1f\x7f]")
 """Characters that no column name may have: Delta rejects the first eight, and NUL makes
 a table unreadable.
 """
+
+OWN_NAMES = ("_ingested_at", "_rule", "_sign")
+RENAME = "Rename the column in the file, then run again."
 
 
 @dataclass(frozen=True)
@@ -51,10 +50,10 @@ class OpenedFile:
         header: all its columns, in order.
         digest: SHA-256 of its uncompressed content.
         modified: time stamp and size of `given` when it was hashed.
-        rows: number of rows; None for a CSV file with quotes, which must be parsed to
-            count them.
-        line_end: the line end of the header of a CSV file, and so of its rows: LF, CRLF
-            or CR.
+        rows: number of rows.
+        line_end: the end of all lines of a CSV file: LF, CRLF or CR.
+        largest_row: an upper bound of the size of the rows of a CSV file, in bytes.
+        kinds: how the values of each column of a Parquet file are written as text.
     """
 
     source: Source
@@ -65,8 +64,10 @@ class OpenedFile:
     header: Tuple[str, ...]
     digest: str
     modified: Tuple[int, int]
-    rows: Optional[int]
+    rows: int
     line_end: str = ""
+    largest_row: int = 0
+    kinds: Tuple[parquet.Kind, ...] = ()
 
     @property
     def new_columns(self) -> Tuple[str, ...]:
@@ -84,14 +85,21 @@ class OpenedFile:
                 "Run again when the file is complete.",
             )
 
+    def find_fault(self) -> Optional[str]:
+        """Return where and why the file cannot be read, to be written after its name;
+        None if no fault is found.
+        """
+        if self.format == "csv":
+            return csv.find_fault(self.path)
+        return parquet.find_fault(self.path)
+
     def check_rows(self, read: int) -> None:
         """Raise SourceError if an engine read a different number of rows than the file
         has.
         """
-        rows = self.rows if self.rows is not None else csv.count_rows(self.path, read)
-        if rows != read:
+        if self.rows != read:
             raise SourceError(
-                f"{self.given} has {rows:,} rows, and {read:,} were read of it",
+                f"{self.given} has {self.rows:,} rows, and {read:,} were read of it",
                 "Write it with one kind of line break and with quotes around whole"
                 " values only, then run again.",
             )
@@ -200,18 +208,36 @@ def _open(given: Path, name: str, source: Source, scratch: Path) -> OpenedFile:
             _unpack(given, path, lambda: _zip_member(given, path.name))
         else:
             _unpack(given, path, lambda: cast(IO[bytes], gzip.open(given)))
-    digest, lines = csv.hash_and_count(path)
     if path.suffix == ".parquet":
-        names, rows = _parquet_header(given)
+        names, kinds, rows = parquet.read(given)
         _check_header(given, names, source)
+        digest = csv.hash_file(path)
         return OpenedFile(
-            source, "parquet", path, given, name, names, digest, modified, rows
+            source,
+            "parquet",
+            path,
+            given,
+            name,
+            names,
+            digest,
+            modified,
+            rows,
+            kinds=kinds,
         )
-    names, line_end = csv.read_header(given, path)
-    _check_header(given, names, source)
-    count = None if lines is None else lines - 1
+    file, digest = csv.read(given, path)
+    _check_header(given, file.header, source)
     return OpenedFile(
-        source, "csv", path, given, name, names, digest, modified, count, line_end
+        source,
+        "csv",
+        path,
+        given,
+        name,
+        file.header,
+        digest,
+        modified,
+        file.rows,
+        file.line_end,
+        file.largest_row,
     )
 
 
@@ -254,62 +280,25 @@ def _unpack(archive: Path, target: Path, reader: Callable[[], IO[bytes]]) -> Non
         ) from error
 
 
-def _parquet_header(given: Path) -> Tuple[Tuple[str, ...], int]:
-    """Return the column names and the number of rows in the footer. Raises SourceError
-    for a damaged file or a file without rows.
-    """
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("pyarrow", "embedded") from error
-    try:
-        footer = pq.ParquetFile(given)
-    except (pa.ArrowException, OSError) as error:
-        raise SourceError(
-            f"{given} is no whole Parquet file ({str(error).splitlines()[0]})"
-        ) from error
-    if not footer.metadata.num_rows:
-        raise SourceError(f"{given} has no rows")
-    _check_plain(given, footer.schema_arrow)
-    return tuple(footer.schema_arrow.names), int(footer.metadata.num_rows)
-
-
-def _check_plain(given: Path, schema: pa.Schema) -> None:
-    """Raise SourceError for a column whose values cannot be written as plain text."""
-    from pyarrow import types
-
-    columns = list(zip(schema.names, schema.types))
-    for name, kind in columns:
-        if kind.num_fields:
-            raise SourceError(f"{given} has a column {name} that is no plain value")
-    binary = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary)
-    for name, kind in columns:
-        if any(is_binary(kind) for is_binary in binary):
-            raise SourceError(
-                f"{given} has a column {name} of type {kind}, which has no plain text"
-            )
-
-
 def _check_header(given: Path, header: Tuple[str, ...], source: Source) -> None:
     for column in source.columns:
         if column.name not in header:
             raise SourceError(f"{given} has no column {column.name}")
-    for name in header:
-        if [each.lower() for each in header].count(name.lower()) > 1:
-            raise SourceError(f"{given} has the column {name} twice")
-        if (
-            not name
-            or name.lower().startswith("_source_")
-            or name.lower() in ("_ingested_at", "_rule", "_sign")
-        ):
+    lower = [name.lower() for name in header]
+    for index, name in enumerate(header, start=1):
+        if not name:
+            raise SourceError(f"{given} has no name for column {index}", RENAME)
+        if lower.count(name.lower()) > 1:
+            raise SourceError(f"{given} has the column {name} twice", RENAME)
+        if name.lower().startswith("_source_") or name.lower() in OWN_NAMES:
             raise SourceError(
-                f"{given} has a column named {name!r}, which lakekit keeps for itself"
+                f"{given} has a column named {name!r}, which lakekit keeps for itself",
+                RENAME,
             )
         if NOT_IN_NAMES.search(name):
             raise SourceError(
                 f"{given} has a column named {name!r}; a Delta table takes no line"
                 " break or other control character,"
                 " no space and none of ,;{}()= in a name",
-                "Rename the column in the file, then run again.",
+                RENAME,
             )

@@ -174,11 +174,19 @@ def test_line_breaks_in_values_are_kept_as_they_are(
         # DuckDB reads the quote after the space as the start of a quoted value.
         (
             'Ada,36,NA, "NA\nBob,36,NA,NA"\n',
-            "people.csv has 2 rows, and 1 were read of it",
+            "people.csv, line 2: a value has spaces before its quote",
         ),
         (
             "Ada,36,NA,NA\nBob,36,NA,NA\r\n",
-            "people.csv, line 3: ends in CRLF, line 1 in LF",
+            "people.csv, line 3: ends in CRLF, line 1 in LF; all lines must end alike",
+        ),
+        (
+            "Ada,36,NA,NA\nBob,36,NA\nCy,36,NA,NA,\n",
+            "people.csv, line 3: has 3 values, and the header 4",
+        ),
+        (
+            "Ada,36,NA,NA\nBob,36,NA,NA,\n",
+            "people.csv, line 3: has 5 values, and the header 4",
         ),
     ],
 )

@@ -4,7 +4,6 @@ import errno
 import gzip
 import os
 import shutil
-import sys
 import zipfile
 from pathlib import Path
 from typing import Dict, List, Tuple
@@ -68,8 +67,8 @@ def test_digest_follows_the_content(
             "name,age,seen,weight,_rule\nAda,36,NA,NA,1\n",
             "a column named '_rule', which lakekit keeps for itself",
         ),
-        ("name,age,seen,weight,\nAda,36,NA,NA,1\n", "a column named ''"),
-        ('name,age,seen,weight\n"Ada', "line 1 or 2"),
+        ("name,age,seen,weight,\nAda,36,NA,NA,1\n", "has no name for column 5"),
+        ('name,age,seen,weight\n"Ada', "line 2: a quoted value is never closed"),
     ],
 )
 def test_file_that_is_not_as_declared_is_refused(
@@ -248,10 +247,7 @@ def test_column_name_that_delta_cannot_hold_is_refused(
         (source / "people.csv").write_bytes(f"{heading}\nAda,36,NA,1.5,x\n".encode())
     with pytest.raises(SourceError) as refused:
         opened(source, tables, tmp_path)
-    said = f"people.{kind} has a column named {odd!r}"
-    if (kind, odd) == ("csv", "a\0b") and sys.version_info < (3, 11):
-        said = "line contains NUL"  # the message of Python's csv reader
-    assert said in str(refused.value)
+    assert f"people.{kind} has a column named {odd!r}" in str(refused.value)
 
 
 def test_file_name_that_is_not_utf8_is_refused(
@@ -273,10 +269,6 @@ def test_file_name_that_is_not_utf8_is_refused(
         (pa.table({"name": ["Ada"]}), "has no column age"),
         (pa.table({"name": [b"Ada\xff"]}), "a column name of type binary"),
         (pa.table({"name": pa.array([], pa.string())}), "has no rows"),
-        (
-            pa.table({"name": [{"first": "Ada"}]}),
-            "a column name that is no plain value",
-        ),
     ],
 )
 def test_parquet_file_that_is_not_as_declared_is_refused(

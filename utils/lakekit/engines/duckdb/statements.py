@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Collection, Iterable, Mapping, Sequence, Tuple
 
 from lakekit.declarations.tables import Column, Source, Table, Type
+from lakekit.declarations.value_limits import RANGES, out_of_range
 from lakekit.engines.patterns import PATTERNS
 from lakekit.errors import DeclarationError
+from lakekit.sources.csv import MAX_ROW
 from lakekit.sources.files import OpenedFile
+from lakekit.sources.parquet import Kind
 
 TYPES: Mapping[Type, str] = {
     "string": "VARCHAR",
@@ -22,6 +25,10 @@ TYPES: Mapping[Type, str] = {
     "date": "DATE",
     "timestamp": "TIMESTAMP WITH TIME ZONE",
 }
+ZONED = TYPES["timestamp"]
+NANOSECONDS = ("TIMESTAMP_NS", "TIMESTAMPTZ_NS")
+DEFAULT_ROW = 2_000_000
+"""The size of the largest row, in bytes, that DuckDB reads by default."""
 INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 MEANING: Mapping[Type, str] = {
     "boolean": "a boolean (true or false)",
@@ -72,13 +79,13 @@ def read_file(
             " strict_mode = true, null_padding = false, "
             "allow_quoted_nulls = false, "
             # A folder `month=7` above the file is not a column of the file.
-            "hive_partitioning = false)"
+            f"hive_partitioning = false{_row_size(opened)})"
         )
         if len(opened.header) == 1:  # with more columns, DuckDB skips blank lines
             rows = f" WHERE {name(opened.header[0])} IS NOT NULL"
     else:
         missing = text(opened.source.missing)
-        strings = [_plain(c, kind) for c, kind in zip(opened.header, kinds)]
+        strings = [_plain(*c) for c in zip(opened.header, opened.kinds, kinds)]
         values = [
             f"coalesce({value}, {missing}) AS {name(c.lower())}"
             for c, value in zip(opened.header, strings)
@@ -88,20 +95,55 @@ def read_file(
     return f"SELECT {', '.join(values)} FROM {table}{rows}"
 
 
-def _plain(column: str, kind: str) -> str:
-    """Return SQL for a Parquet value as text: ISO 8601 with Z for an instant, without
-    trailing zeros in its fraction.
+def _row_size(opened: OpenedFile) -> str:
+    """Return read_csv's options for a file with larger rows than it reads by default.
+    Its buffer is as large as by default: it would be 16 times the size of a row.
+    """
+    if opened.largest_row <= DEFAULT_ROW:
+        return ""
+    return f", max_line_size = {MAX_ROW}, buffer_size = {2 * MAX_ROW}"
+
+
+def _plain(column: str, written: Kind, kind: str) -> str:
+    """Return SQL for a Parquet value as text, as `lakekit.sources.parquet.TYPES`
+    defines it. `kind` is DuckDB's type.
     """
     value = name(column)
-    if kind.startswith("TIMESTAMP"):
-        instant = f"CAST({value} AS TIMESTAMPTZ) AT TIME ZONE 'UTC'"
-        seconds = f"strftime({instant}, '%Y-%m-%dT%H:%M:%S')"
-        fraction = f"rtrim(strftime({instant}, '.%f'), '0.')"
-        return (
-            f"{seconds} || CASE WHEN {fraction} = '' THEN '' ELSE '.' ||"
-            f" ltrim({fraction}, '.') END || 'Z'"
-        )
-    return f"CAST({value} AS VARCHAR)"
+    plain = f"CAST({value} AS VARCHAR)"
+    # DuckDB takes the largest values for infinite ones, which have no year.
+    if written == "date":
+        return f"coalesce({_day(value)}, {plain})"
+    if written in ("instant", "local"):
+        return f"coalesce({_instant(value, kind, written)}, {plain})"
+    return plain
+
+
+def _day(value: str) -> str:
+    """Return SQL for a date as text. Years outside 0 to 9999 have a sign, as on
+    Spark.
+    """
+    year = f"year({value})"
+    sign = f"CASE WHEN {year} > 9999 THEN '+' WHEN {year} < 0 THEN '-' ELSE '' END"
+    return f"{sign} || printf('%04d', abs({year})) || strftime({value}, '-%m-%d')"
+
+
+def _instant(value: str, kind: str, written: Kind) -> str:
+    """Return SQL for a timestamp as text, without trailing zeros in its fraction."""
+    if kind in NANOSECONDS:
+        number = f"epoch_ns({value})"
+        # The rest of a division is negative before 1970.
+        rest = f"(({number} % 1000000000 + 1000000000) % 1000000000)"
+        time = f"make_timestamp(({number} - {rest}) // 1000)"
+        digits = f"printf('%09d', {rest})"
+    else:
+        time = f"timezone('UTC', {value})" if kind == ZONED else value
+        digits = f"strftime({time}, '%f')"
+    fraction = f"rtrim('.' || {digits}, '0')"
+    end = "Z" if written == "instant" else ""
+    return (
+        f"{_day(time)} || strftime({time}, 'T%H:%M:%S')"
+        f" || rtrim({fraction}, '.') || '{end}'"
+    )
 
 
 def misfit(column: Column, source: Source) -> str:
@@ -112,10 +154,11 @@ def misfit(column: Column, source: Source) -> str:
     if column.type != "string":
         pattern = text(PATTERNS[column.type])
         kind = TYPES[column.type]
-        wrong = (
-            f"(NOT regexp_full_match({value}, {pattern})"
-            f" OR TRY_CAST({value} AS {kind}) IS NULL)"
-        )
+        cast = f"TRY_CAST({value} AS {kind})"
+        wrong = f"NOT regexp_full_match({value}, {pattern}) OR {cast} IS NULL"
+        if column.type in RANGES:
+            wrong += f" OR {out_of_range(cast, column.type, kind)}"
+        wrong = f"({wrong})"
     return (
         f"({value} = {missing} OR {wrong})"
         if column.required
@@ -189,21 +232,6 @@ def declared_columns(
         )
         columns.append(f"{value} AS {name(column.name)}")
     return f"SELECT {', '.join(columns)} FROM {scan}"
-
-
-def csv_reason(error: str) -> str:
-    """Return the line and the reason from DuckDB's long message about a malformed CSV
-    file.
-    """
-    line = re.search(r"Line: (\d+)", error)
-    reason = re.search(
-        r"(Expected Number of Columns: .*|Value with unterminated quote.*"
-        r"|Invalid unicode.*)",
-        error,
-    )
-    where = f", line {line.group(1)}" if line else ""
-    what = reason.group(1).strip() if reason else error.strip().partition("\n")[0]
-    return f"{where}: {what}"
 
 
 def storage_reason(error: str) -> str:

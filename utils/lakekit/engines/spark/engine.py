@@ -160,12 +160,8 @@ class SparkEngine:
             )
             found = rows.selectExpr("count(*)", *counts).collect()[0]
         except FAILURES as error:
-            why = reason(error)
-            why = (
-                statements.csv_reason(opened, why)
-                if opened.format == "csv"
-                else f": {why}"
-            )
+            # Spark names the row, but not its line.
+            why = opened.find_fault() or f": {reason(error)}"
             raise SourceError(f"{opened.given}{why}") from error
         opened.check_unchanged()
         self._sources[table.name, opened.digest] = rows

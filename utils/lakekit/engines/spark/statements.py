@@ -2,11 +2,8 @@
 columns.
 
 The strings are the same as the embedded engine's (`lakekit.engines.duckdb.statements`).
-CSV: every value unchanged, an empty value as ''. Parquet: integers, decimals and
-booleans as plain text; dates as YYYY-MM-DD; instants in UTC as YYYY-MM-DDTHH:MM:SS, the
-fraction without trailing zeros, and Z (a time without a zone is read as UTC);
-floating-point numbers in the shortest text that converts to the same number, as in
-Python; a null as the source's missing mark.
+CSV: every value unchanged, an empty value as ''. Parquet: as
+`lakekit.sources.parquet.TYPES` defines it; a null as the source's missing mark.
 """
 
 from __future__ import annotations
@@ -14,7 +11,7 @@ from __future__ import annotations
 import datetime
 import re
 from pathlib import Path
-from typing import Any, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Mapping, Optional, Sequence, Tuple
 
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
@@ -22,13 +19,14 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
 from lakekit.declarations.tables import Column, Source, Table
+from lakekit.declarations.value_limits import RANGES, out_of_range
 from lakekit.engines.patterns import PATTERNS
 from lakekit.errors import DeclarationError, SourceError
-from lakekit.sources.csv import CHUNK, find_fault
+from lakekit.sources import parquet
 from lakekit.sources.files import OpenedFile
+from lakekit.sources.parquet import Kind
 
 INTEGERS: Mapping[str, int] = {"tinyint": 8, "smallint": 16, "int": 32, "bigint": 64}
-PLAIN = ("string", "boolean", "date", *INTEGERS)
 CSV: Mapping[str, Any] = {
     "header": True,
     "quote": '"',
@@ -73,10 +71,11 @@ def misfit(column: Column, source: Source) -> str:
     value, missing, wrong = name(column.name), text(source.missing), "false"
     if column.type != "string":
         whole = text(rf"\A(?:{PATTERNS[column.type]})\z")
-        wrong = (
-            f"(NOT ({value} RLIKE {whole})"
-            f" OR try_cast({value} AS {column.type}) IS NULL)"
-        )
+        cast = f"try_cast({value} AS {column.type})"
+        wrong = f"NOT ({value} RLIKE {whole}) OR {cast} IS NULL"
+        if column.type in RANGES:
+            wrong += f" OR {out_of_range(cast, column.type, column.type)}"
+        wrong = f"({wrong})"
     return (
         f"({value} = {missing} OR {wrong})"
         if column.required
@@ -130,10 +129,9 @@ def read_source(
     """Return every column of a source file as text, and the origin of each row.
 
     `origin` has SQL for columns of `lakekit.declarations.tables.ORIGIN`. Raises
-    SourceError for a column that cannot be converted to text.
+    SourceError for text in a Parquet file that is not UTF-8.
     """
     if opened.format == "csv":
-        _check_text(opened)
         schema = StructType(
             [StructField(column, StringType()) for column in opened.header]
         )
@@ -146,13 +144,19 @@ def read_source(
             for c in opened.header
         ]
     else:
-        _check_parquet_text(opened)
+        # Spark would write bytes that are not UTF-8 into the table, where DuckDB and
+        # delta-rs could not read them.
+        fault = parquet.find_fault(opened.path, text_only=True)
+        if fault:
+            raise SourceError(f"{opened.given}{fault}")
         rows = session.read.parquet(pattern(opened.path))
         number = F.col("_metadata.row_index")
-        nanoseconds = _nanoseconds(opened.path)
+        kinds = dict(rows.dtypes)
         values = [
-            _plain(opened, c, kind, c in nanoseconds).alias(c.lower())
-            for c, kind in rows.dtypes
+            F.when(F.col(name(c)).isNull(), F.lit(opened.source.missing))
+            .otherwise(_plain(c, written, kinds[c]))
+            .alias(c.lower())
+            for c, written in zip(opened.header, opened.kinds)
         ]
     origins = [
         (number + 1 if c == "_source_row" else F.expr(sql)).alias(c)
@@ -161,121 +165,34 @@ def read_source(
     return rows.select(*values, *origins)
 
 
-def _plain(
-    opened: OpenedFile, column: str, kind: str, nanoseconds: bool
-) -> SparkColumn:
-    """Return a Parquet value as text, as described in the module's docstring."""
+def _plain(column: str, written: Kind, kind: str) -> SparkColumn:
+    """Return a Parquet value as text, as `lakekit.sources.parquet.TYPES` defines it.
+    `kind` is Spark's type.
+    """
     value = F.col(name(column))
-    if nanoseconds:
-        value, kind = (
-            F.expr(
-                f"timestamp_micros(({name(column)}"
-                f" - pmod({name(column)}, 1000)) div 1000)"
-            ),
-            "timestamp",
-        )
-    if kind in PLAIN:
-        written = value.cast("string")
-    elif kind in ("timestamp", "timestamp_ntz"):
-        written = F.concat(F.translate(value.cast("string"), " ", "T"), F.lit("Z"))
-    elif kind in ("float", "double"):
+    if written in ("instant", "local"):
+        return F.concat(_time(name(column), kind), F.lit("Z" * (written == "instant")))
+    if written in ("float", "double"):
         # Java before 19 does not write the shortest text. A float is converted by its
         # own text, not by that of a nearby double.
-        exact = value if kind == "double" else value.cast("string").cast("double")
-        written = F.udf(repr, "string")(exact)
-    elif kind.startswith("decimal"):
+        exact = value if written == "double" else value.cast("string").cast("double")
+        return F.udf(repr, "string")(exact)
+    if written == "decimal":
         # Spark would write a small number with an exponent.
-        written = F.udf("{:f}".format, "string")(F.coalesce(value, F.lit(0).cast(kind)))
-    else:
-        raise SourceError(
-            f"{opened.given} has a column {column} of type {kind},"
-            " which has no plain text"
-        )
-    return F.when(value.isNull(), F.lit(opened.source.missing)).otherwise(written)
+        return F.udf("{:f}".format, "string")(F.coalesce(value, F.lit(0).cast(kind)))
+    return value.cast("string")
 
 
-def _nanoseconds(path: Path) -> List[str]:
-    """Return the columns of a Parquet file that have nanoseconds, which Spark reads as
-    numbers.
-    """
-    # Already imported by `lakekit.sources.files`, which read the file's header.
-    import pyarrow.parquet as pq
-
-    return [
-        field.name
-        for field in pq.read_schema(path)
-        if str(field.type).startswith("timestamp[ns")
-    ]
-
-
-def _check_parquet_text(opened: OpenedFile) -> None:
-    """Raise SourceError for a string that is not UTF-8. Spark would write its bytes
-    into the table, where DuckDB and delta-rs could not read them.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(opened.path) as file:
-        columns = (file.schema.column(index) for index in range(len(file.schema)))
-        for column in [
-            each.name for each in columns if each.physical_type == "BYTE_ARRAY"
-        ]:
-            try:
-                for batch in file.iter_batches(columns=[column]):
-                    batch.validate(full=True)
-            except pa.ArrowInvalid as error:
-                raise SourceError(
-                    f"{opened.given}, column {column}: not UTF-8"
-                ) from error
-
-
-def _check_text(opened: OpenedFile) -> None:
-    """Raise SourceError, with the line, for malformed text that Spark accepts.
-
-    - Bytes that are not UTF-8, which Spark replaces by a replacement character.
-    - A quote that is never closed, which includes all further lines in the value.
-    - Rows that end in CRLF in a file of LF or CR, or a last row with a different line
-      end, of which Spark leaves a part in a value.
-    """
-    lines, quotes, mixed, last = 1, 0, False, b""
-    for part in _line_blocks(opened.path):
-        try:
-            part.decode()
-        except UnicodeDecodeError as error:
-            line = lines + part.count(b"\n", 0, error.start)
-            raise SourceError(
-                f"{opened.given}, line {line}: not UTF-8 ({error.reason})"
-            ) from error
-        lines += part.count(b"\n")
-        quotes += part.count(b'"')
-        mixed = mixed or (opened.line_end != "\r\n" and b"\r\n" in part)
-        last = (last + part[-2:])[-2:]
-    mixed = mixed or (
-        last[-1:] in (b"\r", b"\n") and not last.endswith(opened.line_end.encode())
+def _time(value: str, kind: str) -> SparkColumn:
+    """Return a timestamp as text without a zone. Spark reads nanoseconds as numbers."""
+    if kind != "bigint":
+        return F.translate(F.expr(value).cast("string"), " ", "T")
+    rest = f"pmod({value}, 1000000000)"
+    seconds = f"timestamp_seconds(({value} - {rest}) div 1000000000)"
+    digits = f"rtrim('0', '.' || lpad(cast({rest} AS string), 9, '0'))"
+    return F.expr(
+        f"translate(cast({seconds} AS string), ' ', 'T') || rtrim('.', {digits})"
     )
-    if quotes % 2 or mixed:
-        fault = find_fault(opened.path, len(opened.header))
-        if fault:
-            raise SourceError(f"{opened.given}{fault}")
-
-
-def _line_blocks(path: Path) -> Iterator[bytes]:
-    """Yield a file's content in blocks of whole lines, and finally the text after the
-    last LF.
-    """
-    rest = b""
-    with path.open("rb") as content:
-        for block in iter(lambda: content.read(CHUNK), b""):
-            lines, end, rest = (rest + block).rpartition(b"\n")
-            yield lines + end
-    yield rest
-
-
-def csv_reason(opened: OpenedFile, error: str) -> str:
-    """Return the line and the reason of a malformed file. Reads the file again, because
-    Spark reports the row but not its line.
-    """
-    return find_fault(opened.path, len(opened.header)) or f": {error}"
 
 
 def columns_ddl(columns: Sequence[Column]) -> str:

@@ -1,0 +1,161 @@
+"""Checks Parquet files before any engine reads them: the types of their columns, by one
+table for both engines, and damage.
+
+Engines write values as text (see `TYPES`), so bronze has the same text whatever engine
+and format a value comes from. A type that is not in the table is refused by name: an
+engine might decode it as something else that looks like text.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Mapping, Optional, Tuple
+
+from lakekit.errors import MissingExtraError, SourceError
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # optional; not needed for CSV files
+    import pyarrow.parquet as pq
+
+Kind = Literal[
+    "text",
+    "boolean",
+    "integer",
+    "float",
+    "double",
+    "decimal",
+    "date",
+    "instant",
+    "local",
+]
+"""How a value is written as text. A `local` value is a timestamp without a zone, which
+is no instant: it is written without Z, and does not convert to a timestamp.
+"""
+
+TYPES: Mapping[str, Tuple[Kind, str]] = {
+    "is_string": ("text", "unchanged"),
+    "is_large_string": ("text", "unchanged"),
+    "is_string_view": ("text", "unchanged"),
+    "is_null": ("text", "the missing mark: the column has no values"),
+    "is_boolean": ("boolean", "true or false"),
+    "is_integer": ("integer", "its digits"),
+    "is_float32": ("float", "the shortest text of the same number, as in Python"),
+    "is_float64": ("double", "the shortest text of the same number, as in Python"),
+    "is_decimal": ("decimal", "all digits of its scale; at most 38 digits"),
+    "is_date": ("date", "YYYY-MM-DD"),
+    "is_timestamp": (
+        "instant",
+        "YYYY-MM-DDTHH:MM:SS, a fraction of up to nine digits without trailing zeros,"
+        " and Z; without a zone, no Z",
+    ),
+}
+"""The types that are read: by the function of `pyarrow.types` that finds the type, how
+its values are written. A dictionary of a type is read as the type.
+"""
+MAX_DIGITS = 38
+
+
+def read(given: Path) -> Tuple[Tuple[str, ...], Tuple[Kind, ...], int]:
+    """Return the names of the columns of a Parquet file, how each is written, and the
+    number of rows.
+
+    Raises SourceError for a damaged file, a file without rows, and a column of a type
+    that is not in `TYPES`; MissingExtraError.
+    """
+    with _open(given) as file:
+        if not file.metadata.num_rows:
+            raise SourceError(f"{given} has no rows")
+        kinds = tuple(
+            _kind(given, file, index) for index in range(len(file.schema_arrow))
+        )
+        return tuple(file.schema_arrow.names), kinds, int(file.metadata.num_rows)
+
+
+def find_fault(path: Path, text_only: bool = False) -> Optional[str]:
+    """Return the column and the reason of the first values that cannot be read, or that
+    are not UTF-8; None if there are none. `text_only` skips columns that are no text.
+    """
+    import pyarrow as pa
+
+    with _open(path) as file:
+        for index, field in enumerate(file.schema_arrow):
+            column = file.schema.column(index)
+            if text_only and column.physical_type != "BYTE_ARRAY":
+                continue
+            try:
+                for batch in file.iter_batches(columns=[field.name]):
+                    batch.validate(full=True)
+            except (pa.ArrowException, OSError) as error:
+                reason = str(error).partition("\n")[0]
+                what = "not UTF-8" if "UTF8" in reason else f"not readable ({reason})"
+                return f", column {field.name}: {what}"
+    return None
+
+
+def has_nanoseconds(path: Path, column: str) -> bool:
+    """Return whether a column of instants has digits after the microseconds."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    with _open(path) as file:
+        if file.schema_arrow.field(column).type.unit != "ns":
+            return False
+        for batch in file.iter_batches(columns=[column]):
+            numbers = batch.column(0).cast(pa.int64())
+            micros = pc.multiply(pc.divide(numbers, 1000), 1000)
+            if pc.any(pc.not_equal(numbers, micros)).as_py():
+                return True
+    return False
+
+
+def _open(path: Path) -> pq.ParquetFile:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("pyarrow", "embedded") from error
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        raise SourceError(
+            f"{path} is no whole Parquet file ({str(error).splitlines()[0]})"
+        ) from error
+
+
+def _kind(given: Path, file: pq.ParquetFile, index: int) -> Kind:
+    """Return how a column is written. Raises SourceError for a type that is not
+    in `TYPES`.
+    """
+    from pyarrow import types
+
+    field = file.schema_arrow.field(index)
+    kind = field.type
+    if getattr(kind, "extension_name", "") == "arrow.json":  # only newer pyarrow has it
+        kind = kind.storage_type
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    written = next((TYPES[each][0] for each in TYPES if _is(kind, each)), None)
+    if written is None:
+        raise _unreadable(given, field)
+    if written == "decimal" and kind.precision > MAX_DIGITS:
+        raise _unreadable(given, field)
+    if written == "instant":
+        # INT96 has no flag for a zone. Spark and Hive write instants as INT96.
+        physical = file.schema.column(index).physical_type
+        return "instant" if kind.tz or physical == "INT96" else "local"
+    return written
+
+
+def _is(kind: pa.DataType, function: str) -> bool:
+    from pyarrow import types
+
+    # Older pyarrow has no string views.
+    return bool(getattr(types, function, lambda _: False)(kind))
+
+
+def _unreadable(given: Path, field: pa.Field[Any]) -> SourceError:
+    return SourceError(
+        f"{given} has a column {field.name} of type {field.type}, which is not read",
+        "Write the column as text, number, boolean, date or timestamp, or leave it"
+        " out, then run again.",
+    )
