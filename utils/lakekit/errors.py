@@ -1,14 +1,14 @@
 """The errors that lakekit raises, with their exit codes and next steps.
 
-Exit codes: 1 the run could not be completed; 2 the user's input is invalid and nothing
-was written; 3 the machine lacks space, a permission or a package; 4 a table is damaged;
-130 interrupted.
+Exit codes: 1 the run could not be completed; 2 the user's input is invalid, and no
+table that depends on it was written; 3 the machine lacks space, a permission or a
+package; 4 a table is damaged; 130 interrupted.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Optional
+from typing import ClassVar, Optional, Sequence
 
 
 class LakekitError(Exception):
@@ -37,6 +37,7 @@ class SourceError(LakekitError):
         self, what: str, next_step: str = "Fix or replace the file, then run again."
     ) -> None:
         super().__init__(f"{what}. Nothing was written.", next_step)
+        self.what = what
 
 
 class ConversionError(SourceError):
@@ -52,6 +53,28 @@ class ConversionError(SourceError):
             f" most {share:.0%} may fail",
             f"Correct the file, or the declaration of {column}, then run again.",
         )
+
+
+class RefusedFilesError(LakekitError):
+    """Source files are missing, damaged, or do not match their declarations. The tables
+    that read them are unchanged, and all other tables are up to date.
+
+    `files` has the reasons, each with its file; `tables` has the unchanged tables, and
+    `others` is whether there are other tables.
+    """
+
+    exit_code = 2
+
+    def __init__(  # noqa: B042  # never pickled
+        self, files: Sequence[str], tables: Sequence[str], others: bool
+    ) -> None:
+        rest = "All other tables are up to date" if others else "Nothing was written"
+        super().__init__(
+            f"{'; '.join(files)}. Not updated: {', '.join(tables)}. {rest}.",
+            "Fix or replace the files, then run again. Or leave them out with"
+            " --refused skip.",
+        )
+        self.files, self.tables = tuple(files), tuple(tables)
 
 
 class InvalidLakeError(LakekitError):

@@ -42,7 +42,7 @@ def cli() -> None:
 
 
 @cli.command()
-@uses("source", "lake", "engine", "tables", "memory", "scratch")
+@uses("source", "lake", "engine", "tables", "memory", "scratch", "refused", "unpacked")
 @click.option(
     "--allow-rebuild",
     is_flag=True,
@@ -64,6 +64,8 @@ def run(settings: Settings, as_json: bool, allow_rebuild: bool) -> None:
         "memory": settings.memory,
         "scratch": Path(settings.scratch) if settings.scratch else None,
         "allow_rebuild": allow_rebuild,
+        "refused": settings.refused,
+        "unpacked": settings.unpacked,
     }
     source, lake = settings.required("source"), settings.required("lake")
     if sys.stderr.isatty():
@@ -80,6 +82,8 @@ def run(settings: Settings, as_json: bool, allow_rebuild: bool) -> None:
         if t.rows or t.changed or not t.table.startswith("quarantine.")
     ]
     click.echo(table_of(header, lines, right=(1, 2, 3)))
+    for report in (text for table in result.tables for text in table.refused):
+        click.echo(f"Left out: {report}", err=True)
     written = sum(table.changed for table in result.tables)
     summary = (
         f"{written} of {len(result.tables)} tables written" if written else "unchanged"

@@ -14,8 +14,7 @@ from typing import Any, Callable, Mapping, Optional, Sequence
 
 import click
 
-from lakekit.cli.settings import SETTINGS, settings_here
-from lakekit.engines.open import ENGINES
+from lakekit.cli.settings import CHOICES, SETTINGS, settings_here
 from lakekit.errors import DamagedTableError, LakekitError
 from lakekit.storage.versions import UnrestorableVersionError
 
@@ -41,7 +40,7 @@ def uses(*names: str) -> Callable[[Command], Command]:
             "--json", "as_json", is_flag=True, help="Print JSON."
         )(called)
         for name in reversed(names):
-            kind = click.Choice(ENGINES) if name == "engine" else None
+            kind = click.Choice(CHOICES[name]) if name in CHOICES else None
             text = SETTINGS[name][0].upper() + SETTINGS[name][1:] + "."
             decorated = click.option(f"--{name}", type=kind, help=text)(decorated)
         return decorated

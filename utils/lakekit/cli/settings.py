@@ -14,11 +14,13 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Mapping, Optional
+from typing import Dict, Mapping, Optional, Sequence
 
+from lakekit.commands.refusals import POLICIES, Policy
 from lakekit.declarations.tables import TableSet
 from lakekit.engines.open import ENGINES
 from lakekit.errors import SettingsError
+from lakekit.sources.archives import DEFAULT_LIMIT
 from lakekit.storage.lake import SCHEMA
 
 if sys.version_info >= (3, 11):
@@ -34,7 +36,11 @@ SETTINGS: Mapping[str, str] = {
     "tables": "Python file, or module, that defines TABLES",
     "memory": "how much memory DuckDB may hold, such as 2GB",
     "scratch": "folder for temporary files; on a cluster one that all its machines see",
+    "refused": "what a faulty source file does: stop the tables that read it (stop, the"
+    " default), or nothing (skip)",
+    "unpacked": "how much the archives may unpack to, such as 20GB; 100GB by default",
 }
+CHOICES: Mapping[str, Sequence[str]] = {"engine": ENGINES, "refused": POLICIES}
 PATHS = ("source", "scratch")
 
 
@@ -48,6 +54,8 @@ class Settings:
     tables: Optional[str] = None
     memory: str = ""
     scratch: Optional[str] = None
+    refused: Policy = "stop"
+    unpacked: str = DEFAULT_LIMIT
 
     def required(self, name: str) -> str:
         """Return the value of a required setting. Raises SettingsError without a
@@ -97,12 +105,15 @@ def read_settings(
                 )
             ] = value
     found.update({name: value for name, value in flags.items() if value is not None})
-    if found.get("engine", "embedded") not in ENGINES:
-        raise SettingsError(
-            f"There is no engine {found['engine']}",
-            f"Choose one of {', '.join(ENGINES)}.",
-        )
-    return Settings(**found)
+    for name, choices in CHOICES.items():
+        if name in found and found[name] not in choices:
+            raise SettingsError(
+                f"There is no {name} {found[name]}",
+                f"Choose one of {', '.join(choices)}.",
+            )
+    return Settings(
+        **found  # type: ignore[arg-type]  # texts of CHOICES were checked above
+    )
 
 
 def _file(path: Path) -> Mapping[str, str]:

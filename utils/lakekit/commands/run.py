@@ -17,6 +17,7 @@ from typing import (
     Callable,
     Dict,
     FrozenSet,
+    Iterable,
     List,
     Mapping,
     Optional,
@@ -26,12 +27,14 @@ from typing import (
 )
 
 from lakekit.commands.damage import whole_head
+from lakekit.commands.refusals import Policy, Refusals
 from lakekit.declarations.tables import Column, Source, Table, TableSet
 from lakekit.engines.engine import Engine, FileInspection, Note
 from lakekit.engines.open import open_engine
 from lakekit.engines.retries import retried
 from lakekit.errors import ConflictError, ConversionError, SourceError, StorageError
 from lakekit.nyc_flights.tables import TABLES
+from lakekit.sources.archives import DEFAULT_LIMIT
 from lakekit.sources.files import OpenedFile, open_sources
 from lakekit.storage.lake import check_lake, find_lake
 from lakekit.transforms import evolution
@@ -56,6 +59,7 @@ class TableResult:
         groups_total: number of groups of a table that is updated by groups.
         new_columns: columns of the source that are not declared; bronze stores them.
         why: why the whole table was rebuilt.
+        refused: files of a bronze table that were left out, and the reasons.
     """
 
     table: str
@@ -68,6 +72,7 @@ class TableResult:
     groups_total: int = 0
     new_columns: Tuple[str, ...] = ()
     why: str = ""
+    refused: Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -101,12 +106,17 @@ def run(
     now: Optional[datetime.datetime] = None,
     memory: str = "",
     scratch: Optional[Path] = None,
+    refused: Policy = "stop",
+    unpacked: str = DEFAULT_LIMIT,
 ) -> RunResult:
     """Bring the lake's tables up to date with the source files.
 
     `now` is the ingestion time of the files, in UTC; `memory` limits the memory of
-    DuckDB, such as `2GB`. Raises a LakekitError: SourceError, InvalidLakeError or
-    DamagedTableError before anything is written; ConflictError or StorageError with
+    DuckDB, such as `2GB`; `unpacked` limits the size of all unpacked archives;
+    `refused` states what a faulty file does (`lakekit.commands.refusals`). Raises a
+    LakekitError: SourceError, InvalidLakeError or DamagedTableError before anything is
+    written; RefusedFilesError after all tables that do not depend on the refused files
+    are up to date; ConflictError or StorageError with
     every table complete at its old or its new version; MissingExtraError without the
     engine's extra.
     """
@@ -116,7 +126,8 @@ def run(
     try:
         check_lake(place, tables)
         with tempfile.TemporaryDirectory(prefix="lakekit-", dir=scratch) as folder:
-            opened = open_sources(source, tables, Path(folder))
+            refusals = Refusals(tables, refused)
+            opened = open_sources(source, tables, Path(folder), unpacked, refusals.add)
             with open_engine(
                 engine, place, tables, Path(folder), memory=memory
             ) as opened_engine:
@@ -127,8 +138,10 @@ def run(
                     at,
                     allow_rebuild,
                     progress or (lambda *_: None),
+                    refusals,
                 )
                 results = run.results()
+                refusals.raise_if_stopped()
     except OSError as error:
         raise StorageError(
             Path(error.filename or str(place)), error.strerror or str(error)
@@ -147,31 +160,31 @@ class _Run:
         at: datetime.datetime,
         allow_rebuild: bool,
         progress: Progress,
+        refusals: Refusals,
     ) -> None:
         self._engine, self._tables, self._opened, self._at = engine, tables, opened, at
         self._allow_rebuild, self._progress = allow_rebuild, progress
+        self._refusals = refusals
         self._lineage = Lineage(engine, tables)
         self._updates = Updates(self._lineage)
         self._rebuilt: FrozenSet[str] = frozenset()
         self._done, self._steps = 0, 1
 
     def results(self) -> Tuple[TableResult, ...]:
-        """Check all sources, then commit: bronze file by file, then table by table."""
-        bronze = self._tables.layer("bronze")
+        """Check all sources, then commit: bronze file by file, then table by table.
+        Return the results of all tables but the stopped ones.
+        """
         self._read_heads()
-        new = {table.name: self._new_files(table) for table in bronze}
-        derived = [
-            table
-            for table in self._tables
-            if table.layer not in ("bronze", "quarantine")
-        ]
+        new = {t.name: self._new_files(t) for t in self._tables.layer("bronze")}
+        derived = self._tables.layer("silver") + self._tables.layer("gold")
         self._steps = 2 * sum(len(files) for files in new.values()) + len(derived)
         inspected = self._inspect_all(new)
+        bronze = self._active(self._tables.layer("bronze"))
         self._rebuilt = retried(self._evolve)
         results: Dict[str, TableResult] = {}
         for table in bronze:
             results[table.name] = self._ingest(table, new[table.name], inspected)
-        for table in derived:
+        for table in self._active(derived):
             self._step(table.name)
             results.update(self._update_with_quarantine(table))
         if self._rebuilt:
@@ -179,7 +192,11 @@ class _Run:
             # This applies changes that needed the rebuilt rows, such as a constraint.
             retried(self._evolve)
         self._progress("", self._steps, self._steps)
-        return tuple(results[table.name] for table in self._tables)
+        return tuple(results[table.name] for table in self._active(self._tables))
+
+    def _active(self, tables: Iterable[Table]) -> List[Table]:
+        """Return the tables that no refused file stops."""
+        return [table for table in tables if table.name not in self._refusals.stopped]
 
     def _read_heads(self) -> None:
         """Read the state of every table that exists. Raises DamagedTableError."""
@@ -195,7 +212,7 @@ class _Run:
         heads = self._lineage.heads
         changes = [
             c
-            for t in self._tables
+            for t in self._active(self._tables)
             for c in evolution.plan_changes(t, heads.get(t.name))
         ]
         try:
@@ -211,20 +228,15 @@ class _Run:
 
     def _new_files(self, table: Table) -> List[OpenedFile]:
         """Return the files of a source whose content is not in bronze yet. Files with
-        the same content count once.
+        the same content count once. Refuse a source without any files or rows.
         """
-        assert table.source is not None
         files, exists = (
-            self._opened[table.source.name],
+            self._opened[_source(table).name],
             table.name in self._lineage.heads,
         )
         if not files and not exists:
-            name = table.source.name
-            raise SourceError(
-                f"There is no file of {name}: no {name}.csv, {name}.csv.zip,"
-                f" {name}.csv.gz or {name}.parquet, and no folder {name} of such files",
-                "Put it into the source folder, then run again.",
-            )
+            self._refuse_missing(_source(table).name)
+            return []
         seen = (
             set(self._engine.ingested(table, [file.digest for file in files]))
             if exists
@@ -237,15 +249,37 @@ class _Run:
                 new.append(file)
         return new
 
+    def _refuse_missing(self, name: str) -> None:
+        """Stop the table of a source without rows, because of its refused files or of a
+        missing file.
+        """
+        if self._refusals.of(name):
+            self._refusals.stop(name)
+            return
+        missing = SourceError(
+            f"There is no file of {name}: no {name}.csv, {name}.csv.zip,"
+            f" {name}.csv.gz or {name}.parquet, and no folder {name} of such files",
+            "Put it into the source folder, then run again.",
+        )
+        self._refusals.add(name, missing, stop=True)
+
     def _inspect_all(
-        self, new: Mapping[str, Sequence[OpenedFile]]
+        self, new: Dict[str, List[OpenedFile]]
     ) -> Mapping[Tuple[str, str], FileInspection]:
-        """Inspect the new files of every bronze table; by table and digest."""
-        return {
-            (name, file.digest): self._inspect(self._tables[name], file)
-            for name, files in new.items()
-            for file in files
-        }
+        """Inspect the new files of every bronze table; by table and digest. Remove the
+        refused files from `new`.
+        """
+        inspected = {}
+        for table in self._active(map(self._tables.__getitem__, new)):
+            for file in list(new[table.name]):
+                try:
+                    inspected[table.name, file.digest] = self._inspect(table, file)
+                except SourceError as error:
+                    self._refusals.add(file.source.name, error)
+                    new[table.name].remove(file)
+            if not new[table.name] and table.name not in self._lineage.heads:
+                self._refuse_missing(_source(table).name)
+        return inspected
 
     def _inspect(self, table: Table, file: OpenedFile) -> FileInspection:
         """Read a whole file. Raises SourceError; ConversionError for a column with too
@@ -301,6 +335,7 @@ class _Run:
             changed,
             Counts(read=rows, inserted=rows),
             new_columns=_new_columns(files),
+            refused=self._refusals.of(_source(table).name),
         )
 
     def _move_on(self, table: Table, version: Optional[int], note: Note) -> None:
@@ -371,6 +406,12 @@ class _Run:
 def _new_columns(files: Sequence[OpenedFile]) -> Tuple[str, ...]:
     """Return the undeclared columns of a source, without duplicates, in lower case."""
     return tuple(dict.fromkeys(c.lower() for file in files for c in file.new_columns))
+
+
+def _source(table: Table) -> Source:
+    """Return the source of a bronze table."""
+    assert table.source is not None, table.name
+    return table.source
 
 
 def _declared(source: Source, name: str) -> Column:

@@ -4,28 +4,22 @@ columns before a run writes anything.
 
 from __future__ import annotations
 
-import gzip
 import re
-import shutil
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import (
-    IO,
     Callable,
     Dict,
     List,
     Literal,
     Optional,
     Tuple,
-    cast,
 )
 
 from lakekit.declarations.tables import Source, TableSet
-from lakekit.errors import SourceError, StorageError
+from lakekit.errors import SourceError
 from lakekit.sources import csv, parquet
-from lakekit.sources.csv import CHUNK
+from lakekit.sources.archives import DEFAULT_LIMIT, Unpacker
 
 SUFFIXES: Tuple[str, ...] = (".csv", ".csv.zip", ".csv.gz", ".parquet")
 NOT_IN_NAMES = re.compile(r"[ ,;{}()=\x00-\x1f\x7f]")
@@ -35,6 +29,11 @@ a table unreadable.
 
 OWN_NAMES = ("_ingested_at", "_rule", "_sign")
 RENAME = "Rename the column in the file, then run again."
+
+Refuse = Callable[[str, SourceError, bool], None]
+"""A callback for a refused file: its source, the error, and whether no file of the
+source can be read.
+"""
 
 
 @dataclass(frozen=True)
@@ -106,14 +105,19 @@ class OpenedFile:
 
 
 def open_sources(
-    folder: Path, tables: TableSet, scratch: Path
+    folder: Path,
+    tables: TableSet,
+    scratch: Path,
+    limit: str = DEFAULT_LIMIT,
+    refuse: Optional[Refuse] = None,
 ) -> Dict[str, List[OpenedFile]]:
     """Open and check every file of every source that the tables declare; return the
     files by source, sorted by name.
 
     A source may have no files: only the caller, who knows what was ingested before, can
-    decide whether they are required. Archives are extracted into `scratch`. Raises
-    SourceError, naming the file and the column.
+    decide whether they are required. Archives are unpacked into `scratch`, to at most
+    `limit`. Raises SourceError, naming the file and the column; for a file or a whole
+    source that is refused only without `refuse`, which is called instead.
     """
     if not folder.is_dir():
         raise SourceError(
@@ -124,16 +128,39 @@ def open_sources(
             ),
             "Name the folder that holds the source files with --source.",
         )
+    unpacker = Unpacker(scratch, limit)
     sources = [table.source for table in tables if table.source]
     return {
-        source.name: [_open(*f, source, scratch) for f in _files(folder, source)]
+        source.name: _open_all(folder, source, unpacker, refuse or _raise)
         for source in sources
     }
 
 
+def _raise(source: str, error: SourceError, whole: bool) -> None:
+    raise error
+
+
+def _open_all(
+    folder: Path, source: Source, unpacker: Unpacker, refuse: Refuse
+) -> List[OpenedFile]:
+    """Return the files of a source that are not refused."""
+    try:
+        files = _files(folder, source)
+    except SourceError as error:
+        refuse(source.name, error, True)
+        return []
+    opened = []
+    for given, name in files:
+        try:
+            opened.append(_open(given, name, source, unpacker))
+        except SourceError as error:
+            refuse(source.name, error, False)
+    return opened
+
+
 def _files(folder: Path, source: Source) -> List[Tuple[Path, str]]:
     """Return the files of a source, with their uncompressed names. Raises SourceError
-    for two files with the same name.
+    for two files with the same name, and for a file that is no source file.
     """
     found: Dict[str, Path] = {}
     for file in _candidates(folder, source.name):
@@ -198,16 +225,10 @@ def _is_utf8(name: str) -> bool:
     return True
 
 
-def _open(given: Path, name: str, source: Source, scratch: Path) -> OpenedFile:
+def _open(given: Path, name: str, source: Source, unpacker: Unpacker) -> OpenedFile:
     modified = _modified(given)
-    path = given
-    if given.suffix in (".zip", ".gz"):
-        path = scratch / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if given.suffix == ".zip":
-            _unpack(given, path, lambda: _zip_member(given, path.name))
-        else:
-            _unpack(given, path, lambda: cast(IO[bytes], gzip.open(given)))
+    packed = given.suffix in (".zip", ".gz")
+    path = unpacker.unpack(given, name) if packed else given
     if path.suffix == ".parquet":
         names, kinds, rows = parquet.read(given)
         _check_header(given, names, source)
@@ -244,40 +265,6 @@ def _open(given: Path, name: str, source: Source, scratch: Path) -> OpenedFile:
 def _modified(path: Path) -> Tuple[int, int]:
     stat = path.stat()
     return stat.st_mtime_ns, stat.st_size
-
-
-def _zip_member(archive: Path, name: str) -> IO[bytes]:
-    opened = zipfile.ZipFile(archive)
-    members = [info for info in opened.infolist() if not info.is_dir()]
-    if len(members) != 1 or Path(members[0].filename).name != name:
-        opened.close()
-        held = ", ".join(info.filename for info in members) or "nothing"
-        raise SourceError(
-            f"{archive} should hold {name} and nothing else; it holds {held}"
-        )
-    member = opened.open(members[0])
-    opened.close()  # the file stays open until the member is closed
-    return member
-
-
-def _unpack(archive: Path, target: Path, reader: Callable[[], IO[bytes]]) -> None:
-    """Extract the CSV file from an archive to its end, which also checks its
-    checksum.
-    """
-    try:
-        with reader() as packed, target.open("wb") as unpacked:
-            shutil.copyfileobj(packed, unpacked, CHUNK)
-    except (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise SourceError(f"{archive} is no whole archive ({error})") from error
-    except RuntimeError as error:
-        # zipfile raises this for an encrypted archive or an unknown compression method.
-        raise SourceError(f"{archive} cannot be unpacked ({error})") from error
-    except OSError as error:
-        # The error of a full disk has no file name; that of an unreadable archive has
-        # one.
-        raise StorageError(
-            Path(error.filename or target), error.strerror or str(error)
-        ) from error
 
 
 def _check_header(given: Path, header: Tuple[str, ...], source: Source) -> None:

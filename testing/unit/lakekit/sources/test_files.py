@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import errno
 import gzip
 import os
-import shutil
 import zipfile
 from pathlib import Path
 from typing import Dict, List, Tuple
@@ -13,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lakekit.declarations.tables import TableSet
-from lakekit.errors import SourceError, StorageError
+from lakekit.errors import SourceError
 from lakekit.sources.files import OpenedFile, open_sources
 
 HEADER = "name,age,seen,weight\n"
@@ -144,18 +142,6 @@ def test_encrypted_archive_is_refused(
     content[content.index(b"PK\x01\x02") + 8] |= 1  # and in its directory entry
     archive.write_bytes(content)
     with pytest.raises(SourceError, match="cannot be unpacked"):
-        opened(source, tables, tmp_path)
-
-
-def test_full_disk_while_unpacking_names_the_folder(
-    source: Path, tables: TableSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    zip_of(source, [("people.csv", HEADER + ROW)])
-    monkeypatch.setattr(shutil, "copyfileobj", full)
-    with pytest.raises(StorageError, match="scratch.*No space left"):
         opened(source, tables, tmp_path)
 
 

@@ -1,0 +1,159 @@
+"""Runs of two sources with faulty files."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import lakekit
+from lakekit.cli.main import call
+from lakekit.commands.init import TEMPLATE
+from lakekit.commands.refusals import Policy
+from lakekit.declarations.tables import Column, Source, Table, TableSet, bronze
+from lakekit.errors import RefusedFilesError, SourceError
+
+HEADER = "name,age,seen,weight\n"
+PETS = Source("pets", (Column("name"), Column("owner")))
+OWNERS = Table(
+    "gold.owners",
+    (Column("owner"),),
+    reads=("bronze.pets", "gold.ages"),
+    sql="owners.sql",
+)
+ALL = ["bronze.people", "silver.people", "quarantine.people", "gold.ages"]
+PET_TABLES = ["bronze.pets", "gold.owners"]
+
+
+@pytest.fixture
+def both(tables: TableSet, source: Path, sql: Path) -> TableSet:
+    """Return the tables of people, and of pets, of which one reads people."""
+    (sql / "owners.sql").write_text(
+        "select p.owner from bronze.pets p left join gold.ages a on a.people = 99"
+    )
+    (source / "pets").mkdir()
+    (source / "pets/a.csv").write_text("name,owner\nRex,Ada\n")
+    people = [table for table in tables if table.layer != "quarantine"]
+    return TableSet((*people, bronze(PETS), OWNERS), sql)
+
+
+def written(lake: Path) -> list[str]:
+    return sorted(
+        f"{log.parents[1].name}.{log.parent.name}"
+        for log in lake.glob("*/*/_delta_log")
+    )
+
+
+FAULTS = {
+    "empty": ("", "b.csv is empty"),
+    "no-rows": ("name,owner\n", "b.csv has a header and no rows"),
+    "no-column": ("name\nx\n", "b.csv has no column owner"),
+    "values": ("name,owner\nx\n", "b.csv, line 2: has 1 values, and the header 2"),
+    "quote": ('name,owner\nx,"y\n', "b.csv, line 2: a quoted value is never closed"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faulty_file_stops_the_tables_that_read_it_and_no_other(
+    fault: str, both: TableSet, source: Path, tmp_path: Path
+) -> None:
+    content, reason = FAULTS[fault]
+    (source / "pets/b.csv").write_text(content)
+    with pytest.raises(RefusedFilesError) as refused:
+        lakekit.run(source, tmp_path / "lake", tables=both)
+    assert refused.value.tables == tuple(PET_TABLES) and refused.value.exit_code == 2
+    assert len(refused.value.files) == 1 and reason in refused.value.files[0]
+    assert written(tmp_path / "lake") == sorted(ALL)
+    (source / "pets/b.csv").write_text("name,owner\nTom,Bob\n")
+    result = lakekit.run(source, tmp_path / "lake", tables=both)
+    assert [t.table for t in result.tables if t.changed] == PET_TABLES
+    assert result["gold.owners"].rows == 2
+
+
+@pytest.mark.parametrize("fault", ["empty", "quote"])
+def test_skipped_file_stops_nothing_and_is_reported(
+    fault: str, both: TableSet, source: Path, tmp_path: Path
+) -> None:
+    content, reason = FAULTS[fault]
+    (source / "pets/b.csv").write_text(content)
+    result = lakekit.run(source, tmp_path / "lake", tables=both, refused="skip")
+    assert (result["bronze.pets"].rows, result["gold.owners"].rows) == (1, 1)
+    (report,) = result["bronze.pets"].refused
+    assert reason in report and result["bronze.people"].refused == ()
+    again = lakekit.run(source, tmp_path / "lake", tables=both, refused="skip")
+    assert not again.changed and again["bronze.pets"].refused == (report,)
+
+
+def test_source_without_any_other_file_is_stopped_also_with_skip(
+    both: TableSet, source: Path, tmp_path: Path
+) -> None:
+    (source / "pets/a.csv").write_text("name\nRex\n")
+    with pytest.raises(RefusedFilesError) as refused:
+        lakekit.run(source, tmp_path / "lake", tables=both, refused="skip")
+    assert refused.value.tables == tuple(PET_TABLES)
+    assert written(tmp_path / "lake") == sorted(ALL)
+
+
+@pytest.mark.parametrize("policy", ["stop", "skip"])
+def test_missing_source_stops_the_tables_that_read_it(
+    policy: Policy,
+    both: TableSet,
+    source: Path,
+    tmp_path: Path,
+) -> None:
+    (source / "people.csv").unlink()
+    with pytest.raises(
+        RefusedFilesError, match="There is no file of people"
+    ) as refused:
+        lakekit.run(source, tmp_path / "lake", tables=both, refused=policy)
+    # gold.owners reads gold.ages, which reads people.
+    assert refused.value.tables == (*ALL, "gold.owners")
+    assert written(tmp_path / "lake") == ["bronze.pets"]
+
+
+def test_faults_of_all_sources_are_reported_together(
+    both: TableSet, source: Path, tmp_path: Path
+) -> None:
+    (source / "people.csv").write_text(HEADER + "x,1,NA\n")
+    (source / "pets/b.csv").touch()
+    (source / "pets/c.csv").write_bytes(b"name,owner\n\xff,\n")
+    with pytest.raises(RefusedFilesError, match="Nothing was written") as refused:
+        lakekit.run(source, tmp_path / "lake", tables=both)
+    assert len(refused.value.files) == 3 and not (tmp_path / "lake").exists()
+
+
+def test_conversion_errors_refuse_a_file(
+    both: TableSet, source: Path, tmp_path: Path
+) -> None:
+    folder = source / "people"
+    folder.mkdir()
+    (folder / "b.csv").write_text(HEADER + "x,a,b,c\n")
+    result = lakekit.run(source, tmp_path / "lake", tables=both, refused="skip")
+    assert result["bronze.people"].rows == 3
+    (report,) = result["bronze.people"].refused
+    assert "b.csv, column age: 1 of 1 values are no int" in report
+
+
+def test_only_fault_of_the_only_source_is_raised_as_it_is(
+    tables: TableSet, source: Path, tmp_path: Path
+) -> None:
+    (source / "people.csv").write_text("")
+    with pytest.raises(SourceError, match="people.csv is empty. Nothing was written"):
+        lakekit.run(source, tmp_path / "lake", tables=tables)
+    assert not (tmp_path / "lake").exists()
+
+
+def test_command_reports_skipped_files_and_exits_with_2_for_stopped_tables(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(TEMPLATE / "data", tmp_path / "data")
+    (tmp_path / "data/orders").mkdir()
+    (tmp_path / "data/orders/b.csv").touch()
+    arguments = ["run", "--source", str(tmp_path / "data")]
+    arguments += ["--lake", str(tmp_path / "lake")]
+    arguments += ["--tables", str(TEMPLATE / "tables.py")]
+    assert call([*arguments, "--refused", "skip"]) == 0
+    assert f"Left out: {tmp_path}/data/orders/b.csv is empty" in capsys.readouterr().err
+    assert call(arguments) == 2
+    assert f"Error: {tmp_path}/data/orders/b.csv is empty" in capsys.readouterr().err

@@ -1,0 +1,128 @@
+"""Unpacks source files from zip and gzip archives, within limits.
+
+An archive of some kilobytes can unpack to terabytes. Its declared size may be false, so
+the limits are checked while unpacking: the ratio to the size of the archive, the size
+of all files that a run unpacks, and the free space of the scratch folder.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import shutil
+import zipfile
+import zlib
+from pathlib import Path
+from typing import IO, Mapping, cast
+
+from lakekit.errors import SettingsError, SourceError, StorageError
+
+CHUNK = 1 << 20
+SIZES: Mapping[str, int] = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+DEFAULT_LIMIT = "100GB"
+MAX_RATIO = 200
+"""How many times the size of its archive a file may be; tables as text reach 50."""
+RATIO_FROM = 100 * SIZES["MB"]
+"""The unpacked size from which the ratio is checked."""
+FREE_CHECK = 16 * CHUNK
+"""The number of bytes after which the free space is checked again."""
+MIN_FREE = 256 * SIZES["MB"]
+"""The free space that unpacking leaves to other programs."""
+
+
+def bytes_of(size: str) -> int:
+    """Return the bytes of a size such as `20GB`. Raises SettingsError."""
+    found = re.fullmatch(r"([0-9]+) ?([KMGT]B)", size.strip(), re.IGNORECASE)
+    if found is None:
+        raise SettingsError(
+            f"The size {size!r} is no number of {', '.join(SIZES)}",
+            "Write a size such as 20GB.",
+        )
+    return int(found.group(1)) * SIZES[found.group(2).upper()]
+
+
+class Unpacker:
+    """Unpacks archives into the scratch folder. All files of one unpacker together have
+    at most `limit` bytes.
+    """
+
+    def __init__(self, scratch: Path, limit: str = DEFAULT_LIMIT) -> None:
+        self._scratch, self._limit = scratch, limit
+        self._left = bytes_of(limit)
+
+    def unpack(self, archive: Path, name: str) -> Path:
+        """Unpack an archive to the file `name` in the scratch folder, and return its
+        path. Reads the archive to its end, which also checks its checksum.
+
+        Raises SourceError for an archive that is damaged, holds other files, or exceeds
+        a limit; StorageError if there is no space.
+        """
+        target = self._scratch / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._copy(archive, target)
+        except (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError) as error:
+            raise SourceError(f"{archive} is no whole archive ({error})") from error
+        except RuntimeError as error:
+            # zipfile raises this for an encrypted archive or an unknown compression.
+            raise SourceError(f"{archive} cannot be unpacked ({error})") from error
+        except OSError as error:
+            # The error of a full disk has no file name; that of an unreadable archive
+            # has one.
+            raise StorageError(
+                Path(error.filename or target), error.strerror or str(error)
+            ) from error
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
+        return target
+
+    def _copy(self, archive: Path, target: Path) -> None:
+        packed_size, size, next_check = archive.stat().st_size, 0, FREE_CHECK
+        with _reader(archive, target.name) as packed, target.open("wb") as unpacked:
+            for block in iter(lambda: packed.read(CHUNK), b""):
+                size += len(block)
+                if size > self._left:
+                    raise SourceError(
+                        f"{archive} unpacks to more than is left of {self._limit}, the"
+                        " limit of all unpacked files",
+                        "If the archives are meant, set a larger limit, such as"
+                        " --unpacked 200GB.",
+                    )
+                if size > max(RATIO_FROM, MAX_RATIO * packed_size):
+                    raise SourceError(
+                        f"{archive} has {packed_size:,} bytes and unpacks to more than"
+                        f" {size:,}, over {MAX_RATIO} times its size",
+                        "If the archive is meant, unpack it yourself.",
+                    )
+                if size > next_check:
+                    _check_free(archive, target.parent)
+                    next_check += FREE_CHECK
+                unpacked.write(block)
+        self._left -= size
+
+
+def _check_free(archive: Path, folder: Path) -> None:
+    if shutil.disk_usage(folder).free < MIN_FREE:
+        raise StorageError(
+            folder,
+            f"{archive} does not fit: unpacking it leaves less than"
+            f" {MIN_FREE // SIZES['MB']} MB of free space",
+        )
+
+
+def _reader(archive: Path, name: str) -> IO[bytes]:
+    """Open the file in an archive. Raises SourceError if a zip archive does not hold
+    the file of that name alone.
+    """
+    if archive.suffix == ".gz":
+        return cast(IO[bytes], gzip.open(archive))
+    with zipfile.ZipFile(archive) as opened:
+        members = [info for info in opened.infolist() if not info.is_dir()]
+        if len(members) != 1 or Path(members[0].filename).name != name:
+            held = ", ".join(info.filename for info in members) or "nothing"
+            raise SourceError(
+                f"{archive} should hold {name} and nothing else; it holds {held}"
+            )
+        # The file stays open until the member is closed.
+        return opened.open(members[0])
