@@ -12,7 +12,7 @@ from deltalake import DeltaTable
 
 import lakekit
 from lakekit.commands.run import RunResult
-from lakekit.errors import ConversionError
+from lakekit.errors import RefusedFilesError
 from lakekit.nyc_flights.tables import TABLES
 
 Place = Tuple[str, int]
@@ -153,7 +153,7 @@ def rows(lake: Path, name: str) -> Set[str]:
     }
 
 
-def test_file_of_mostly_misfits_is_refused_and_nothing_written(
+def test_file_of_mostly_misfits_stops_the_tables_that_read_it(
     dirty: Path, tmp_path: Path
 ) -> None:
     source = tmp_path / "source"
@@ -161,7 +161,11 @@ def test_file_of_mostly_misfits_is_refused_and_nothing_written(
     flights = source / "flights" / "2013-01-01.csv"
     flights.write_text(flights.read_text().replace(",UA,", ",NA,"))
     with pytest.raises(
-        ConversionError, match="2013-01-01.csv, column carrier: .* at most 5% may fail"
-    ):
+        RefusedFilesError,
+        match="2013-01-01.csv, column carrier: .* at most 5% may fail",
+    ) as refused:
         lakekit.run(source, tmp_path / "lake")
-    assert not (tmp_path / "lake").exists()
+    assert refused.value.tables[:2] == ("bronze.flights", "silver.flights")
+    for name in ("bronze.flights", "silver.flights", "quarantine.flights"):
+        assert not (tmp_path / "lake" / TABLES[name].folder).exists()
+    assert rows(tmp_path / "lake", "silver.planes")

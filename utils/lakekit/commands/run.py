@@ -42,6 +42,7 @@ from lakekit.transforms.lineage import Lineage
 from lakekit.transforms.merge import Counts, UpdateOutcome
 from lakekit.transforms.updates import Updates
 
+MICROSECOND = datetime.timedelta(microseconds=1)
 Progress = Callable[[str, int, int], None]
 """A callback with the current action, the steps done and the total number of steps."""
 
@@ -111,14 +112,16 @@ def run(
 ) -> RunResult:
     """Bring the lake's tables up to date with the source files.
 
-    `now` is the ingestion time of the files, in UTC; `memory` limits the memory of
-    DuckDB, such as `2GB`; `unpacked` limits the size of all unpacked archives;
-    `refused` states what a faulty file does (`lakekit.commands.refusals`). Raises a
-    LakekitError: SourceError, InvalidLakeError or DamagedTableError before anything is
-    written; RefusedFilesError after all tables that do not depend on the refused files
-    are up to date; ConflictError or StorageError with
-    every table complete at its old or its new version; MissingExtraError without the
-    engine's extra.
+    `now` is the time of the run, in UTC, and the ingestion time of its files; `memory`
+    limits the memory of DuckDB, such as `2GB`; `unpacked` limits the size of all
+    unpacked archives; `refused` states what a faulty file does
+    (`lakekit.commands.refusals`).
+
+    Raises a LakekitError: SourceError, InvalidLakeError or DamagedTableError before
+    anything is written; RefusedFilesError after all tables that do not depend on the
+    refused files are up to date; ConflictError or StorageError with every table
+    complete at its old or its new version; MissingExtraError without the engine's
+    extra.
     """
     started = time.perf_counter()
     source, place = Path(source), find_lake(lake)
@@ -167,6 +170,7 @@ class _Run:
         self._refusals = refusals
         self._lineage = Lineage(engine, tables)
         self._updates = Updates(self._lineage)
+        self._times: Dict[str, datetime.datetime] = {}
         self._rebuilt: FrozenSet[str] = frozenset()
         self._done, self._steps = 0, 1
 
@@ -271,6 +275,8 @@ class _Run:
         """
         inspected = {}
         for table in self._active(map(self._tables.__getitem__, new)):
+            if new[table.name]:
+                self._times[table.name] = self._ingestion_time(table)
             for file in list(new[table.name]):
                 try:
                     inspected[table.name, file.digest] = self._inspect(table, file)
@@ -281,12 +287,31 @@ class _Run:
                 self._refuse_missing(_source(table).name)
         return inspected
 
+    def _ingestion_time(self, table: Table) -> datetime.datetime:
+        """Return the ingestion time of a bronze table's new files: the time of this
+        run, but later than that of all rows in the table.
+
+        So the file of the later commit is the newer one, also if the clock was set
+        back in between.
+        """
+        head = self._lineage.heads.get(table.name)
+        if head is None:
+            return self._at
+        if head.note is not None and head.note.at and not head.foreign:
+            newest = datetime.datetime.fromisoformat(head.note.at)
+        elif self._engine.rows(table):
+            self._engine.read(table, "_times")
+            newest = self._engine.query("select max(_ingested_at) from _times")[0][0]
+        else:
+            return self._at
+        return max(self._at, newest + MICROSECOND)
+
     def _inspect(self, table: Table, file: OpenedFile) -> FileInspection:
         """Read a whole file. Raises SourceError; ConversionError for a column with too
         many values that do not convert.
         """
         self._step(f"check {file.name}")
-        found = self._engine.inspect(table, file, self._at)
+        found = self._engine.inspect(table, file, self._times[table.name])
         file.check_rows(found.rows)
         for name, misfits in found.misfits.items():
             if misfits > file.source.misfits * found.rows:
@@ -320,7 +345,9 @@ class _Run:
                 known.update(more)
             found = inspected[table.name, file.digest]
             note = Note(
-                self._lineage.digest(table), misfits=sum(found.misfits.values())
+                self._lineage.digest(table),
+                misfits=sum(found.misfits.values()),
+                at=self._times[table.name].isoformat(),
             )
             version = self._engine.append(table, file, note)
             if version is not None:

@@ -106,7 +106,8 @@ ORIGIN = (SOURCE_FILE, SOURCE_SHA256, SOURCE_ROW, INGESTED_AT)
 LATEST = ("_source_file", "_ingested_at", "_source_row")
 """The default order that decides which of two rows with the same key is the latest. The
 file name comes first, so that the order of arrival does not matter; then the later
-ingest of a file that was replaced under its name; then the later row.
+ingest of a file that was replaced under its name; then the later row. Ingestion times
+have the order of commits, even if the clock was set back.
 """
 
 

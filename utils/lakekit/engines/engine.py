@@ -82,12 +82,15 @@ class Note:
         data: false for a commit that changes no row and only updates `reads`.
         misfits: for a bronze file, the number of values that do not convert to their
             declared types.
+        at: for a bronze file, the ingestion time of its rows, in ISO 8601. No row of
+            the table has a later one.
     """
 
     digest: str = ""
     reads: Mapping[str, Tuple[str, int]] = field(default_factory=dict)
     data: bool = True
     misfits: int = 0
+    at: str = ""
 
     def text(self) -> str:
         """Return the note as JSON, for the commit."""
@@ -107,6 +110,7 @@ class Note:
                 reads,
                 bool(content["data"]),
                 int(content["misfits"]),
+                str(content.get("at", "")),  # notes of older versions have none
             )
         except (ValueError, KeyError, TypeError):
             return None
