@@ -30,7 +30,6 @@ from lakekit.errors import (
     SourceError,
     StorageError,
 )
-from lakekit.sources import parquet
 from lakekit.sources.files import OpenedFile
 from lakekit.storage import log_replay
 from lakekit.storage.files import storage_of
@@ -160,7 +159,7 @@ class EmbeddedEngine:
             )
             found = self.query(f"DESCRIBE SELECT * FROM {scan}")
             kinds = [row[1] for row in found]
-            _check_nanoseconds(opened, kinds)
+            statements.check_nanoseconds(opened, kinds)
         origin = {
             "_source_file": statements.text(opened.name),
             "_source_sha256": statements.text(opened.digest),
@@ -459,21 +458,6 @@ class EmbeddedEngine:
         )
         self.keep(_net(table, since, now), net)
         return _net(table, since, now)
-
-
-def _check_nanoseconds(opened: OpenedFile, kinds: Sequence[str]) -> None:
-    """Raise SourceError for nanoseconds that this DuckDB would cut off: before 2.0 it
-    reads instants in microseconds.
-    """
-    for column, written, kind in zip(opened.header, opened.kinds, kinds):
-        if written == "instant" and kind == statements.ZONED:
-            if parquet.has_nanoseconds(opened.path, column):
-                raise SourceError(
-                    f"{opened.given}, column {column}: DuckDB {duckdb.__version__}"
-                    " does not read nanoseconds of instants",
-                    "Write microseconds, or use Python 3.11 or newer, whose DuckDB"
-                    " reads nanoseconds.",
-                )
 
 
 def _file(table: Table, opened: OpenedFile) -> str:

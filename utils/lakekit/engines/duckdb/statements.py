@@ -11,10 +11,10 @@ from typing import Collection, Iterable, Mapping, Sequence, Tuple
 from lakekit.declarations.tables import Column, Source, Table, Type
 from lakekit.declarations.value_limits import RANGES, out_of_range
 from lakekit.engines.patterns import PATTERNS
-from lakekit.errors import DeclarationError
+from lakekit.errors import DeclarationError, SourceError
 from lakekit.sources.csv import MAX_ROW
 from lakekit.sources.files import OpenedFile
-from lakekit.sources.parquet import Kind
+from lakekit.sources.parquet import Kind, has_nanoseconds
 
 TYPES: Mapping[Type, str] = {
     "string": "VARCHAR",
@@ -144,6 +144,21 @@ def _instant(value: str, kind: str, written: Kind) -> str:
         f"{_day(time)} || strftime({time}, 'T%H:%M:%S')"
         f" || rtrim({fraction}, '.') || '{end}'"
     )
+
+
+def check_nanoseconds(opened: OpenedFile, kinds: Sequence[str]) -> None:
+    """Raise SourceError for nanoseconds that DuckDB would cut off: before 2.0 it reads
+    instants in microseconds. `kinds` has DuckDB's types of the columns.
+    """
+    for column, written, kind in zip(opened.header, opened.kinds, kinds):
+        if written == "instant" and kind == ZONED:
+            if has_nanoseconds(opened.path, column):
+                raise SourceError(
+                    f"{opened.given}, column {column}: the installed DuckDB does not"
+                    " read nanoseconds of instants",
+                    "Write microseconds, or use Python 3.11 or newer, whose DuckDB"
+                    " reads nanoseconds.",
+                )
 
 
 def misfit(column: Column, source: Source) -> str:
