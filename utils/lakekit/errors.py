@@ -1,14 +1,38 @@
 """The errors that lakekit raises, with their exit codes and next steps.
 
-Exit codes: 1 the run could not be completed; 2 the user's input is invalid and nothing
-was written; 3 the machine lacks space, a permission or a package; 4 a table is damaged;
-130 interrupted.
+Exit codes: 1 the run could not be completed; 2 the user's input is invalid (files,
+declarations, settings, arguments) and no table that it concerns was written; 3 the
+machine lacks space, a permission or a package; 4 a table is damaged; 130 interrupted.
 """
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
-from typing import ClassVar, Optional
+from typing import ClassVar, Iterable, Mapping, Optional
+
+SYNONYMS: Mapping[str, str] = {
+    "str": "string",
+    "text": "string",
+    "varchar": "string",
+    "bool": "boolean",
+    "long": "bigint",
+    "float": "double",
+    "decimal": "double",
+    "datetime": "timestamp",
+    "error": "fail",
+    "quarantine": "drop",
+    "upsert": "merge",
+    "overwrite": "whole",
+}
+"""Other systems' words for the names in declarations, for `nearest`."""
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return the most similar of the valid names, which must not be empty."""
+    valid, wanted = list(names), name.strip().lower()
+    wanted = SYNONYMS.get(wanted.partition("(")[0], wanted)
+    return difflib.get_close_matches(wanted, valid, n=1, cutoff=0.0)[0]
 
 
 class LakekitError(Exception):
@@ -70,21 +94,35 @@ class UnknownTableError(LakekitError):
 
 
 class DeclarationError(LakekitError):
-    """A declaration contradicts its SQL or another declaration. Nothing was written."""
+    """A declaration is invalid, or contradicts its SQL or another declaration. Its
+    table was not written.
+    """
 
-    def __init__(self, table: str, what: str) -> None:
-        super().__init__(
-            f"{table}: {what}", f"Make the declaration of {table} and its SQL agree."
-        )
+    exit_code = 2
 
-
-class UnsupportedSqlError(LakekitError):
-    """A transform uses SQL that may give different results on the two engines."""
-
-    def __init__(self, table: str, what: str) -> None:
+    def __init__(  # noqa: B042  # never pickled
+        self, table: str, what: str, next_step: str = ""
+    ) -> None:
         super().__init__(
             f"{table}: {what}",
-            "Use a construct that lakekit.declarations.transpile lets through,"
+            next_step or f"Make the declaration of {table} and its SQL agree.",
+        )
+        self.table, self.what = table, what
+
+
+class UnsupportedSqlError(DeclarationError):
+    """A transform uses SQL that does not parse, or that may give different results on
+    the two engines.
+    """
+
+    def __init__(  # noqa: B042  # never pickled
+        self, table: str, what: str, next_step: str = ""
+    ) -> None:
+        super().__init__(
+            table,
+            what,
+            next_step
+            or "Use a construct that lakekit.declarations.transpile lets through,"
             " or add it with a parity test.",
         )
 

@@ -15,8 +15,9 @@ from typing import Any, Callable, Mapping, Optional, Sequence
 import click
 
 from lakekit.cli.settings import SETTINGS, settings_here
+from lakekit.cli.tables_file import locate
 from lakekit.engines.open import ENGINES
-from lakekit.errors import DamagedTableError, LakekitError
+from lakekit.errors import DamagedTableError, DeclarationError, LakekitError
 from lakekit.storage.versions import UnrestorableVersionError
 
 Command = Callable[..., Any]
@@ -31,8 +32,12 @@ def uses(*names: str) -> Callable[[Command], Command]:
         @functools.wraps(command)
         def called(**given: Any) -> Any:
             flags = {name: given.pop(name) for name in names}
+            settings = settings_here(flags)
             try:
-                return command(settings=settings_here(flags), **given)
+                return command(settings=settings, **given)
+            except DeclarationError as error:
+                locate(error, settings.tables)
+                raise
             except (DamagedTableError, UnrestorableVersionError) as error:
                 error.next_step += repeated(flags)
                 raise

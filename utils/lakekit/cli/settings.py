@@ -7,18 +7,16 @@ defines TABLES; the default is the New York flights.
 
 from __future__ import annotations
 
-import difflib
-import importlib
-import importlib.util
 import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Mapping, Optional
 
+from lakekit.cli.tables_file import load_tables
 from lakekit.declarations.tables import TableSet
-from lakekit.engines.open import ENGINES
-from lakekit.errors import SettingsError
+from lakekit.engines.open import ENGINES, check_memory
+from lakekit.errors import SettingsError, nearest
 from lakekit.storage.lake import SCHEMA
 
 if sys.version_info >= (3, 11):
@@ -64,13 +62,13 @@ class Settings:
 
     def table_set(self) -> TableSet:
         """Return the declared tables. Raises SettingsError for a file or module without
-        tables.
+        tables; DeclarationError.
         """
         if self.tables is None:
             from lakekit.nyc_flights.tables import TABLES
 
             return TABLES
-        return _load(self.tables)
+        return load_tables(self.tables)
 
 
 def read_settings(
@@ -102,6 +100,7 @@ def read_settings(
             f"There is no engine {found['engine']}",
             f"Choose one of {', '.join(ENGINES)}.",
         )
+    check_memory(found.get("memory", ""))
     return Settings(**found)
 
 
@@ -139,36 +138,11 @@ def _is_path(name: str, value: str) -> bool:
 
 def _known(name: str, where: str) -> str:
     if name not in SETTINGS:
-        nearest = difflib.get_close_matches(name, SETTINGS, n=1, cutoff=0.0)[0]
         raise SettingsError(
-            f"There is no setting {name} ({where})", f"Did you mean {nearest}?"
+            f"There is no setting {name} ({where})",
+            f"Did you mean {nearest(name, SETTINGS)}?",
         )
     return name
-
-
-def _load(name: str) -> TableSet:
-    wanted = (
-        "Name a Python file, or a module on the path,"
-        " that defines TABLES = TableSet(...)."
-    )
-    try:
-        if name.endswith(".py"):
-            spec = importlib.util.spec_from_file_location(
-                "lakekit_tables", Path(name).absolute()
-            )
-            assert spec is not None and spec.loader is not None, name
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-        else:
-            module = importlib.import_module(name)
-    except (ImportError, OSError, SyntaxError) as error:
-        raise SettingsError(
-            f"The tables of {name} cannot be read: {error}", wanted
-        ) from error
-    tables = getattr(module, "TABLES", None)
-    if not isinstance(tables, TableSet):
-        raise SettingsError(f"{name} defines no TABLES", wanted)
-    return tables
 
 
 def settings_here(flags: Mapping[str, Optional[str]]) -> Settings:

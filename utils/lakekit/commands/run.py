@@ -26,15 +26,17 @@ from typing import (
 )
 
 from lakekit.commands.damage import whole_head
+from lakekit.declarations.sql_checks import check_sql
 from lakekit.declarations.tables import Column, Source, Table, TableSet
 from lakekit.engines.engine import Engine, FileInspection, Note
-from lakekit.engines.open import open_engine
+from lakekit.engines.open import check_memory, open_engine
 from lakekit.engines.retries import retried
 from lakekit.errors import ConflictError, ConversionError, SourceError, StorageError
 from lakekit.nyc_flights.tables import TABLES
 from lakekit.sources.files import OpenedFile, open_sources
 from lakekit.storage.lake import check_lake, find_lake
 from lakekit.transforms import evolution
+from lakekit.transforms.dry_run import dry_run
 from lakekit.transforms.lineage import Lineage
 from lakekit.transforms.merge import Counts, UpdateOutcome
 from lakekit.transforms.updates import Updates
@@ -105,14 +107,16 @@ def run(
     """Bring the lake's tables up to date with the source files.
 
     `now` is the ingestion time of the files, in UTC; `memory` limits the memory of
-    DuckDB, such as `2GB`. Raises a LakekitError: SourceError, InvalidLakeError or
-    DamagedTableError before anything is written; ConflictError or StorageError with
-    every table complete at its old or its new version; MissingExtraError without the
-    engine's extra.
+    DuckDB, such as `2GB`. Raises a LakekitError: DeclarationError, SettingsError,
+    SourceError, InvalidLakeError or DamagedTableError before anything is written;
+    ConflictError or StorageError with every table complete at its old or its new
+    version; MissingExtraError without the engine's extra.
     """
     started = time.perf_counter()
     source, place = Path(source), find_lake(lake)
     at = now or datetime.datetime.now(datetime.timezone.utc)
+    check_memory(memory)
+    check_sql(tables)
     try:
         check_lake(place, tables)
         with tempfile.TemporaryDirectory(prefix="lakekit-", dir=scratch) as folder:
@@ -158,6 +162,7 @@ class _Run:
     def results(self) -> Tuple[TableResult, ...]:
         """Check all sources, then commit: bronze file by file, then table by table."""
         bronze = self._tables.layer("bronze")
+        dry_run(self._engine, self._tables)
         self._read_heads()
         new = {table.name: self._new_files(table) for table in bronze}
         derived = [

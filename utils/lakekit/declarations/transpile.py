@@ -76,6 +76,10 @@ FUNCTIONS: FrozenSet[type] = frozenset(
     }
     | {exp.Nullif, exp.RowNumber, exp.Sum, exp.Window}
 )
+MANY_ROWS = (exp.AggFunc, exp.Query, exp.Star, exp.Window)
+"""Constructs that have no meaning for a single row."""
+NOT_CONDITIONS = (exp.Alias, exp.Literal, exp.Neg, exp.Null, exp.DataType)
+"""Constructs that are not true or false. The engines check all other types."""
 CONSTRUCTS = CLAUSES | OPERATORS | VALUES | FUNCTIONS
 UNPARSED = ("make_date",)
 """Functions that sqlglot does not know and passes on by name."""
@@ -108,9 +112,11 @@ def parse_query(table: str, sql: str, reads: Iterable[str]) -> exp.Query:
 def parse_predicate(table: str, sql: str) -> exp.Expr:
     """Return a declared predicate, parsed. Raises UnsupportedSqlError."""
     predicate = _parse(table, sql)
-    if isinstance(predicate, exp.Query) or predicate.find(exp.Select):
+    if isinstance(predicate.unnest(), NOT_CONDITIONS) or predicate.find(*MANY_ROWS):
         raise UnsupportedSqlError(
-            table, f"`{sql}` is no predicate over the columns of one row"
+            table,
+            f"`{sql}` is no predicate over the columns of one row",
+            "Write a condition that is true or false for each row, such as price > 0.",
         )
     return predicate
 
@@ -150,14 +156,27 @@ def duckdb(expression: exp.Expr, table: str) -> str:
             dialect="duckdb", unsupported_level=ErrorLevel.RAISE
         )
     except SqlglotError as error:
-        raise UnsupportedSqlError(table, " ".join(str(error).split())) from error
+        raise UnsupportedSqlError(table, _reason(error)) from error
+
+
+def _reason(error: SqlglotError) -> str:
+    """Return sqlglot's reason in one line, with the line in the SQL if it has one."""
+    faults = getattr(error, "errors", [])
+    if faults and faults[0].get("line"):
+        what = str(faults[0]["description"])
+        # sqlglot describes a missing operand by the names of its own classes.
+        what = "an operand is missing" if "Required keyword" in what else what
+        return f"line {faults[0]['line']}: {what}"
+    return " ".join(str(error).split())
 
 
 def _parse(table: str, sql: str) -> exp.Expr:
     try:
         parsed = sqlglot.parse(sql, read="databricks", error_level=ErrorLevel.RAISE)
     except SqlglotError as error:
-        raise UnsupportedSqlError(table, " ".join(str(error).split())) from error
+        raise UnsupportedSqlError(
+            table, _reason(error), "Correct the SQL, which does not parse."
+        ) from error
     if len(parsed) != 1 or parsed[0] is None:
         raise UnsupportedSqlError(table, f"`{sql.strip()[:60]}` is not one statement")
     for part in parsed[0].walk():

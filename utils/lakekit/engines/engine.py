@@ -173,6 +173,8 @@ class Engine(Protocol):
     """
 
     name: str
+    version: str
+    """The name and the version of the program that runs the SQL."""
 
     def __enter__(self) -> Engine: ...
 
@@ -247,6 +249,9 @@ class Engine(Protocol):
     def define(self, view: str, sql: str) -> None:
         """Define a view by SQL that both engines accept."""
 
+    def define_empty(self, table: Table, view: str) -> None:
+        """Define a view without rows that has the declared columns of a table."""
+
     def keep(self, view: str, sql: str) -> int:
         """Run SQL once, store its few rows under that name, and count them."""
 
@@ -265,6 +270,12 @@ class Engine(Protocol):
         """Return the table's SQL in this engine's SQL, its tables replaced by views.
         Raises UnsupportedSqlError; DeclarationError if it reads other tables than
         declared.
+        """
+
+    def check(self, table: Table, where: str, sql: str) -> None:
+        """Check SQL that gives the rows of a table, without running it. Raises
+        DeclarationError, whose text starts with `where`, for SQL that the engine
+        refuses or that gives other names or types than declared.
         """
 
     def stage(self, table: Table, view: str, sql: str, part: bool = False) -> Staged:

@@ -26,6 +26,7 @@ from lakekit.errors import (
     ComputeError,
     ConflictError,
     DamagedTableError,
+    DeclarationError,
     MissingExtraError,
     SourceError,
     StorageError,
@@ -58,6 +59,7 @@ class EmbeddedEngine:
     """
 
     name = "embedded"
+    version = f"duckdb {duckdb.__version__}"
 
     def __init__(
         self, lake: Lake, tables: TableSet, scratch: Path, memory: str = ""
@@ -264,6 +266,10 @@ class EmbeddedEngine:
         self._views.pop(view, None)
         self._staging.name(view, "VIEW", sql)
 
+    def define_empty(self, table: Table, view: str) -> None:
+        no_files = statements.data_files([], {})
+        self.define(view, statements.declared_columns(table, no_files, ()))
+
     def keep(self, view: str, sql: str) -> int:
         self._views.pop(view, None)
         return self._staging.name(view, "TABLE", sql)
@@ -279,6 +285,16 @@ class EmbeddedEngine:
 
     def transform(self, table: Table, sql: str, views: Mapping[str, str]) -> str:
         return self._sql_cache.query(table.name, sql, views)
+
+    def check(self, table: Table, where: str, sql: str) -> None:
+        try:
+            found = [(name, kind) for name, kind, *_ in self.query(f"DESCRIBE {sql}")]
+            statements.as_declared(table, sql, found)
+        except DeclarationError as error:
+            raise DeclarationError(table.name, f"{where}{error.what}") from error
+        except duckdb.Error as error:
+            what = statements.sql_reason(str(error))
+            raise DeclarationError(table.name, f"{where}{what}") from error
 
     # Writing
 

@@ -19,6 +19,7 @@ from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tupl
 from lakekit.errors import (
     ComputeError,
     ConflictError,
+    DeclarationError,
     MissingExtraError,
     SourceError,
     StorageError,
@@ -26,6 +27,7 @@ from lakekit.errors import (
 
 try:
     import delta  # noqa: F401  # required by the imports below
+    import pyspark
     from pyspark.sql import DataFrame, SparkSession
 except ModuleNotFoundError as missing:
     raise MissingExtraError(str(missing.name), "spark") from missing
@@ -37,7 +39,7 @@ from lakekit.engines.spark import statements
 from lakekit.engines.spark.delta_tables import SparkTables
 from lakekit.engines.spark.errors import FAILURES, reason, translated
 from lakekit.engines.spark.session import check_place, on_databricks, spark_session
-from lakekit.engines.spark.statements import name, text
+from lakekit.engines.spark.statements import columns_ddl, name, text
 from lakekit.sources.files import OpenedFile
 from lakekit.storage.lake import Lake
 from lakekit.storage.log_restore import RestoreOutcome
@@ -57,6 +59,7 @@ class SparkEngine:
     """
 
     name = "spark"
+    version = f"spark {pyspark.__version__}"
 
     def __init__(
         self,
@@ -256,6 +259,9 @@ class SparkEngine:
         with translated(view, self._lake.root):
             self._view(view, self._spark.sql(sql))
 
+    def define_empty(self, table: Table, view: str) -> None:
+        self._view(view, self._spark.createDataFrame([], columns_ddl(table.columns)))
+
     def keep(self, view: str, sql: str) -> int:
         with translated(view, self._lake.root):
             rows = self._materialized(self._spark.sql(sql))
@@ -288,6 +294,14 @@ class SparkEngine:
         return _written(
             transpile.with_views(transpile.parse_query(table.name, sql, views), views)
         )
+
+    def check(self, table: Table, where: str, sql: str) -> None:
+        try:
+            statements.declared(table, self._spark.sql(sql))
+        except DeclarationError as error:
+            raise DeclarationError(table.name, f"{where}{error.what}") from error
+        except FAILURES as error:
+            raise DeclarationError(table.name, f"{where}{reason(error)}") from error
 
     # Writing
 
