@@ -10,6 +10,7 @@ import json
 import os
 import shlex
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Callable, Mapping, Optional, Sequence
 
 import click
@@ -17,7 +18,13 @@ import click
 from lakekit.cli.settings import SETTINGS, settings_here
 from lakekit.cli.tables_file import locate
 from lakekit.engines.open import ENGINES
-from lakekit.errors import DamagedTableError, DeclarationError, LakekitError
+from lakekit.errors import (
+    DamagedTableError,
+    DeclarationError,
+    LakekitError,
+    MemoryLimitError,
+    StorageError,
+)
 from lakekit.storage.versions import UnrestorableVersionError
 
 Command = Callable[..., Any]
@@ -112,8 +119,12 @@ def exit_code(
         )
         return result if isinstance(result, int) else 0
     except LakekitError as error:
-        click.echo(f"Error: {error}\nNext: {error.next_step}", err=True)
-        return error.exit_code
+        return _print_error(error)
+    except OSError as error:  # such as a full disk of temporary files
+        place = Path(error.filename or Path.cwd())
+        return _print_error(StorageError(place, error.strerror or str(error)))
+    except MemoryError:
+        return _print_error(MemoryLimitError("Python cannot allocate more"))
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -121,6 +132,12 @@ def exit_code(
         if interrupted:
             click.echo(interrupted, err=True)
         return 130
+
+
+def _print_error(error: LakekitError) -> int:
+    """Print an error with its next step; return its exit code."""
+    click.echo(f"Error: {error}\nNext: {error.next_step}", err=True)
+    return error.exit_code
 
 
 def print_json(result: Any, **more: Any) -> None:

@@ -31,7 +31,13 @@ from lakekit.declarations.tables import Column, Source, Table, TableSet
 from lakekit.engines.engine import Engine, FileInspection, Note
 from lakekit.engines.open import check_memory, open_engine
 from lakekit.engines.retries import retried
-from lakekit.errors import ConflictError, ConversionError, SourceError, StorageError
+from lakekit.errors import (
+    ConflictError,
+    ConversionError,
+    SettingsError,
+    SourceError,
+    StorageError,
+)
 from lakekit.nyc_flights.tables import TABLES
 from lakekit.sources.files import OpenedFile, open_sources
 from lakekit.storage.lake import check_lake, find_lake
@@ -116,6 +122,11 @@ def run(
     source, place = Path(source), find_lake(lake)
     at = now or datetime.datetime.now(datetime.timezone.utc)
     check_memory(memory)
+    if scratch is not None and not scratch.is_dir():
+        raise SettingsError(
+            f"The scratch folder {scratch} does not exist",
+            "Create it, or name another by --scratch.",
+        )
     check_sql(tables)
     try:
         check_lake(place, tables)

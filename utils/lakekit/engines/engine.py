@@ -189,7 +189,7 @@ class Engine(Protocol):
     def damaged_files(self, table: Table) -> Mapping[str, str]:
         """Return the data files that are missing or have another size than in the log:
         their path or URL, and the reason. Checks the version that `head` last read.
-        Raises StorageError.
+        Raises StorageError, DamagedLogError.
 
         Spark finds none in a lake that is not a folder; there, reading the rows raises
         DamagedTableError.
@@ -315,6 +315,9 @@ class Engine(Protocol):
         table. No version is opened, so the newest may be unreadable. Raises
         DamagedLogError.
         """
+
+    def check_log(self, table: Table) -> None:
+        """Raise DamagedLogError for the first commit in the log with a fault."""
 
     def restore(self, table: Table, version: int, dry_run: bool) -> RestoreOutcome:
         """Restore an undamaged version of the table with a commit, or (`dry_run`) only

@@ -87,12 +87,12 @@ class EmbeddedEngine:
 
     def damaged_files(self, table: Table) -> Mapping[str, str]:
         location = self._lake.location(table)
-        try:
+        if self._lake.kind == "folder":
+            log_replay.check_newest(log_files(self._lake, table))
+        with delta_log.reading(table, location):
             return self._storage.damaged(
                 location, delta_log.file_sizes(self._tables.now(table))
             )
-        except (DeltaError, OSError) as error:
-            raise StorageError(Path(location), delta_log.first_line(error)) from error
 
     def rows(self, table: Table) -> int:
         delta = self._tables.open(table)
@@ -380,6 +380,9 @@ class EmbeddedEngine:
 
     def versions(self, table: Table) -> Tuple[Version, ...]:
         return log_replay.versions(log_files(self._lake, table))
+
+    def check_log(self, table: Table) -> None:
+        log_replay.check_commits(log_files(self._lake, table))
 
     def restore(self, table: Table, version: int, dry_run: bool) -> RestoreOutcome:
         return self._tables.restore(

@@ -41,7 +41,9 @@ from lakekit.engines.spark.errors import FAILURES, reason, translated
 from lakekit.engines.spark.session import check_place, on_databricks, spark_session
 from lakekit.engines.spark.statements import columns_ddl, name, text
 from lakekit.sources.files import OpenedFile
+from lakekit.storage import log_replay
 from lakekit.storage.lake import Lake
+from lakekit.storage.log_files import log_files
 from lakekit.storage.log_restore import RestoreOutcome
 from lakekit.storage.versions import Version
 
@@ -372,6 +374,10 @@ class SparkEngine:
 
     def versions(self, table: Table) -> Tuple[Version, ...]:
         return self._tables.versions(table)
+
+    def check_log(self, table: Table) -> None:
+        if self._lake.kind != "schema":
+            log_replay.check_commits(log_files(self._lake, table))
 
     def restore(self, table: Table, version: int, dry_run: bool) -> RestoreOutcome:
         return self._tables.restore(table, version, dry_run)
