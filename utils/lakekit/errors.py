@@ -30,10 +30,10 @@ SYNONYMS: Mapping[str, str] = {
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """Return the most similar of the valid names, which must not be empty."""
+    """Return the most similar of the valid names; empty if there are none."""
     valid, wanted = list(names), name.strip().lower()
     wanted = SYNONYMS.get(wanted.partition("(")[0], wanted)
-    return difflib.get_close_matches(wanted, valid, n=1, cutoff=0.0)[0]
+    return next(iter(difflib.get_close_matches(wanted, valid, n=1, cutoff=0.0)), "")
 
 
 class LakekitError(Exception):
@@ -91,7 +91,10 @@ class UnknownTableError(LakekitError):
     exit_code = 2
 
     def __init__(self, name: str, nearest: str) -> None:
-        super().__init__(f"There is no table {name}", f"Did you mean {nearest}?")
+        super().__init__(
+            f"There is no table {name}",
+            f"Did you mean {nearest}?" if nearest else "Declare it in TABLES.",
+        )
 
 
 class DeclarationError(LakekitError):

@@ -1,15 +1,13 @@
 """Shared parts of the command lines: settings as flags, the version, printing of
-results, and exit codes.
+errors, and exit codes.
 """
 
 from __future__ import annotations
 
-import datetime
 import functools
-import json
+import io
 import os
 import shlex
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Callable, Mapping, Optional, Sequence
 
@@ -17,6 +15,7 @@ import click
 
 from lakekit.cli.settings import SETTINGS, settings_here
 from lakekit.cli.tables_file import locate
+from lakekit.cli.text import echo, visible
 from lakekit.engines.open import ENGINES
 from lakekit.errors import (
     DamagedTableError,
@@ -126,7 +125,9 @@ def exit_code(
     except MemoryError:
         return _print_error(MemoryLimitError("Python cannot allocate more"))
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        echo(shown.getvalue().rstrip("\n"), err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         if interrupted:
@@ -136,46 +137,5 @@ def exit_code(
 
 def _print_error(error: LakekitError) -> int:
     """Print an error with its next step; return its exit code."""
-    click.echo(f"Error: {error}\nNext: {error.next_step}", err=True)
+    echo(f"Error: {visible(str(error))}\nNext: {visible(error.next_step)}", err=True)
     return error.exit_code
-
-
-def print_json(result: Any, **more: Any) -> None:
-    """Print a result dataclass as JSON."""
-    click.echo(json.dumps({**asdict(result), **more}, default=plain, indent=2))
-
-
-def plain(value: object) -> str:
-    """Return a value as text: instants in ISO 8601 with Z, a missing value as an empty
-    string.
-    """
-    if isinstance(value, datetime.datetime):
-        return value.isoformat().replace("+00:00", "Z")
-    if isinstance(value, float):
-        return f"{value:.2f}"
-    return "" if value is None else str(value)
-
-
-def table_of(
-    header: Sequence[str], lines: Sequence[Sequence[str]], right: Sequence[int] = ()
-) -> str:
-    """Align text columns to their widest cell. Columns in `right` are right-aligned."""
-    widths = [
-        max(len(line[place]) for line in (header, *lines))
-        for place in range(len(header))
-    ]
-
-    def row(cells: Sequence[str]) -> str:
-        placed = (
-            c.rjust(w) if i in right else c.ljust(w)
-            for i, (c, w) in enumerate(zip(cells, widths))
-        )
-        return "  ".join(placed).rstrip()
-
-    return "\n".join(
-        [
-            row(header),
-            "  ".join("-" * width for width in widths),
-            *(row(line) for line in lines),
-        ]
-    )

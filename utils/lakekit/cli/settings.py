@@ -1,5 +1,5 @@
 """Settings of a command, read from flags, then LAKEKIT_* variables, then `lakekit.toml`
-in the current directory.
+in the current directory or the nearest folder above it.
 
 `SETTINGS` lists all settings. The tables are declared in a Python file or module that
 defines TABLES; the default is the New York flights.
@@ -74,8 +74,9 @@ class Settings:
 def read_settings(
     flags: Mapping[str, Optional[str]], environment: Mapping[str, str], folder: Path
 ) -> Settings:
-    """Read settings from flags, environment and file, in that order. A path in the file
-    is relative to the file.
+    """Read settings from flags, environment and file, in that order. The file is in the
+    folder or in the nearest one above it; a path in it is relative to the file. `~` is
+    the home directory.
 
     Raises SettingsError for an unknown name or an invalid value. The default engine is
     Spark on a Databricks cluster, where there is a Spark session and the lake is a
@@ -84,7 +85,7 @@ def read_settings(
     found: Dict[str, str] = (
         {"engine": "spark"} if "DATABRICKS_RUNTIME_VERSION" in environment else {}
     )
-    found.update(_file(folder / FILE))
+    found.update(_file(_nearest_file(folder)))
     for name, value in environment.items():
         if name.startswith("LAKEKIT_") and not name.startswith(
             ("LAKEKIT_API_", "LAKEKIT_JARS")
@@ -100,15 +101,36 @@ def read_settings(
             f"There is no engine {found['engine']}",
             f"Choose one of {', '.join(ENGINES)}.",
         )
+    for name, value in found.items():
+        if _is_path(name, value):
+            found[name] = os.path.expanduser(value)
     check_memory(found.get("memory", ""))
     return Settings(**found)
 
 
-def _file(path: Path) -> Mapping[str, str]:
-    if not path.exists():
+def _nearest_file(folder: Path) -> Optional[Path]:
+    """Return the settings file in the folder, or in the nearest folder above it.
+
+    A file above that belongs to another user is left out: it names Python code to run,
+    and anybody may write to a folder such as /tmp.
+    """
+    for place in (folder, *folder.absolute().parents):
+        path = place / FILE
+        if path.exists() and (place == folder or _is_own(path)):
+            return path
+    return None
+
+
+def _is_own(path: Path) -> bool:
+    return not hasattr(os, "getuid") or path.stat().st_uid in (os.getuid(), 0)
+
+
+def _file(path: Optional[Path]) -> Mapping[str, str]:
+    if path is None:
         return {}
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        # Some editors write a byte order mark.
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise SettingsError(
             f"{path} cannot be read: {error}", f"Correct {path}."
@@ -121,7 +143,9 @@ def _file(path: Path) -> Mapping[str, str]:
                 f"{name} in {path} is no text: {value!r}",
                 f'Write {name} = "..." there.',
             )
-        found[name] = str(path.parent / value) if _is_path(name, value) else value
+        if _is_path(name, value):
+            value = str(path.parent / os.path.expanduser(value))
+        found[name] = value
     return found
 
 

@@ -59,6 +59,8 @@ def _tables(name: str, module: Mapping[str, Any]) -> TableSet:
     """Return TABLES. Raises SettingsError if the module does not define them."""
     found = module.get("TABLES")
     if isinstance(found, TableSet):
+        if not len(found):
+            raise SettingsError(f"{name}: TABLES has no tables", "Declare one there.")
         return found
     if found is not None:
         kind = label(found) if dataclasses.is_dataclass(found) else repr(found)[:60]

@@ -119,7 +119,7 @@ def run(
     version; MissingExtraError without the engine's extra.
     """
     started = time.perf_counter()
-    source, place = Path(source), find_lake(lake)
+    source, place = Path(os.path.expanduser(source)), find_lake(lake)
     at = now or datetime.datetime.now(datetime.timezone.utc)
     check_memory(memory)
     if scratch is not None and not scratch.is_dir():

@@ -49,8 +49,6 @@ def _misplaced(tables: TableSet) -> Iterator[Fault]:
     if not isinstance(found, tuple):
         yield no_tuple(tables, "tables", found, (Table,))
         return
-    if not found:
-        yield "TableSet has no tables", "Declare one, such as bronze(SOURCE)."
     for each in found:
         if isinstance(each, Source):
             yield f"{label(each)} is not a Table", "Write bronze(SOURCE) for a source."

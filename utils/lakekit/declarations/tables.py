@@ -31,14 +31,12 @@ Update = Literal["append", "merge", "groups", "whole"]
 groups (keys) of changed rows; `whole` recomputes the whole table.
 """
 
-INNER = ("_sign", "_new", "_nth", "_rule", "_going", "_metadata") + (
-    "_change_type",
-    "_commit_version",
-    "_commit_timestamp",
-)
-"""Names of columns that lakekit's SQL, Spark or Delta's change data feed adds to rows.
-No table may declare them.
+DELTA_COLUMNS = ("_metadata", "_change_type", "_commit_version", "_commit_timestamp")
+"""Names of columns that Spark, or Delta's change data feed, adds to the rows that it
+reads.
 """
+INNER = ("_sign", "_new", "_nth", "_rule", "_going", *DELTA_COLUMNS)
+"""Names of columns that lakekit's SQL also adds to rows. No table may declare them."""
 
 LAYERS = ("bronze", "silver", "quarantine", "gold")
 IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]*")

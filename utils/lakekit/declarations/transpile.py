@@ -9,6 +9,7 @@ Spark. Division is not allowed: division by zero is an error, a null or infinity
 
 from __future__ import annotations
 
+import logging
 from typing import FrozenSet, Iterable, Mapping
 
 import sqlglot
@@ -16,6 +17,9 @@ from sqlglot import exp
 from sqlglot.errors import ErrorLevel, SqlglotError
 
 from lakekit.errors import DeclarationError, UnsupportedSqlError
+
+# sqlglot warns of statements that it does not parse; they are refused by an error.
+logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 CLAUSES: FrozenSet[type] = frozenset(
     {
@@ -134,7 +138,8 @@ def with_views(query: exp.Query, views: Mapping[str, str]) -> exp.Query:
         )
         if name not in views:
             return node
-        return exp.to_table(views[name], alias=node.alias or name.rpartition(".")[2])
+        alias = exp.to_identifier(node.alias or name.rpartition(".")[2], quoted=True)
+        return exp.to_table(views[name], alias=alias)
 
     viewed = query.transform(replaced)
     assert isinstance(viewed, exp.Query), viewed
@@ -153,7 +158,7 @@ def duckdb(expression: exp.Expr, table: str) -> str:
 
     try:
         return expression.transform(replaced).sql(
-            dialect="duckdb", unsupported_level=ErrorLevel.RAISE
+            dialect="duckdb", identify=True, unsupported_level=ErrorLevel.RAISE
         )
     except SqlglotError as error:
         raise UnsupportedSqlError(table, _reason(error)) from error

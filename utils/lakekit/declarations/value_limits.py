@@ -20,6 +20,7 @@ from __future__ import annotations
 import string
 from typing import List, Mapping, Tuple
 
+from lakekit.declarations.names import quoted
 from lakekit.declarations.tables import ORIGIN, Column, Table, Type
 
 NULLS = ("null", "__hive_default_partition__")
@@ -65,7 +66,10 @@ def faults(table: Table) -> List[Tuple[str, str]]:
                 f"{name} values that cannot name a folder (NUL, {', '.join(NULLS)}, "
                 f"or more than {LONGEST_NAME} bytes)"
             )
-            found += [(empty, f"{column.name} = ''"), (other, _no_folder_name(column))]
+            found += [
+                (empty, f"{quoted(column.name)} = ''"),
+                (other, _no_folder_name(column)),
+            ]
     return found
 
 
@@ -86,11 +90,11 @@ def _is_folder_name(table: Table, column: Column) -> bool:
 
 def _out_of_range(column: Column) -> str:
     first, last = (f"cast('{day}' as {column.type})" for day in RANGES[column.type])
-    return f"{column.name} not between {first} and {last}"
+    return f"{quoted(column.name)} not between {first} and {last}"
 
 
 def _no_folder_name(column: Column) -> str:
-    value, longest = column.name, LONGEST_NAME - len(f"{column.name}=")
+    value, longest = quoted(column.name), LONGEST_NAME - len(f"{column.name}=")
     # Each escaped byte takes three bytes. Both engines count bits of a string in UTF-8.
     escaped = f"bit_length(translate({value}, '{UNESCAPED}', ''))"
     bits = f"bit_length({value}) + 2 * {escaped}"

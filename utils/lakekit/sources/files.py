@@ -23,7 +23,7 @@ from typing import (
     cast,
 )
 
-from lakekit.declarations.tables import Source, TableSet
+from lakekit.declarations.tables import DELTA_COLUMNS, Source, TableSet
 from lakekit.errors import MissingExtraError, SourceError, StorageError
 from lakekit.sources import csv
 from lakekit.sources.csv import CHUNK
@@ -301,7 +301,7 @@ def _check_header(given: Path, header: Tuple[str, ...], source: Source) -> None:
         if (
             not name
             or name.lower().startswith("_source_")
-            or name.lower() in ("_ingested_at", "_rule", "_sign")
+            or name.lower() in ("_ingested_at", "_rule", "_sign", *DELTA_COLUMNS)
         ):
             raise SourceError(
                 f"{given} has a column named {name!r}, which lakekit keeps for itself"

@@ -37,6 +37,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("import nothing_there", "own.py:3 .*No module named", "Correct "),
         ("open('/nothing/there')", "own.py:3 .*FileNotFoundError", "Correct "),
         ("TABLES = Column('a')", "own.py: TABLES is Column a, not a", "Correct "),
+        ("TABLES = TableSet((), '')", "own.py: TABLES has no tables", "Declare one"),
         ("TABLES = [1]", r"own.py: TABLES is \[1\], not a TableSet", "Correct "),
         ("tables = TableSet((bronze(S),), '')", "no TABLES", "Rename tables there"),
         ("'caf\xe9'", "own.py.* cannot be read: SyntaxError: .*utf-8", "Correct "),

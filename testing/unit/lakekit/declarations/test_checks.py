@@ -19,7 +19,7 @@ from lakekit.declarations.tables import (
     TableSet,
     bronze,
 )
-from lakekit.errors import DeclarationError
+from lakekit.errors import DeclarationError, UnknownTableError
 
 
 def wrong(value: object) -> Any:
@@ -161,7 +161,6 @@ def test_source_of_a_wrong_value_is_refused(source: Source, what: str) -> None:
         ([bronze(SOURCE)], "tables is ", "round brackets"),
         ((SOURCE,), "Source items is not a Table", "bronze"),
         (("bronze.items",), "'bronze.items' is not a Table", "Remove"),
-        ((), "has no tables", "Declare one"),
     ],
 )
 def test_set_of_something_else_than_tables_is_refused(
@@ -193,3 +192,9 @@ def test_folder_of_the_sql_may_be_a_text() -> None:
 def test_every_rule_is_applied() -> None:
     rules = {name for name in vars(checks) if name.startswith("_mis")}
     assert rules - {"_misplaced"} <= {rule.__name__ for rule in checks.RULES}
+
+
+def test_set_without_tables_has_no_nearest_name() -> None:
+    with pytest.raises(UnknownTableError, match="no table gold.x") as caught:
+        TableSet((), Path("sql"))["gold.x"]
+    assert caught.value.next_step == "Declare it in TABLES."

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Set, Tuple
 
 from lakekit.declarations import value_limits
+from lakekit.declarations.names import listed
 from lakekit.declarations.sql_cache import SqlCache, cache_folder
 from lakekit.declarations.tables import Column, Source, Table, TableSet
 from lakekit.engines.duckdb import delta_log, statements
@@ -330,9 +331,10 @@ class EmbeddedEngine:
             return self._commits.replace(table, staged.view, head, note)
         self._tables.at(table, head)
         self.read(table, "_target")
-        gone = f"select * from _target semi join {keys} using ({', '.join(table.key)})"
+        gone = f"select * from _target semi join {keys} using ({listed(table.key)})"
         self._staging.name("_gone", "TABLE", gone)
-        touched = self.query(f"select distinct {table.partition or '1'} from _gone")
+        by = listed([table.partition]) if table.partition else "1"
+        touched = self.query(f"select distinct {by} from _gone")
         nets = set()
         if any(
             table.name in other.reads and other.update in ("merge", "groups")

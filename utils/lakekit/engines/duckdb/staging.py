@@ -238,7 +238,8 @@ class Staging:
         name = _new_name()
         target, options = folder / f"{name}.parquet", ""
         if table.partition:
-            by = f"PARTITION_BY ({table.partition}), FILENAME_PATTERN '{name}-{{i}}'"
+            by = f"PARTITION_BY ({statements.name(table.partition)})"
+            by += f", FILENAME_PATTERN '{name}-{{i}}'"
             target, options = folder, f", {by}, OVERWRITE_OR_IGNORE"
         written = self._copy(query, folder, name, target, options)
         return tuple(_data_file(table, folder, row, {}) for row in written)
@@ -250,7 +251,7 @@ class Staging:
         name, inside = _new_name(), folder / f"{table.partition}={only}"
         self.make(inside)
         target = inside / f"{name}.parquet"
-        query = f"SELECT * EXCLUDE ({table.partition}) FROM ({query})"
+        query = f"SELECT * EXCLUDE ({statements.name(table.partition)}) FROM ({query})"
         (written,) = self._copy(query, folder, name, target)
         file = _data_file(table, folder, written, {table.partition: only})
         if file.rows:

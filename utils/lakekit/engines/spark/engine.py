@@ -259,20 +259,20 @@ class SparkEngine:
 
     def define(self, view: str, sql: str) -> None:
         with translated(view, self._lake.root):
-            self._view(view, self._spark.sql(sql))
+            self._view(view, self._sql(sql))
 
     def define_empty(self, table: Table, view: str) -> None:
         self._view(view, self._spark.createDataFrame([], columns_ddl(table.columns)))
 
     def keep(self, view: str, sql: str) -> int:
         with translated(view, self._lake.root):
-            rows = self._materialized(self._spark.sql(sql))
+            rows = self._materialized(self._sql(sql))
             self._view(view, rows)
             return int(rows.count())
 
     def query(self, sql: str) -> List[Tuple[Any, ...]]:
         with translated("the query", self._lake.root):
-            frame = self._spark.sql(sql)
+            frame = self._sql(sql)
             instants = [
                 index
                 for index, (_, kind) in enumerate(frame.dtypes)
@@ -299,7 +299,7 @@ class SparkEngine:
 
     def check(self, table: Table, where: str, sql: str) -> None:
         try:
-            statements.declared(table, self._spark.sql(sql))
+            statements.declared(table, self._sql(sql))
         except DeclarationError as error:
             raise DeclarationError(table.name, f"{where}{error.what}") from error
         except FAILURES as error:
@@ -309,7 +309,7 @@ class SparkEngine:
 
     def stage(self, table: Table, view: str, sql: str, part: bool = False) -> Staged:
         with translated(table.name, self._lake.root):
-            rows = self._materialized(statements.declared(table, self._spark.sql(sql)))
+            rows = self._materialized(statements.declared(table, self._sql(sql)))
             self._view(view, rows)
             return Staged(view, int(rows.count()))
 
@@ -389,6 +389,10 @@ class SparkEngine:
             f"{self._tables.reference(table)} VERSION AS OF"
             f" {self._tables.version(table)}"
         )
+
+    def _sql(self, sql: str) -> DataFrame:
+        """Return the rows of SQL for both engines."""
+        return self._spark.sql(statements.own_quotes(sql))
 
     def _view(self, view: str, rows: DataFrame) -> None:
         rows.createOrReplaceTempView(view)
@@ -532,4 +536,5 @@ def _written(expression: Any) -> str:
     """Return SQL unchanged for Databricks, or rewritten for open source Spark, which
     does not support QUALIFY. Raises UnsupportedSqlError.
     """
-    return str(expression.sql(dialect="databricks" if on_databricks() else "spark"))
+    dialect = "databricks" if on_databricks() else "spark"
+    return str(expression.sql(dialect=dialect, identify=True))
