@@ -129,3 +129,12 @@ def test_reason_of_a_malformed_row_has_its_line(tmp_path: Path) -> None:
         csv_reason(opened(tmp_path, b"a,b\n1,2\n"), "said by Spark")
         == ": said by Spark"
     )
+
+
+def test_names_for_both_engines_get_the_quotes_of_spark() -> None:
+    from lakekit.engines.spark.statements import own_quotes
+
+    sql = """select "order", 'a "b" \\' "c"', `d"e`, "f""g" from "t`u" where "x" = ''"""
+    assert own_quotes(sql) == (
+        """select `order`, 'a "b" \\' "c"', `d"e`, `f"g` from `t``u` where `x` = ''"""
+    )
