@@ -1,14 +1,39 @@
 """The errors that lakekit raises, with their exit codes and next steps.
 
-Exit codes: 1 the run could not be completed; 2 the user's input is invalid, and no
-table that depends on it was written; 3 the machine lacks space, a permission or a
-package; 4 a table is damaged; 130 interrupted.
+Exit codes: 1 the run could not be completed; 2 the user's input is invalid (files,
+declarations, settings, arguments), and no table that depends on it was written; 3 the
+machine lacks space, a permission or a package; 4 a table is damaged; 130 interrupted.
 """
 
 from __future__ import annotations
 
+import difflib
+import re
 from pathlib import Path
-from typing import ClassVar, Optional, Sequence
+from typing import ClassVar, Iterable, Mapping, Optional, Sequence, Tuple
+
+SYNONYMS: Mapping[str, str] = {
+    "str": "string",
+    "text": "string",
+    "varchar": "string",
+    "bool": "boolean",
+    "long": "bigint",
+    "float": "double",
+    "decimal": "double",
+    "datetime": "timestamp",
+    "error": "fail",
+    "quarantine": "drop",
+    "upsert": "merge",
+    "overwrite": "whole",
+}
+"""Other systems' words for the names in declarations, for `nearest`."""
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return the most similar of the valid names; empty if there are none."""
+    valid, wanted = list(names), name.strip().lower()
+    wanted = SYNONYMS.get(wanted.partition("(")[0], wanted)
+    return next(iter(difflib.get_close_matches(wanted, valid, n=1, cutoff=0.0)), "")
 
 
 class LakekitError(Exception):
@@ -89,25 +114,42 @@ class UnknownTableError(LakekitError):
     exit_code = 2
 
     def __init__(self, name: str, nearest: str) -> None:
-        super().__init__(f"There is no table {name}", f"Did you mean {nearest}?")
-
-
-class DeclarationError(LakekitError):
-    """A declaration contradicts its SQL or another declaration. Nothing was written."""
-
-    def __init__(self, table: str, what: str) -> None:
         super().__init__(
-            f"{table}: {what}", f"Make the declaration of {table} and its SQL agree."
+            f"There is no table {name}",
+            f"Did you mean {nearest}?" if nearest else "Declare it in TABLES.",
         )
 
 
-class UnsupportedSqlError(LakekitError):
-    """A transform uses SQL that may give different results on the two engines."""
+class DeclarationError(LakekitError):
+    """A declaration is invalid, or contradicts its SQL or another declaration. Its
+    table was not written.
+    """
 
-    def __init__(self, table: str, what: str) -> None:
+    exit_code = 2
+
+    def __init__(  # noqa: B042  # never pickled
+        self, table: str, what: str, next_step: str = ""
+    ) -> None:
         super().__init__(
             f"{table}: {what}",
-            "Use a construct that lakekit.declarations.transpile lets through,"
+            next_step or f"Make the declaration of {table} and its SQL agree.",
+        )
+        self.table, self.what = table, what
+
+
+class UnsupportedSqlError(DeclarationError):
+    """A transform uses SQL that does not parse, or that may give different results on
+    the two engines.
+    """
+
+    def __init__(  # noqa: B042  # never pickled
+        self, table: str, what: str, next_step: str = ""
+    ) -> None:
+        super().__init__(
+            table,
+            what,
+            next_step
+            or "Use a construct that lakekit.declarations.transpile lets through,"
             " or add it with a parity test.",
         )
 
@@ -217,19 +259,62 @@ class ConflictError(LakekitError):
         )
 
 
+RESUMED = "then run again: it resumes after the tables already written."
+STORAGE_CAUSES: Sequence[Tuple[str, str]] = (
+    ("no space left|quota|not enough space", "Free space on that disk"),
+    (
+        "permission denied|not permitted|forbidden|access ?denied",
+        "Give this user access",
+    ),
+    ("read-only", "Make that file system writable"),
+    ("file too large", "Raise the file size limit (ulimit -f) or use another disk"),
+    ("too many open files", "Raise the limit of open files (ulimit -n)"),
+    ("name too long", "Use a lake whose path is shorter"),
+    (
+        "generic s3|credential|connect|network|timed out|time-?out|dns|endpoint",
+        "Check the network, the endpoint and the AWS_* credentials",
+    ),
+    (
+        "no such file|not a directory|is a directory|file exists|is gone",
+        "Check what else changes that folder, and correct the path",
+    ),
+)
+"""Patterns of the reasons why storage fails, in lower case, and their remedies."""
+
+
 class StorageError(LakekitError):
-    """The lake cannot be read or written: no permission, no space, or a damaged file.
+    """The lake cannot be read or written, for example without permission or space.
     Every table is complete, at its old or its new version.
     """
 
     exit_code = 3
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(
-            f"{path}: {reason}",
-            "Check the space and the permissions there, then run again: it resumes"
-            " after the tables already written.",
+        remedies = (
+            remedy
+            for pattern, remedy in STORAGE_CAUSES
+            if re.search(pattern, reason.lower())
         )
+        remedy = next(remedies, "Remove the cause that the message names")
+        super().__init__(f"{path}: {reason}", f"{remedy}, {RESUMED}")
+
+
+class MemoryLimitError(LakekitError):
+    """A query needs more memory than DuckDB may use. Every table is complete."""
+
+    exit_code = 3
+
+    def __init__(self, reason: str) -> None:  # noqa: B042  # never pickled
+        super().__init__(
+            f"DuckDB ran out of memory: {reason}",
+            f"Raise --memory, or free memory, {RESUMED}",
+        )
+
+
+class JavaError(LakekitError):
+    """Spark cannot start, because of Java or of the jars of Delta."""
+
+    exit_code = 3
 
 
 class DamagedTableError(LakekitError):
@@ -277,8 +362,9 @@ class DamagedLogError(LakekitError):
     def __init__(  # noqa: B042  # never pickled
         self, location: str, file: str, what: str, version: int
     ) -> None:
+        table = ".".join(location.split("/")[-2:])
         super().__init__(
-            f"{location}/_delta_log/{file} {what}:"
+            f"{table} is damaged: {location}/_delta_log/{file} {what}:"
             f" version {version} and later cannot be read",
             "Restore the file from a copy of the lake. "
             + (
@@ -286,8 +372,12 @@ class DamagedLogError(LakekitError):
                 " readers then use the commits before it."
                 if "checkpoint" in file
                 else (
-                    "Or move it and all later files of the log away: version"
-                    f" {version - 1} is then the newest."
+                    "Or move it and all later files of the log away: "
+                    + (
+                        f"version {version - 1} is then the newest."
+                        if version
+                        else "the next `lakekit run` then creates the table again."
+                    )
                 )
             ),
         )

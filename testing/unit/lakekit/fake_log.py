@@ -6,12 +6,13 @@ import json
 from typing import Any, Dict, List, Optional
 
 Files = Dict[str, bytes]
+FORMAT = {"provider": "parquet", "options": {}}
 
 
 def log_of(commits: List[List[Any]], data: Optional[Files] = None) -> "FakeFiles":
     """Return a table's files: commits with their actions, and data files."""
     log = {
-        f"{n:020}.json": "\n".join(map(json.dumps, c)).encode()
+        f"{n:020}.json": "\n".join(map(json.dumps, c or [{"commitInfo": {}}])).encode()
         for n, c in enumerate(commits)
     }
     return FakeFiles(log, data or {})
@@ -45,14 +46,16 @@ def metadata(
 ) -> Dict[str, Any]:
     column = {"name": name, "type": kind, "nullable": nullable, "metadata": {}}
     schema = json.dumps({"type": "struct", "fields": [column]})
-    return {"metaData": {"id": "1", "schemaString": schema, "partitionColumns": [name]}}
+    content = {"id": "1", "schemaString": schema, "partitionColumns": [name]}
+    return {"metaData": {**content, "format": FORMAT, "configuration": {}}}
 
 
 def add(
     path: str, value: Optional[str] = "2024-01-01", size: int = 1
 ) -> Dict[str, Any]:
-    return {"add": {"path": path, "partitionValues": {"p": value}, "size": size}}
+    content = {"path": path, "partitionValues": {"p": value}, "size": size}
+    return {"add": {**content, "modificationTime": 0, "dataChange": True}}
 
 
 def remove(path: str) -> Dict[str, Any]:
-    return {"remove": {"path": path}}
+    return {"remove": {"path": path, "dataChange": True}}

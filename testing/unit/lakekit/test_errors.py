@@ -15,8 +15,8 @@ from lakekit import errors
         (errors.ExpectationFailedError("silver.x", "x is known", 3), 1),
         (errors.InvalidLakeError("lake is a file", "Name a folder."), 2),
         (errors.UnknownTableError("gold.x", "gold.y"), 2),
-        (errors.DeclarationError("gold.x", "is declared twice"), 1),
-        (errors.UnsupportedSqlError("gold.x", "no SELECT"), 1),
+        (errors.DeclarationError("gold.x", "is declared twice"), 2),
+        (errors.UnsupportedSqlError("gold.x", "no SELECT"), 2),
         (errors.ComputeError("gold.x", "out of range"), 1),
         (errors.ConflictError("gold.x"), 1),
         (errors.StorageError(Path("lake"), "No space left on device"), 3),
@@ -50,3 +50,22 @@ def test_missing_extra_says_what_to_install() -> None:
         errors.MissingExtraError("duckdb", "embedded").next_step
         == 'pip install "lakekit[embedded]"'
     )
+
+
+@pytest.mark.parametrize(
+    ("reason", "remedy"),
+    [
+        ("No space left on device", "Free space on that disk"),
+        ("Permission denied (os error 13)", "Give this user access"),
+        ("Read-only file system", "Make that file system writable"),
+        ("Too many open files", "Raise the limit of open files"),
+        ("Generic S3 error: 403 Forbidden", "Give this user access"),
+        ("Generic S3 error: error sending request", "Check the network"),
+        ("Not a directory", "correct the path"),
+        ("something new", "Remove the cause that the message names"),
+    ],
+)
+def test_cause_of_a_storage_error_has_its_own_next_step(
+    reason: str, remedy: str
+) -> None:
+    assert remedy in errors.StorageError(Path("lake"), reason).next_step

@@ -11,16 +11,10 @@ from typing import Any, Dict, List, Optional, Tuple
 import click
 
 import lakekit
-from lakekit.cli.options import (
-    exit_code,
-    plain,
-    print_json,
-    table_of,
-    uses,
-    version_option,
-)
+from lakekit.cli.options import exit_code, uses, version_option
 from lakekit.cli.settings import Settings
 from lakekit.cli.subcommands import COMMANDS
+from lakekit.cli.text import cell, echo, print_json, table_of, visible
 
 INTERRUPTED = "Interrupted: every table is whole, and running again resumes."
 
@@ -81,14 +75,14 @@ def run(settings: Settings, as_json: bool, allow_rebuild: bool) -> None:
         for t in result.tables
         if t.rows or t.changed or not t.table.startswith("quarantine.")
     ]
-    click.echo(table_of(header, lines, right=(1, 2, 3)))
+    echo(table_of(header, lines, right=(1, 2, 3)))
     for report in (text for table in result.tables for text in table.refused):
-        click.echo(f"Left out: {report}", err=True)
+        echo(f"Left out: {report}", err=True)
     written = sum(table.changed for table in result.tables)
     summary = (
         f"{written} of {len(result.tables)} tables written" if written else "unchanged"
     )
-    click.echo(f"{summary}, {result.seconds:.1f} s, in {result.lake}")
+    echo(f"{summary}, {result.seconds:.1f} s, in {result.lake}")
 
 
 def _outcome(table: lakekit.TableResult) -> str:
@@ -128,7 +122,7 @@ def _run_with_bar(
     with click.progressbar(
         length=1,
         file=sys.stderr,
-        item_show_func=lambda item: str(item or ""),
+        item_show_func=lambda item: visible(str(item or "")),
         show_eta=False,
     ) as bar:
 
@@ -163,8 +157,8 @@ def show(settings: Settings, as_json: bool, table: str, limit: int) -> None:
     if as_json:
         print_json(result)
         return
-    lines = [[plain(row[column]) for column in result.columns] for row in result.rows]
-    click.echo(table_of(result.columns, lines))
+    lines = [[cell(row[column]) for column in result.columns] for row in result.rows]
+    echo(table_of(result.columns, lines))
 
 
 @cli.command()
@@ -191,7 +185,7 @@ def plan(settings: Settings, as_json: bool) -> None:
         (name, "rebuild", "its declaration or its SQL changed", "")
         for name in result.rebuilt
     ]
-    click.echo(
+    echo(
         table_of(("table", "change", "what", "needs"), lines)
         if lines
         else "Nothing to change."

@@ -1,21 +1,28 @@
 """Shared parts of the command lines: settings as flags, the version, printing of
-results, and exit codes.
+errors, and exit codes.
 """
 
 from __future__ import annotations
 
-import datetime
 import functools
-import json
+import io
 import os
 import shlex
-from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Callable, Mapping, Optional, Sequence
 
 import click
 
 from lakekit.cli.settings import CHOICES, SETTINGS, settings_here
-from lakekit.errors import DamagedTableError, LakekitError
+from lakekit.cli.tables_file import locate
+from lakekit.cli.text import echo, visible
+from lakekit.errors import (
+    DamagedTableError,
+    DeclarationError,
+    LakekitError,
+    MemoryLimitError,
+    StorageError,
+)
 from lakekit.storage.versions import UnrestorableVersionError
 
 Command = Callable[..., Any]
@@ -30,8 +37,12 @@ def uses(*names: str) -> Callable[[Command], Command]:
         @functools.wraps(command)
         def called(**given: Any) -> Any:
             flags = {name: given.pop(name) for name in names}
+            settings = settings_here(flags)
             try:
-                return command(settings=settings_here(flags), **given)
+                return command(settings=settings, **given)
+            except DeclarationError as error:
+                locate(error, settings.tables)
+                raise
             except (DamagedTableError, UnrestorableVersionError) as error:
                 error.next_step += repeated(flags)
                 raise
@@ -106,10 +117,16 @@ def exit_code(
         )
         return result if isinstance(result, int) else 0
     except LakekitError as error:
-        click.echo(f"Error: {error}\nNext: {error.next_step}", err=True)
-        return error.exit_code
+        return _print_error(error)
+    except OSError as error:  # such as a full disk of temporary files
+        place = Path(error.filename or Path.cwd())
+        return _print_error(StorageError(place, error.strerror or str(error)))
+    except MemoryError:
+        return _print_error(MemoryLimitError("Python cannot allocate more"))
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        echo(shown.getvalue().rstrip("\n"), err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         if interrupted:
@@ -117,42 +134,7 @@ def exit_code(
         return 130
 
 
-def print_json(result: Any, **more: Any) -> None:
-    """Print a result dataclass as JSON."""
-    click.echo(json.dumps({**asdict(result), **more}, default=plain, indent=2))
-
-
-def plain(value: object) -> str:
-    """Return a value as text: instants in ISO 8601 with Z, a missing value as an empty
-    string.
-    """
-    if isinstance(value, datetime.datetime):
-        return value.isoformat().replace("+00:00", "Z")
-    if isinstance(value, float):
-        return f"{value:.2f}"
-    return "" if value is None else str(value)
-
-
-def table_of(
-    header: Sequence[str], lines: Sequence[Sequence[str]], right: Sequence[int] = ()
-) -> str:
-    """Align text columns to their widest cell. Columns in `right` are right-aligned."""
-    widths = [
-        max(len(line[place]) for line in (header, *lines))
-        for place in range(len(header))
-    ]
-
-    def row(cells: Sequence[str]) -> str:
-        placed = (
-            c.rjust(w) if i in right else c.ljust(w)
-            for i, (c, w) in enumerate(zip(cells, widths))
-        )
-        return "  ".join(placed).rstrip()
-
-    return "\n".join(
-        [
-            row(header),
-            "  ".join("-" * width for width in widths),
-            *(row(line) for line in lines),
-        ]
-    )
+def _print_error(error: LakekitError) -> int:
+    """Print an error with its next step; return its exit code."""
+    echo(f"Error: {visible(str(error))}\nNext: {visible(error.next_step)}", err=True)
+    return error.exit_code

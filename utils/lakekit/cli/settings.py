@@ -1,5 +1,5 @@
 """Settings of a command, read from flags, then LAKEKIT_* variables, then `lakekit.toml`
-in the current directory.
+in the current directory or the nearest folder above it.
 
 `SETTINGS` lists all settings. The tables are declared in a Python file or module that
 defines TABLES; the default is the New York flights.
@@ -7,19 +7,17 @@ defines TABLES; the default is the New York flights.
 
 from __future__ import annotations
 
-import difflib
-import importlib
-import importlib.util
 import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Mapping, Optional, Sequence
 
+from lakekit.cli.tables_file import load_tables
 from lakekit.commands.refusals import POLICIES, Policy
 from lakekit.declarations.tables import TableSet
-from lakekit.engines.open import ENGINES
-from lakekit.errors import SettingsError
+from lakekit.engines.open import ENGINES, check_memory
+from lakekit.errors import SettingsError, nearest
 from lakekit.sources.archives import DEFAULT_LIMIT
 from lakekit.storage.lake import SCHEMA
 
@@ -72,20 +70,21 @@ class Settings:
 
     def table_set(self) -> TableSet:
         """Return the declared tables. Raises SettingsError for a file or module without
-        tables.
+        tables; DeclarationError.
         """
         if self.tables is None:
             from lakekit.nyc_flights.tables import TABLES
 
             return TABLES
-        return _load(self.tables)
+        return load_tables(self.tables)
 
 
 def read_settings(
     flags: Mapping[str, Optional[str]], environment: Mapping[str, str], folder: Path
 ) -> Settings:
-    """Read settings from flags, environment and file, in that order. A path in the file
-    is relative to the file.
+    """Read settings from flags, environment and file, in that order. The file is in the
+    folder or in the nearest one above it; a path in it is relative to the file. `~` is
+    the home directory.
 
     Raises SettingsError for an unknown name or an invalid value. The default engine is
     Spark on a Databricks cluster, where there is a Spark session and the lake is a
@@ -94,7 +93,7 @@ def read_settings(
     found: Dict[str, str] = (
         {"engine": "spark"} if "DATABRICKS_RUNTIME_VERSION" in environment else {}
     )
-    found.update(_file(folder / FILE))
+    found.update(_file(_nearest_file(folder)))
     for name, value in environment.items():
         if name.startswith("LAKEKIT_") and not name.startswith(
             ("LAKEKIT_API_", "LAKEKIT_JARS")
@@ -111,16 +110,38 @@ def read_settings(
                 f"There is no {name} {found[name]}",
                 f"Choose one of {', '.join(choices)}.",
             )
+    for name, value in found.items():
+        if _is_path(name, value):
+            found[name] = os.path.expanduser(value)
+    check_memory(found.get("memory", ""))
     return Settings(
         **found  # type: ignore[arg-type]  # texts of CHOICES were checked above
     )
 
 
-def _file(path: Path) -> Mapping[str, str]:
-    if not path.exists():
+def _nearest_file(folder: Path) -> Optional[Path]:
+    """Return the settings file in the folder, or in the nearest folder above it.
+
+    A file above that belongs to another user is left out: it names Python code to run,
+    and anybody may write to a folder such as /tmp.
+    """
+    for place in (folder, *folder.absolute().parents):
+        path = place / FILE
+        if path.exists() and (place == folder or _is_own(path)):
+            return path
+    return None
+
+
+def _is_own(path: Path) -> bool:
+    return not hasattr(os, "getuid") or path.stat().st_uid in (os.getuid(), 0)
+
+
+def _file(path: Optional[Path]) -> Mapping[str, str]:
+    if path is None:
         return {}
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        # Some editors write a byte order mark.
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise SettingsError(
             f"{path} cannot be read: {error}", f"Correct {path}."
@@ -133,7 +154,9 @@ def _file(path: Path) -> Mapping[str, str]:
                 f"{name} in {path} is no text: {value!r}",
                 f'Write {name} = "..." there.',
             )
-        found[name] = str(path.parent / value) if _is_path(name, value) else value
+        if _is_path(name, value):
+            value = str(path.parent / os.path.expanduser(value))
+        found[name] = value
     return found
 
 
@@ -150,36 +173,11 @@ def _is_path(name: str, value: str) -> bool:
 
 def _known(name: str, where: str) -> str:
     if name not in SETTINGS:
-        nearest = difflib.get_close_matches(name, SETTINGS, n=1, cutoff=0.0)[0]
         raise SettingsError(
-            f"There is no setting {name} ({where})", f"Did you mean {nearest}?"
+            f"There is no setting {name} ({where})",
+            f"Did you mean {nearest(name, SETTINGS)}?",
         )
     return name
-
-
-def _load(name: str) -> TableSet:
-    wanted = (
-        "Name a Python file, or a module on the path,"
-        " that defines TABLES = TableSet(...)."
-    )
-    try:
-        if name.endswith(".py"):
-            spec = importlib.util.spec_from_file_location(
-                "lakekit_tables", Path(name).absolute()
-            )
-            assert spec is not None and spec.loader is not None, name
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-        else:
-            module = importlib.import_module(name)
-    except (ImportError, OSError, SyntaxError) as error:
-        raise SettingsError(
-            f"The tables of {name} cannot be read: {error}", wanted
-        ) from error
-    tables = getattr(module, "TABLES", None)
-    if not isinstance(tables, TableSet):
-        raise SettingsError(f"{name} defines no TABLES", wanted)
-    return tables
 
 
 def settings_here(flags: Mapping[str, Optional[str]]) -> Settings:

@@ -10,8 +10,9 @@ from typing import Optional, Sequence, Tuple
 import click
 
 import lakekit
-from lakekit.cli.options import plain, print_json, repeated, table_of, uses
+from lakekit.cli.options import repeated, uses
 from lakekit.cli.settings import Settings
+from lakekit.cli.text import echo, plain, print_json, table_of
 from lakekit.commands.maintain import RETAIN_HOURS
 from lakekit.storage.versions import UnrestorableVersionError
 
@@ -40,7 +41,7 @@ def tables(settings: Settings, as_json: bool) -> None:
             f"{table.name} ({table.update})",
             *([table.comment] if table.comment else []),
         ]
-        click.echo(": ".join(title))
+        echo(": ".join(title))
         details = {
             "reads": ", ".join(table.reads),
             "key": ", ".join(table.key),
@@ -48,13 +49,13 @@ def tables(settings: Settings, as_json: bool) -> None:
         }
         for what, names in details.items():
             if names:
-                click.echo(f"  {what} {names}")
+                echo(f"  {what} {names}")
         header = ("column", "type", "", "comment")
         lines = [
             (c.name, c.type, "required" if c.required else "", c.comment)
             for c in table.columns
         ]
-        click.echo(
+        echo(
             "\n".join(f"  {line}" for line in table_of(header, lines).splitlines())
             + "\n"
         )
@@ -75,7 +76,7 @@ def ddl(settings: Settings, as_json: bool, schema: str) -> None:
     if as_json:
         print_json(result)
     else:
-        click.echo(result.script(), nl=False)
+        click.echo(result.script(), nl=False)  # a program reads it, byte for byte
 
 
 @click.command()
@@ -102,7 +103,7 @@ def quality(settings: Settings, as_json: bool) -> int:
         for c in result.checks
     ]
     if lines:
-        click.echo(
+        echo(
             table_of(
                 ("table", "check", "kind", "severity", "unmet", "rows"),
                 lines,
@@ -111,12 +112,10 @@ def quality(settings: Settings, as_json: bool) -> int:
         )
     for table, rules in result.quarantined.items():
         for rule, rows in rules.items():
-            click.echo(f"{table} holds {rows:,} rows by the rule {rule}")
+            echo(f"{table} holds {rows:,} rows by the rule {rule}")
     for table in result.missing:
-        click.echo(f"{table} is not there yet")
-    click.echo(
-        f"{failed} of {len(result.checks)} checks failed, {result.warnings} warn"
-    )
+        echo(f"{table} is not there yet")
+    echo(f"{failed} of {len(result.checks)} checks failed, {result.warnings} warn")
     return int(failed > 0)
 
 
@@ -150,9 +149,9 @@ def diff(settings: Settings, as_json: bool, lake_a: str, lake_b: str) -> int:
         )
         for t in result.tables
     ]
-    click.echo(table_of(header, lines, right=(1, 2, 3, 4, 5)))
+    echo(table_of(header, lines, right=(1, 2, 3, 4, 5)))
     differing = sum(table.differs for table in result.tables)
-    click.echo(
+    echo(
         f"{differing} of {len(lines)} tables differ" if differing else "No difference."
     )
     return int(result.differs)
@@ -201,14 +200,14 @@ def maintain(
     if as_json:
         print_json(result, refused=result.refused)
         return int(result.refused)
-    click.echo(
+    echo(
         table_of(
             ("table", "files", "deleted"),
             [_done(table, dry_run) for table in result.tables],
         )
     )
     if result.refused:
-        click.echo("Next: lakekit run, then lakekit maintain again.")
+        echo("Next: lakekit run, then lakekit maintain again.")
     return int(result.refused)
 
 
@@ -261,7 +260,7 @@ def restore(
             dry_run=dry_run,
         )
     except UnrestorableVersionError as refused:
-        click.echo(_listing(refused.versions), err=True)
+        echo(_listing(refused.versions), err=True)
         raise
     if as_json:
         print_json(
@@ -269,24 +268,22 @@ def restore(
         )
         return
     if version is None:
-        click.echo(_listing(result.versions))
+        echo(_listing(result.versions))
         return
     if version == result.newest:
-        click.echo(f"{table} is at version {version}, which is whole.")
+        echo(f"{table} is at version {version}, which is whole.")
         return
     files = f"data files added: {result.added:,}, removed: {result.removed:,}"
     if dry_run:
-        click.echo(f"{table} would be at version {version} again: {files}")
+        echo(f"{table} would be at version {version} again: {files}")
         return
-    click.echo(
+    echo(
         f"{table} is at version {version} again, as version {result.committed}: {files}"
     )
     if result.derived:
-        click.echo(f"The next run derives again {', '.join(result.derived)}")
+        echo(f"The next run derives again {', '.join(result.derived)}")
     source = "" if settings.source else " --source DIR"
-    click.echo(
-        f"Next: lakekit run{source}{repeated(click.get_current_context().params)}"
-    )
+    echo(f"Next: lakekit run{source}{repeated(click.get_current_context().params)}")
 
 
 def _listing(versions: Sequence[lakekit.Version]) -> str:
@@ -327,8 +324,8 @@ def init(folder: str, as_json: bool) -> None:
     if as_json:
         print_json(result)
         return
-    click.echo("\n".join(f"{folder}/{name}" for name in result.files))
-    click.echo(f"Next: cd {folder} && lakekit run")
+    echo("\n".join(f"{folder}/{name}" for name in result.files))
+    echo(f"Next: cd {folder} && lakekit run")
 
 
 COMMANDS: Tuple[click.Command, ...] = (

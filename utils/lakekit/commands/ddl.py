@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import List, Mapping, Tuple
 
+from lakekit.declarations.sql_checks import check_sql
 from lakekit.declarations.tables import Column, Table, TableSet
 from lakekit.engines.engine import SWITCHED_OFF, TABLE_PROPERTIES
 from lakekit.errors import InvalidLakeError
@@ -41,6 +42,7 @@ def ddl(schema: str, *, tables: TableSet = TABLES) -> DdlResult:
     and added again, which validates every row again.
     """
     lake = find_lake(schema)
+    check_sql(tables)
     if lake.kind != "schema":
         raise InvalidLakeError(
             f"{schema} is no schema of a catalog",
@@ -65,6 +67,7 @@ def describe(*, tables: TableSet = TABLES) -> DescribeResult:
 
     A function named `tables` would hide the module `lakekit.declarations.tables`.
     """
+    check_sql(tables)
     return DescribeResult(tuple(tables))
 
 

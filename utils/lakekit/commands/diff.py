@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import List, Mapping, Optional, Sequence, Tuple, Union, get_args
 
 from lakekit.commands.damage import whole_head
+from lakekit.declarations.names import listed, quoted
 from lakekit.declarations.tables import Column, Table, TableSet, Type
 from lakekit.engines.engine import Engine, Head
 from lakekit.engines.open import open_engine
@@ -177,7 +178,8 @@ def _with_counts(engine: Engine, table: Table, same: TableDiff) -> TableDiff:
     engine.define("_diff_pairs", _pairs(table, compared))
     engine.keep("_diff_fates", _fates(values))
     by_column = "".join(
-        f", coalesce(sum(changed) filter (where differs_{c.name}), 0)" for c in values
+        f", coalesce(sum(changed) filter (where {quoted('differs_' + c.name)}), 0)"
+        for c in values
     )
     counts = engine.query(
         "select coalesce(sum(only_a), 0), coalesce(sum(only_b), 0),"
@@ -236,7 +238,7 @@ def _net(table: Table) -> str:
     """Define the rows, without volatile columns, that occur a different number of times
     in the two lakes.
     """
-    columns = ", ".join(column.name for column in table.columns if not column.volatile)
+    columns = listed(each.name for each in table.columns if not each.volatile)
     both = (
         f"select {columns}, 1 as _sign from _diff_a"
         f" union all select {columns}, -1 from _diff_b"
@@ -253,24 +255,28 @@ def _pairs(table: Table, columns: List[Column]) -> str:
     """
     key = _key(table)
     order = (
-        f"row_number() over (partition by {', '.join(key)} order by"
-        f" {', '.join(c.name for c in columns)})"
+        f"row_number() over (partition by {listed(key)} order by"
+        f" {listed(c.name for c in columns)})"
     )
 
     def side(letter: str, sign: str) -> str:
         named = ", ".join(
-            f"{column.name} as {letter}_{column.name}" for column in columns
+            f"{quoted(each.name)} as {quoted(f'{letter}_{each.name}')}"
+            for each in columns
         )
-        count = f"{sign}_sign as {letter}_rows"
+        count = f"{sign}_sign as _{letter}_rows"
         return (
-            f"(select {named}, {count}, {order} as {letter}_nth from _diff_net"
+            f"(select {named}, {count}, {order} as _{letter}_nth from _diff_net"
             f" where {sign}_sign > 0) {letter}"
         )
 
-    same = [f"a_{name} is not distinct from b_{name}" for name in key]
+    same = [
+        f"{quoted(f'a_{name}')} is not distinct from {quoted(f'b_{name}')}"
+        for name in key
+    ]
     return (
         f"select * from {side('a', '')} full outer join {side('b', '-')}"
-        f" on {' and '.join(same)} and a_nth = b_nth"
+        f" on {' and '.join(same)} and _a_nth = _b_nth"
     )
 
 
@@ -280,9 +286,10 @@ def _fates(values: List[Column]) -> str:
     """
     differing = [f"({_differs(column)})" for column in values]
     flags = "".join(
-        f", {sql} as differs_{column.name}" for sql, column in zip(differing, values)
+        f", {sql} as {quoted('differs_' + column.name)}"
+        for sql, column in zip(differing, values)
     )
-    a, b = "coalesce(a_rows, 0)", "coalesce(b_rows, 0)"
+    a, b = "coalesce(_a_rows, 0)", "coalesce(_b_rows, 0)"
     return (
         f"select greatest({a} - {b}, 0) as only_a, greatest({b} - {a}, 0) as only_b,"
         f" case when {' or '.join(differing) or 'false'} then least({a}, {b}) else 0"
@@ -291,7 +298,7 @@ def _fates(values: List[Column]) -> str:
 
 
 def _differs(column: Column) -> str:
-    a, b = f"a_{column.name}", f"b_{column.name}"
+    a, b = quoted(f"a_{column.name}"), quoted(f"b_{column.name}")
     distinct = f"{a} is distinct from {b}"
     if not column.tolerance:
         return distinct

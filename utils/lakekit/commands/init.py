@@ -26,7 +26,7 @@ def init(folder: Union[str, os.PathLike[str]]) -> InitResult:
     """Create a project in a new or empty folder. Raises FolderNotEmptyError,
     StorageError; then nothing is written.
     """
-    target = Path(folder).absolute()
+    target = Path(os.path.expanduser(folder)).absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise FolderNotEmptyError(str(target))
     try:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import List, Tuple, Union
 
 from lakekit.commands.damage import whole_head
+from lakekit.declarations.sql_checks import check_sql
 from lakekit.declarations.tables import TableSet
 from lakekit.engines.open import open_engine
 from lakekit.nyc_flights.tables import TABLES
@@ -45,6 +46,7 @@ def plan(
     Raises DamagedTableError.
     """
     place = find_lake(lake)
+    check_sql(tables)
     check_lake(place, tables)
     changes: List[Change] = []
     rebuilt: List[str] = []

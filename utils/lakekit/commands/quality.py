@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import List, Literal, Mapping, Tuple, Union
 
 from lakekit.commands.damage import whole_head
+from lakekit.declarations.sql_checks import check_sql
 from lakekit.declarations.tables import Severity, Table, TableSet
 from lakekit.engines.engine import Engine
 from lakekit.engines.open import open_engine
@@ -75,6 +76,7 @@ def quality(
     Raises InvalidLakeError if the lake has none of the tables; DamagedTableError.
     """
     place = find_lake(lake)
+    check_sql(tables)
     check_lake(place, tables)
     checks: List[Check] = []
     quarantined, missing = {}, []

@@ -28,16 +28,24 @@ from typing import (
 
 from lakekit.commands.damage import whole_head
 from lakekit.commands.refusals import Policy, Refusals
+from lakekit.declarations.sql_checks import check_sql
 from lakekit.declarations.tables import Column, Source, Table, TableSet
 from lakekit.engines.engine import Engine, FileInspection, Note
-from lakekit.engines.open import open_engine
+from lakekit.engines.open import check_memory, open_engine
 from lakekit.engines.retries import retried
-from lakekit.errors import ConflictError, ConversionError, SourceError, StorageError
+from lakekit.errors import (
+    ConflictError,
+    ConversionError,
+    SettingsError,
+    SourceError,
+    StorageError,
+)
 from lakekit.nyc_flights.tables import TABLES
 from lakekit.sources.archives import DEFAULT_LIMIT
 from lakekit.sources.files import OpenedFile, open_sources
 from lakekit.storage.lake import check_lake, find_lake
 from lakekit.transforms import evolution
+from lakekit.transforms.dry_run import dry_run
 from lakekit.transforms.lineage import Lineage
 from lakekit.transforms.merge import Counts, UpdateOutcome
 from lakekit.transforms.updates import Updates
@@ -117,15 +125,22 @@ def run(
     unpacked archives; `refused` states what a faulty file does
     (`lakekit.commands.refusals`).
 
-    Raises a LakekitError: SourceError, InvalidLakeError or DamagedTableError before
-    anything is written; RefusedFilesError after all tables that do not depend on the
-    refused files are up to date; ConflictError or StorageError with every table
-    complete at its old or its new version; MissingExtraError without the engine's
-    extra.
+    Raises a LakekitError: DeclarationError, SettingsError, SourceError,
+    InvalidLakeError or DamagedTableError before anything is written; RefusedFilesError
+    after all tables that do not depend on the refused files are up to date;
+    ConflictError or StorageError with every table complete at its old or its new
+    version; MissingExtraError without the engine's extra.
     """
     started = time.perf_counter()
-    source, place = Path(source), find_lake(lake)
+    source, place = Path(os.path.expanduser(source)), find_lake(lake)
     at = now or datetime.datetime.now(datetime.timezone.utc)
+    check_memory(memory)
+    if scratch is not None and not scratch.is_dir():
+        raise SettingsError(
+            f"The scratch folder {scratch} does not exist",
+            "Create it, or name another by --scratch.",
+        )
+    check_sql(tables)
     try:
         check_lake(place, tables)
         with tempfile.TemporaryDirectory(prefix="lakekit-", dir=scratch) as folder:
@@ -178,6 +193,7 @@ class _Run:
         """Check all sources, then commit: bronze file by file, then table by table.
         Return the results of all tables but the stopped ones.
         """
+        dry_run(self._engine, self._tables)
         self._read_heads()
         new = {t.name: self._new_files(t) for t in self._tables.layer("bronze")}
         derived = self._tables.layer("silver") + self._tables.layer("gold")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Dict, Tuple, Union
 
 from lakekit.commands.damage import whole_head
+from lakekit.declarations.names import listed
 from lakekit.declarations.tables import TableSet
 from lakekit.engines.open import open_engine
 from lakekit.errors import InvalidLakeError
@@ -50,7 +51,7 @@ def show(
                 )
             opened.read(declared, "shown")
             found = opened.query(
-                f"select {', '.join(columns)} from shown limit {int(limit)}"
+                f"select {listed(columns)} from shown limit {int(limit)}"
             )
     return ShowResult(
         table, head.version, columns, tuple(dict(zip(columns, row)) for row in found)

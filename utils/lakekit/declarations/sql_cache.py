@@ -48,6 +48,17 @@ class SqlCache:
 
         return self._cached(["query", sql, dict(views)], rewrite)
 
+    def once(self, what: object, check: Callable[[], None]) -> None:
+        """Run a check that raises an error, unless it passed before for the same
+        `what`.
+        """
+
+        def run() -> str:
+            check()
+            return "passed"
+
+        self._cached(["once", what], run)
+
     def _cached(self, what: object, rewrite: Callable[[], str]) -> str:
         if self._folder is None or self._rewriter is None:
             return rewrite()
@@ -86,7 +97,10 @@ def _rewriter() -> Optional[str]:
             if found
             else ""
         )
-        return version + Path(__file__).with_name("transpile.py").read_text("utf-8")
+        return version + "".join(
+            Path(__file__).with_name(f"{name}.py").read_text("utf-8")
+            for name in ("transpile", "sql_checks")
+        )
     except OSError:
         return None
 

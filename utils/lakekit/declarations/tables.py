@@ -6,14 +6,14 @@ The engines, the commands and the API read these declarations.
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Callable, Iterator, List, Literal, Mapping, Optional, Tuple
+from typing import Iterator, List, Literal, Optional, Tuple
 
-from lakekit.errors import DeclarationError, UnknownTableError
+from lakekit.declarations.fields import faults
+from lakekit.errors import DeclarationError, UnknownTableError, nearest
 
 Type = Literal["string", "boolean", "int", "bigint", "double", "date", "timestamp"]
 """Column types, by their names in Databricks. A timestamp is an instant, stored in UTC;
@@ -30,6 +30,13 @@ Update = Literal["append", "merge", "groups", "whole"]
 `merge` merges new bronze rows by key, and the latest row wins; `groups` recomputes the
 groups (keys) of changed rows; `whole` recomputes the whole table.
 """
+
+DELTA_COLUMNS = ("_metadata", "_change_type", "_commit_version", "_commit_timestamp")
+"""Names of columns that Spark, or Delta's change data feed, adds to the rows that it
+reads.
+"""
+INNER = ("_sign", "_new", "_nth", "_rule", "_going", *DELTA_COLUMNS)
+"""Names of columns that lakekit's SQL also adds to rows. No table may declare them."""
 
 LAYERS = ("bronze", "silver", "quarantine", "gold")
 IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]*")
@@ -228,8 +235,10 @@ class Table:
 
 def bronze(source: Source, comment: str = "") -> Table:
     """Return the bronze table of a source: its columns as strings, and the origin of
-    each row.
+    each row. Raises DeclarationError for a source whose fields have wrong types.
     """
+    for what, next_step in faults(source):
+        raise DeclarationError(f"bronze.{source.name}", what, next_step)
     strings = tuple(
         Column(c.name, required=True, comment=c.comment) for c in source.columns
     )
@@ -266,20 +275,28 @@ def quarantine(table: Table, follows: Table) -> Table:
 class TableSet:
     """A set of tables and the folder of their SQL files. Every table must come after
     its input tables. The quarantine of a merged table is added after it.
+
+    Raises DeclarationError for a declaration that is invalid by itself. Its SQL is
+    checked by `lakekit.declarations.sql_checks`.
     """
 
     tables: Tuple[Table, ...]
     sql: Path
 
     def __post_init__(self) -> None:
+        # The rules need the classes of this module.
+        from lakekit.declarations.checks import check_set, check_table
+
+        check_set(self)
         complete: List[Table] = []
         for table in self.tables:
-            _check(table, complete)
+            check_table(table, {each.name: each for each in complete})
             complete.append(table)
             if table.update == "merge":
                 follows = next(each for each in complete if each.name == table.reads[0])
                 complete.append(quarantine(table, follows))
         object.__setattr__(self, "tables", tuple(complete))
+        object.__setattr__(self, "sql", Path(self.sql))
 
     def __iter__(self) -> Iterator[Table]:
         return iter(self.tables)
@@ -296,127 +313,36 @@ class TableSet:
             if table.name == name:
                 return table
         names = [table.name for table in self.tables]
-        raise UnknownTableError(
-            name, difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
-        )
+        raise UnknownTableError(name, nearest(name, names))
 
     def layer(self, layer: str) -> Tuple[Table, ...]:
         """Return the tables of one layer."""
         return tuple(table for table in self.tables if table.layer == layer)
 
     def query(self, table: Table) -> str:
-        """Return the text of the table's SQL file; empty for a table without SQL."""
-        return (self.sql / table.sql).read_text(encoding="utf-8") if table.sql else ""
+        """Return the text of the table's SQL file; empty for a table without SQL.
+
+        A byte order mark is ignored. Raises DeclarationError for a file that cannot be
+        read.
+        """
+        if not table.sql:
+            return ""
+        path = self.sql / table.sql
+        try:
+            return path.read_text(encoding="utf-8-sig")
+        except (OSError, ValueError) as error:
+            raise DeclarationError(table.name, *_unreadable(path, error)) from error
 
 
-def _check(table: Table, before: List[Table]) -> None:
-    """Raise DeclarationError for a declaration that is invalid, or that conflicts with
-    the tables declared `before`.
-    """
-    declared = {each.name: each for each in before}
-    for rule in RULES:
-        for objection in rule(table, declared):
-            raise DeclarationError(table.name, objection)
-
-
-def _misnamed(table: Table, declared: Mapping[str, Table]) -> Iterator[str]:
-    names = [column.name for column in table.columns]
-    for name in names:
-        if not IDENTIFIER.fullmatch(name):
-            yield f"column {name} is no lower-case name"
-    for name in names:
-        if names.count(name) > 1:
-            yield f"column {name} is declared twice"
-    layer, _, short = table.name.partition(".")
-    if layer not in LAYERS or layer == "quarantine" or not IDENTIFIER.fullmatch(short):
-        yield (
-            "a name is LAYER.TABLE in lower case,"
-            " with a layer of bronze, silver or gold"
-        )
-    if table.name in declared:
-        yield "is declared twice"
-
-
-def _undeclared(table: Table, declared: Mapping[str, Table]) -> Iterator[str]:
-    if bool(table.sql) == bool(table.source):
-        yield "needs a source or an SQL file, and not both"
-    for read in table.reads:
-        if read not in declared:
-            yield f"reads {read}, which is not declared before it"
-    names = [column.name for column in table.columns]
-    partitions = (table.partition,) if table.partition else ()
-    for name in (*table.key, *table.latest, *partitions):
-        if name not in names:
-            yield f"column {name} is used and not declared"
-
-
-def _misidentified(table: Table, _: Mapping[str, Table]) -> Iterator[str]:
-    if table.partition and table[table.partition].type in ("timestamp", "double"):
-        yield (
-            f"is partitioned by {table.partition}, a {table[table.partition].type},"
-            " which has too many values"
-        )
-    for column in table.columns:
-        if column.name in (*table.key, table.partition) and not column.required:
-            yield (
-                f"column {column.name} identifies rows or partitions,"
-                " and is not required"
-            )
-
-
-def _misupdated(table: Table, _: Mapping[str, Table]) -> Iterator[str]:
-    if (table.update == "append") != bool(table.source):
-        yield "is appended to without a source, or has a source and is not appended to"
-    if table.update in ("merge", "groups") and not table.key:
-        yield f"is updated by {table.update} and has no key"
-
-
-def _mismerged(table: Table, declared: Mapping[str, Table]) -> Iterator[str]:
-    if table.update != "merge":
-        if any(each.severity == "drop" for each in table.expectations):
-            yield "drops rows by an expectation, which only a merged table can"
-        return
-    if not table.reads or not declared[table.reads[0]].source:
-        yield "is merged, and its first read is no bronze table"
-    for column in ORIGIN:
-        if column not in table.columns:
-            yield (
-                f"is merged, and has no column {column.name}"
-                " as lakekit.declarations.ORIGIN has it"
-            )
-
-
-def _misjoined(table: Table, declared: Mapping[str, Table]) -> Iterator[str]:
-    here = {column.name for column in table.columns}
-    for join in table.joins:
-        if table.update != "merge" or join.read not in table.reads[1:]:
-            yield (
-                f"joins {join.read}, which it does not read beside the table it follows"
-            )
-            continue
-        there = {column.name for column in declared[join.read].columns}
-        for theirs, ours in join.on:
-            if theirs not in there or ours not in here:
-                yield f"joins {join.read} by {theirs} = {ours}"
-
-
-def _misgrouped(table: Table, declared: Mapping[str, Table]) -> Iterator[str]:
-    for read in table.reads if table.update == "groups" else ():
-        there = {column.name for column in declared[read].columns}
-        for name in table.key:
-            if name not in there:
-                yield f"is updated by groups, and {read} has no column {name}"
-
-
-RULES: Tuple[Callable[[Table, Mapping[str, Table]], Iterator[str]], ...] = (
-    _misnamed,
-    _undeclared,
-    _misidentified,
-    _misupdated,
-    _mismerged,
-    _misjoined,
-    _misgrouped,
-)
-"""Checks of a table, given the tables declared before it. Later checks may assume that
-earlier checks passed.
-"""
+def _unreadable(path: Path, error: Exception) -> Tuple[str, str]:
+    """Return why an SQL file cannot be read, and the next step."""
+    if isinstance(error, UnicodeDecodeError):
+        line = error.object.count(b"\n", 0, error.start) + 1
+        return f"{path}, line {line}: not UTF-8", f"Save {path} as UTF-8."
+    if not isinstance(error, FileNotFoundError):
+        what = error.strerror if isinstance(error, OSError) else str(error)
+        return f"{path} cannot be read: {what}", f"Make {path} a readable SQL file."
+    beside = [each.name for each in path.parent.glob("*.sql")]
+    if not beside:
+        return f"there is no SQL file {path}", "Write it, or correct sql in the table."
+    return f"there is no SQL file {path}", f"Did you mean {nearest(path.name, beside)}?"

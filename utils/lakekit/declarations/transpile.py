@@ -9,6 +9,7 @@ Spark. Division is not allowed: division by zero is an error, a null or infinity
 
 from __future__ import annotations
 
+import logging
 from typing import FrozenSet, Iterable, Mapping
 
 import sqlglot
@@ -16,6 +17,9 @@ from sqlglot import exp
 from sqlglot.errors import ErrorLevel, SqlglotError
 
 from lakekit.errors import DeclarationError, UnsupportedSqlError
+
+# sqlglot warns of statements that it does not parse; they are refused by an error.
+logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 CLAUSES: FrozenSet[type] = frozenset(
     {
@@ -76,6 +80,10 @@ FUNCTIONS: FrozenSet[type] = frozenset(
     }
     | {exp.Nullif, exp.RowNumber, exp.Sum, exp.Window}
 )
+MANY_ROWS = (exp.AggFunc, exp.Query, exp.Star, exp.Window)
+"""Constructs that have no meaning for a single row."""
+NOT_CONDITIONS = (exp.Alias, exp.Literal, exp.Neg, exp.Null, exp.DataType)
+"""Constructs that are not true or false. The engines check all other types."""
 CONSTRUCTS = CLAUSES | OPERATORS | VALUES | FUNCTIONS
 UNPARSED = ("make_date",)
 """Functions that sqlglot does not know and passes on by name."""
@@ -108,9 +116,11 @@ def parse_query(table: str, sql: str, reads: Iterable[str]) -> exp.Query:
 def parse_predicate(table: str, sql: str) -> exp.Expr:
     """Return a declared predicate, parsed. Raises UnsupportedSqlError."""
     predicate = _parse(table, sql)
-    if isinstance(predicate, exp.Query) or predicate.find(exp.Select):
+    if isinstance(predicate.unnest(), NOT_CONDITIONS) or predicate.find(*MANY_ROWS):
         raise UnsupportedSqlError(
-            table, f"`{sql}` is no predicate over the columns of one row"
+            table,
+            f"`{sql}` is no predicate over the columns of one row",
+            "Write a condition that is true or false for each row, such as price > 0.",
         )
     return predicate
 
@@ -128,7 +138,8 @@ def with_views(query: exp.Query, views: Mapping[str, str]) -> exp.Query:
         )
         if name not in views:
             return node
-        return exp.to_table(views[name], alias=node.alias or name.rpartition(".")[2])
+        alias = exp.to_identifier(node.alias or name.rpartition(".")[2], quoted=True)
+        return exp.to_table(views[name], alias=alias)
 
     viewed = query.transform(replaced)
     assert isinstance(viewed, exp.Query), viewed
@@ -147,17 +158,30 @@ def duckdb(expression: exp.Expr, table: str) -> str:
 
     try:
         return expression.transform(replaced).sql(
-            dialect="duckdb", unsupported_level=ErrorLevel.RAISE
+            dialect="duckdb", identify=True, unsupported_level=ErrorLevel.RAISE
         )
     except SqlglotError as error:
-        raise UnsupportedSqlError(table, " ".join(str(error).split())) from error
+        raise UnsupportedSqlError(table, _reason(error)) from error
+
+
+def _reason(error: SqlglotError) -> str:
+    """Return sqlglot's reason in one line, with the line in the SQL if it has one."""
+    faults = getattr(error, "errors", [])
+    if faults and faults[0].get("line"):
+        what = str(faults[0]["description"])
+        # sqlglot describes a missing operand by the names of its own classes.
+        what = "an operand is missing" if "Required keyword" in what else what
+        return f"line {faults[0]['line']}: {what}"
+    return " ".join(str(error).split())
 
 
 def _parse(table: str, sql: str) -> exp.Expr:
     try:
         parsed = sqlglot.parse(sql, read="databricks", error_level=ErrorLevel.RAISE)
     except SqlglotError as error:
-        raise UnsupportedSqlError(table, " ".join(str(error).split())) from error
+        raise UnsupportedSqlError(
+            table, _reason(error), "Correct the SQL, which does not parse."
+        ) from error
     if len(parsed) != 1 or parsed[0] is None:
         raise UnsupportedSqlError(table, f"`{sql.strip()[:60]}` is not one statement")
     for part in parsed[0].walk():

@@ -21,6 +21,7 @@ from __future__ import annotations
 import string
 from typing import List, Mapping, Tuple
 
+from lakekit.declarations.names import quoted
 from lakekit.declarations.tables import ORIGIN, Column, Table, Type
 
 NULLS = ("null", "__hive_default_partition__")
@@ -66,7 +67,10 @@ def faults(table: Table) -> List[Tuple[str, str]]:
                 f"{name} values that cannot name a folder (NUL, {', '.join(NULLS)}, "
                 f"or more than {LONGEST_NAME} bytes)"
             )
-            found += [(empty, f"{column.name} = ''"), (other, _no_folder_name(column))]
+            found += [
+                (empty, f"{quoted(column.name)} = ''"),
+                (other, _no_folder_name(column)),
+            ]
     return found
 
 
@@ -86,7 +90,7 @@ def _is_folder_name(table: Table, column: Column) -> bool:
 
 
 def _out_of_range(column: Column) -> str:
-    return out_of_range(column.name, column.type, column.type)
+    return out_of_range(quoted(column.name), column.type, column.type)
 
 
 def out_of_range(value: str, kind: Type, engine_type: str) -> str:
@@ -98,7 +102,7 @@ def out_of_range(value: str, kind: Type, engine_type: str) -> str:
 
 
 def _no_folder_name(column: Column) -> str:
-    value, longest = column.name, LONGEST_NAME - len(f"{column.name}=")
+    value, longest = quoted(column.name), LONGEST_NAME - len(f"{column.name}=")
     # Each escaped byte takes three bytes. Both engines count bits of a string in UTF-8.
     escaped = f"bit_length(translate({value}, '{UNESCAPED}', ''))"
     bits = f"bit_length({value}) + 2 * {escaped}"

@@ -177,6 +177,8 @@ class Engine(Protocol):
     """
 
     name: str
+    version: str
+    """The name and the version of the program that runs the SQL."""
 
     def __enter__(self) -> Engine: ...
 
@@ -191,7 +193,7 @@ class Engine(Protocol):
     def damaged_files(self, table: Table) -> Mapping[str, str]:
         """Return the data files that are missing or have another size than in the log:
         their path or URL, and the reason. Checks the version that `head` last read.
-        Raises StorageError.
+        Raises StorageError, DamagedLogError.
 
         Spark finds none in a lake that is not a folder; there, reading the rows raises
         DamagedTableError.
@@ -251,6 +253,9 @@ class Engine(Protocol):
     def define(self, view: str, sql: str) -> None:
         """Define a view by SQL that both engines accept."""
 
+    def define_empty(self, table: Table, view: str) -> None:
+        """Define a view without rows that has the declared columns of a table."""
+
     def keep(self, view: str, sql: str) -> int:
         """Run SQL once, store its few rows under that name, and count them."""
 
@@ -269,6 +274,12 @@ class Engine(Protocol):
         """Return the table's SQL in this engine's SQL, its tables replaced by views.
         Raises UnsupportedSqlError; DeclarationError if it reads other tables than
         declared.
+        """
+
+    def check(self, table: Table, where: str, sql: str) -> None:
+        """Check SQL that gives the rows of a table, without running it. Raises
+        DeclarationError, whose text starts with `where`, for SQL that the engine
+        refuses or that gives other names or types than declared.
         """
 
     def stage(self, table: Table, view: str, sql: str, part: bool = False) -> Staged:
@@ -308,6 +319,9 @@ class Engine(Protocol):
         table. No version is opened, so the newest may be unreadable. Raises
         DamagedLogError.
         """
+
+    def check_log(self, table: Table) -> None:
+        """Raise DamagedLogError for the first commit in the log with a fault."""
 
     def restore(self, table: Table, version: int, dry_run: bool) -> RestoreOutcome:
         """Restore an undamaged version of the table with a commit, or (`dry_run`) only

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from lakekit.declarations.tables import TableSet
 from lakekit.engines.engine import Engine
-from lakekit.errors import InvalidLakeError
+from lakekit.errors import InvalidLakeError, SettingsError
 from lakekit.storage.lake import Lake
 
 ENGINES = ("embedded", "spark")
+MEMORY = re.compile(r"0*[1-9][0-9]*(\.[0-9]+)? ?([KMGT]i?B)|", re.IGNORECASE)
+"""The sizes that DuckDB accepts as its memory limit; empty for no limit of our own."""
+
+
+def check_memory(memory: str) -> None:
+    """Raise SettingsError for a memory limit that DuckDB does not accept."""
+    if not MEMORY.fullmatch(memory):
+        raise SettingsError(
+            f"The memory limit {memory!r} is not a size",
+            "Write a number and KB, MB, GB, TB, KiB, MiB, GiB or TiB, such as 2GB.",
+        )
 
 
 def open_engine(

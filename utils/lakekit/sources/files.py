@@ -16,7 +16,7 @@ from typing import (
     Tuple,
 )
 
-from lakekit.declarations.tables import Source, TableSet
+from lakekit.declarations.tables import DELTA_COLUMNS, Source, TableSet
 from lakekit.errors import SourceError
 from lakekit.sources import csv, parquet
 from lakekit.sources.archives import DEFAULT_LIMIT, Unpacker
@@ -272,12 +272,13 @@ def _check_header(given: Path, header: Tuple[str, ...], source: Source) -> None:
         if column.name not in header:
             raise SourceError(f"{given} has no column {column.name}")
     lower = [name.lower() for name in header]
+    own = (*OWN_NAMES, *DELTA_COLUMNS)
     for index, name in enumerate(header, start=1):
         if not name:
             raise SourceError(f"{given} has no name for column {index}", RENAME)
         if lower.count(name.lower()) > 1:
             raise SourceError(f"{given} has the column {name} twice", RENAME)
-        if name.lower().startswith("_source_") or name.lower() in OWN_NAMES:
+        if name.lower().startswith("_source_") or name.lower() in own:
             raise SourceError(
                 f"{given} has a column named {name!r}, which lakekit keeps for itself",
                 RENAME,

@@ -23,6 +23,8 @@ from typing import (
 )
 from urllib.parse import unquote
 
+from lakekit.storage.log_actions import fault
+
 COMMIT = re.compile(r"(\d{20})\.json")
 Partition = Mapping[str, Optional[str]]
 MOST = 200
@@ -84,9 +86,12 @@ class FolderLog:
                 text = (self._folder / f"{version:020}.json").read_text(
                     encoding="utf-8"
                 )
-                self._read([json.loads(line) for line in text.splitlines() if line])
+                actions = [json.loads(line) for line in text.split("\n") if line]
+                if not actions or any(map(fault, actions)):
+                    raise ValueError(version)
+                self._read(actions)
                 self.version = version
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             self._forget()
             return False
         return bool(self.protocol) and bool(self.metadata)

@@ -50,8 +50,8 @@ class Lake:
 
 def find_lake(name: Union[str, os.PathLike[str]]) -> Lake:
     """Return the lake of that name. A name with one dot and no slash is
-    `catalog.schema`, unless a folder has it; `./a.b` is always a folder. Raises
-    InvalidLakeError for an invalid location.
+    `catalog.schema`, unless a folder has it; `./a.b` is always a folder, and `~` the
+    home directory. Raises InvalidLakeError for an invalid location.
     """
     text = os.fspath(name)
     if text.startswith(("s3://", "s3a://")):
@@ -62,7 +62,7 @@ def find_lake(name: Union[str, os.PathLike[str]]) -> Lake:
         )
     if SCHEMA.fullmatch(text) and not Path(text).exists():
         return Lake("schema", text)
-    return _folder_lake(Path(text).absolute())
+    return _folder_lake(Path(os.path.expanduser(text)).absolute())
 
 
 def _bucket_lake(text: str) -> Lake:

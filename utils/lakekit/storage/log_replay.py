@@ -29,10 +29,12 @@ from urllib.parse import unquote
 from lakekit.declarations.value_limits import LONGEST_NAME, is_too_long
 from lakekit.errors import DamagedLogError, MissingExtraError
 from lakekit.storage.folder_log import COMMIT, Partition
+from lakekit.storage.log_actions import fault
 from lakekit.storage.log_files import LogFiles
 from lakekit.storage.versions import Version
 
 CHECKPOINT = re.compile(r"(\d{20})\.checkpoint(?:\.(\d{10})\.(\d{10}))?\.parquet")
+LAST = "_last_checkpoint"
 ELSEWHERE = re.compile(r"/|[A-Za-z][A-Za-z0-9+.-]*:/")
 """Matches the start of a path outside the table's folder, as in a shallow clone."""
 ADD = (
@@ -85,6 +87,25 @@ def versions(files: LogFiles) -> Tuple[Version, ...]:
     return tuple(reversed(found))
 
 
+def check_commits(files: LogFiles) -> None:
+    """Raise DamagedLogError for the first commit with a fault, also before a
+    checkpoint: a history has every commit.
+    """
+    commits = _commits(files.names())
+    for version in sorted(commits):
+        _commit(files, version, commits)
+
+
+def check_newest(files: LogFiles) -> None:
+    """Raise DamagedLogError for a newest commit that readers pass over, although its
+    writer did not write it so: one that is empty, or that has an action without
+    content, as a crash of the machine may leave it.
+    """
+    commits = _commits(files.names())
+    if commits:
+        _commit(files, max(commits), commits)
+
+
 def instant(millis: Optional[int]) -> Optional[datetime.datetime]:
     """Return a time stamp of the log, in UTC."""
     if millis is None:
@@ -101,6 +122,8 @@ def replay(files: LogFiles) -> Iterator[LogState]:
     names = files.names()
     commits = _commits(names)
     checkpoints = _checkpoints(names)
+    if LAST in names:
+        _check_pointer(files, [version for version, _ in checkpoints])
     if checkpoints:
         _load(files, checkpoints[-1])  # readers also start here
     newest = max([*commits, *(version for version, _ in checkpoints)], default=-1)
@@ -119,6 +142,19 @@ def replay(files: LogFiles) -> Iterator[LogState]:
         for action in actions:
             _apply(state, action)
         yield state
+
+
+def _check_pointer(files: LogFiles, checkpoints: Collection[int]) -> None:
+    """Raise DamagedLogError if `_last_checkpoint` names a checkpoint that is missing,
+    at which readers stop. They pass over a file that is not JSON.
+    """
+    try:
+        version = json.loads(files.read(LAST))["version"]
+    except (ValueError, KeyError, TypeError):
+        return
+    if isinstance(version, int) and version > max(checkpoints, default=-1):
+        what = "names a checkpoint that is missing"
+        raise DamagedLogError(files.location, LAST, what, version)
 
 
 def _commits(names: List[str]) -> Set[int]:
@@ -142,11 +178,22 @@ def _commit(files: LogFiles, version: int, there: Collection[int]) -> List[Actio
     name = f"{version:020}.json"
     if version not in there:
         raise DamagedLogError(files.location, name, "is missing", version)
-    try:
-        text = files.read(name).decode("utf-8")
-        return [json.loads(line) for line in text.splitlines() if line.strip()]
-    except ValueError as error:
-        raise DamagedLogError(files.location, name, "is damaged", version) from error
+    actions: List[Action] = []
+    # Lines end in LF: a JSON text may have other line ends as they are.
+    for number, line in enumerate(files.read(name).split(b"\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            actions.append(json.loads(line.decode("utf-8")))
+            reason = fault(actions[-1])
+        except ValueError:
+            reason = "it is not JSON"
+        if reason:
+            what = f"has a fault in line {number} ({reason})"
+            raise DamagedLogError(files.location, name, what, version)
+    if not actions:
+        raise DamagedLogError(files.location, name, "is empty", version)
+    return actions
 
 
 def _load(files: LogFiles, checkpoint: Tuple[int, List[str]]) -> List[Action]:
@@ -161,9 +208,9 @@ def _load(files: LogFiles, checkpoint: Tuple[int, List[str]]) -> List[Action]:
     for name in names:
         try:
             rows = pq.ParquetFile(BytesIO(files.read(name))).read(columns=COLUMNS)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
             raise DamagedLogError(
-                files.location, name, "is damaged", version
+                files.location, name, "is not a whole Parquet file", version
             ) from error
         actions += [
             {kind: _without_nulls(content)}
@@ -171,6 +218,12 @@ def _load(files: LogFiles, checkpoint: Tuple[int, List[str]]) -> List[Action]:
             for kind, content in row.items()
             if content is not None
         ]
+    reason = next(filter(None, map(fault, actions)), "")
+    if not {"protocol", "metaData"} <= {kind for each in actions for kind in each}:
+        reason = reason or "it has no protocol or metadata"
+    if reason:
+        what = f"has a fault ({reason})"
+        raise DamagedLogError(files.location, names[0], what, version)
     return actions
 
 

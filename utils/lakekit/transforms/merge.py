@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import List, Mapping, Optional, Sequence, Tuple
 
+from lakekit.declarations.names import listed, quoted, same
 from lakekit.declarations.tables import Table
 from lakekit.engines.engine import Staged
 from lakekit.errors import DeclarationError
@@ -116,9 +117,9 @@ class Merge:
         self._engine, self._tables = lineage.engine, lineage.tables
         self._follows = self._tables[table.reads[0]]
         self._quarantine = self._tables[table.quarantine]
-        self._key = ", ".join(table.key)
-        self._columns = ", ".join(column.name for column in table.columns)
-        self._bronze = ", ".join(column.name for column in self._follows.columns)
+        self._key = listed(table.key)
+        self._columns = listed(column.name for column in table.columns)
+        self._bronze = listed(column.name for column in self._follows.columns)
 
     def run(self, why: str, moved: Sequence[str]) -> UpdateOutcome:
         """Merge, and return the numbers of rows: all rows if there is a `why`, else
@@ -215,11 +216,11 @@ class Merge:
         rows = ", ".join(f"p.{column}" for column in ROW)
         found = []
         for join in joins:
-            there = ", ".join(a for a, _ in join.on)
-            same = " and ".join(f"n.{a} = p.{b}" for a, b in join.on)
+            there = listed(a for a, _ in join.on)
+            on = " and ".join(f"n.{quoted(a)} = p.{quoted(b)}" for a, b in join.on)
             found.append(
                 f"select {rows} from {PRESENT} p join (select distinct {there}"
-                f" from {view}) n on {same}"
+                f" from {view}) n on {on}"
             )
         return found
 
@@ -238,9 +239,9 @@ class Merge:
             "again", f"select distinct * from ({' union all '.join(identified)}) t"
         ):
             return []
-        columns = ", ".join(f"f.{column.name}" for column in self._follows.columns)
-        same = " and ".join(f"a.{column} = f.{column}" for column in ROW)
-        return [f"select {columns} from {FOLLOWED} f join again a on {same}"]
+        columns = listed((c.name for c in self._follows.columns), "f.")
+        on = same(ROW, "a", "f")
+        return [f"select {columns} from {FOLLOWED} f join again a on {on}"]
 
     def _convert(self, fresh: NewRows) -> ConvertedRows:
         """Separate rows whose values all convert from rows with values that do not.
@@ -329,14 +330,12 @@ class Merge:
         """Store the ordering columns of the existing rows whose keys are merged; return
         the name of the result.
         """
-        columns = ", ".join(
-            f"p.{name}"
-            for name in dict.fromkeys((*self._table.key, *self._table.order))
-        )
-        same = " and ".join(f"k.{name} = p.{name}" for name in self._table.key)
+        names = dict.fromkeys((*self._table.key, *self._table.order))
+        columns = listed(names, "p.")
+        on = same(self._table.key, "k", "p")
         keys = f"select distinct {self._key} from {judged.view} where _rule is null"
         self._engine.keep(
-            "held", f"select {columns} from {PRESENT} p join ({keys}) k on {same}"
+            "held", f"select {columns} from {PRESENT} p join ({keys}) k on {on}"
         )
         return "held"
 
@@ -351,14 +350,14 @@ class Merge:
             has = (*self._table.key, *self._table.order)
             columns = ", ".join(
                 (
-                    column.name
+                    quoted(column.name)
                     if column.name in has
-                    else f"cast(null as {column.type}) as {column.name}"
+                    else f"cast(null as {column.type}) as {quoted(column.name)}"
                 )
                 for column in self._table.columns
             )
             candidates += f" union all select {columns}, 0 from {held}"
-        order = ", ".join(f"{name} desc" for name in self._table.order)
+        order = ", ".join(f"{quoted(name)} desc" for name in self._table.order)
         nth = (
             f"row_number() over (partition by {self._key}"
             f" order by {order}, _new desc) as _nth"
@@ -378,13 +377,13 @@ class Merge:
             held = self._count_joined(fresh.view, QUARANTINED, ROW)
         if not converted.misfits and not judged.refused and not held:
             return None
-        columns = ", ".join(f"f.{column.name}" for column in self._follows.columns)
-        same = " and ".join(f"j.{column} = f.{column}" for column in ROW)
+        columns = listed((c.name for c in self._follows.columns), "f.")
+        on = same(ROW, "j", "f")
         rows = (
             f"select {self._bronze}, _rule from {converted.checked}"
             " where _rule is not null"
             f" union all select {columns}, j._rule from {fresh.view} f"
-            f" join {judged.view} j on {same} where j._rule is not null"
+            f" join {judged.view} j on {on} where j._rule is not null"
         )
         staged = engine.stage(quarantine, "refused", rows, part=not fresh.whole)
         engine.define("looked_at", f"select {', '.join(ROW)} from {fresh.view}")
@@ -413,8 +412,7 @@ class Merge:
         self, left: str, right: str, on: Tuple[str, ...], where: str = "true"
     ) -> int:
         """Return the number of rows of `left` whose key is in `right`."""
-        same = " and ".join(f"a.{name} = b.{name}" for name in on)
-        inside = f"exists (select 1 from {right} b where {same})"
+        inside = f"exists (select 1 from {right} b where {same(on, 'a', 'b')})"
         return int(
             self._engine.query(
                 f"select count(*) from {left} a where {where} and {inside}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Dict, Sequence
 
 from lakekit.declarations import value_limits
+from lakekit.declarations.names import listed, quoted
 from lakekit.declarations.tables import Table
 from lakekit.engines.engine import Engine, Staged
 from lakekit.errors import ExpectationFailedError
@@ -40,13 +41,14 @@ def refusal_rule(engine: Engine, table: Table) -> str:
         # Delta cannot distinguish an empty string from a null in the name of a
         # partition's folder.
         empty = (
-            f" or {column.name} = ''"
+            f" or {quoted(column.name)} = ''"
             if column.name == table.partition and column.type == "string"
             else ""
         )
         if column.required:
             whens.append(
-                f"when {column.name} is null{empty} then 'required: {column.name}'"
+                f"when {quoted(column.name)} is null{empty}"
+                f" then 'required: {column.name}'"
             )
     whens += [
         f"when {sql} then '{rule}'" for rule, sql in value_limits.refusal_rules(table)
@@ -60,7 +62,7 @@ def refusal_rule(engine: Engine, table: Table) -> str:
 
 def doubled(engine: Engine, view: str, key: Sequence[str]) -> bool:
     """Return whether two rows have the same key."""
-    keys = ", ".join(key)
+    keys = listed(key)
     twice = f"select {keys} from {view} group by {keys} having count(*) > 1"
     return bool(engine.query(f"select count(*) from ({twice}) t")[0][0])
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Mapping, Sequence
 
+from lakekit.declarations.names import listed, same
 from lakekit.declarations.tables import Table
 from lakekit.engines.engine import Staged
 from lakekit.errors import ComputeError, DeclarationError
@@ -81,7 +82,7 @@ class Updates:
 
     def _touched(self, table: Table, moved: Sequence[str]) -> str:
         """Return SQL for the keys of the groups of the changed rows."""
-        key, parts = ", ".join(table.key), []
+        key, parts = listed(table.key), []
         for index, name in enumerate(moved):
             self._lineage.changes(table, name, f"changed_{index}")
             parts.append(f"select {key} from changed_{index}")
@@ -93,20 +94,20 @@ class Updates:
         """
         engine, view = self._engine, f"{view_of(read)}_affected"
         engine.read(self._tables[read], view_of(read))
-        columns = ", ".join(f"r.{column.name}" for column in self._tables[read].columns)
-        same = " and ".join(f"a.{name} = r.{name}" for name in table.key)
+        columns = listed((c.name for c in self._tables[read].columns), "r.")
+        on = same(table.key, "a", "r")
         engine.define(
             view,
-            f"select {columns} from {view_of(read)} r join {affected} a on {same}",
+            f"select {columns} from {view_of(read)} r join {affected} a on {on}",
         )
         return view
 
     def _check_groups(self, table: Table, staged: Staged, affected: str) -> None:
         """Raise DeclarationError for rows in groups that were not affected."""
-        same = " and ".join(f"a.{name} = s.{name}" for name in table.key)
+        on = same(table.key, "a", "s")
         outside = (
             f"select 1 from {staged.view} s"
-            f" where not exists (select 1 from {affected} a where {same})"
+            f" where not exists (select 1 from {affected} a where {on})"
         )
         if self._engine.query(f"select count(*) from ({outside}) t")[0][0]:
             raise DeclarationError(

@@ -8,6 +8,7 @@ import pytest
 from lakekit.cli.settings import SETTINGS, Settings, read_settings, settings_here
 from lakekit.errors import SettingsError
 from lakekit.nyc_flights.tables import TABLES
+from lakekit.storage.lake import find_lake
 
 
 def test_flag_comes_before_environment_before_file(tmp_path: Path) -> None:
@@ -126,3 +127,57 @@ def test_file_is_looked_for_where_the_command_is_typed(
     (tmp_path / "lakekit.toml").write_text('memory = "3GB"')
     monkeypatch.chdir(tmp_path)
     assert settings_here({}).memory == "3GB"
+
+
+def test_file_is_found_in_a_folder_above(tmp_path: Path) -> None:
+    inner = tmp_path / "a" / "b"
+    inner.mkdir(parents=True)
+    (tmp_path / "lakekit.toml").write_text('lake = "lake"')
+    assert read_settings({}, {}, inner).lake == str(tmp_path / "lake")
+    (tmp_path / "a" / "lakekit.toml").write_text('lake = "other"')
+    assert read_settings({}, {}, inner).lake == str(tmp_path / "a" / "other")
+
+
+def test_file_above_of_another_user_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "lakekit.toml").write_text('lake = "lake"')
+    monkeypatch.setattr("os.getuid", lambda: 12345)
+    own = (tmp_path / "lakekit.toml").stat().st_uid == 0
+    found = read_settings({}, {}, tmp_path / "a").lake
+    assert found == (str(tmp_path / "lake") if own else None)
+
+
+def test_file_may_start_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "lakekit.toml").write_text('memory = "3GB"', encoding="utf-8-sig")
+    assert read_settings({}, {}, tmp_path).memory == "3GB"
+
+
+def test_tilde_is_the_home_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    (tmp_path / "lakekit.toml").write_text('source = "~/data"\nscratch = "~"')
+    found = read_settings({"lake": "~/lake"}, {"LAKEKIT_TABLES": "~/t.py"}, tmp_path)
+    assert (found.source, found.scratch) == ("/home/ada/data", "/home/ada")
+    assert (found.lake, found.tables) == ("/home/ada/lake", "/home/ada/t.py")
+    assert str(find_lake("~/lake")) == "/home/ada/lake"
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "next_step"),
+    [
+        ('[lak]\na = "b"', "no setting lak ", "Did you mean lake?"),
+        ('[lake]\nfolder = "b"', "lake in .* is no text", 'lake = "..."'),
+        ('lake = ["a"]', "lake in .* is no text", 'lake = "..."'),
+        ('memory = "2GiBs"', "'2GiBs' is not a size", "such as 2GB"),
+    ],
+)
+def test_unknown_table_or_value_of_the_file_is_refused(
+    text: str, what: str, next_step: str, tmp_path: Path
+) -> None:
+    (tmp_path / "lakekit.toml").write_text(text)
+    with pytest.raises(SettingsError, match=what) as caught:
+        read_settings({}, {}, tmp_path)
+    assert next_step in caught.value.next_step

@@ -3,7 +3,7 @@ from __future__ import annotations
 import gzip
 from dataclasses import replace
 from pathlib import Path
-from typing import Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,7 +14,13 @@ import lakekit
 from lakekit.commands.run import RunResult
 from lakekit.declarations.tables import Column, Source, TableSet, bronze
 from lakekit.engines.duckdb.engine import EmbeddedEngine
-from lakekit.errors import ConversionError, InvalidLakeError, SourceError, StorageError
+from lakekit.errors import (
+    ConversionError,
+    InvalidLakeError,
+    LakekitError,
+    SourceError,
+    StorageError,
+)
 
 Files = Callable[[Path], Dict[str, bytes]]
 HEADER = "name,age,seen,weight\n"
@@ -305,3 +311,24 @@ def test_folder_that_cannot_be_made_is_a_storage_error(
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="Not a directory"):
         lakekit.run(source, tmp_path / "file" / "lake", tables=tables)
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "what"),
+    [
+        ({"memory": "2GiBs"}, 2, "'2GiBs' is not a size"),
+        ({"memory": "1MB"}, 3, "DuckDB ran out of memory"),
+        ({"scratch": Path("/nowhere/x")}, 2, "/nowhere/x does not exist"),
+    ],
+)
+def test_setting_that_no_run_can_have_is_named(
+    settings: Dict[str, Any],
+    code: int,
+    what: str,
+    source: Path,
+    tables: TableSet,
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(LakekitError, match=what) as caught:
+        lakekit.run(source, tmp_path / "lake", tables=tables, **settings)
+    assert caught.value.exit_code == code and caught.value.next_step

@@ -38,7 +38,10 @@ def both(kept: SqlCache) -> List[str]:
 
 def test_text_is_rewritten_once(tmp_path: Path, parsed: List[str]) -> None:
     first = both(SqlCache(tmp_path / "kept"))
-    assert first == ["SELECT a.n FROM v AS a", "n IS NULL OR n > 0"]
+    assert first == [
+        'SELECT "a"."n" FROM "v" AS "a"',
+        '"n" IS NULL OR "n" > 0',
+    ]
     assert both(SqlCache(tmp_path / "kept")) == first
     assert parsed == [QUERY, PREDICATE]
     assert sorted(file.suffix for file in (tmp_path / "kept").iterdir()) == [
@@ -63,7 +66,7 @@ def test_what_is_kept_needs_no_sqlglot(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     )
-    assert said.stdout.strip() == "n IS NULL OR n > 0 False"
+    assert said.stdout.strip() == '"n" IS NULL OR "n" > 0 False'
 
 
 @pytest.mark.parametrize("what", ["SQL", "views", "kind", "rewriter"])
@@ -74,7 +77,7 @@ def test_each_thing_that_a_text_depends_on_is_part_of_its_key(
     if what == "SQL":
         SqlCache(tmp_path).query("gold.g", f"{QUERY} where true", VIEWS)
     elif what == "views":
-        assert "FROM w AS a" in SqlCache(tmp_path).query(
+        assert 'FROM "w" AS "a"' in SqlCache(tmp_path).query(
             "gold.g", QUERY, {"silver.a": "w"}
         )
     elif what == "kind":

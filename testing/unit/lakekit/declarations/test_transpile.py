@@ -16,7 +16,7 @@ def test_databricks_sql_becomes_duckdb_sql() -> None:
         "t", "select cast(x as timestamp) as t from bronze.a -- the hour", ["bronze.a"]
     )
     assert duckdb(query, "t").startswith(
-        "SELECT CAST(x AS TIMESTAMPTZ) AS t FROM bronze.a"
+        'SELECT CAST("x" AS TIMESTAMPTZ) AS "t" FROM "bronze"."a"'
     )
 
 
@@ -24,7 +24,7 @@ def test_date_that_does_not_exist_is_null() -> None:
     query = parse_query(
         "t", "select make_date(y, m, 1) as d from bronze.a", ["bronze.a"]
     )
-    assert "TRY(MAKE_DATE(y, m, 1))" in duckdb(query, "t").upper().replace(
+    assert 'TRY(MAKE_DATE("Y", "M", 1))' in duckdb(query, "t").upper().replace(
         "Y, M", "y, m"
     )
 
@@ -39,7 +39,8 @@ def test_views_stand_for_tables_and_keep_their_names_for_columns() -> None:
         {"bronze.a": "new_a", "silver.b": "v_b"},
     )
     text = duckdb(query, "t")
-    assert "FROM new_a AS a" in text and "JOIN v_b AS y" in text and "FROM c" in text
+    assert 'FROM "new_a" AS "a"' in text and 'JOIN "v_b" AS "y"' in text
+    assert 'FROM "c"' in text
 
 
 def test_query_that_reads_what_is_not_declared_is_refused() -> None:
@@ -51,7 +52,8 @@ def test_query_that_reads_what_is_not_declared_is_refused() -> None:
 
 def test_predicate_is_over_one_row() -> None:
     assert (
-        duckdb(parse_predicate("t", "x is null or x > 0"), "t") == "x IS NULL OR x > 0"
+        duckdb(parse_predicate("t", "x is null or x > 0"), "t")
+        == '"x" IS NULL OR "x" > 0'
     )
     for sql in ("select 1", "x = (select max(x) from a)"):
         with pytest.raises(

@@ -111,7 +111,7 @@ def test_damaged_commit_without_a_checkpoint_is_named(damage: str) -> None:
         del files.log[name]
     else:
         files.log[name] = files.log[name][:-5]
-    with pytest.raises(DamagedLogError, match=f"{name} is .*: version 1 and later"):
+    with pytest.raises(DamagedLogError, match=f"{name} .*: version 1 and later"):
         versions(files)
 
 
@@ -161,6 +161,6 @@ def test_checkpoint_is_gone_on_from_behind_a_damaged_commit(table: Path) -> None
 def test_damaged_checkpoint_is_named(table: Path) -> None:
     name = f"{3:020}.checkpoint.parquet"
     (table / "_delta_log" / name).write_bytes(b"PAR1")
-    with pytest.raises(DamagedLogError, match=f"{name} is damaged") as damaged:
+    with pytest.raises(DamagedLogError, match=f"{name} is not a") as damaged:
         versions(FolderLogFiles(str(table)))
     assert "_last_checkpoint" in damaged.value.next_step

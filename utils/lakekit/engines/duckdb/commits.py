@@ -107,12 +107,12 @@ class Commits:
         columns = ", ".join(statements.name(column.name) for column in table.columns)
         rows = (
             f"select {columns} from _target anti join {keys} using"
-            f" ({', '.join(table.key)})"
+            f" ({', '.join(map(statements.name, table.key))})"
         )
         partitions = None
         if table.partition:
             gained = self._staging.execute(
-                f"select distinct {table.partition} from {view}"
+                f"select distinct {statements.name(table.partition)} from {view}"
             )
             partitions = sorted(
                 {str(value) for value in [*touched, *(row[0] for row in gained)]}
@@ -122,7 +122,7 @@ class Commits:
                 f"CAST({statements.text(value)} AS {kind})" for value in partitions
             )
             rows += (  # literals, so that Delta reads no other partition
-                f" where {table.partition} in ({these})"
+                f" where {statements.name(table.partition)} in ({these})"
             )
         merged = f"{view}_merged"
         query = f"select * from ({rows}) union all select {columns} from {view}"

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+)
 from urllib.parse import quote
 
 from lakekit.declarations.tables import Column, Table, Type
@@ -83,21 +94,45 @@ def load(table: Table, location: str, version: Optional[int] = None) -> DeltaTab
     Raises TableNotFoundError, StorageError, and DamagedTableError for a version that
     delta-rs or Arrow cannot read.
     """
-    try:
+    with reading(table, location):
         delta = DeltaTable(location, version=version)
         reason = _unreadable(delta)
-    except TableNotFoundError:
-        raise
-    except (DeltaError, OSError, ValueError) as error:
-        reason = first_line(error)
-        if isinstance(error, OSError) or OUTSIDE.search(reason):
-            raise StorageError(Path(location), reason) from error
-        raise DamagedTableError(
-            table.name, location, f"cannot be read: {reason}", None
-        ) from error
     if reason:
         raise DamagedTableError(table.name, location, f"cannot be read: {reason}", None)
     return delta
+
+
+@contextmanager
+def reading(table: Table, location: str) -> Iterator[None]:
+    """Translate the errors of reading a table's log into StorageError, if the location
+    cannot be reached, or DamagedTableError.
+
+    A damaged log makes delta-rs raise any of these errors, or panic.
+    """
+    try:
+        yield
+    except TableNotFoundError:
+        raise
+    except (DeltaError, OSError, ValueError, TypeError, KeyError) as error:
+        reason = first_line(error)
+        if isinstance(error, OSError) or OUTSIDE.search(reason):
+            raise StorageError(Path(location), reason) from error
+        if "Unsupported" in reason:
+            raise InvalidLakeError(
+                f"{table.name} has features that the installed deltalake does not"
+                f" support: {reason}",
+                "Upgrade deltalake, or add --engine spark.",
+            ) from error
+        raise DamagedTableError(
+            table.name, location, f"cannot be read: {reason}", None
+        ) from error
+    except BaseException as error:
+        # The class of a panic in Rust, which no module exports.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise DamagedTableError(
+            table.name, location, f"cannot be read: {first_line(error)}", None
+        ) from error
 
 
 def _unreadable(delta: DeltaTable) -> str:

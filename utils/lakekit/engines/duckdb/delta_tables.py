@@ -40,7 +40,10 @@ class DeltaTables:
         """Open the newest version and return its state, as `Engine.head` does."""
         self.forget(table)
         delta = self.open(table)
-        return None if delta is None else delta_log.head(delta)
+        if delta is None:
+            return None
+        with delta_log.reading(table, self.location(table)):
+            return delta_log.head(delta)
 
     def open(self, table: Table) -> Optional[DeltaTable]:
         """Return the table at the version that was read, or at the newest version if it

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Set, Tuple
 
 from lakekit.declarations import value_limits
+from lakekit.declarations.names import listed
 from lakekit.declarations.sql_cache import SqlCache, cache_folder
 from lakekit.declarations.tables import Column, Source, Table, TableSet
 from lakekit.engines.duckdb import delta_log, statements
@@ -26,6 +27,7 @@ from lakekit.errors import (
     ComputeError,
     ConflictError,
     DamagedTableError,
+    DeclarationError,
     MissingExtraError,
     SourceError,
     StorageError,
@@ -57,6 +59,7 @@ class EmbeddedEngine:
     """
 
     name = "embedded"
+    version = f"duckdb {duckdb.__version__}"
 
     def __init__(
         self, lake: Lake, tables: TableSet, scratch: Path, memory: str = ""
@@ -84,12 +87,12 @@ class EmbeddedEngine:
 
     def damaged_files(self, table: Table) -> Mapping[str, str]:
         location = self._lake.location(table)
-        try:
+        if self._lake.kind == "folder":
+            log_replay.check_newest(log_files(self._lake, table))
+        with delta_log.reading(table, location):
             return self._storage.damaged(
                 location, delta_log.file_sizes(self._tables.now(table))
             )
-        except (DeltaError, OSError) as error:
-            raise StorageError(Path(location), delta_log.first_line(error)) from error
 
     def rows(self, table: Table) -> int:
         delta = self._tables.open(table)
@@ -266,6 +269,10 @@ class EmbeddedEngine:
         self._views.pop(view, None)
         self._staging.name(view, "VIEW", sql)
 
+    def define_empty(self, table: Table, view: str) -> None:
+        no_files = statements.data_files([], {})
+        self.define(view, statements.declared_columns(table, no_files, ()))
+
     def keep(self, view: str, sql: str) -> int:
         self._views.pop(view, None)
         return self._staging.name(view, "TABLE", sql)
@@ -281,6 +288,16 @@ class EmbeddedEngine:
 
     def transform(self, table: Table, sql: str, views: Mapping[str, str]) -> str:
         return self._sql_cache.query(table.name, sql, views)
+
+    def check(self, table: Table, where: str, sql: str) -> None:
+        try:
+            found = [(name, kind) for name, kind, *_ in self.query(f"DESCRIBE {sql}")]
+            statements.as_declared(table, sql, found)
+        except DeclarationError as error:
+            raise DeclarationError(table.name, f"{where}{error.what}") from error
+        except duckdb.Error as error:
+            what = statements.sql_reason(str(error))
+            raise DeclarationError(table.name, f"{where}{what}") from error
 
     # Writing
 
@@ -316,9 +333,10 @@ class EmbeddedEngine:
             return self._commits.replace(table, staged.view, head, note)
         self._tables.at(table, head)
         self.read(table, "_target")
-        gone = f"select * from _target semi join {keys} using ({', '.join(table.key)})"
+        gone = f"select * from _target semi join {keys} using ({listed(table.key)})"
         self._staging.name("_gone", "TABLE", gone)
-        touched = self.query(f"select distinct {table.partition or '1'} from _gone")
+        by = listed([table.partition]) if table.partition else "1"
+        touched = self.query(f"select distinct {by} from _gone")
         nets = set()
         if any(
             table.name in other.reads and other.update in ("merge", "groups")
@@ -366,6 +384,9 @@ class EmbeddedEngine:
 
     def versions(self, table: Table) -> Tuple[Version, ...]:
         return log_replay.versions(log_files(self._lake, table))
+
+    def check_log(self, table: Table) -> None:
+        log_replay.check_commits(log_files(self._lake, table))
 
     def restore(self, table: Table, version: int, dry_run: bool) -> RestoreOutcome:
         return self._tables.restore(

@@ -15,7 +15,13 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
 
 from lakekit.declarations.tables import Table, Type
 from lakekit.engines.duckdb import statements
-from lakekit.errors import DamagedTableError, MissingExtraError, StorageError
+from lakekit.errors import (
+    DamagedTableError,
+    LakekitError,
+    MemoryLimitError,
+    MissingExtraError,
+    StorageError,
+)
 
 try:
     import duckdb
@@ -81,6 +87,7 @@ class Staging:
             "preserve_insertion_order": True,
             **({"memory_limit": memory} if memory else {}),
         }
+        self._scratch = scratch
         self.duckdb = duckdb.connect(config=settings)
         self.duckdb.execute("SET TimeZone = 'UTC'")
         # Data files are immutable.
@@ -104,11 +111,14 @@ class Staging:
     def execute(self, sql: str) -> List[Tuple[Any, ...]]:
         """Execute a statement and return all rows.
 
-        Raises DamagedTableError if a data file cannot be read. DuckDB turns a Ctrl-C
-        during a query into a RuntimeError; this method raises KeyboardInterrupt again.
+        Raises DamagedTableError if a data file cannot be read; MemoryLimitError. DuckDB
+        turns a Ctrl-C during a query into a RuntimeError; this method raises
+        KeyboardInterrupt again.
         """
         try:
             return self.duckdb.execute(sql).fetchall()
+        except duckdb.OutOfMemoryException as error:
+            raise self._no_room(str(error)) from error
         except duckdb.Error as error:
             # DuckDB has no error class for a damaged page, and several for a damaged
             # footer.
@@ -119,6 +129,15 @@ class Staging:
             if "interrupted" in str(error).lower():
                 raise KeyboardInterrupt from error
             raise
+
+    def _no_room(self, reason: str) -> LakekitError:
+        """Return the error for a query that did not fit into memory, or whose temporary
+        files did not fit on the disk.
+        """
+        first = reason.strip().partition("\n")[0]
+        if "temp" in reason.lower() and "space" in reason.lower():
+            return StorageError(self._scratch, f"no space left: {first}")
+        return MemoryLimitError(first.partition(": ")[2] or first)
 
     def _check_scanned(self) -> None:
         """Read all data files again, one at a time. Raises DamagedTableError for the
@@ -219,7 +238,8 @@ class Staging:
         name = _new_name()
         target, options = folder / f"{name}.parquet", ""
         if table.partition:
-            by = f"PARTITION_BY ({table.partition}), FILENAME_PATTERN '{name}-{{i}}'"
+            by = f"PARTITION_BY ({statements.name(table.partition)})"
+            by += f", FILENAME_PATTERN '{name}-{{i}}'"
             target, options = folder, f", {by}, OVERWRITE_OR_IGNORE"
         written = self._copy(query, folder, name, target, options)
         return tuple(_data_file(table, folder, row, {}) for row in written)
@@ -231,7 +251,7 @@ class Staging:
         name, inside = _new_name(), folder / f"{table.partition}={only}"
         self.make(inside)
         target = inside / f"{name}.parquet"
-        query = f"SELECT * EXCLUDE ({table.partition}) FROM ({query})"
+        query = f"SELECT * EXCLUDE ({statements.name(table.partition)}) FROM ({query})"
         (written,) = self._copy(query, folder, name, target)
         file = _data_file(table, folder, written, {table.partition: only})
         if file.rows:
@@ -255,7 +275,7 @@ class Staging:
         except BaseException as error:
             for half in folder.rglob(f"{name}*.parquet"):
                 half.unlink()
-            if isinstance(error, (duckdb.IOException, duckdb.OutOfMemoryException)):
+            if isinstance(error, duckdb.IOException):
                 raise StorageError(
                     folder, statements.storage_reason(str(error))
                 ) from error

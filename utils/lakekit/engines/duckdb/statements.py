@@ -249,6 +249,15 @@ def declared_columns(
     return f"SELECT {', '.join(columns)} FROM {scan}"
 
 
+def sql_reason(error: str) -> str:
+    """Return why DuckDB refuses SQL, with the names that it proposes for an unknown
+    column.
+    """
+    first = error.strip().partition("\n")[0].partition(": ")[2] or error.strip()
+    similar = re.search(r"Candidate bindings: (.*)", error)
+    return f"{first} Did you mean {similar.group(1)}?" if similar else first
+
+
 def storage_reason(error: str) -> str:
     """Return the operating system's reason why a file could not be written. It follows
     the file's name; DuckDB 2 wraps both in JSON.

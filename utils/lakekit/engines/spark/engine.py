@@ -19,6 +19,7 @@ from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tupl
 from lakekit.errors import (
     ComputeError,
     ConflictError,
+    DeclarationError,
     MissingExtraError,
     SourceError,
     StorageError,
@@ -26,6 +27,7 @@ from lakekit.errors import (
 
 try:
     import delta  # noqa: F401  # required by the imports below
+    import pyspark
     from pyspark.sql import DataFrame, SparkSession
 except ModuleNotFoundError as missing:
     raise MissingExtraError(str(missing.name), "spark") from missing
@@ -37,9 +39,11 @@ from lakekit.engines.spark import statements
 from lakekit.engines.spark.delta_tables import SparkTables
 from lakekit.engines.spark.errors import FAILURES, reason, translated
 from lakekit.engines.spark.session import check_place, on_databricks, spark_session
-from lakekit.engines.spark.statements import name, text
+from lakekit.engines.spark.statements import columns_ddl, name, text
 from lakekit.sources.files import OpenedFile
+from lakekit.storage import log_replay
 from lakekit.storage.lake import Lake
+from lakekit.storage.log_files import log_files
 from lakekit.storage.log_restore import RestoreOutcome
 from lakekit.storage.versions import Version
 
@@ -57,6 +61,7 @@ class SparkEngine:
     """
 
     name = "spark"
+    version = f"spark {pyspark.__version__}"
 
     def __init__(
         self,
@@ -250,17 +255,20 @@ class SparkEngine:
 
     def define(self, view: str, sql: str) -> None:
         with translated(view, self._lake.root):
-            self._view(view, self._spark.sql(sql))
+            self._view(view, self._sql(sql))
+
+    def define_empty(self, table: Table, view: str) -> None:
+        self._view(view, self._spark.createDataFrame([], columns_ddl(table.columns)))
 
     def keep(self, view: str, sql: str) -> int:
         with translated(view, self._lake.root):
-            rows = self._materialized(self._spark.sql(sql))
+            rows = self._materialized(self._sql(sql))
             self._view(view, rows)
             return int(rows.count())
 
     def query(self, sql: str) -> List[Tuple[Any, ...]]:
         with translated("the query", self._lake.root):
-            frame = self._spark.sql(sql)
+            frame = self._sql(sql)
             instants = [
                 index
                 for index, (_, kind) in enumerate(frame.dtypes)
@@ -285,11 +293,19 @@ class SparkEngine:
             transpile.with_views(transpile.parse_query(table.name, sql, views), views)
         )
 
+    def check(self, table: Table, where: str, sql: str) -> None:
+        try:
+            statements.declared(table, self._sql(sql))
+        except DeclarationError as error:
+            raise DeclarationError(table.name, f"{where}{error.what}") from error
+        except FAILURES as error:
+            raise DeclarationError(table.name, f"{where}{reason(error)}") from error
+
     # Writing
 
     def stage(self, table: Table, view: str, sql: str, part: bool = False) -> Staged:
         with translated(table.name, self._lake.root):
-            rows = self._materialized(statements.declared(table, self._spark.sql(sql)))
+            rows = self._materialized(statements.declared(table, self._sql(sql)))
             self._view(view, rows)
             return Staged(view, int(rows.count()))
 
@@ -355,6 +371,10 @@ class SparkEngine:
     def versions(self, table: Table) -> Tuple[Version, ...]:
         return self._tables.versions(table)
 
+    def check_log(self, table: Table) -> None:
+        if self._lake.kind != "schema":
+            log_replay.check_commits(log_files(self._lake, table))
+
     def restore(self, table: Table, version: int, dry_run: bool) -> RestoreOutcome:
         return self._tables.restore(table, version, dry_run)
 
@@ -365,6 +385,10 @@ class SparkEngine:
             f"{self._tables.reference(table)} VERSION AS OF"
             f" {self._tables.version(table)}"
         )
+
+    def _sql(self, sql: str) -> DataFrame:
+        """Return the rows of SQL for both engines."""
+        return self._spark.sql(statements.own_quotes(sql))
 
     def _view(self, view: str, rows: DataFrame) -> None:
         rows.createOrReplaceTempView(view)
@@ -508,4 +532,5 @@ def _written(expression: Any) -> str:
     """Return SQL unchanged for Databricks, or rewritten for open source Spark, which
     does not support QUALIFY. Raises UnsupportedSqlError.
     """
-    return str(expression.sql(dialect="databricks" if on_databricks() else "spark"))
+    dialect = "databricks" if on_databricks() else "spark"
+    return str(expression.sql(dialect=dialect, identify=True))

@@ -5,15 +5,17 @@ lakekit's SQL requires.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Dict, Iterator, Mapping, Optional
+from typing import Dict, Iterator, List, Mapping, Optional
 
 from pyspark import SparkContext
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from lakekit.errors import InvalidLakeError, MissingExtraError
+from lakekit.errors import InvalidLakeError, JavaError, MissingExtraError
 from lakekit.storage.lake import Lake
 
 JARS = "LAKEKIT_JARS"
@@ -133,16 +135,62 @@ def _start(scratch: Path) -> SparkSession:
     builder = SparkSession.builder.master("local[*]").appName("lakekit")
     for name, value in settings.items():
         builder = builder.config(name, value)
+    _check_java()
     folder = os.environ.get(JARS)
     if folder:
-        jars = sorted(str(jar) for jar in Path(folder).glob("*.jar"))
-        return builder.config("spark.jars", ",".join(jars)).getOrCreate()
+        builder = builder.config("spark.jars", ",".join(_jars(Path(folder))))
+    else:
+        try:
+            from delta import configure_spark_with_delta_pip
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("delta-spark", "spark") from error
+        builder = configure_spark_with_delta_pip(builder)
     try:
-        from delta import configure_spark_with_delta_pip
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("delta-spark", "spark") from error
-    session: SparkSession = configure_spark_with_delta_pip(builder).getOrCreate()
+        session: SparkSession = builder.getOrCreate()
+    except PySparkException as error:
+        raise _not_started(str(error), folder) from error
     return session
+
+
+def _check_java() -> None:
+    """Raise JavaError if there is no Java that Spark could start."""
+    home = os.environ.get("JAVA_HOME", "")
+    if home and not Path(home, "bin", "java").exists():
+        what = f"Spark needs Java 11 or 17, and JAVA_HOME={home} has no bin/java"
+    elif not home and shutil.which("java") is None:
+        what = "Spark needs Java 11 or 17: JAVA_HOME is not set, and no java is on PATH"
+    else:
+        return
+    raise JavaError(
+        what, "Install Java 17 and set JAVA_HOME, or use --engine embedded."
+    )
+
+
+def _jars(folder: Path) -> List[str]:
+    """Return the jars in a folder. Raises JavaError if there are none."""
+    jars = sorted(str(jar) for jar in folder.glob("*.jar"))
+    if not jars:
+        raise JavaError(
+            f"{JARS}={folder} has no jars",
+            f"Set {JARS} to the folder of Delta's jars, or unset it to download them.",
+        )
+    return jars
+
+
+def _not_started(reason: str, folder: Optional[str]) -> JavaError:
+    """Return the error for a JVM that ended before Spark ran."""
+    first = reason.strip().partition("\n")[0]
+    if folder:
+        return JavaError(
+            f"Java ended before Spark ran: {first}",
+            "Check that `java -version` prints 11 or 17, and that its memory suffices.",
+        )
+    return JavaError(
+        "Java ended before Spark ran, which it does if it cannot download the jars of"
+        f" Delta: {first}",
+        f"Check the network, or set {JARS} to a folder of the jars; check that"
+        " `java -version` prints 11 or 17.",
+    )
 
 
 def _stop(session: SparkSession) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime
 import re
 from pathlib import Path
-from typing import Any, Mapping, Optional, Sequence, Tuple
+from typing import Any, Mapping, Match, Optional, Sequence, Tuple
 
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
@@ -39,9 +39,29 @@ CSV: Mapping[str, Any] = {
 }
 
 
+QUOTES = re.compile(
+    r"'(?:[^'\\]|\\.)*'|`[^`]*`|\"(?P<name>(?:[^\"]|\"\")*)\"", re.DOTALL
+)
+"""Matches a string, a name in Spark's quotes, or a name in double quotes."""
+
+
 def name(identifier: str) -> str:
     """Return a quoted identifier."""
     return "`" + identifier.replace("`", "``") + "`"
+
+
+def own_quotes(sql: str) -> str:
+    """Return SQL for both engines with its names in Spark's quotes: Spark reads double
+    quotes as those of a string.
+    """
+
+    def replaced(found: Match[str]) -> str:
+        quoted = found.group("name")
+        if quoted is None:
+            return found.group(0)
+        return name(quoted.replace('""', '"'))
+
+    return QUOTES.sub(replaced, sql)
 
 
 def text(value: str) -> str:

@@ -67,3 +67,12 @@ def test_sql_is_quoted(
     from lakekit.engines.spark import statements
 
     assert getattr(statements, function)(*arguments) == expected
+
+
+def test_names_for_both_engines_get_the_quotes_of_spark() -> None:
+    from lakekit.engines.spark.statements import own_quotes
+
+    sql = """select "order", 'a "b" \\' "c"', `d"e`, "f""g" from "t`u" where "x" = ''"""
+    assert own_quotes(sql) == (
+        """select `order`, 'a "b" \\' "c"', `d"e`, `f"g` from `t``u` where `x` = ''"""
+    )

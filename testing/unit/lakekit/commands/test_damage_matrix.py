@@ -1,0 +1,210 @@
+"""Damage to every part of a table: no traceback, exit code 4 with table and file, or
+the right rows; other tables are still shown.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, Tuple
+
+import pytest
+from deltalake import DeltaTable
+
+import lakekit
+from lakekit.cli.main import call
+from lakekit.commands.init import TEMPLATE
+from lakekit.template.tables import TABLES
+
+NAME = "silver.orders"
+ORDER = "9001,2024-03-05T08:15:00Z,Ada,cup,1,2\n"
+FILE_DAMAGE: Dict[str, Callable[[bytes], bytes]] = {
+    "cut": lambda content: content[: len(content) // 2],
+    "without the last bytes": lambda content: content[:-7],
+    "emptied": lambda _: b"",
+    "one line end": lambda _: b"\n",
+    "garbage": lambda _: bytes(range(255, 55, -1)),
+    "zeros": lambda content: bytes(len(content)),
+    "list": lambda _: b"[1, 2]\n",
+    "number": lambda _: b"5\n",
+    "empty object": lambda _: b"{}\n",
+    "start": lambda content: b"\xff" * 20 + content[20:],
+    "middle": lambda c: c[: len(c) // 2] + b"\xff" * 20 + c[len(c) // 2 + 20 :],
+    "end": lambda content: content[:-30] + b"\xff" * 20 + content[-10:],
+}
+MISSING = object()
+VALUES: Tuple[Any, ...] = (MISSING, None, "x", 5, -1, [1], {"a": 1}, True)
+FIELDS = (
+    "protocol",
+    "protocol.minReaderVersion",
+    "metaData",
+    "metaData.id",
+    "metaData.format",
+    "metaData.schemaString",
+    "metaData.partitionColumns",
+    "metaData.configuration",
+    "add",
+    "add.path",
+    "add.partitionValues",
+    "add.size",
+    "add.stats",
+    "add.modificationTime",
+    "add.dataChange",
+    "remove",
+    "commitInfo",
+    "commitInfo.timestamp",
+    "commitInfo.operation",
+    "commitInfo.operationParameters",
+    "commitInfo.userMetadata",
+)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a lake of two runs, without a checkpoint, which tests must not change."""
+    folder = tmp_path_factory.mktemp("matrix")
+    shutil.copytree(TEMPLATE / "data", folder / "data")
+    lakekit.run(folder / "data", folder / "lake", tables=TABLES)
+    with (folder / "data" / "orders.csv").open("a") as orders:
+        orders.write(ORDER)
+    lakekit.run(folder / "data", folder / "lake", tables=TABLES)
+    return folder / "lake"
+
+
+@pytest.fixture
+def lake(made: Path, tmp_path: Path) -> Path:
+    """Return a copy of the lake."""
+    shutil.copytree(made, tmp_path / "lake")
+    return tmp_path / "lake"
+
+
+@contextmanager
+def changed(file: Path, content: bytes) -> Iterator[None]:
+    """Give a file another content for a while."""
+    before = file.read_bytes()
+    file.write_bytes(content)
+    try:
+        yield
+    finally:
+        file.write_bytes(before)
+
+
+def show(
+    lake: Path, table: str, capsys: pytest.CaptureFixture[str]
+) -> Tuple[int, str, str]:
+    """Return exit code, output and errors of `lakekit show`."""
+    tables = str(TEMPLATE / "tables.py")
+    code = call(["show", table, "--lake", str(lake), "--tables", tables])
+    return (code, *capsys.readouterr())
+
+
+def check(lake: Path, right: str, file: Path, what: object, capsys: Any) -> int:
+    """Check what `show` does with a damaged table; return its exit code."""
+    code, out, err = show(lake, NAME, capsys)
+    if code == 0:
+        assert out == right, what
+    else:
+        assert code == 4, (what, err)
+        error, next_step = err.splitlines()
+        assert error.startswith(f"Error: {NAME} is damaged: {lake}/silver/"), what
+        assert next_step.startswith("Next: "), what
+    return code
+
+
+@pytest.mark.parametrize("version", [1, 3])
+def test_damaged_commit_is_named(
+    version: int, lake: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    right, other = show(lake, NAME, capsys)[1], show(lake, "gold.sales_by_day", capsys)
+    file = lake / "silver/orders/_delta_log" / f"{version:020}.json"
+    for what, damage in FILE_DAMAGE.items():
+        with changed(file, damage(file.read_bytes())):
+            code, out, err = show(lake, NAME, capsys)
+            if code == 0:  # an older commit without rows
+                assert out == right and version < 3, what
+            else:
+                assert code == 4 and f"{NAME} is damaged: {file} " in err, (what, err)
+    file.write_bytes(b"")
+    assert show(lake, "gold.sales_by_day", capsys) == other
+    file.unlink()
+    if version < 3:  # without its newest commit, a table is whole, and older
+        check(lake, right, file, "missing", capsys)
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_damaged_field_is_named_or_not_needed(
+    field: str, lake: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    right, codes = show(lake, NAME, capsys)[1], []
+    kind, _, name = field.partition(".")
+    log = lake / "silver/orders/_delta_log"
+    file = [each for each in sorted(log.iterdir()) if f'"{kind}"' in each.read_text()][
+        -1
+    ]
+    lines = file.read_text().splitlines()
+    index = next(n for n, line in enumerate(lines) if kind in json.loads(line))
+    for value in VALUES:
+        action = json.loads(lines[index])
+        holder = action[kind] if name else action
+        holder[name or kind] = value
+        if value is MISSING:
+            del holder[name or kind]
+        text = [*lines[:index], json.dumps(action), *lines[index + 1 :]]
+        with changed(file, "\n".join(text).encode()):
+            if (field, value) == ("protocol.minReaderVersion", 5):
+                assert show(lake, NAME, capsys)[0] == 2  # of a newer Delta
+                continue
+            codes.append(check(lake, right, file, (field, value), capsys))
+    assert 4 in codes
+
+
+@pytest.mark.parametrize("name", ["checkpoint.parquet", "_last_checkpoint"])
+def test_damaged_checkpoint_is_named_or_passed_over(
+    name: str, lake: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    DeltaTable(str(lake / "silver/orders")).create_checkpoint()
+    right = show(lake, NAME, capsys)[1]
+    (file,) = (lake / "silver/orders/_delta_log").glob(f"*{name}")
+    codes = []
+    for what, damage in FILE_DAMAGE.items():
+        with changed(file, damage(file.read_bytes())):
+            codes.append(check(lake, right, file, what, capsys))
+    file.unlink()
+    codes.append(check(lake, right, file, "missing", capsys))
+    assert (4 in codes) == (name == "checkpoint.parquet")
+
+
+def test_damaged_data_file_is_named(
+    lake: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = show(lake, "gold.sales_by_day", capsys)
+    (uri,) = DeltaTable(str(lake / "silver/orders")).file_uris()
+    file = Path(uri)
+    for what, damage in FILE_DAMAGE.items():
+        with changed(file, damage(file.read_bytes())):
+            code, _, err = show(lake, NAME, capsys)
+            assert code == 4 and f"{NAME} is damaged: {file} " in err, (what, err)
+    file.unlink()
+    assert show(lake, "gold.sales_by_day", capsys) == other
+    assert f"{NAME} is damaged: {file} is missing" in show(lake, NAME, capsys)[2]
+
+
+@pytest.mark.parametrize("command", ["run", "quality", "plan", "maintain", "diff"])
+def test_every_command_names_a_damaged_commit(
+    command: str, lake: Path, made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = lake / "silver/orders/_delta_log" / f"{3:020}.json"
+    arguments = {
+        "run": ["run", "--source", str(TEMPLATE / "data"), "--lake", str(lake)],
+        "diff": ["diff", str(made), str(lake)],
+    }
+    tables = ["--tables", str(TEMPLATE / "tables.py")]
+    for what in ("cut", "emptied", "list", "zeros", "empty object"):
+        with changed(file, FILE_DAMAGE[what](file.read_bytes())):
+            given = arguments.get(command, [command, "--lake", str(lake)])
+            assert call(given + tables) == 4, what
+            error, next_step = capsys.readouterr().err.splitlines()
+            assert f"{NAME} is damaged: {file} " in error, what
+            assert next_step.startswith("Next: Restore the file from a copy"), what

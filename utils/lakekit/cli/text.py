@@ -1,0 +1,105 @@
+"""Text for a terminal and for JSON: control characters made visible, true numbers."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+from dataclasses import asdict, is_dataclass
+from typing import Any, Sequence
+
+import click
+
+
+def visible(text: str, line_ends: bool = False) -> str:
+    """Return text whose control and formatting characters are escaped, such as
+    `\\x1b` and `\\u202e`: they could color, overwrite or reorder a terminal's text.
+
+    With `line_ends`, a line feed stays.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() or (line_ends and each == "\n") else _escaped(each)
+        for each in text
+    )
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def echo(text: str, err: bool = False) -> None:
+    """Print text of any lines to the terminal, with its control characters visible."""
+    click.echo(visible(text, line_ends=True), err=err)
+
+
+def cell(value: object) -> str:
+    """Return a value for a table on the terminal: a null as NULL, and a text that could
+    be taken for one in quotes; numbers in full; instants in ISO 8601 with Z.
+    """
+    if value is None:
+        return "NULL"
+    if isinstance(value, str):
+        quotes = value == "NULL" or value != value.strip() or value.startswith("'")
+        return visible(f"'{value}'" if quotes else value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return plain(value)
+
+
+def plain(value: object) -> str:
+    """Return a value as text: instants in ISO 8601 with Z, a missing value as an empty
+    string.
+    """
+    if isinstance(value, datetime.datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return "" if value is None else visible(str(value))
+
+
+def print_json(result: Any, **more: Any) -> None:
+    """Print a result dataclass as JSON. NaN and the infinities, for which JSON has no
+    number, are the texts NaN, Infinity and -Infinity.
+    """
+    content = _valid({**asdict(result), **more})
+    text = json.dumps(content, default=_as_text, indent=2, allow_nan=False)
+    click.echo(text.replace("\x7f", "\\u007f"))
+
+
+def _as_text(value: object) -> str:
+    """Return an instant, a date or a path as text, which JSON escapes itself."""
+    is_instant = isinstance(value, datetime.datetime)
+    return plain(value) if is_instant else str(value)
+
+
+def _valid(value: Any) -> Any:
+    """Return a value whose numbers JSON can have."""
+    if isinstance(value, float) and not math.isfinite(value):
+        if math.isnan(value):
+            return "NaN"
+        return "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {key: _valid(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_valid(each) for each in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return _valid(asdict(value))
+    return value
+
+
+def table_of(
+    header: Sequence[str], lines: Sequence[Sequence[str]], right: Sequence[int] = ()
+) -> str:
+    """Align text columns to their widest cell. Columns in `right` are right-aligned."""
+    rows = [[visible(text) for text in line] for line in (header, *lines)]
+    widths = [max(len(line[place]) for line in rows) for place in range(len(header))]
+
+    def row(cells: Sequence[str]) -> str:
+        placed = (
+            c.rjust(w) if i in right else c.ljust(w)
+            for i, (c, w) in enumerate(zip(cells, widths))
+        )
+        return "  ".join(placed).rstrip()
+
+    rule = "  ".join("-" * width for width in widths)
+    return "\n".join([row(rows[0]), rule, *map(row, rows[1:])])

@@ -1,0 +1,98 @@
+"""Checks the SQL of a set of tables before anything is read: its files, its syntax, and
+the columns of its predicates.
+
+The engines check the types, and the columns that a query gives, before the first
+commit (`lakekit.transforms.dry_run`).
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Iterator, Sequence
+
+from lakekit.declarations.sql_cache import SqlCache, cache_folder
+from lakekit.declarations.tables import Table, TableSet
+from lakekit.errors import DeclarationError, nearest
+
+if TYPE_CHECKING:
+    from sqlglot import exp
+
+DELTA_WORDS = ("exists", "interval", "null", "struct", "trim")
+"""Columns that the SQL parser of delta-rs does not read without quotes."""
+
+
+def check_sql(tables: TableSet) -> None:
+    """Check the SQL files and the predicates of all tables. The result is cached.
+
+    Raises DeclarationError for an SQL file that cannot be read or reads other tables,
+    and for a predicate of unknown columns; UnsupportedSqlError for SQL that is not let
+    through.
+    """
+    queries = [tables.query(table) for table in tables]
+    SqlCache(cache_folder(os.environ)).once(
+        ["check", repr(tables.tables), queries], lambda: _check(tables, queries)
+    )
+
+
+def _check(tables: TableSet, queries: Sequence[str]) -> None:
+    from lakekit.declarations import transpile
+
+    for table, query in zip(tables, queries):
+        if table.sql:
+            with _at(table, str(tables.sql / table.sql)):
+                transpile.parse_query(table.name, query, table.reads)
+        for each in table.expectations:
+            with _at(table, f"expectation {each.name!r}"):
+                _check_predicate(table, each.sql)
+        for constraint in table.constraints:
+            with _at(table, f"constraint {constraint.name}"):
+                _check_predicate(table, constraint.sql, quotes=False)
+
+
+def _check_predicate(table: Table, sql: str, quotes: bool = True) -> None:
+    """Check that a predicate uses columns of the table alone. Without `quotes`, names
+    in quotes are refused: Delta stores a constraint as text, and the engines quote
+    differently.
+    """
+    from sqlglot import exp
+
+    from lakekit.declarations import transpile
+
+    predicate = transpile.parse_predicate(table.name, sql)
+    if not quotes:
+        _check_constraint(table, predicate)
+    names = [column.name for column in table.columns]
+    for column in predicate.find_all(exp.Column):
+        if column.table or column.name.lower() not in names:
+            raise DeclarationError(
+                table.name,
+                f"{column.sql('databricks')} is not a column of the table",
+                f"Did you mean {nearest(column.name, names)}?",
+            )
+
+
+def _check_constraint(table: Table, predicate: exp.Expr) -> None:
+    from sqlglot import exp
+
+    for name in predicate.find_all(exp.Identifier):
+        if name.args.get("quoted") or name.name.lower() in DELTA_WORDS:
+            break
+    else:
+        if not any(each.comments for each in predicate.walk()):
+            return
+    raise DeclarationError(
+        table.name,
+        "a constraint cannot have a comment, or a name that needs quotes",
+        "Write an expectation of severity fail instead.",
+    )
+
+
+@contextmanager
+def _at(table: Table, where: str) -> Iterator[None]:
+    """Add the file or the name of the SQL to the errors of this context."""
+    try:
+        yield
+    except DeclarationError as error:
+        what = f"{where}: {error.what}"
+        raise type(error)(table.name, what, error.next_step) from error
