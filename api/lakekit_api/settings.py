@@ -51,6 +51,10 @@ class Settings:
     refresh: float = _setting(
         1.0, "Minimum time between two checks of a table for a new version."
     )
+    max_stale: float = _setting(
+        3600.0,
+        "Time for which the last version is served if a table cannot be read.",
+    )
     memory: str = _setting(
         "1GB",
         "Memory limit for tables and queries; more is spilled to a temporary folder.",
