@@ -8,6 +8,7 @@ import ipaddress
 from contextlib import asynccontextmanager
 from typing import AsyncIterator, Sequence
 
+import orjson
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
@@ -51,10 +52,17 @@ def create_app(settings: Settings, tokens: Sequence[Token] = ()) -> FastAPI:
         # The documentation pages load scripts from another host.
         docs_url=None,
         redoc_url=None,
+        openapi_url=None,  # FastAPI would write the description for each request
     )
     app.state.metrics = metrics
     app.include_router(data_router(tables, tokens, store, settings, metrics))
     app.include_router(service_router(tables, store, metrics))
+    description = orjson.dumps(app.openapi())
+
+    async def openapi(_: Request) -> Response:
+        return Response(description, media_type="application/json")
+
+    app.add_route("/openapi.json", openapi, include_in_schema=False)
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(HTTPException, _problem)
     app.add_middleware(Access, metrics=metrics)

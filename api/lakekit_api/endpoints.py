@@ -16,6 +16,7 @@ from lakekit_api.cache import Body, PageCache
 from lakekit_api.errors import ProblemError
 from lakekit_api.guard import guard
 from lakekit_api.limits import Slots
+from lakekit_api.logs import output
 from lakekit_api.metrics import Metrics
 from lakekit_api.pages import NoCursorError, Page, Paging, next_link
 from lakekit_api.settings import Settings
@@ -292,6 +293,7 @@ def service_router(
     )
     async def read_metrics() -> Response:
         store.measure()
+        metrics.log_lines_dropped.set(output().dropped)
         return Response(
             metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8"
         )

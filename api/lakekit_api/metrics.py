@@ -65,6 +65,10 @@ class Metrics:
             "Times that a table could not be read",
             ["table"],
         )
+        self.log_lines_dropped = gauge(
+            "lakekit_api_log_lines_dropped",
+            "Log lines that nobody read, since the start",
+        )
         self._children: Dict[Tuple[str, str, int], Tuple[Counter, Histogram]] = {}
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:

@@ -24,7 +24,7 @@ from lakekit_api import settings as known
 from lakekit_api.app import create_app
 from lakekit_api.errors import AddressInUseError, StartupError
 from lakekit_api.limits import IdleConnections
-from lakekit_api.logs import configure, log
+from lakekit_api.logs import configure, flush, log, logged_stderr
 from lakekit_api.protocol import LimitedProtocol
 from lakekit_api.settings import Settings
 from lakekit_api.tokens import Token
@@ -63,8 +63,10 @@ def serve(
     # was installed before its own.
     signal.signal(signal.SIGTERM, _end)
     try:
-        server.run(sockets=[listening])
+        with logged_stderr():
+            server.run(sockets=[listening])
     finally:
+        flush()
         # Otherwise DuckDB reports at process exit that objects were not freed.
         gc.unfreeze()
 

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import threading
 import weakref
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import (
@@ -17,6 +18,7 @@ from typing import (
     Callable,
     Dict,
     FrozenSet,
+    Iterator,
     List,
     Optional,
     Sequence,
@@ -91,14 +93,22 @@ class Abandonment:
             if self._cursor is not None:
                 self._cursor.interrupt()
 
-    def check(self, cursor: Any = None) -> None:
-        """Raise AbandonedError after a request; otherwise a request will interrupt the
-        cursor.
-        """
+    def check(self) -> None:
+        """Raise AbandonedError after a request."""
+        if self._requested:
+            raise AbandonedError
+
+    @contextmanager
+    def interrupts(self, cursor: Any) -> Iterator[None]:
+        """Let a request interrupt the queries of a cursor in this context."""
         with self._lock:
-            if self._requested:
-                raise AbandonedError
+            self.check()
             self._cursor = cursor
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._cursor = None
 
 
 class Snapshot:
@@ -231,8 +241,7 @@ class Reader:
         self, table: Table, head: Head, files: Sequence[Path], abandoned: Abandonment
     ) -> Snapshot:
         relation = f"snapshot_{next(self._numbers)}"
-        with self.cursor() as cursor:
-            abandoned.check(cursor)
+        with self.cursor() as cursor, abandoned.interrupts(cursor):
             # Timestamps of Spark have no time zone in the files, and are in UTC.
             cursor.execute("SET TimeZone = 'UTC'")
             try:

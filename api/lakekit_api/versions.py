@@ -14,7 +14,7 @@ from typing import Callable, Dict, Optional, Tuple
 
 from lakekit.declarations.tables import Table
 from lakekit_api.errors import ProblemError
-from lakekit_api.limits import RETRY_AFTER, Slots
+from lakekit_api.limits import Slots
 from lakekit_api.logs import log
 from lakekit_api.settings import Settings
 from lakekit_api.snapshots import (
@@ -28,8 +28,6 @@ from lakekit_api.snapshots import (
 )
 
 LOADERS = 2
-MAX_LOADING = 8
-"""Versions that are loading or wait for it."""
 Key = Tuple[str, int]
 
 
@@ -53,8 +51,8 @@ class OldVersions:
         self._reader, self._settings, self._clock = reader, settings, clock
         self._loaded: OrderedDict[Key, Tuple[Snapshot, float]] = OrderedDict()
         self._loading: Dict[Key, Load] = {}
-        # Requests that wait must leave some of the slots of all requests free.
-        self._slots = Slots(max(1, settings.concurrency // 4))
+        # Requests that wait leave slots for all other requests.
+        self._slots = Slots(max(1, settings.concurrency // 3))
         self._threads = ThreadPoolExecutor(LOADERS, "old")
 
     def close(self) -> None:
@@ -82,13 +80,6 @@ class OldVersions:
     def _load(self, table: Table, key: Key) -> Load:
         """Return the load of a version, which starts if it is not in progress."""
         if key not in self._loading:
-            if len(self._loading) >= MAX_LOADING:
-                raise ProblemError(
-                    429,
-                    f"{MAX_LOADING} old versions are loading already; try again in"
-                    f" {RETRY_AFTER} s.",
-                    {"Retry-After": str(RETRY_AFTER)},
-                )
             abandoned, started = Abandonment(), self._clock()
             last = self._loaded.get(key, (None, 0.0))[0]
             running = asyncio.get_running_loop().run_in_executor(
