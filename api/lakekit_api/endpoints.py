@@ -15,6 +15,7 @@ from lakekit_api import far, openapi
 from lakekit_api.cache import Body, PageCache
 from lakekit_api.errors import ProblemError
 from lakekit_api.guard import guard
+from lakekit_api.keyring import Keyring
 from lakekit_api.limits import Slots
 from lakekit_api.logs import output
 from lakekit_api.metrics import Metrics
@@ -22,7 +23,6 @@ from lakekit_api.pages import NoCursorError, Page, Paging, next_link
 from lakekit_api.settings import Settings
 from lakekit_api.snapshots import Snapshot
 from lakekit_api.store import Store
-from lakekit_api.tokens import Token
 from lakekit_api.values import to_json
 
 CACHING = {"Cache-Control": "private, no-cache", "Vary": "Authorization"}
@@ -40,7 +40,7 @@ def path_of(table: Table) -> str:
 
 def data_router(
     tables: Sequence[Table],
-    tokens: Sequence[Token],
+    keyring: Keyring,
     store: Store,
     settings: Settings,
     metrics: Metrics,
@@ -49,11 +49,11 @@ def data_router(
     defined.
     """
     slots, cache = Slots(settings.concurrency), PageCache(settings.cache << 20)
-    check = guard(tokens)
+    check = guard(keyring)
     router = APIRouter(tags=["tables"])
 
     def need(*names: str) -> List[Any]:
-        return [Security(check, scopes=list(names))] if tokens else []
+        return [Security(check, scopes=list(names))] if keyring else []
 
     router.add_api_route(
         "/tables",

@@ -35,9 +35,17 @@ class Settings:
         8080, "Port to listen on; 0 takes a free one and logs it.", 0, 65535
     )
     tokens_file: str = _setting(
-        "", "File of token hashes, as `lakekit-api token` prints them."
+        "",
+        "File of token hashes, as `lakekit-api token` prints them; read again when it"
+        " changes.",
     )
     no_auth: bool = _setting(False, "Serve without tokens; only on a loopback address.")
+    allowed_hosts: str = _setting(
+        "",
+        "Hosts that requests may name, with commas: names, *.SUFFIX, addresses and"
+        " networks; others get 421. By default any host; only this machine with"
+        " --no-auth.",
+    )
     declarations: str = _setting(
         "lakekit.nyc_flights.tables:TABLES", "The tables' declarations, MODULE:NAME."
     )
