@@ -79,6 +79,8 @@ def parse(kind: Type, text: str) -> Any:
 
     `text` matches PATTERN or the pattern of a source. Raises ValueError.
     """
+    if kind == "date" and len(text) == 10 and text[:4] != "0000":
+        return datetime.date.fromisoformat(text)
     match = re.fullmatch(r"([+-]?\d+)(-\d\d-\d\d)(.*)", text)
     if match is None:
         raise ValueError

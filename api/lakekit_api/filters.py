@@ -35,13 +35,10 @@ class Filter:
     column: Column
     operation: str
 
-    @property
-    def placeholder(self) -> str:
-        """The SQL that a value is bound to. The text of a far date or instant needs the
-        cast.
-        """
+    def placeholder(self, value: Any) -> str:
+        """Return the SQL that a value is bound to. A far date or instant is text."""
         kind = CASTS.get(self.column.type)
-        return f"CAST(? AS {kind})" if kind else "?"
+        return f"CAST(? AS {kind})" if kind and isinstance(value, str) else "?"
 
     @property
     def repeats(self) -> bool:
@@ -124,20 +121,20 @@ def where(
                 raise InvalidParameterError(
                     parameter, f"{parameter} is given more than {MOST_VALUES} times."
                 )
-            placeholders = ", ".join([condition.placeholder] * len(texts))
+            found = [_value(condition, text) for text in texts]
+            placeholders = ", ".join(map(condition.placeholder, found))
             conditions.append(f"{column} IN ({placeholders})")
-            bound += [_value(condition, text) for text in texts]
+            bound += found
         elif condition.operation == "null":
             text = once(parameter, texts)
             if text not in ("true", "false"):
                 raise InvalidParameterError(parameter, f"{parameter} is true or false.")
             conditions.append(f"{column} IS {'' if text == 'true' else 'NOT '}NULL")
         else:
-            conditions.append(
-                f"{column} {COMPARISONS[condition.operation]}"
-                f" {condition.placeholder}"
-            )
-            bound.append(_value(condition, once(parameter, texts)))
+            value = _value(condition, once(parameter, texts))
+            comparison = COMPARISONS[condition.operation]
+            conditions.append(f"{column} {comparison} {condition.placeholder(value)}")
+            bound.append(value)
     return conditions, bound
 
 

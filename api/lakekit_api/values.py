@@ -29,8 +29,10 @@ def parse(kind: Type, text: str) -> Any:
     if kind == "string":
         return text
     meaning = f"is not {MEANING[kind]}"
-    patterns = (PATTERNS[kind], far.PATTERN.get(kind, PATTERNS[kind]))
-    if len(text) > LONGEST or not any(re.fullmatch(each, text) for each in patterns):
+    if len(text) > LONGEST or not (
+        re.fullmatch(PATTERNS[kind], text)
+        or (kind in far.PATTERN and re.fullmatch(far.PATTERN[kind], text))
+    ):
         raise ValueError(meaning)
     try:
         return PARSERS[kind](text)
