@@ -1,5 +1,5 @@
-"""Middleware for every request: request id, access log, metrics, and errors without a
-traceback.
+"""Middleware for every request: request id, access log, metrics, HEAD, and errors
+without a traceback.
 """
 
 from __future__ import annotations
@@ -44,6 +44,9 @@ class Access:
             given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         )
         status: Optional[int] = None
+        is_head = scope["method"] == "HEAD"
+        # HEAD is GET without the body. The server needs its own scope unchanged.
+        inner = {**scope, "method": "GET"} if is_head else scope
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -52,11 +55,13 @@ class Access:
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = request_id
                 headers["X-Content-Type-Options"] = "nosniff"
+            elif is_head and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
             await send(message)
 
         self._metrics.in_hand.inc()
         try:
-            await self._app(scope, receive, send_with_id)
+            await self._app(inner, receive, send_with_id)
         except Exception:
             # An unexpected exception is logged here, and the response does not describe
             # it.
@@ -70,12 +75,18 @@ class Access:
                 await respond(problem, request_id)(scope, receive, send_with_id)
         finally:
             self._metrics.in_hand.dec()
-            self._answered(scope, status or 500, time.perf_counter() - started, known)
+            route = getattr(inner.get("route"), "path", "none")
+            seconds = time.perf_counter() - started
+            self._answered(scope, route, status or 500, seconds, known)
 
     def _answered(
-        self, scope: Scope, status: int, seconds: float, known: Dict[str, Any]
+        self,
+        scope: Scope,
+        route: str,
+        status: int,
+        seconds: float,
+        known: Dict[str, Any],
     ) -> None:
-        route = getattr(scope.get("route"), "path", "none")
         self._metrics.answered(scope["method"], route, status, seconds)
         quiet = route in QUIET and status < 400
         level = (

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import importlib.metadata
-import ipaddress
 from contextlib import asynccontextmanager
-from typing import AsyncIterator, Sequence
+from typing import AsyncIterator, Sequence, Sized, Union
 
+import orjson
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
@@ -16,6 +17,8 @@ from lakekit.storage.lake import find_lake
 from lakekit_api.access import Access
 from lakekit_api.endpoints import data_router, service_router
 from lakekit_api.errors import ProblemError, StartupError, respond
+from lakekit_api.hosts import HostCheck, HostRule, is_loopback
+from lakekit_api.keyring import Keyring
 from lakekit_api.metrics import Metrics
 from lakekit_api.settings import Settings
 from lakekit_api.snapshots import Reader
@@ -25,11 +28,15 @@ from lakekit_api.tokens import MAKE, Token
 LAYER = "gold"
 
 
-def create_app(settings: Settings, tokens: Sequence[Token] = ()) -> FastAPI:
+def create_app(
+    settings: Settings, tokens: Union[Sequence[Token], Keyring] = ()
+) -> FastAPI:
     """Return the application for the gold tables of a lake. Raises StartupError, or
     InvalidLakeError for an invalid lake.
     """
-    check_access(settings, tokens)
+    keyring = tokens if isinstance(tokens, Keyring) else Keyring(tokens)
+    check_access(settings, keyring)
+    rule = HostRule(settings)
     if not settings.lake:
         raise StartupError("No lake is named", "Add --lake, or set LAKEKIT_API_LAKE.")
     tables = served(settings.declarations)
@@ -40,28 +47,39 @@ def create_app(settings: Settings, tokens: Sequence[Token] = ()) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        watching = asyncio.ensure_future(keyring.watch())
         yield
+        watching.cancel()
         store.close()
 
     app = FastAPI(
         title="lakekit",
         summary="The gold tables of a lake",
+        description="HEAD is answered wherever GET is.",
         version=_version(),
         lifespan=lifespan,
         # The documentation pages load scripts from another host.
         docs_url=None,
         redoc_url=None,
+        openapi_url=None,  # FastAPI would write the description for each request
     )
     app.state.metrics = metrics
-    app.include_router(data_router(tables, tokens, store, settings, metrics))
+    app.include_router(data_router(tables, keyring, store, settings, metrics))
     app.include_router(service_router(tables, store, metrics))
+    description = orjson.dumps(app.openapi())
+
+    async def openapi(_: Request) -> Response:
+        return Response(description, media_type="application/json")
+
+    app.add_route("/openapi.json", openapi, include_in_schema=False)
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(HTTPException, _problem)
+    app.add_middleware(HostCheck, rule=rule)
     app.add_middleware(Access, metrics=metrics)
     return app
 
 
-def check_access(settings: Settings, tokens: Sequence[Token]) -> None:
+def check_access(settings: Settings, tokens: Sized) -> None:
     """Check that access without tokens is intended. Raises StartupError."""
     if settings.no_auth and tokens:
         raise StartupError(
@@ -78,16 +96,6 @@ def check_access(settings: Settings, tokens: Sequence[Token]) -> None:
             "No token is configured, so nobody could read anything",
             f"{MAKE} Then add --tokens-file FILE.",
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach the address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def served(declarations: str) -> Sequence[Table]:
@@ -131,10 +139,10 @@ async def _problem(request: Request, error: Exception) -> Response:
         details = {
             404: ("There is nothing at this path;" " see /tables and /openapi.json.")
         }
-        error = ProblemError(
-            error.status_code,
-            details.get(error.status_code, str(error.detail)),
-            error.headers,
-        )
+        headers = dict(error.headers or {})
+        if headers.get("Allow") == "GET":
+            headers["Allow"] = "GET, HEAD"  # `Access` answers HEAD by GET
+        detail = details.get(error.status_code, str(error.detail))
+        error = ProblemError(error.status_code, detail, headers)
     assert isinstance(error, ProblemError)
     return respond(error, request.state.request_id)

@@ -4,34 +4,52 @@ become invalid.
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Optional, Tuple
 
 Key = Tuple[str, bytes]
 """A snapshot's relation, and the query string."""
+OVERHEAD = 512
+"""Bytes of an entry besides its texts: the dictionary's slot, tuple and objects."""
+
+
+@dataclass(frozen=True)
+class Body:
+    """The body of a page, and the URL of the next page."""
+
+    json: bytes
+    next: Optional[str] = None
 
 
 class PageCache:
-    """An LRU cache of pages, limited to a number of bytes."""
+    """An LRU cache of pages, limited to a number of bytes of memory."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._bytes = 0
-        self._pages: OrderedDict[Key, bytes] = OrderedDict()
+        self.bytes = 0
+        self._pages: OrderedDict[Key, Body] = OrderedDict()
 
-    def get(self, key: Key) -> Optional[bytes]:
+    def get(self, key: Key) -> Optional[Body]:
         """Return the page, or None if it is not cached."""
         body = self._pages.get(key)
         if body is not None:
             self._pages.move_to_end(key)
         return body
 
-    def put(self, key: Key, body: bytes) -> None:
+    def put(self, key: Key, body: Body) -> None:
         """Cache a page, and evict the least recently used pages."""
-        if key in self._pages or len(body) > self._most:
+        size = weight(key, body)
+        if key in self._pages or size > self._most:
             return
         self._pages[key] = body
-        self._bytes += len(body)
-        while self._bytes > self._most:
-            _, gone = self._pages.popitem(last=False)
-            self._bytes -= len(gone)
+        self.bytes += size
+        while self.bytes > self._most:
+            self.bytes -= weight(*self._pages.popitem(last=False))
+
+
+def weight(key: Key, body: Body) -> int:
+    """Return the bytes of memory that an entry uses."""
+    texts = (*key, body.json, body.next or "")
+    return OVERHEAD + sum(map(sys.getsizeof, texts))

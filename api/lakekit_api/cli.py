@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import sys
-from pathlib import Path
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable, List, Optional
 
 import click
 
 from lakekit.cli.options import exit_code, version_option
 from lakekit_api import settings, tokens
 from lakekit_api.app import served
-from lakekit_api.errors import StartupError
+from lakekit_api.keyring import Keyring, TokenFile
 from lakekit_api.serve import serve as run_server
 from lakekit_api.settings import Settings
 
@@ -67,7 +67,7 @@ def serve(**given: Any) -> None:
     """Serve the gold tables of a lake until SIGTERM or Ctrl-C.
 
     Tokens come from --tokens FILE, or from the variable LAKEKIT_API_TOKENS, which holds
-    such lines itself.
+    such lines itself. The file is read again when it changes.
 
     \b
     Example:
@@ -78,19 +78,11 @@ def serve(**given: Any) -> None:
     run_server(chosen, _tokens(chosen), os.environ)
 
 
-def _tokens(chosen: Settings) -> Tuple[tokens.Token, ...]:
+def _tokens(chosen: Settings) -> Keyring:
     names = [table.name for table in served(chosen.declarations)]
-    found = tokens.read(os.environ.get(settings.TOKENS, ""), settings.TOKENS, names)
-    if chosen.tokens_file:
-        try:
-            text = Path(chosen.tokens_file).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = (
-                error.strerror if isinstance(error, OSError) else "is no UTF-8 text"
-            )
-            raise StartupError(f"{chosen.tokens_file}: {reason}", tokens.MAKE) from None
-        found += tokens.read(text, chosen.tokens_file, names)
-    return found
+    fixed = tokens.read(os.environ.get(settings.TOKENS, ""), settings.TOKENS, names)
+    file = TokenFile(chosen.tokens_file, names) if chosen.tokens_file else None
+    return Keyring(fixed, file)
 
 
 @cli.command()
@@ -110,7 +102,13 @@ def _tokens(chosen: Settings) -> Tuple[tokens.Token, ...]:
     show_default=True,
     help="The tables' declarations, MODULE:NAME.",
 )
-def token(name: str, tables: str, declarations: str) -> None:
+@click.option(
+    "--expires",
+    default="",
+    help="When it ends: a date (its end, in UTC), an instant, or 90d, 12h, 30m from"
+    " now; never by default.",
+)
+def token(name: str, tables: str, declarations: str, expires: str) -> None:
     """Make a token: print it, this once, and the line to store.
 
     The line holds a hash; the token cannot be had from it. Standard output is the line
@@ -119,11 +117,13 @@ def token(name: str, tables: str, declarations: str) -> None:
     \b
     Example:
       lakekit-api token --name dashboard --tables gold.busiest_hours >> tokens.txt
+      lakekit-api token --tables gold.busiest_hours --expires 90d >> tokens.txt
     """
     names = [table.name for table in served(declarations)]
     wanted = [each.strip() for each in tables.split(",")]
     tokens.check(frozenset(wanted), names, "--tables")
-    secret, made = tokens.make(name, wanted)
+    end = tokens.expiry(expires, datetime.datetime.now(tokens.UTC)) if expires else None
+    secret, made = tokens.make(name, wanted, end)
     click.echo(f"Token, shown this once: {secret}\nLine for the tokens file:", err=True)
     click.echo(made.line())
 

@@ -4,30 +4,33 @@ a cluster.
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Sequence
-from urllib.parse import parse_qsl, urlencode
+import asyncio
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from fastapi import APIRouter, Request, Security
 from fastapi.responses import JSONResponse, Response
 
 from lakekit.declarations.tables import Table
-from lakekit_api import openapi
-from lakekit_api.cache import PageCache
+from lakekit_api import far, openapi
+from lakekit_api.cache import Body, PageCache
 from lakekit_api.errors import ProblemError
 from lakekit_api.guard import guard
+from lakekit_api.keyring import Keyring
 from lakekit_api.limits import Slots
+from lakekit_api.logs import output
 from lakekit_api.metrics import Metrics
-from lakekit_api.pages import Page, Paging
+from lakekit_api.pages import NoCursorError, Page, Paging, next_link
 from lakekit_api.settings import Settings
 from lakekit_api.snapshots import Snapshot
 from lakekit_api.store import Store
-from lakekit_api.tokens import Token
 from lakekit_api.values import to_json
 
 CACHING = {"Cache-Control": "private, no-cache", "Vary": "Authorization"}
 """Only the client itself may cache a page, and it must revalidate the page by its
 ETag.
 """
+STALE = "Lakekit-Stale"
+"""The header of a version that is served although a newer one may exist: its age."""
 
 
 def path_of(table: Table) -> str:
@@ -37,7 +40,7 @@ def path_of(table: Table) -> str:
 
 def data_router(
     tables: Sequence[Table],
-    tokens: Sequence[Token],
+    keyring: Keyring,
     store: Store,
     settings: Settings,
     metrics: Metrics,
@@ -46,11 +49,11 @@ def data_router(
     defined.
     """
     slots, cache = Slots(settings.concurrency), PageCache(settings.cache << 20)
-    check = guard(tokens)
+    check = guard(keyring)
     router = APIRouter(tags=["tables"])
 
     def need(*names: str) -> List[Any]:
-        return [Security(check, scopes=list(names))] if tokens else []
+        return [Security(check, scopes=list(names))] if keyring else []
 
     router.add_api_route(
         "/tables",
@@ -60,7 +63,7 @@ def data_router(
     )
     for table in tables:
         paging = Paging(table, settings.limit, settings.max_limit)
-        answer = Answer(paging, store, slots, cache, metrics)
+        answer = Answer(paging, store, slots, cache, metrics, settings.max_url)
         router.add_api_route(
             path_of(table),
             answer.endpoint(),
@@ -82,7 +85,9 @@ def _list_of(tables: Sequence[Table], store: Store, slots: Slots) -> Any:
             opened = [
                 table for table in tables if token is None or token.opens(table.name)
             ]
-            descriptions = [await _describe(table, store) for table in opened]
+            descriptions = await asyncio.gather(
+                *(_describe(table, store) for table in opened)
+            )
         return Response(
             to_json({"tables": descriptions}), 200, CACHING, "application/json"
         )
@@ -90,17 +95,29 @@ def _list_of(tables: Sequence[Table], store: Store, slots: Slots) -> Any:
     return list_tables
 
 
-async def _describe(table: Table, store: Store) -> Dict[str, Any]:
-    snapshot = None
+async def _state(table: Table, store: Store) -> Tuple[Optional[Snapshot], str, str]:
+    """Return a table's newest version that can be served, its status, and details of a
+    status that is not `ok`.
+    """
     try:
-        snapshot = await store.newest(table)
+        snapshot = await store.newest(table, probe=True)
     except ProblemError as problem:
-        if problem.status != 404:
-            raise
+        status = "missing" if problem.status == 404 else "unreadable"
+        return None, status, problem.detail
+    seconds = store.staleness(table)
+    if seconds is None:
+        return snapshot, "ok", ""
+    return snapshot, "stale", f"{table.name} was last read {seconds} s ago."
+
+
+async def _describe(table: Table, store: Store) -> Dict[str, Any]:
+    snapshot, status, detail = await _state(table, store)
     return {
         "name": table.name,
         "href": path_of(table),
         "comment": table.comment,
+        "status": status,
+        "detail": detail,
         "version": snapshot.version if snapshot else None,
         "rows": snapshot.rows if snapshot else None,
         "key": table.key,
@@ -126,6 +143,7 @@ class Answer:
         slots: Slots,
         cache: PageCache,
         metrics: Metrics,
+        max_url: int,
     ) -> None:
         self._paging, self._store, self._slots, self._cache = (
             paging,
@@ -133,7 +151,9 @@ class Answer:
             slots,
             cache,
         )
+        self._max_url = max_url
         self._names = [column.name for column in paging.table.columns]
+        self._path = path_of(paging.table)
         self._cache_hits = metrics.pages.labels("cache")
         self._cache_misses = metrics.pages.labels("query")
 
@@ -156,6 +176,9 @@ class Answer:
         state = request.state
         state.table, state.version = self._paging.table.name, snapshot.version
         headers = {**CACHING, "ETag": snapshot.etag}
+        stale = self._store.staleness(self._paging.table)
+        if stale is not None:
+            headers[STALE] = str(stale)
         if _matches(request.headers.get("if-none-match", ""), snapshot.etag):
             return Response(status_code=304, headers=headers)
         key = (snapshot.relation, query)
@@ -166,7 +189,9 @@ class Answer:
             self._cache_misses.inc()
         else:
             self._cache_hits.inc()
-        return Response(body, 200, headers, "application/json")
+        if body.next is not None:
+            headers["Link"] = f'<{body.next}>; rel="next"'
+        return Response(body.json, 200, headers, "application/json")
 
     async def _snapshot(self, page: Page) -> Snapshot:
         table, cursor = self._paging.table, page.cursor
@@ -182,33 +207,37 @@ class Answer:
                 f"{table.name} was rebuilt after that page was read;"
                 " start again without after.",
             )
+        if cursor is not None and cursor.position >= snapshot.rows:
+            raise NoCursorError
         return snapshot
 
-    async def _query(self, page: Page, snapshot: Snapshot, query: bytes) -> bytes:
+    async def _query(self, page: Page, snapshot: Snapshot, query: bytes) -> Body:
         columns = self._paging.table.columns
         rows = await self._store.query(
-            snapshot, page.sql(snapshot.relation, columns), page.values()
+            snapshot,
+            page.sql(snapshot.relation, columns, snapshot.far),
+            page.values(),
         )
         following = None
         if len(rows) > page.limit:
             rows = rows[: page.limit]
-            given = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
-            parameters = [
-                (name, text) for name, text in given if name not in ("after", "version")
-            ]
-            cursor = self._paging.cursor(
-                page, snapshot.version, snapshot.edition, rows[-1]
-            )
-            parameters.append(("after", cursor))
-            following = f"{path_of(self._paging.table)}?{urlencode(parameters)}"
-        return to_json(
-            {
-                "table": self._paging.table.name,
-                "version": snapshot.version,
-                "rows": [dict(zip(self._names, row)) for row in rows],
-                "next": following,
-            }
-        )
+            cursor = page.next(snapshot.version, snapshot.edition, rows[-1][-1])
+            following = next_link(self._path, query, cursor, self._max_url)
+        # A row ends with its position, which has no name.
+        found = [dict(zip(self._names, row)) for row in rows]
+        for column in columns:
+            if column.name in snapshot.far:
+                for row in found:
+                    stored = row[column.name]
+                    if stored is not None:
+                        row[column.name] = far.to_json(column.type, stored)
+        body = {
+            "table": self._paging.table.name,
+            "version": snapshot.version,
+            "rows": found,
+            "next": following,
+        }
+        return Body(to_json(body), following)
 
 
 def _matches(given: str, etag: str) -> bool:
@@ -231,20 +260,23 @@ def service_router(
 
     @router.get(
         "/readyz",
-        summary="Every table can be read",
-        responses={503: {"description": "Not every one."}},
+        summary="Tables can be read",
+        description="A table that cannot be read is reported, and does not make the"
+        " service unready: the others are served.",
+        responses={503: {"description": "No table can be read."}},
     )
     async def readyz() -> JSONResponse:
-        states: Dict[str, str] = {}
-        for table in tables:
-            try:
-                await store.newest(table)
-                states[table.name] = "ok"
-            except ProblemError as problem:
-                states[table.name] = problem.detail
-        ready = all(word == "ok" for word in states.values())
-        body = {"status": "ready" if ready else "not ready", "tables": states}
-        return JSONResponse(body, 200 if ready else 503)
+        states = await asyncio.gather(*(_state(table, store) for table in tables))
+        words = {
+            table.name: detail or status
+            for table, (_, status, detail) in zip(tables, states)
+        }
+        if all(status == "ok" for _, status, _ in states):
+            ready = "ready"
+        else:
+            ready = "degraded" if any(each[0] for each in states) else "not ready"
+        body = {"status": ready, "tables": words}
+        return JSONResponse(body, 503 if ready == "not ready" else 200)
 
     text = {
         "text/plain": {
@@ -260,6 +292,8 @@ def service_router(
         responses={200: {"description": "Prometheus' text format.", "content": text}},
     )
     async def read_metrics() -> Response:
+        store.measure()
+        metrics.log_lines_dropped.set(output().dropped)
         return Response(
             metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8"
         )

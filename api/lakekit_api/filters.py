@@ -11,15 +11,18 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
-from lakekit.declarations.tables import Column, Table
+from lakekit.declarations.tables import Column, Table, Type
 from lakekit.engines.duckdb.statements import name
 from lakekit_api import values
 from lakekit_api.errors import InvalidParameterError
 
 COMPARISONS: Mapping[str, str] = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 RESERVED = ("sort", "limit", "after", "version")
+CASTS: Mapping[Type, str] = {"date": "DATE", "timestamp": "TIMESTAMP"}
+URL_CHARACTERS = "!$%&'()*+,/:;=?@[]"
+"""Characters of a query string besides letters, digits and `-._~` (RFC 3986)."""
 MOST_VALUES = 100
 MOST_PARAMETERS = 200
 
@@ -31,6 +34,11 @@ class Filter:
     parameter: str
     column: Column
     operation: str
+
+    def placeholder(self, value: Any) -> str:
+        """Return the SQL that a value is bound to. A far date or instant is text."""
+        kind = CASTS.get(self.column.type)
+        return f"CAST(? AS {kind})" if kind and isinstance(value, str) else "?"
 
     @property
     def repeats(self) -> bool:
@@ -55,13 +63,18 @@ def filters(table: Table) -> Dict[str, Filter]:
     return {each.parameter: each for each in found}
 
 
+def normalize(query: bytes) -> str:
+    """Return a query string in ASCII: bytes that a URL must not have are escaped."""
+    return quote(query, safe=URL_CHARACTERS)
+
+
 def read_parameters(query: bytes, known: Sequence[str]) -> Dict[str, List[str]]:
     """Return the parameters of a query string. Raises InvalidParameterError for a
     parameter that the endpoint does not have.
     """
     try:
         pairs = parse_qsl(
-            query.decode("latin-1"),
+            normalize(query),
             keep_blank_values=True,
             max_num_fields=MOST_PARAMETERS,
         )
@@ -108,16 +121,20 @@ def where(
                 raise InvalidParameterError(
                     parameter, f"{parameter} is given more than {MOST_VALUES} times."
                 )
-            conditions.append(f"{column} IN ({', '.join('?' * len(texts))})")
-            bound += [_value(condition, text) for text in texts]
+            found = [_value(condition, text) for text in texts]
+            placeholders = ", ".join(map(condition.placeholder, found))
+            conditions.append(f"{column} IN ({placeholders})")
+            bound += found
         elif condition.operation == "null":
             text = once(parameter, texts)
             if text not in ("true", "false"):
                 raise InvalidParameterError(parameter, f"{parameter} is true or false.")
             conditions.append(f"{column} IS {'' if text == 'true' else 'NOT '}NULL")
         else:
-            conditions.append(f"{column} {COMPARISONS[condition.operation]} ?")
-            bound.append(_value(condition, once(parameter, texts)))
+            value = _value(condition, once(parameter, texts))
+            comparison = COMPARISONS[condition.operation]
+            conditions.append(f"{column} {comparison} {condition.placeholder(value)}")
+            bound.append(value)
     return conditions, bound
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Awaitable, Callable, Optional, Sequence
+import datetime
+from typing import Annotated, Awaitable, Callable, Optional
 
 from fastapi import Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
 from lakekit_api.errors import ProblemError
-from lakekit_api.tokens import Token, find
+from lakekit_api.keyring import Keyring
+from lakekit_api.tokens import UTC, find
 
 REALM = 'Bearer realm="lakekit"'
 BEARER = HTTPBearer(
@@ -17,7 +19,7 @@ BEARER = HTTPBearer(
 Given = Annotated[Optional[HTTPAuthorizationCredentials], Security(BEARER)]
 
 
-def guard(tokens: Sequence[Token]) -> Callable[..., Awaitable[None]]:
+def guard(keyring: Keyring) -> Callable[..., Awaitable[None]]:
     """Return a dependency that accepts a request if its token allows every table in the
     endpoint's scopes.
     """
@@ -29,10 +31,13 @@ def guard(tokens: Sequence[Token]) -> Callable[..., Awaitable[None]]:
                 "Send a token: Authorization: Bearer TOKEN.",
                 {"WWW-Authenticate": REALM},
             )
-        token = find(tokens, given.credentials)
+        token = find(keyring.tokens, given.credentials)
         if token is None:
             headers = {"WWW-Authenticate": f'{REALM}, error="invalid_token"'}
             raise ProblemError(401, "The token is not known here.", headers)
+        if token.expired(datetime.datetime.now(UTC)):
+            headers = {"WWW-Authenticate": f'{REALM}, error="invalid_token"'}
+            raise ProblemError(401, "The token has expired.", headers)
         request.state.client = token.name
         request.state.token = token
         for table in scopes.scopes:

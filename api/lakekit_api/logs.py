@@ -1,16 +1,28 @@
-"""Logs as JSON on standard output, one object per line, for a log collector."""
+"""Logs as JSON on standard output, one object per line, for a log collector.
+
+Text that libraries write to standard error is logged, too. A collector that stops
+reading loses lines, and stops nothing.
+"""
 
 from __future__ import annotations
 
 import datetime
+import functools
 import logging
+import os
 import sys
-from typing import Any, Dict
+import threading
+from contextlib import contextmanager
+from typing import Any, Dict, Iterator
 
 import orjson
 
+from lakekit_api.lines import LineWriter
+
 LOGGER = "lakekit_api"
 EXTRA = "fields"
+STDOUT, STDERR = 1, 2
+FLUSH_SECONDS = 1.0
 
 
 class JsonFormatter(logging.Formatter):
@@ -31,12 +43,69 @@ class JsonFormatter(logging.Formatter):
         return orjson.dumps(line, default=str).decode()
 
 
+class LineHandler(logging.Handler):
+    """Sends records to a LineWriter."""
+
+    def __init__(self, writer: LineWriter) -> None:
+        super().__init__()
+        self.writer = writer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.writer.put(self.format(record).encode() + b"\n")
+
+
+@functools.lru_cache(maxsize=None)
+def output() -> LineWriter:
+    """Return the writer of standard output."""
+    return LineWriter(STDOUT, _dropped)
+
+
+def _dropped(lines: int) -> bytes:
+    message = "log lines were dropped, because nobody read them"
+    record = logging.makeLogRecord({"msg": message, "levelname": "WARNING"})
+    setattr(record, EXTRA, {"lines": lines})
+    return JsonFormatter().format(record).encode() + b"\n"
+
+
 def configure(level: str) -> None:
     """Send every log of this process to standard output as JSON."""
-    handler = logging.StreamHandler(sys.stdout)
+    handler = LineHandler(output())
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger(LOGGER).setLevel(level.upper())
+
+
+def flush() -> None:
+    """Wait until the logs are written, but not for a reader that stopped."""
+    output().flush(FLUSH_SECONDS)
+
+
+@contextmanager
+def logged_stderr() -> Iterator[None]:
+    """Log each line that is written to standard error, for example by a panic of a
+    native library. It would wait for a reader that stopped.
+    """
+    sys.stderr.flush()
+    original = os.dup(STDERR)
+    reading, writing = os.pipe()
+    os.dup2(writing, STDERR)
+    os.close(writing)
+    reader = threading.Thread(target=_log_lines, args=(reading,), daemon=True)
+    reader.start()
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(original, STDERR)  # closes the pipe, so the thread ends
+        os.close(original)
+        reader.join(FLUSH_SECONDS)
+
+
+def _log_lines(descriptor: int) -> None:
+    with open(descriptor, encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            if line.strip():
+                log(logging.WARNING, "written to stderr", text=line.rstrip())
 
 
 def log(level: int, message: str, *, error: bool = False, **fields: Any) -> None:

@@ -55,10 +55,19 @@ class Metrics:
             ["table"],
         )
         self.rows = gauge("lakekit_api_table_rows", "Rows of that version", ["table"])
+        self.stale = gauge(
+            "lakekit_api_table_stale_seconds",
+            "Age of the version that is served while the table cannot be read",
+            ["table"],
+        )
         self.failed_looks = counter(
             "lakekit_api_failed_looks",
             "Times that a table could not be read",
             ["table"],
+        )
+        self.log_lines_dropped = gauge(
+            "lakekit_api_log_lines_dropped",
+            "Log lines that nobody read, since the start",
         )
         self._children: Dict[Tuple[str, str, int], Tuple[Counter, Histogram]] = {}
 

@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Mapping
 
 from lakekit.declarations.tables import Column, Table, Type
 from lakekit.engines.patterns import PATTERNS
+from lakekit_api import far
 from lakekit_api.errors import MEDIA_TYPE
 from lakekit_api.filters import MOST_VALUES, Filter
 from lakekit_api.pages import LARGEST_VERSION, Paging
@@ -24,8 +25,13 @@ EXAMPLES: Mapping[Type, Any] = {
     "timestamp": "2013-01-31T17:00:00Z",
 }
 ETAG: Json = {
-    "description": "The table's version, for If-None-Match.",
+    "description": "The content of the table's version, for If-None-Match.",
     "schema": {"type": "string"},
+}
+STALE: Json = {
+    "description": "The table cannot be read now. Its last version is served, which was"
+    " the newest so many seconds ago. Without this header, the version is the newest.",
+    "schema": {"type": "integer", "minimum": 0},
 }
 REFUSALS: Mapping[int, str] = {
     400: "An unknown parameter, or a value that is not valid.",
@@ -36,7 +42,9 @@ REFUSALS: Mapping[int, str] = {
         " with this `after`."
     ),
     410: "The version has been removed.",
-    414: "The URL is too long; fewer values make it shorter.",
+    414: "The URL, or the URL of the next page, is too long; fewer values make it"
+    " shorter.",
+    421: "The Host header names another service.",
     429: "Too many concurrent requests; Retry-After states when to retry.",
     431: "The headers are too many, or too long.",
     503: "The lake cannot be read now.",
@@ -56,6 +64,7 @@ PROBLEM: Json = {
     "required": ["type", "title", "status", "detail", "request_id"],
 }
 TEXT: Json = {"type": "string"}
+FAR = "A date or instant outside the years 1 to 9999 (ISO 8601, extended years)."
 IF_NONE_MATCH: Json = {
     "name": "If-None-Match",
     "in": "header",
@@ -64,7 +73,7 @@ IF_NONE_MATCH: Json = {
 }
 UNCHANGED: Json = {
     "description": "The table is at the version of If-None-Match.",
-    "headers": {"ETag": ETAG},
+    "headers": {"ETag": ETAG, "Lakekit-Stale": STALE},
 }
 TABLES_SCHEMA: Json = {
     "type": "object",
@@ -77,9 +86,19 @@ TABLES_SCHEMA: Json = {
                     "name": TEXT,
                     "href": TEXT,
                     "comment": TEXT,
+                    "status": {
+                        "enum": ["ok", "stale", "missing", "unreadable"],
+                        "description": "stale: the table cannot be read now, and its"
+                        " last version is served. missing: not in the lake yet."
+                        " unreadable: nothing can be served.",
+                    },
+                    "detail": {
+                        "type": "string",
+                        "description": "The reason of a status that is not ok.",
+                    },
                     "version": {
                         "type": ["integer", "null"],
-                        "description": "null: not in the lake yet.",
+                        "description": "null: missing or unreadable.",
                     },
                     "rows": {"type": ["integer", "null"]},
                     "key": {"type": "array", "items": TEXT},
@@ -96,7 +115,16 @@ TABLES_SCHEMA: Json = {
                         },
                     },
                 },
-                "required": ["name", "href", "version", "rows", "key", "columns"],
+                "required": [
+                    "name",
+                    "href",
+                    "status",
+                    "detail",
+                    "version",
+                    "rows",
+                    "key",
+                    "columns",
+                ],
             },
         }
     },
@@ -121,7 +149,7 @@ TABLES_OPERATION: Json = {
             "description": "The tables.",
             "content": {"application/json": {"schema": TABLES_SCHEMA}},
         },
-        **refusals(401, 414, 429, 431, 503, 504),
+        **refusals(400, 401, 414, 421, 429, 431),
     }
 }
 
@@ -145,6 +173,11 @@ def row(table: Table) -> Json:
     properties = {}
     for column in table.columns:
         schema = value(column)
+        if column.type in far.PATTERN:
+            schema["anyOf"] = [
+                {"format": schema.pop("format")},
+                {"pattern": f"^{far.PATTERN[column.type]}$", "description": FAR},
+            ]
         # A double that is not a number is null in JSON.
         if not column.required or column.type == "double":
             schema["type"] = [schema["type"], "null"]
@@ -189,7 +222,7 @@ def page_operation(paging: Paging, path: str) -> Json:
         "responses": {
             "200": _page(paging.table, path),
             "304": UNCHANGED,
-            **refusals(400, 401, 403, 404, 410, 414, 429, 431, 503, 504),
+            **refusals(400, 401, 403, 404, 410, 414, 421, 429, 431, 503, 504),
         },
     }
 
@@ -247,7 +280,12 @@ def _page(table: Table, path: str) -> Json:
         "description": "A page of rows.",
         "headers": {
             "ETag": ETAG,
-            "Link": {"description": "The next page.", "schema": dict(TEXT)},
+            "Link": {
+                "description": 'The URL of the next page: <URL>; rel="next". There is'
+                " no such header on the last page.",
+                "schema": dict(TEXT),
+            },
+            "Lakekit-Stale": STALE,
         },
         "content": {
             "application/json": {"schema": page_schema(table), "example": example}

@@ -1,22 +1,38 @@
 """Sorting and keyset pagination of a table's rows.
 
-A page ends with a cursor: the values of the last row's sort columns, and the table's
-version. The next page starts after those values and reads the same version, so no row
-is repeated or missing if the table changes.
+A page ends with a cursor: the position of its last row in this version of the table.
+The next page starts after that row and reads the same version, so no row is repeated or
+missing if the table changes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Collection, Dict, List, Mapping, Optional, Sequence, Tuple
+from urllib.parse import unquote_plus
 
 from lakekit.declarations.tables import Column, Table
 from lakekit.engines.duckdb.statements import name
-from lakekit_api import values
-from lakekit_api.errors import InvalidParameterError
-from lakekit_api.filters import Filter, filters, once, read_parameters, where
+from lakekit_api.cursors import (
+    LARGEST,
+    Cursor,
+    order_digest,
+    position_column,
+    unpack,
+)
+from lakekit_api.errors import InvalidParameterError, ProblemError
+from lakekit_api.filters import (
+    Filter,
+    filters,
+    normalize,
+    once,
+    read_parameters,
+    where,
+)
 
-LARGEST_VERSION = 2**63 - 1
+LARGEST_VERSION = LARGEST
+PAGE = name("page")
+LAST = name("last row")
 NO_CURSOR = (
     "This value of `after` is not valid for this table and sort order. Use the `after`"
     " of the previous page's `next`, or omit it."
@@ -34,26 +50,28 @@ class Order:
         return f"{'-' if self.descending else ''}{self.column.name}"
 
     def sql(self) -> str:
-        return (
-            f"{name(self.column.name)} {'DESC' if self.descending else 'ASC'}"
-            " NULLS LAST"
-        )
+        """Return the item of ORDER BY."""
+        direction = "DESC" if self.descending else "ASC"
+        return f"{PAGE}.{name(self.column.name)} {direction} NULLS LAST"
 
-
-@dataclass(frozen=True)
-class Cursor:
-    """The start of a page: after the row with these values of the sort columns, in this
-    version of the table.
-    """
-
-    version: int
-    edition: str
-    after: Tuple[Any, ...]
+    def follows(self, otherwise: str) -> str:
+        """Return SQL that is true for the rows after the last row in this column, and
+        for the rows that equal it there if `otherwise` is true.
+        """
+        column, last = (f"{of}.{name(self.column.name)}" for of in (PAGE, LAST))
+        later = f"{column} {'<' if self.descending else '>'} {last}"
+        if not self.column.required:
+            later = f"{later} OR ({column} IS NULL AND {last} IS NOT NULL)"
+        return f"({later} OR ({column} IS NOT DISTINCT FROM {last} AND {otherwise}))"
 
 
 @dataclass(frozen=True)
 class Page:
-    """A parsed request for a page."""
+    """A parsed request for a page.
+
+    Rows that are equal in the columns of `order` are in the order of their positions,
+    which is the order of the table's key.
+    """
 
     conditions: Tuple[str, ...]
     bound: Tuple[Any, ...]
@@ -62,28 +80,49 @@ class Page:
     version: Optional[int]
     cursor: Optional[Cursor]
 
-    def sql(self, relation: str, columns: Sequence[Column]) -> str:
-        """Return the query over a relation of the store.
+    def sql(
+        self, relation: str, columns: Sequence[Column], far: Collection[str] = ()
+    ) -> str:
+        """Return the query over a relation of the store: the columns, and the position
+        of each row. Values of the columns in `far` are text.
 
         The query returns one row more than the page, which shows whether there is a
         next page. The limit is a validated number in the SQL: with a bound limit,
         DuckDB would sort all rows instead of only finding the first.
         """
-        conditions = list(self.conditions)
+        table, place = name(relation), name(position_column(columns))
+        filtered = f" WHERE {' AND '.join(self.conditions)}" if self.conditions else ""
+        rows = f"{table} AS {PAGE}{filtered}"
         if self.cursor is not None:
-            conditions.append(_beyond(self.order, self.cursor.after)[0])
-        chosen = ", ".join(name(column.name) for column in columns)
-        filtered = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-        order = ", ".join(each.sql() for each in self.order)
+            position = int(self.cursor.position)
+            last = f"(SELECT * FROM {table} WHERE {place} = {position}) AS {LAST}"
+            follows = f"{PAGE}.{place} > {position}"
+            for each in reversed(self.order):
+                follows = each.follows(follows)
+            rows = (
+                f"(SELECT * FROM {table}{filtered}) AS {PAGE}, {last} WHERE {follows}"
+            )
+        chosen = [
+            (
+                f"CAST({PAGE}.{name(c.name)} AS VARCHAR)"
+                if c.name in far
+                else f"{PAGE}.{name(c.name)}"
+            )
+            for c in columns
+        ]
+        order = [*(each.sql() for each in self.order), f"{PAGE}.{place}"]
         return (
-            f"SELECT {chosen} FROM {name(relation)}{filtered} ORDER BY {order} LIMIT"
-            f" {int(self.limit) + 1}"
+            f"SELECT {', '.join(chosen)}, {PAGE}.{place} FROM {rows}"
+            f" ORDER BY {', '.join(order)} LIMIT {int(self.limit) + 1}"
         )
 
     def values(self) -> List[Any]:
         """Return the values to bind to the query's placeholders, in order."""
-        after = [] if self.cursor is None else _beyond(self.order, self.cursor.after)[1]
-        return [*self.bound, *after]
+        return list(self.bound)
+
+    def next(self, version: int, edition: str, position: int) -> str:
+        """Return the cursor of the page after the page that ends with this position."""
+        return Cursor(version, position, edition, _digest(self.order)).pack()
 
 
 class Paging:
@@ -117,16 +156,8 @@ class Paging:
         assert limit is not None
         return Page(tuple(conditions), tuple(bound), order, limit, version, cursor)
 
-    def cursor(self, page: Page, version: int, edition: str, row: Sequence[Any]) -> str:
-        """Return the cursor of the page after the page that ends with this row."""
-        at = {column.name: place for place, column in enumerate(self.table.columns)}
-        last = [values.write(row[at[order.column.name]]) for order in page.order]
-        return values.pack([version, edition, _spell(page.order), last])
-
     def _order(self, words: Sequence[str]) -> Tuple[Order, ...]:
-        """Return the requested sort columns, followed by the key columns that are not
-        among them, so that the order of rows is always total.
-        """
+        """Return the requested sort columns."""
         orders: Dict[str, Order] = {}
         for word in words:
             descending = word.startswith("-")
@@ -137,8 +168,6 @@ class Paging:
                     "sort takes columns of the table, with commas; -COLUMN descends.",
                 )
             orders.setdefault(column, Order(self._columns[column], descending))
-        for column in self.table.key or self._columns:
-            orders.setdefault(column, Order(self._columns[column], False))
         return tuple(orders.values())
 
     def _whole(
@@ -163,44 +192,44 @@ class Paging:
             )
         return int(text)
 
-    def _cursor(self, order: Tuple[Order, ...], word: str) -> Cursor:
+    def _cursor(self, order: Tuple[Order, ...], text: str) -> Cursor:
         try:
-            version, edition, spelt, after = values.unpack(word)
-            if (
-                spelt != _spell(order)
-                or len(after) != len(order)
-                or type(version) is not int
-                or version < 0
-            ):
-                raise ValueError("of another sorting")
-            restored = [
-                values.restore(each.column.type, value)
-                for each, value in zip(order, after)
-            ]
-            return Cursor(version, str(edition), tuple(restored))
-        except (ValueError, TypeError):
-            raise InvalidParameterError("after", NO_CURSOR, 404) from None
+            cursor = unpack(text)
+        except ValueError:
+            raise NoCursorError from None
+        if cursor.order != _digest(order):
+            raise NoCursorError
+        return cursor
 
 
-def _spell(order: Sequence[Order]) -> str:
-    return ",".join(map(str, order))
+class NoCursorError(InvalidParameterError):
+    """The cursor is not one of this table and sort order."""
+
+    def __init__(self) -> None:
+        super().__init__("after", NO_CURSOR, 404)
 
 
-def _beyond(order: Sequence[Order], after: Sequence[Any]) -> Tuple[str, List[Any]]:
-    """Return SQL that is true for the rows after a given row: rows that are equal in
-    the first columns and later in the next column.
+def _digest(order: Sequence[Order]) -> bytes:
+    return order_digest(",".join(map(str, order)))
+
+
+def next_link(path: str, query: bytes, cursor: str, longest: int) -> str:
+    """Return the URL of the next page: the parameters of the request as it wrote them,
+    and the cursor.
+
+    Raises ProblemError 414 if the URL is longer than the service accepts.
     """
-    either: List[str] = []
-    bound: List[Any] = []
-    equal: List[str] = []
-    equals: List[Any] = []
-    for each, value in zip(order, after):
-        column = name(each.column.name)
-        if value is not None:  # a missing value is followed only by missing values
-            later = f"{column} {'<' if each.descending else '>'} ?"
-            later = later if each.column.required else f"({later} OR {column} IS NULL)"
-            either.append(" AND ".join([*equal, later]))
-            bound += [*equals, value]
-        equal.append(f"{column} IS NOT DISTINCT FROM ?")
-        equals.append(value)
-    return f"({' OR '.join(f'({each})' for each in either) or 'false'})", bound
+    kept = [
+        parameter
+        for parameter in normalize(query).split("&")
+        if parameter
+        and unquote_plus(parameter.partition("=")[0]) not in ("after", "version")
+    ]
+    link = f"{path}?{'&'.join([*kept, f'after={cursor}'])}"
+    if len(link) > longest:
+        raise ProblemError(
+            414,
+            f"The URL of the next page would be longer than {longest} bytes;"
+            f" make the URL {len(link) - longest} bytes shorter.",
+        )
+    return link

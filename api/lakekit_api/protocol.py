@@ -28,7 +28,7 @@ KB.
 """
 REQUEST_LINE_REST = 64
 """Bytes of a request line in addition to the URL: method, spaces, version, line end."""
-MAX_PIPELINED = 64
+MAX_PIPELINED = 16
 """Requests of one connection without a complete response."""
 MAX_DISCARDED = 64 * 1024
 """Bytes that are read after a refused request, because a client that is still sending
@@ -203,10 +203,13 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
+        self._idle.add(self.transport)  # the client does not read
         self._limit_writing()
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        if self._in_flight:
+            self._idle.remove(self.transport)
         if not self._closing:
             self._unset_write_timer()
 

@@ -12,7 +12,7 @@ import socket
 import sys
 from functools import partial
 from types import FrameType
-from typing import Mapping, Optional, Sequence, Type, cast
+from typing import Mapping, Optional, Sequence, Type, Union, cast
 
 import uvicorn
 from fastapi import FastAPI
@@ -23,8 +23,9 @@ if sys.platform != "win32":
 from lakekit_api import settings as known
 from lakekit_api.app import create_app
 from lakekit_api.errors import AddressInUseError, StartupError
+from lakekit_api.keyring import Keyring
 from lakekit_api.limits import IdleConnections
-from lakekit_api.logs import configure, log
+from lakekit_api.logs import configure, flush, log, logged_stderr
 from lakekit_api.protocol import LimitedProtocol
 from lakekit_api.settings import Settings
 from lakekit_api.tokens import Token
@@ -37,7 +38,9 @@ stores.
 
 
 def serve(
-    settings: Settings, tokens: Sequence[Token], environment: Mapping[str, str]
+    settings: Settings,
+    tokens: Union[Sequence[Token], Keyring],
+    environment: Mapping[str, str],
 ) -> None:
     """Serve until a signal. After SIGTERM, pending requests are answered, and the
     process exits with 0.
@@ -63,15 +66,17 @@ def serve(
     # was installed before its own.
     signal.signal(signal.SIGTERM, _end)
     try:
-        server.run(sockets=[listening])
+        with logged_stderr():
+            server.run(sockets=[listening])
     finally:
+        flush()
         # Otherwise DuckDB reports at process exit that objects were not freed.
         gc.unfreeze()
 
 
 def _log_start(
     settings: Settings,
-    tokens: Sequence[Token],
+    tokens: Union[Sequence[Token], Keyring],
     environment: Mapping[str, str],
     listening: socket.socket,
 ) -> None:

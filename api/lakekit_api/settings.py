@@ -35,9 +35,17 @@ class Settings:
         8080, "Port to listen on; 0 takes a free one and logs it.", 0, 65535
     )
     tokens_file: str = _setting(
-        "", "File of token hashes, as `lakekit-api token` prints them."
+        "",
+        "File of token hashes, as `lakekit-api token` prints them; read again when it"
+        " changes.",
     )
     no_auth: bool = _setting(False, "Serve without tokens; only on a loopback address.")
+    allowed_hosts: str = _setting(
+        "",
+        "Hosts that requests may name, with commas: names, *.SUFFIX, addresses and"
+        " networks; others get 421. By default any host; only this machine with"
+        " --no-auth.",
+    )
     declarations: str = _setting(
         "lakekit.nyc_flights.tables:TABLES", "The tables' declarations, MODULE:NAME."
     )
@@ -50,6 +58,10 @@ class Settings:
     threads: int = _setting(2, "Queries that run at once.", 1)
     refresh: float = _setting(
         1.0, "Minimum time between two checks of a table for a new version."
+    )
+    max_stale: float = _setting(
+        3600.0,
+        "Time for which the last version is served if a table cannot be read.",
     )
     memory: str = _setting(
         "1GB",

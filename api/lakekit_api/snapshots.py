@@ -10,15 +10,28 @@ import shutil
 import tempfile
 import threading
 import weakref
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    FrozenSet,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+    Tuple,
+    TypeVar,
+)
 
 from lakekit.declarations.tables import Table
 from lakekit.engines.duckdb.statements import data_files, declared_columns, name
 from lakekit.errors import InvalidLakeError, MissingExtraError, StorageError
 from lakekit.storage.files import storage_of
 from lakekit.storage.lake import Lake
+from lakekit_api.cursors import DIGEST, position_column
 
 try:
     import duckdb
@@ -30,34 +43,99 @@ except ModuleNotFoundError as missing:
     raise MissingExtraError(str(missing.name), "api") from missing
 
 
+T = TypeVar("T")
+FAR: Dict[str, Tuple[str, str]] = {
+    "date": ("DATE '0001-01-01'", "DATE '9999-12-31'"),
+    "timestamp": (
+        "TIMESTAMP '0001-01-01 00:00:00'",
+        "TIMESTAMP '9999-12-31 23:59:59.999999'",
+    ),
+}
+"""The first and last value that Python has, by type."""
+
+
 class VersionGoneError(Exception):
     """The version existed, but its log entry or its files were removed."""
 
 
+class UnreadableError(Exception):
+    """A table cannot be read, for any other reason: the lake, its log or its files."""
+
+
+class AbandonedError(Exception):
+    """Nobody waits for the load any more."""
+
+
 @dataclass(frozen=True)
 class Head:
-    """A table's newest version, and an id that distinguishes the table from a table
-    that replaced it.
+    """A version of a table, and the identity of its content: a digest of the table's
+    id, its schema and its data files in the log.
+
+    A version number alone may mean other rows after a table was restored or rebuilt.
     """
 
     version: int
-    table_id: str
+    identity: str
+
+
+class Abandonment:
+    """A request to stop a load, from another thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._requested = False
+        self._cursor: Any = None
+
+    def request(self) -> None:
+        """Stop the load, at its next step or in its query."""
+        with self._lock:
+            self._requested = True
+            if self._cursor is not None:
+                self._cursor.interrupt()
+
+    def check(self) -> None:
+        """Raise AbandonedError after a request."""
+        if self._requested:
+            raise AbandonedError
+
+    @contextmanager
+    def interrupts(self, cursor: Any) -> Iterator[None]:
+        """Let a request interrupt the queries of a cursor in this context."""
+        with self._lock:
+            self.check()
+            self._cursor = cursor
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._cursor = None
 
 
 class Snapshot:
-    """A version of a table in memory, as a relation with this name. Its rows are sorted
-    by the table's key.
+    """A version of a table in memory, as a relation with this name.
+
+    Its rows are sorted by the table's key, then by the other columns, and numbered in
+    this order from 0 in an additional column: every load of the same content has the
+    same positions. `far` has the columns with dates or instants that Python's datetime
+    cannot hold.
     """
 
-    def __init__(self, table: Table, head: Head, relation: str, rows: int) -> None:
+    def __init__(
+        self,
+        table: Table,
+        head: Head,
+        relation: str,
+        rows: int,
+        far: FrozenSet[str] = frozenset(),
+    ) -> None:
         self.table = table
         self.head = head
         self.relation = relation
         self.rows = rows
+        self.far = far
         columns = [(column.name, column.type) for column in table.columns]
-        self.edition = hashlib.sha256(
-            f"{head.table_id} {columns}".encode()
-        ).hexdigest()[:12]
+        content = f"{head.identity} {columns} {table.key}"
+        self.edition = hashlib.sha256(content.encode()).hexdigest()[: DIGEST * 2]
 
     @property
     def version(self) -> int:
@@ -86,6 +164,9 @@ class Reader:
             "temp_directory": str(self._scratch / "spilled"),
             "memory_limit": memory,
             "preserve_insertion_order": True,
+            # Each file is read once; a cached one would use memory, and a restored
+            # table may have another file of the same name.
+            "enable_external_file_cache": False,
         }
         self._duckdb = duckdb.connect(config=config)
         self._numbers = itertools.count()
@@ -102,68 +183,97 @@ class Reader:
         """
         return self._duckdb.cursor()
 
-    def head(self, table: Table) -> Optional[Head]:
-        """Return the newest version; None if the lake does not have the table. Raises
-        StorageError, InvalidLakeError.
-        """
-        delta = delta_log.open_table(self.lake, table)
-        return (
-            None if delta is None else Head(delta.version(), str(delta.metadata().id))
-        )
+    def head(self, table: Table, version: Optional[int] = None) -> Optional[Head]:
+        """Return a version's content, by default of the newest version; None if the
+        lake does not have the table.
 
-    def load(self, table: Table, head: Head) -> Snapshot:
-        """Load a version. Raises VersionGoneError, StorageError."""
+        Raises VersionGoneError, StorageError, InvalidLakeError, DamagedTableError.
+        """
+        if version is None:
+            delta = delta_log.open_table(self.lake, table)
+        else:
+            delta = self._open(table, version)
+        return None if delta is None else _head(delta)
+
+    def load(
+        self, table: Table, head: Head, abandoned: Optional[Abandonment] = None
+    ) -> Snapshot:
+        """Load the version that `head` names, with the content that it has now.
+
+        Raises VersionGoneError, StorageError, InvalidLakeError, AbandonedError.
+        """
+        abandoned = abandoned or Abandonment()
         location = self.lake.location(table)
         scratch = self._scratch / f"load-{next(self._numbers)}"
         try:
-            delta = DeltaTable(location, version=head.version)
+            abandoned.check()
+            delta = self._open(table, head.version)
+            abandoned.check()
             files = storage_of(self.lake, scratch).fetch(
                 location, delta_log.uris(delta)
             )
-            return self._load(table, head, files)
-        except (DeltaError, FileNotFoundError) as error:
+            return self._load(table, _head(delta), files, abandoned)
+        except FileNotFoundError as error:
             raise VersionGoneError(table.name, head.version, str(error)) from error
         except (duckdb.Error, OSError) as error:
+            abandoned.check()
             raise StorageError(
                 Path(location), str(error).strip().partition("\n")[0]
             ) from error
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
-    def _load(self, table: Table, head: Head, files: Sequence[Path]) -> Snapshot:
+    def _open(self, table: Table, version: int) -> DeltaTable:
+        try:
+            delta = DeltaTable(self.lake.location(table), version=version)
+        except (DeltaError, FileNotFoundError) as error:
+            raise VersionGoneError(table.name, version, str(error)) from error
+        if delta.protocol().min_reader_version > 1:
+            # The data files alone are not its rows: some may be deleted or renamed.
+            raise InvalidLakeError(
+                f"{table.name} has features in version {version} that are not"
+                " supported",
+                "Read a version after the features were dropped.",
+            )
+        return delta
+
+    def _load(
+        self, table: Table, head: Head, files: Sequence[Path], abandoned: Abandonment
+    ) -> Snapshot:
         relation = f"snapshot_{next(self._numbers)}"
-        by = ", ".join(name(column) for column in table.key)
-        with self.cursor() as cursor:
+        with self.cursor() as cursor, abandoned.interrupts(cursor):
             # Timestamps of Spark have no time zone in the files, and are in UTC.
             cursor.execute("SET TimeZone = 'UTC'")
-            scan = data_files(
-                files,
-                (
-                    {table.partition: table[table.partition].type}
-                    if table.partition
-                    else {}
-                ),
-            )
-            has = (
-                [
-                    row[0]
-                    for row in cursor.execute(
-                        f"DESCRIBE SELECT * FROM {scan}"
-                    ).fetchall()
-                ]
-                if files
-                else []
-            )
-            sql = declared_columns(table, scan, has, naive=True) + (
-                f" ORDER BY {by}" if by else ""
-            )
-            cursor.execute(f"CREATE TABLE {name(relation)} AS {sql}")
-            counted: Tuple[int] = cursor.execute(
-                f"SELECT count(*) FROM {name(relation)}"
-            ).fetchone()
-        snapshot = Snapshot(table, head, relation, counted[0])
+            try:
+                cursor.execute(self._create(table, relation, files, cursor))
+                far, rows = _measure(table, relation, cursor)
+                abandoned.check()
+            except (duckdb.Error, AbandonedError):
+                cursor.execute(f"DROP TABLE IF EXISTS {name(relation)}")
+                raise
+        snapshot = Snapshot(table, head, relation, rows, far)
         weakref.finalize(snapshot, self._drop, relation).atexit = False
         return snapshot
+
+    def _create(
+        self, table: Table, relation: str, files: Sequence[Path], cursor: Any
+    ) -> str:
+        """Return SQL that loads the files: sorted rows with their positions."""
+        kinds = {c.name: c.type for c in table.columns if c.name == table.partition}
+        scan = data_files(files, kinds)
+        has: List[str] = []
+        if files:
+            described = cursor.execute(f"DESCRIBE SELECT * FROM {scan}").fetchall()
+            has = [row[0] for row in described]
+        others = [c.name for c in table.columns if c.name not in table.key]
+        by = ", ".join(name(column) for column in [*table.key, *others])
+        position = name(position_column(table.columns))
+        return (
+            f"CREATE TABLE {name(relation)} AS SELECT *,"
+            f" row_number() OVER (ORDER BY {by}) - 1 AS {position}"
+            f" FROM ({declared_columns(table, scan, has, naive=True)})"
+            f" ORDER BY {position}"
+        )
 
     def _drop(self, relation: str) -> None:
         try:
@@ -171,3 +281,36 @@ class Reader:
                 cursor.execute(f"DROP TABLE IF EXISTS {name(relation)}")
         except duckdb.ConnectionException:  # the service has stopped in the meantime
             pass
+
+
+def attempt(call: Callable[..., T], *arguments: Any) -> T:
+    """Return the result of a method of `Reader`. Raises VersionGoneError,
+    AbandonedError, and UnreadableError for every other error, so that a table that
+    cannot be read never stops the service.
+    """
+    try:
+        return call(*arguments)
+    except (VersionGoneError, AbandonedError):
+        raise
+    except BaseException as error:  # noqa: B036  # a panic of delta-rs is one
+        reason = str(error).strip().partition("\n")[0]
+        raise UnreadableError(f"{type(error).__name__}: {reason}") from error
+
+
+def _head(delta: DeltaTable) -> Head:
+    return Head(delta.version(), delta_log.identity(delta))
+
+
+def _measure(table: Table, relation: str, cursor: Any) -> Tuple[FrozenSet[str], int]:
+    """Return the columns with dates or instants far from today, and the number of
+    rows.
+    """
+    columns = [column for column in table.columns if column.type in FAR]
+    outside = [
+        f"bool_or({name(c.name)} NOT BETWEEN {' AND '.join(FAR[c.type])})"
+        for c in columns
+    ]
+    measures = ", ".join(["count(*)", *outside])
+    rows, *found = cursor.execute(f"SELECT {measures} FROM {name(relation)}").fetchone()
+    far = frozenset(c.name for c, is_far in zip(columns, found) if is_far)
+    return far, rows

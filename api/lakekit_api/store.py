@@ -1,22 +1,22 @@
-"""Manages the loaded versions of tables, and the threads that query them.
+"""Manages the newest loaded versions of tables, and the threads that query them.
 
 A table's log is read when a request needs it and the last read is older than the
 setting `refresh`. During a read, or while a new version is loaded, requests continue to
-use the loaded version, for up to `PATIENCE` times `refresh`.
+use the loaded version, for up to `PATIENCE` times `refresh`. If the table cannot be
+read, they use it for up to the setting `max_stale`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
-from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from typing import (
     Any,
     Awaitable,
     Callable,
-    Dict,
     List,
     Mapping,
     Optional,
@@ -26,15 +26,16 @@ from typing import (
 )
 
 from lakekit.declarations.tables import Table
-from lakekit.errors import LakekitError
 from lakekit_api.errors import ProblemError
+from lakekit_api.limits import Slots
 from lakekit_api.logs import log
 from lakekit_api.metrics import Metrics
 from lakekit_api.settings import Settings
-from lakekit_api.snapshots import Head, Reader, Snapshot, VersionGoneError
+from lakekit_api.snapshots import Reader, Snapshot, attempt
+from lakekit_api.versions import OldVersions
 
 PATIENCE = 10
-LOADERS = 4
+NEVER = float("-inf")
 T = TypeVar("T")
 
 
@@ -43,11 +44,14 @@ class TableState:
     the newest.
     """
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, slots: Slots) -> None:
         self.table = table
+        self.slots = slots  # of requests that wait for the look
         self.snapshot: Optional[Snapshot] = None
-        self.confirmed = float("-inf")
+        self.confirmed = NEVER
         self.look: Optional[asyncio.Future[None]] = None
+        self.look_started = self.look_ended = NEVER
+        self.failed = False  # the last look, or a look that takes too long
 
 
 class Store:
@@ -67,45 +71,104 @@ class Store:
             metrics,
             clock,
         )
+        waiting = max(1, settings.concurrency // 2)
         self._followed: Mapping[str, TableState] = {
-            table.name: TableState(table) for table in tables
+            table.name: TableState(table, Slots(waiting)) for table in tables
         }
-        self._old: OrderedDict[Tuple[str, Head], Snapshot] = OrderedDict()
-        self._loading: Dict[Tuple[str, Head], asyncio.Future[Snapshot]] = {}
+        self._old = OldVersions(reader, settings, clock)
         self._queries = ThreadPoolExecutor(settings.threads, "query")
-        self._loaders = ThreadPoolExecutor(LOADERS, "load")
+        # One thread for each table: a table that cannot be read delays no other.
+        self._loaders = ThreadPoolExecutor(len(tables), "load")
 
     def close(self) -> None:
         """Stop the threads and drop the tables."""
         self._queries.shutdown(wait=True, cancel_futures=True)
+        self._old.close()
         self._loaders.shutdown(wait=True, cancel_futures=True)
         self._reader.close()
 
-    async def newest(self, table: Table) -> Snapshot:
-        """Return the newest version. Raises ProblemError 404 if the lake does not have
-        the table yet, 503 if it cannot be read.
+    async def newest(self, table: Table, probe: bool = False) -> Snapshot:
+        """Return the newest version, or the last that could be read.
+
+        A `probe` waits a short time only, and takes no slot of a request. Raises
+        ProblemError: 404 if the lake does not have the table yet, 503 if it cannot be
+        read, 504 if it is not loaded in time.
         """
-        followed = self._followed[table.name]
-        age, refresh = self._clock() - followed.confirmed, self._settings.refresh
+        followed, refresh = self._followed[table.name], self._settings.refresh
+        age = self._clock() - followed.confirmed
         if followed.snapshot is not None and age < refresh:
             return followed.snapshot
+        look = self._looking(followed)
+        if look is not None and (
+            followed.snapshot is None or age >= refresh * PATIENCE
+        ):
+            await self._wait(followed, look, probe)
+        return self._readable(followed)
+
+    def _looking(self, followed: TableState) -> Optional[asyncio.Future[None]]:
+        """Return the look at the table that is in progress, or that starts now; None
+        if the last look ended just now.
+        """
         if followed.look is None:
+            now = self._clock()
+            if now - followed.look_ended < self._settings.refresh:
+                return None
+            followed.look_started = now
             followed.look = asyncio.ensure_future(self._look(followed))
             followed.look.add_done_callback(lambda done: self._looked(followed, done))
-        if followed.snapshot is None or age >= refresh * PATIENCE:
-            try:
-                await self._in_time(asyncio.shield(followed.look))
-            except (LakekitError, VersionGoneError):
-                raise ProblemError(
-                    503, f"{table.name} cannot be read now; the log says why."
-                ) from None
+        return followed.look
+
+    async def _wait(
+        self, followed: TableState, look: asyncio.Future[None], probe: bool
+    ) -> None:
+        """Wait for the look: shortly, if there is an older version or for a probe."""
+        limit = self._settings.timeout
+        if probe or followed.snapshot is not None:
+            limit /= PATIENCE
+        if followed.failed and self._clock() - followed.look_started >= limit:
+            return  # it takes too long: one request after the other must not wait
+        # `wait` raises nothing; how the look ended is in `followed`.
+        if probe:
+            done, _ = await asyncio.wait({look}, timeout=limit)
+        else:
+            with followed.slots.take():
+                done, _ = await asyncio.wait({look}, timeout=limit)
+        followed.failed = followed.failed or not done
+
+    def _readable(self, followed: TableState) -> Snapshot:
+        """Return the version to serve. Raises ProblemError."""
+        name, look = followed.table.name, followed.look
         if followed.snapshot is None:
-            raise ProblemError(404, f"The lake holds no {table.name} yet.")
-        return followed.snapshot
+            if look is not None:
+                raise ProblemError(504, f"{name} is not loaded yet; try again.")
+            if not followed.failed:
+                raise ProblemError(404, f"The lake holds no {name} yet.")
+        elif not followed.failed or self._age(followed) <= self._settings.max_stale:
+            return followed.snapshot
+        raise ProblemError(503, f"{name} cannot be read now; the log says why.")
+
+    def staleness(self, table: Table) -> Optional[int]:
+        """Return for how many seconds a newer version than the one that is served may
+        exist, if the table cannot be read now; otherwise None.
+        """
+        followed = self._followed[table.name]
+        if followed.snapshot is None or not followed.failed:
+            return None
+        return math.ceil(self._age(followed))
+
+    def measure(self) -> None:
+        """Update the metrics that depend on the time."""
+        for name, followed in self._followed.items():
+            stale = self.staleness(followed.table) or 0
+            self._metrics.stale.labels(name).set(stale)
+
+    def _age(self, followed: TableState) -> float:
+        return self._clock() - followed.confirmed
 
     async def at(self, table: Table, version: int) -> Snapshot:
-        """Return a version, the newest or an older one. Raises ProblemError 404 for a
-        version that never existed, 410 for a version that was removed.
+        """Return a version, the newest or an older one. Raises ProblemError: 404 for a
+        version that never existed, 410 for a version that was removed, 429 if too many
+        are loading.
         """
         newest = await self.newest(table)
         if version == newest.version:
@@ -114,27 +177,7 @@ class Store:
             raise ProblemError(
                 404, f"The newest version of {table.name} is {newest.version}."
             )
-        key = (table.name, Head(version, newest.head.table_id))
-        if key not in self._old:
-            if key not in self._loading:
-                self._loading[key] = asyncio.ensure_future(
-                    self._run(self._reader.load, table, key[1])
-                )
-                self._loading[key].add_done_callback(
-                    lambda done: self._loaded(key, done)
-                )
-            try:
-                return await self._in_time(asyncio.shield(self._loading[key]))
-            except VersionGoneError:
-                raise ProblemError(
-                    410, f"Version {version} of {table.name} has been removed."
-                ) from None
-            except LakekitError:
-                raise ProblemError(
-                    503, f"{table.name} cannot be read now; the log says why."
-                ) from None
-        self._old.move_to_end(key)
-        return self._old[key]
+        return await self._old.get(table, version)
 
     async def query(
         self, snapshot: Snapshot, sql: str, bound: Sequence[Any]
@@ -165,47 +208,33 @@ class Store:
             followed.snapshot = None
         elif followed.snapshot is None or followed.snapshot.head != head:
             followed.snapshot = await self._run(self._reader.load, table, head)
-            self._metrics.version.labels(table.name).set(head.version)
+            self._metrics.version.labels(table.name).set(followed.snapshot.version)
             self._metrics.rows.labels(table.name).set(followed.snapshot.rows)
             log(
                 logging.INFO,
                 "loaded",
                 table=table.name,
-                version=head.version,
+                version=followed.snapshot.version,
                 rows=followed.snapshot.rows,
             )
         followed.confirmed = started
 
     def _looked(self, followed: TableState, done: asyncio.Future[None]) -> None:
-        followed.look = None
-        if not done.cancelled() and done.exception() is not None:
+        followed.look, followed.look_ended = None, self._clock()
+        error = None if done.cancelled() else done.exception()
+        followed.failed = done.cancelled() or error is not None
+        if error is not None:
             self._metrics.failed_looks.labels(followed.table.name).inc()
             log(
                 logging.ERROR,
                 "a table cannot be read",
                 table=followed.table.name,
-                reason=repr(done.exception()),
+                reason=str(error) or repr(error),
             )
-
-    def _loaded(self, key: Tuple[str, Head], done: asyncio.Future[Snapshot]) -> None:
-        del self._loading[key]
-        if done.cancelled():
-            return
-        if done.exception() is not None:
-            log(
-                logging.WARNING,
-                "an old version cannot be read",
-                table=key[0],
-                reason=repr(done.exception()),
-            )
-            return
-        self._old[key] = done.result()
-        while len(self._old) > self._settings.versions:
-            self._old.popitem(last=False)
 
     async def _run(self, call: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(
-            self._loaders, call, *arguments
+            self._loaders, attempt, call, *arguments
         )
 
     async def _in_time(self, awaited: Awaitable[T]) -> T:

@@ -1,25 +1,31 @@
 """Bearer tokens, of which the service stores only the SHA-256. A token has 256 random
 bits, so a plain hash cannot be guessed.
 
-A line of a tokens file is `NAME TABLES sha256:HEX`. TABLES are table names separated by
-commas, or `*`; `#` starts a comment. The name is written to the logs.
+A line of a tokens file is `NAME TABLES sha256:HEX`, and `expires:INSTANT` if the token
+expires. TABLES are table names separated by commas, or `*`; `#` starts a comment. The
+name is written to the logs.
 """
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import hashlib
 import hmac
 import re
 import secrets
 from dataclasses import dataclass
-from typing import FrozenSet, Optional, Sequence, Tuple
+from typing import FrozenSet, Iterator, List, Optional, Sequence, Tuple
 
+from lakekit_api import values
 from lakekit_api.errors import StartupError
 
 LINE = re.compile(
     r"(?P<name>[\w.@-]{1,64})\s+(?P<tables>\S+)\s+sha256:(?P<digest>[0-9a-f]{64})"
+    r"(\s+expires:(?P<expires>\S+))?"
 )
+UTC = datetime.timezone.utc
+UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 ALL = "*"
 MAKE = "Make a line with `lakekit-api token --name NAME --tables TABLE`."
 
@@ -31,21 +37,56 @@ class Token:
     name: str
     tables: FrozenSet[str]
     digest: str
+    expires: Optional[datetime.datetime] = None
+
+    def expired(self, now: datetime.datetime) -> bool:
+        return self.expires is not None and now >= self.expires
 
     def opens(self, table: str) -> bool:
         return ALL in self.tables or table in self.tables
 
     def line(self) -> str:
         """Return the token's line in a tokens file."""
-        return f"{self.name} {','.join(sorted(self.tables))} sha256:{self.digest}"
+        line = f"{self.name} {','.join(sorted(self.tables))} sha256:{self.digest}"
+        if self.expires is None:
+            return line
+        return f"{line} expires:{self.expires:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def make(name: str, tables: Sequence[str]) -> Tuple[str, Token]:
+def expiry(text: str, now: datetime.datetime) -> datetime.datetime:
+    """Return the instant of a date (its end in UTC), of an instant, or of a duration
+    from now: 90d, 12h or 30m. Raises StartupError.
+    """
+    duration = re.fullmatch(r"([0-9]{1,6})([dhm])", text)
+    try:
+        if duration is not None:
+            wanted = {UNITS[duration[2]]: int(duration[1])}
+            found = now + datetime.timedelta(**wanted)
+        elif re.fullmatch(r"[0-9-]{10}", text):
+            day = datetime.datetime.fromisoformat(text).replace(tzinfo=UTC)
+            found = day + datetime.timedelta(days=1)
+        else:
+            found = values.parse("timestamp", text).replace(tzinfo=UTC)
+    except (ValueError, OverflowError, TypeError):
+        raise StartupError(
+            f"--expires: {text} is no date, instant or duration",
+            "Write 2027-01-31, 2027-01-31T17:00:00Z, 90d, 12h or 30m.",
+        ) from None
+    if found <= now:
+        raise StartupError(
+            f"--expires: {text} is not in the future", "Name a later one."
+        )
+    return found
+
+
+def make(
+    name: str, tables: Sequence[str], expires: Optional[datetime.datetime] = None
+) -> Tuple[str, Token]:
     """Return a new secret, and the token to store. Raises StartupError for a name that
     a line cannot contain.
     """
     secret = f"lkt_{secrets.token_urlsafe(32)}"
-    token = Token(name, frozenset(tables), _digest(secret))
+    token = Token(name, frozenset(tables), _digest(secret), expires)
     if LINE.fullmatch(token.line()) is None:
         raise StartupError(
             f"{name!r} is no name for a token",
@@ -58,20 +99,49 @@ def read(text: str, source: str, declared: Sequence[str]) -> Tuple[Token, ...]:
     """Return the tokens of a file or a variable. Raises StartupError with the number,
     but not the text, of an invalid line.
     """
-    found = []
+    return tuple(_token(*each, declared) for each in _entries(text, source))
+
+
+def read_valid(
+    text: str, source: str, declared: Sequence[str]
+) -> Tuple[Tuple[Token, ...], List[str]]:
+    """Return the tokens of the valid lines, and what is wrong with the other lines."""
+    found, problems = [], []
+    for entry, where in _entries(text, source):
+        try:
+            found.append(_token(entry, where, declared))
+        except StartupError as error:
+            problems.append(str(error))
+    return tuple(found), problems
+
+
+def _entries(text: str, source: str) -> Iterator[Tuple[str, str]]:
+    """Yield each line that is not a comment, and where it is."""
     for number, line in enumerate(text.replace(";", "\n").splitlines(), 1):
         entry = line.partition("#")[0].strip()
-        if not entry:
-            continue
-        match = LINE.fullmatch(entry)
-        if match is None:
+        if entry:
+            yield entry, f"{source}, line {number}"
+
+
+def _token(entry: str, where: str, declared: Sequence[str]) -> Token:
+    match = LINE.fullmatch(entry)
+    if match is None:
+        raise StartupError(
+            f"{where}, is not NAME TABLES sha256:HEX [expires:INSTANT]", MAKE
+        )
+    tables = frozenset(match["tables"].split(","))
+    check(tables, declared, where)
+    expires = None
+    if match["expires"] is not None:
+        try:
+            expires = values.parse("timestamp", match["expires"]).replace(tzinfo=UTC)
+        except (ValueError, TypeError):
             raise StartupError(
-                f"{source}, line {number}, is not NAME TABLES sha256:HEX", MAKE
-            )
-        tables = frozenset(match["tables"].split(","))
-        check(tables, declared, f"{source}, line {number}")
-        found.append(Token(match["name"], tables, match["digest"]))
-    return tuple(found)
+                f"{where}, does not expire at an instant such as"
+                " 2027-01-31T17:00:00Z",
+                MAKE,
+            ) from None
+    return Token(match["name"], tables, match["digest"], expires)
 
 
 def check(tables: FrozenSet[str], declared: Sequence[str], where: str) -> None:

@@ -18,7 +18,12 @@ from lake_ci.checks.kubernetes.manifests import Manifest, Rendered
 VARIABLE = "LAKE_CI_RENDERED"
 ENGINE = "LAKEKIT_ENGINE"
 LAKE = "LAKEKIT_LAKE"
-Fail = Callable[[Manifest, str, str], None]
+HOSTS = "LAKEKIT_API_ALLOWED_HOSTS"
+API = "lakekit-api"
+EXEMPT = {"/healthz", "/readyz"}
+"""Paths of the API that answer to the address of a pod, which its probes name."""
+PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
+Fail = Callable[..., None]
 
 
 def rendered() -> list[Rendered]:
@@ -36,12 +41,12 @@ def rendered() -> list[Rendered]:
 
 @pytest.fixture
 def fail(record_property: Callable[[str, object], None]) -> Fail:
-    """Return a function that fails the test at the line of a ConfigMap's key."""
+    """Return a function that fails the test at the line of an object's value."""
 
-    def at(config: Manifest, key: str, message: str) -> None:
-        file, line = config.place(("data", key))
+    def at(manifest: Manifest, message: str, *path: str | int) -> None:
+        file, line = manifest.place(path)
         record_property("place", f"{file}:{line}")
-        pytest.fail(f"{config.id}: {message}", pytrace=False)
+        pytest.fail(f"{manifest.id}: {message}", pytrace=False)
 
     return at
 
@@ -56,7 +61,44 @@ def test_spark_has_no_lake_in_a_bucket(environment: Rendered, fail: Fail) -> Non
         if config.get("data", ENGINE) == "spark" and in_bucket:
             fail(
                 config,
-                ENGINE,
                 "Spark writes to no lake on S3 outside Databricks;"
                 " the engine there is `embedded`",
+                "data",
+                ENGINE,
             )
+
+
+@pytest.mark.parametrize("environment", rendered(), ids=lambda each: each.environment)
+def test_api_answers_to_the_hosts_of_its_ingress(
+    environment: Rendered, fail: Fail
+) -> None:
+    """The API refuses a request whose Host header is not in the setting."""
+    configs = [each for each in environment.of("ConfigMap") if each.get("data", HOSTS)]
+    assert configs, f"no ConfigMap of {environment.environment} has {HOSTS}"
+    for config in configs:
+        allowed = str(config.get("data", HOSTS)).split(",")
+        for ingress in environment.of("Ingress"):
+            for rule in ingress.get("spec", "rules") or ():
+                if rule.get("host") not in allowed:
+                    message = f"{rule.get('host')} of {ingress.id} is not in {HOSTS}"
+                    fail(config, message, "data", HOSTS)
+
+
+@pytest.mark.parametrize("environment", rendered(), ids=lambda each: each.environment)
+def test_probes_of_the_api_use_paths_that_answer_to_the_pod_s_address(
+    environment: Rendered, fail: Fail
+) -> None:
+    """A probe names the address of the pod, unless it has a Host header."""
+    checked = 0
+    for workload in environment.workloads():
+        for path, container in workload.containers():
+            for probe in PROBES if API in str(container["image"]) else ():
+                request = container.get(probe, {}).get("httpGet", {})
+                headers = request.get("httpHeaders", ())
+                checked += 1
+                if request.get("path") not in EXEMPT and not any(
+                    each["name"].lower() == "host" for each in headers
+                ):
+                    message = f"{probe} gets 421: use {' or '.join(sorted(EXEMPT))}"
+                    fail(workload, message, *path, probe, "httpGet", "path")
+    assert checked, f"no container of {environment.environment} runs {API}"

@@ -69,7 +69,9 @@ def connect(tokens: List[Token]) -> Iterator[Callable[..., TestClient]]:
     def open_client(settings: Settings, secret: str = SECRETS["all"][0]) -> TestClient:
         headers = {"Authorization": f"Bearer {secret}"} if secret else {}
         client = TestClient(
-            create_app(settings, () if settings.no_auth else tokens), headers=headers
+            create_app(settings, () if settings.no_auth else tokens),
+            "http://localhost",
+            headers=headers,
         )
         client.__enter__()
         opened.append(client)

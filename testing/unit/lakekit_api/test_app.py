@@ -12,8 +12,9 @@ from lakekit.declarations.tables import TableSet
 from lakekit.errors import InvalidLakeError
 from lakekit.nyc_flights.tables import TABLES
 from lakekit_api import Settings, create_app
-from lakekit_api.app import check_access, is_loopback, served
+from lakekit_api.app import check_access, served
 from lakekit_api.errors import StartupError
+from lakekit_api.hosts import is_loopback
 from lakekit_api.tokens import Token
 
 

@@ -53,10 +53,8 @@ def test_flags_come_before_variables_and_these_before_defaults(
     monkeypatch.setenv("LAKEKIT_API_PORT", "1234")
     monkeypatch.setenv("LAKEKIT_API_NO_AUTH", "true")
     assert call("serve", "--port", 99, "--max-limit", 5)[0] == 0
-    assert started == [
-        Settings(lake="of-variable", port=99, no_auth=True, max_limit=5),
-        (),
-    ]
+    expected = Settings(lake="of-variable", port=99, no_auth=True, max_limit=5)
+    assert (started[0], tuple(started[1])) == (expected, ())
 
 
 def test_every_setting_has_a_flag(call: Call) -> None:
@@ -98,6 +96,27 @@ def test_made_token_opens_what_it_was_made_for(call: Call) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ("2999-01-31", "expires:2999-02-01T00:00:00Z"),
+        ("2999-01-31T17:00:00+01:00", "expires:2999-01-31T16:00:00Z"),
+        ("90d", "expires:20"),
+    ],
+)
+def test_line_of_a_token_has_its_end(given: str, line: str, call: Call) -> None:
+    code, out, _ = call("token", "--tables", "*", "--expires", given)
+    assert code == 0 and f" {line}" in out
+    [made] = tokens.read(out, "x", [])
+    assert made.expires is not None
+
+
+@pytest.mark.parametrize("given", ["2013-01-31", "0d", "soon", "2999-02-30", "9" * 40])
+def test_end_that_is_none_or_past_is_refused(given: str, call: Call) -> None:
+    code, out, err = call("token", "--tables", "*", "--expires", given)
+    assert (code, out) == (2, "") and "--expires" in err and "Next: " in err
+
+
+@pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
         (
@@ -128,6 +147,11 @@ def test_made_token_opens_what_it_was_made_for(call: Call) -> None:
             ["serve", "--lake", "x", "--no-auth", "--concurrency", "0"],
             2,
             "--concurrency",
+        ),
+        (
+            ["serve", "--lake", "x", "--no-auth", "--allowed-hosts", "lake.example"],
+            2,
+            "--no-auth would open the tables to web pages of lake.example\nNext: Leave",
         ),
         (["fly"], 2, "No such command"),
     ],

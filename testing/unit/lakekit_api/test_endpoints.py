@@ -206,10 +206,48 @@ def test_unknown_path_and_method_are_problems(client: TestClient) -> None:
     assert (missing.status_code, posted.status_code, posted.headers["allow"]) == (
         404,
         405,
-        "GET",
+        "GET, HEAD",
     )
     assert (
         missing.headers["content-type"]
         == posted.headers["content-type"]
         == "application/problem+json"
     )
+
+
+def test_link_header_is_the_next_page_also_from_the_cache(client: TestClient) -> None:
+    first, cached = (client.get("/gold/trips?limit=3") for _ in range(2))
+    assert first.headers["link"] == f'<{first.json()["next"]}>; rel="next"'
+    assert cached.headers["link"] == first.headers["link"]
+    last = client.get(first.links["next"]["url"])
+    assert last.json()["next"] is None and "link" not in last.headers
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/gold/trips?limit=3",
+        "/gold/trips?limit=0",
+        "/gold/none",
+        "/tables",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/openapi.json",
+    ],
+)
+def test_head_is_get_without_the_body(path: str, client: TestClient) -> None:
+    got, head = client.get(path), client.head(path)
+    assert (head.status_code, head.content) == (got.status_code, b"")
+    for name in ("content-type", "etag", "link", "vary", "cache-control"):
+        assert head.headers.get(name) == got.headers.get(name)
+    if path != "/metrics":
+        assert head.headers["content-length"] == str(len(got.content))
+
+
+def test_head_of_a_known_page_is_not_modified(client: TestClient) -> None:
+    etag = client.get("/gold/trips").headers["etag"]
+    answer = client.head("/gold/trips", headers={"If-None-Match": etag})
+    assert (answer.status_code, answer.headers["etag"]) == (304, etag)
+    counted = 'requests_total{method="HEAD",route="/gold/trips",status="304"} 1.0'
+    assert counted in client.get("/metrics").text

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from typing import Iterator
 
 import pytest
 
-from lakekit_api.logs import LOGGER, configure, log
+from lakekit_api.logs import LOGGER, configure, flush, log, logged_stderr
 
 
 @pytest.fixture(autouse=True)
@@ -23,12 +24,13 @@ def restore() -> Iterator[None]:
     logging.getLogger(LOGGER).setLevel(ours)
 
 
-def test_log_is_one_json_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_is_one_json_object_a_line(capfd: pytest.CaptureFixture[str]) -> None:
     configure("info")
     log(logging.INFO, "answered", path="/a\nb", status=200)
     log(logging.DEBUG, "not said")
     logging.getLogger("elsewhere").warning("of %s", "others")
-    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    flush()
+    first, second = map(json.loads, capfd.readouterr().out.splitlines())
     assert first.pop("time").endswith("Z")
     assert first == {
         "level": "info",
@@ -39,11 +41,24 @@ def test_log_is_one_json_object_a_line(capsys: pytest.CaptureFixture[str]) -> No
     assert (second["level"], second["message"]) == ("warning", "of others")
 
 
-def test_exception_in_hand_is_logged(capsys: pytest.CaptureFixture[str]) -> None:
+def test_exception_in_hand_is_logged(capfd: pytest.CaptureFixture[str]) -> None:
     configure("info")
     try:
         raise KeyError("lost")
     except KeyError:
         log(logging.ERROR, "failed", error=True)
-    [line] = capsys.readouterr().out.splitlines()
+    flush()
+    [line] = capfd.readouterr().out.splitlines()
     assert "KeyError: 'lost'" in json.loads(line)["error"]
+
+
+def test_text_on_standard_error_is_logged(capfd: pytest.CaptureFixture[str]) -> None:
+    configure("info")
+    with logged_stderr():
+        os.write(2, b"thread panicked\n\n at lib.rs:1\n")
+    os.write(2, b"after it\n")
+    flush()
+    out, err = capfd.readouterr()
+    lines = [json.loads(line) for line in out.splitlines()]
+    texts = [line["text"] for line in lines]
+    assert texts == ["thread panicked", " at lib.rs:1"] and err == "after it\n"

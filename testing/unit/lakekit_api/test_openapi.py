@@ -5,7 +5,7 @@ from typing import Any, Dict
 import pytest
 from fastapi.testclient import TestClient
 
-from lakekit_api import openapi
+from lakekit_api import far, openapi
 from lakekit_api.pages import Paging
 from testing.unit.lakekit_api.trips import TRIPS
 
@@ -42,7 +42,10 @@ def test_row_is_as_declared() -> None:
     assert row["required"] == [column.name for column in TRIPS.columns]
     assert row["properties"]["day"] == {
         "type": "string",
-        "format": "date",
+        "anyOf": [
+            {"format": "date"},
+            {"pattern": f"^{far.PATTERN['date']}$", "description": openapi.FAR},
+        ],
         "description": "Local day",
     }
     assert row["properties"]["n"] == {
@@ -54,5 +57,5 @@ def test_row_is_as_declared() -> None:
 
 def test_data_endpoints_need_their_scope(operation: Json) -> None:
     assert operation["security"] == [{"HTTPBearer": ["gold.trips"]}]
-    statuses = "200 304 400 401 403 404 410 414 429 431 503 504"
+    statuses = "200 304 400 401 403 404 410 414 421 429 431 503 504"
     assert set(statuses.split()) == set(operation["responses"])

@@ -607,3 +607,15 @@ def test_connection_is_refused_while_all_are_busy(server: Server) -> None:
     answered = server.connect()
     answered.send(GET)
     assert answered.statuses == [200] and busy[0].wire.aborted
+
+
+def test_connection_of_a_client_that_reads_nothing_is_replaced(server: Server) -> None:
+    stalled = [server.connect() for _ in range(3)]
+    for each in stalled:
+        each.send(HELD)
+        each.call(each.protocol.pause_writing)
+    stalled[0].call(stalled[0].protocol.resume_writing)
+    new = server.connect()
+    new.send(GET)
+    assert new.statuses == [200]
+    assert [each.wire.aborted for each in stalled] == [False, True, False]

@@ -46,7 +46,7 @@ def test_unknown_log_level_is_refused(settings: Settings) -> None:
 def test_start_is_logged_with_the_port_and_what_means_nothing(
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     configured: List[uvicorn.Config] = []
 
@@ -66,7 +66,7 @@ def test_start_is_logged_with_the_port_and_what_means_nothing(
             {"LAKEKIT_API_LAEK": "x"},
         )
     assert caught.value.code == 0 and gc.get_freeze_count() == 0
-    unknown, listening, stopped = map(json.loads, capsys.readouterr().out.splitlines())
+    unknown, listening, stopped = map(json.loads, capfd.readouterr().out.splitlines())
     assert (
         unknown["variables"] == ["LAKEKIT_API_LAEK"] and unknown["level"] == "warning"
     )

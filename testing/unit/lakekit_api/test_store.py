@@ -139,7 +139,7 @@ def test_old_versions_are_kept_up_to_a_number(make: Make, lake: Path) -> None:
         return [snapshot.version for snapshot in found]
 
     assert run(main()) == [0, 1, 0, 2, 3]
-    assert [head.version for _, head in store._old] == [2, 0]
+    assert [version for _, version in store._old._loaded] == [2, 0]
 
 
 def test_version_that_never_was_and_one_that_is_gone(make: Make, lake: Path) -> None:

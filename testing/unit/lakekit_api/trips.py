@@ -5,13 +5,17 @@ them to a lake.
 from __future__ import annotations
 
 import datetime
+import json
+import shutil
 from pathlib import Path
 from typing import Any, Dict, List
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from deltalake import write_deltalake
 
 from lakekit.declarations.tables import Column, Table, TableSet
+from lakekit.engines.duckdb import delta_log
 
 TRIPS = Table(
     "gold.trips",
@@ -72,4 +76,38 @@ def write(lake: Path, table: Table, rows: List[Row], mode: Any = "overwrite") ->
     )
     write_deltalake(
         str(lake / table.folder), pa.Table.from_pylist(rows, schema), mode=mode
+    )
+
+
+def write_as_is(lake: Path, table: Table, data: pa.Table) -> None:
+    """Write data as the only version of a table, without delta-rs, which panics on
+    extreme values.
+    """
+    folder = lake / table.folder
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "_delta_log").mkdir(parents=True)
+    pq.write_table(data, folder / "part.parquet")
+    actions: List[Row] = [
+        {"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}},
+        {
+            "metaData": {
+                "id": "00000000-0000-0000-0000-000000000000",
+                "format": {"provider": "parquet", "options": {}},
+                "schemaString": delta_log.schema(table.columns).to_json(),
+                "partitionColumns": [],
+                "configuration": {},
+            }
+        },
+        {
+            "add": {
+                "path": "part.parquet",
+                "size": (folder / "part.parquet").stat().st_size,
+                "partitionValues": {},
+                "modificationTime": 0,
+                "dataChange": True,
+            }
+        },
+    ]
+    (folder / "_delta_log" / f"{0:020}.json").write_text(
+        "\n".join(map(json.dumps, actions))
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from contextlib import contextmanager
@@ -374,6 +375,16 @@ def file_sizes(delta: DeltaTable) -> Dict[str, int]:
     """
     found = _actions(delta, "path", "size_bytes")
     return dict(zip(found.get("path", []), found.get("size_bytes", [])))
+
+
+def identity(delta: DeltaTable) -> str:
+    """Return a digest of the version's content in the log: the table's id, its schema
+    and its data files. Two histories may have the same table id and version number.
+    """
+    found = _actions(delta, "path", "size_bytes", "modification_time")
+    files = sorted(map(repr, zip(*(found[name] for name in sorted(found)))))
+    content = [str(delta.metadata().id), delta.schema().to_json(), *files]
+    return hashlib.sha256("\n".join(content).encode()).hexdigest()
 
 
 def gains_by_compaction(delta: DeltaTable) -> bool:

@@ -1,0 +1,114 @@
+"""Checks the Host header, so that a web page cannot read the service through a name
+that its owner points to this machine (DNS rebinding).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import List, Optional, Union
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from lakekit_api.errors import ProblemError, StartupError, respond
+from lakekit_api.settings import Settings
+
+HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^:@/\[\]\s]+?)\.?(:[0-9]*)?")
+Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+PROBES = frozenset({"/healthz", "/readyz"})
+"""Paths that answer to any IP address: a cluster's probes use the address of the pod.
+"""
+
+
+class HostRule:
+    """The hosts of the setting `allowed_hosts`: names, `*.SUFFIX`, addresses and
+    networks. Raises StartupError for an invalid entry.
+
+    Without tokens, only names of this machine are allowed. With tokens and without the
+    setting, every host is.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        entries = [each.strip().lower() for each in settings.allowed_hosts.split(",")]
+        self._names: List[str] = []
+        self._networks: List[Network] = []
+        self.checks = settings.no_auth or any(entries)
+        self._loopback = settings.no_auth
+        for entry in filter(None, entries):
+            if settings.no_auth and not is_loopback(entry):
+                raise StartupError(
+                    f"--no-auth would open the tables to web pages of {entry}",
+                    "Leave it out of --allowed-hosts, or give tokens with --tokens"
+                    " FILE.",
+                )
+            self._add(entry)
+
+    def _add(self, entry: str) -> None:
+        try:
+            network = ipaddress.ip_network(entry.strip("[]"), strict=False)
+        except ValueError:
+            if not re.fullmatch(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*", entry):
+                raise StartupError(
+                    f"--allowed-hosts: {entry} is no host",
+                    "Name hosts without a port, *.SUFFIX, addresses or networks, with"
+                    " commas.",
+                ) from None
+            self._names.append(entry)
+        else:
+            self._networks.append(network)
+
+    def allows(self, name: str) -> bool:
+        """Return whether the rule allows a host, without its port."""
+        if self._loopback and is_loopback(name):
+            return True
+        address = address_of(name)
+        if address is not None:
+            return any(address in network for network in self._networks)
+        return any(
+            name.endswith(each[1:]) if each.startswith("*.") else name == each
+            for each in self._names
+        )
+
+    def objection(self, scope: Scope) -> Optional[ProblemError]:
+        """Return why the Host header of a request is refused, or None."""
+        found = [value for name, value in scope["headers"] if name == b"host"]
+        probe = scope["path"] in PROBES
+        if not self.checks or (probe and not found):
+            return None
+        match = HOST.fullmatch(found[0].decode("latin-1").lower()) if found else None
+        if match is None or len(found) > 1:
+            return ProblemError(400, "The request needs one valid Host header.")
+        name = match["name"]
+        if self.allows(name) or (probe and address_of(name) is not None):
+            return None
+        return ProblemError(421, "The Host header names another service.")
+
+
+class HostCheck:
+    """The middleware that refuses requests for other hosts."""
+
+    def __init__(self, app: ASGIApp, rule: HostRule) -> None:
+        self._app, self._rule = app, rule
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        problem = self._rule.objection(scope) if scope["type"] == "http" else None
+        if problem is None:
+            await self._app(scope, receive, send)
+        else:
+            response = respond(problem, scope["state"]["request_id"])
+            await response(scope, receive, send)
+
+
+def address_of(name: str) -> Optional[Address]:
+    """Return the IP address that a host is, if it is one."""
+    try:
+        return ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return None
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach the host."""
+    address = address_of(host)
+    return host == "localhost" or (address is not None and address.is_loopback)

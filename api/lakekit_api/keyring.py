@@ -1,0 +1,91 @@
+"""The tokens that are valid now: those of the environment, and those of a file that is
+read again when it changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Iterator, Optional, Sequence, Tuple
+
+from lakekit_api.errors import StartupError
+from lakekit_api.logs import log
+from lakekit_api.tokens import MAKE, Token, read, read_valid
+
+POLL_SECONDS = 0.5
+
+
+class TokenFile:
+    """A tokens file. Raises StartupError if it is invalid at first.
+
+    Later, an invalid line is logged and its token ends, and so do all tokens of a file
+    that cannot be read. The content decides, so it does not matter how it was replaced:
+    Kubernetes exchanges a link to the folder of a Secret.
+    """
+
+    def __init__(self, path: str, declared: Sequence[str]) -> None:
+        self._path, self._declared = Path(path), declared
+        try:
+            text = self._text()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = (
+                error.strerror if isinstance(error, OSError) else "is no UTF-8 text"
+            )
+            raise StartupError(f"{path}: {reason}", MAKE) from None
+        self.tokens = read(text, path, declared)
+        self._applied: Optional[str] = text
+        self._seen: Optional[str] = text
+
+    def poll(self) -> None:
+        """Read the file. A change counts as soon as two reads after each other have the
+        same content, because an editor may write the file in parts.
+        """
+        try:
+            text: Optional[str] = self._text()
+        except (OSError, UnicodeDecodeError):
+            text = None
+        if text == self._seen and text != self._applied:
+            self._apply(text)
+        self._seen = text
+
+    def _apply(self, text: Optional[str]) -> None:
+        self._applied = text
+        source = str(self._path)
+        if text is None:
+            self.tokens = ()
+            problems = [f"{source} cannot be read: its tokens have ended"]
+        else:
+            self.tokens, problems = read_valid(text, source, self._declared)
+        for problem in problems:
+            log(logging.ERROR, "a token is not valid", reason=problem)
+        log(logging.INFO, "tokens were read again", tokens=len(self.tokens))
+
+    def _text(self) -> str:
+        return self._path.read_text(encoding="utf-8-sig")
+
+
+class Keyring:
+    """All tokens that are valid now."""
+
+    def __init__(
+        self, fixed: Sequence[Token] = (), file: Optional[TokenFile] = None
+    ) -> None:
+        self._fixed, self._file = tuple(fixed), file
+
+    @property
+    def tokens(self) -> Tuple[Token, ...]:
+        """The tokens, of which some may have expired."""
+        return self._fixed + (() if self._file is None else self._file.tokens)
+
+    def __iter__(self) -> Iterator[Token]:
+        return iter(self.tokens)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    async def watch(self) -> None:
+        """Read the file again and again, in a thread, until the task is cancelled."""
+        while self._file is not None:
+            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.get_running_loop().run_in_executor(None, self._file.poll)

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import os
+from typing import List
+
+from lakekit_api.lines import LineWriter
+
+FULL = 1 << 20
+"""More bytes than a pipe holds."""
+
+
+def notice(lines: int) -> bytes:
+    return b"dropped %d\n" % lines
+
+
+def read_until(descriptor: int, last: bytes) -> List[bytes]:
+    data = b""
+    while last not in data:
+        data += os.read(descriptor, FULL)
+    return data.splitlines()
+
+
+def test_lines_are_written_in_order() -> None:
+    reading, writing = os.pipe()
+    writer = LineWriter(writing, notice)
+    for number in range(1000):
+        writer.put(b"%d\n" % number)
+    assert writer.flush(60)
+    assert os.read(reading, FULL).splitlines() == [b"%d" % n for n in range(1000)]
+    assert writer.dropped == 0
+
+
+def test_reader_that_stops_loses_lines_and_gets_their_number() -> None:
+    reading, writing = os.pipe()
+    writer = LineWriter(writing, notice, FULL)
+    for _ in range(3 * FULL // 1000):
+        writer.put(b"x" * 999 + b"\n")  # would wait forever on the pipe itself
+    assert not writer.flush(0.05) and writer.dropped > 0
+    lines = read_until(reading, b"dropped")
+    assert lines[-1] == b"dropped %d" % writer.dropped
+    assert len(lines) - 1 + writer.dropped == 3 * FULL // 1000
+    writer.put(b"again\n")
+    assert read_until(reading, b"again") == [b"again"]
+
+
+def test_pipe_that_is_closed_or_does_not_block_stops_nothing() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    writer = LineWriter(writing, notice)
+    for _ in range(200):
+        writer.put(b"x" * 999 + b"\n")
+    writer.put(b"end\n")
+    assert len(read_until(reading, b"end")) == 201
+    os.close(reading)
+    writer.put(b"lost\n")
+    assert writer.flush(60) and writer.dropped == 1
