@@ -1,4 +1,4 @@
-"""Checks whether a result file belongs to a run and has the declared types."""
+"""Checks whether a result belongs to a run and its fields have the declared types."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def rejection_reason(
     attempt: int,
     commit: str | None,
 ) -> str | None:
-    """Return the reason why this run rejects a result; None if it accepts it.
+    """Return the reason why a run rejects a result; None if the result is valid.
 
     Args:
         planned: the ids of the planned sessions.
@@ -52,9 +52,9 @@ def rejection_reason(
 
 
 def _malformed(result: Result) -> Iterator[str]:
-    """Yield the fields whose value does not have the declared type.
+    """Yield the fields of a result whose value does not have the declared type.
 
-    Valid JSON may still contain values of any type.
+    The check is necessary because valid JSON may contain values of any type.
     """
     yield from _invalid_fields(result, RESULT_FIELDS)
     if not all(map(_is_text, (*result.artifacts, *result.warnings))):
@@ -94,7 +94,7 @@ def _or_none(fits: Rule) -> Rule:
     return lambda value: value is None or fits(value)
 
 
-# In the order in which they are checked.
+# The types in the order in which values are checked.
 RESULT_FIELDS: Fields = (
     *((name, _is_text) for name in TEXTS),
     *((name, _or_none(_is_text)) for name in OPTIONAL_TEXTS),

@@ -1,4 +1,4 @@
-"""All checks of the wheel and the sdist."""
+"""Creates all checks of the wheel and the sdist."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lake_ci.runner.check import Check
 
 
 def checks(pythons: Sequence[str]) -> list[Check]:
-    """Return the builds, the checks, and the installation on each of the Pythons."""
+    """Return the builds, the checks, and an installation on each Python version."""
     built = [
         Version(),
         BuildDistribution("wheel"),
