@@ -173,7 +173,7 @@ def test_finds_a_build_that_cannot_be_repeated(wrong_files: Ran) -> None:
     assert len(found) == 2
 
 
-def test_finds_a_wrong_description_a_stray_file_and_a_command_that_does_not_start(
+def test_finds_a_wrong_description_an_extra_file_and_a_broken_command(
     repository: Checkout,
 ) -> None:
     line = repository.write("README.rst", "Title\n=====\n\n.. here:: # here\n")

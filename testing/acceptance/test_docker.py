@@ -230,7 +230,7 @@ def test_the_run_after_a_killed_build_leaves_nothing(
     end_during_a_build(checkout, start, signal.SIGKILL)
 
 
-def test_after_an_interrupt_no_dependency_is_built_again_and_a_failing_step_is_named(
+def test_interrupted_build_reuses_layers_and_reports_the_failing_step(
     checkout: Checkout, start: Start
 ) -> None:
     ran = end_during_a_build(checkout, start, signal.SIGINT)

@@ -426,7 +426,7 @@ def test_a_scanner_that_hangs_is_ended_by_the_time_limit(hanging: Begun) -> None
 
 
 @pytest.mark.parametrize("strict", [True, False])
-def test_without_a_database_the_packages_are_not_checked_and_the_row_says_so(
+def test_safety_without_a_database_reports_that_packages_were_not_checked(
     sound: tuple[Checkout, Ran], fakes: Path, tmp_path: Path, strict: bool
 ) -> None:
     for name in ("bandit", "semgrep", "kingfisher"):

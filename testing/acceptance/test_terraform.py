@@ -347,7 +347,7 @@ def listener() -> Iterator[Listener]:
     listening.close()
 
 
-def test_a_rehearsal_heeds_no_machine_variable_and_finds_what_changes_on_every_plan(
+def test_rehearsal_ignores_variables_and_finds_changes_in_a_second_plan(
     repository: Checkout, listener: Listener, tmp_path: Path
 ) -> None:
     number = repository.write(
@@ -436,7 +436,7 @@ def dev_account() -> Iterator[dict[str, str]]:
         server.wait(LIMIT)
 
 
-def test_credentials_plan_their_own_environment_for_real_and_tell_its_drift(
+def test_credentials_plan_the_real_account_and_report_its_drift(
     repository: Checkout, seeded: tuple[Ran, dict[str, int]]
 ) -> None:
     with dev_account() as credentials:

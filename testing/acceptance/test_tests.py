@@ -212,7 +212,7 @@ def test_finds_a_module_that_cannot_be_collected(seeded: Seeded, rule: str) -> N
     )
 
 
-def test_finds_coverage_below_the_minimum_and_a_module_that_no_test_imports(
+def test_coverage_below_minimum_and_untested_module_are_found(
     seeded: Seeded,
 ) -> None:
     found = seeded.ran.check(JOB, "coverage").findings

@@ -115,7 +115,7 @@ def test_rollback_that_fails_after_it_set_tables_back_returns_them_as_well(
 
 
 @pytest.mark.long
-def test_way_back_killed_while_it_restores_is_gone_to_the_end_by_the_next_deploy(
+def test_undo_killed_during_the_restore_is_completed_by_the_next_deploy(
     stage: Stage, harness: DeployHarness, tmp_path: Path
 ) -> None:
     fill = (

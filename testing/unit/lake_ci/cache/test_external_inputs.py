@@ -81,7 +81,7 @@ def test_a_jdk_that_is_named_counts_by_its_release(make: Make, tmp_path: Path) -
     )
 
 
-def test_the_interpreter_of_an_environment_and_the_one_it_was_made_of_have_one_name(
+def test_interpreter_of_an_environment_and_its_base_have_one_name(
     make: Make, tmp_path: Path, venv: Path
 ) -> None:
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -136,7 +136,7 @@ def test_a_python_is_looked_for_once_for_all_sessions(
     assert listing_process == [version, "3.97"]
 
 
-def test_terraform_counts_with_its_settings_and_not_at_all_with_credentials(
+def test_terraform_state_has_its_settings_and_is_unknown_with_credentials(
     make: Make, tmp_path: Path
 ) -> None:
     settings = tmp_path / "terraform.tfrc"

@@ -106,7 +106,7 @@ def test_nothing_is_believed_once_the_clock_went_back(
     assert noted == ["one"]
 
 
-def test_without_the_file_systems_clock_only_what_is_surely_old_is_believed(
+def test_without_file_system_clock_only_old_files_are_trusted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "one").write_text("1")

@@ -270,7 +270,7 @@ def test_a_result_that_inputs_contradict_is_forgotten(
     assert jobs.planned(capsys)["first"]["answer"] == "run"
 
 
-def test_an_input_that_is_written_to_while_the_job_runs_keeps_its_result_out(
+def test_input_written_during_the_run_prevents_caching(
     jobs: Reusing, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = (jobs.root / "noxfile.py").read_text()

@@ -86,7 +86,7 @@ def test_a_damaged_entry_is_refused_and_says_which_file(
             entry.copy(cached, tmp_path / "back" / cached.path)
 
 
-def test_an_entry_under_another_fingerprint_and_one_of_another_shape_are_refused(
+def test_entry_with_wrong_fingerprint_or_format_is_rejected(
     store: Store, tmp_path: Path
 ) -> None:
     store.keep(PRINT, b"inputs", RESULT, tmp_path, leave(tmp_path))
@@ -167,7 +167,7 @@ def test_the_oldest_use_leaves_first_and_the_newest_entry_stays(
     assert store.clear()[0] == 1 and store.status() == (0, 0)
 
 
-def test_entries_of_an_older_schema_and_what_a_killed_process_left_are_removed(
+def test_entries_of_an_older_schema_and_of_killed_processes_are_removed(
     store: Store, tmp_path: Path
 ) -> None:
     store.keep(PRINT, b"", RESULT, tmp_path, leave(tmp_path))
@@ -230,7 +230,7 @@ for number in range(10**6):
 """
 
 
-def test_two_writers_and_kills_at_random_moments_leave_a_whole_entry_or_none(
+def test_two_writers_and_random_kills_leave_a_complete_entry_or_none(
     store: Store, tmp_path: Path
 ) -> None:
     chance = random.Random(20261125)  # nosec B311 - moments to kill at, and no secret

@@ -166,7 +166,7 @@ def test_only_runs_a_job_whose_needs_are_not_run(
     assert two.statuses() == {"tests": ("success", None)}
 
 
-def test_a_skipped_job_takes_its_dependents_along_and_nothing_is_left_to_run(
+def test_skipped_job_skips_its_dependents_so_that_nothing_runs(
     two: Nox, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert two.here("--", "--skip", "lint") == 0
@@ -259,7 +259,7 @@ def test_a_second_pipeline_in_the_same_checkout_waits_for_the_first(
     assert (two.root / "tests-ran").exists()
 
 
-def test_an_interrupted_pipeline_ends_with_130_and_every_job_has_its_result(
+def test_interrupted_pipeline_exits_with_130_and_writes_all_results(
     two: Nox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     os.mkfifo(two.root / "gate")
@@ -343,7 +343,7 @@ def test_the_summary_is_that_of_the_last_pipeline_with_its_own_plan(
     assert "exit 1" in text
 
 
-def test_on_github_the_summary_is_that_of_the_run_and_heeds_what_github_says(
+def test_summary_on_github_is_of_the_run_and_uses_github_results(
     two: Nox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GITHUB_RUN_ID", "4711")

@@ -44,7 +44,7 @@ def refused(overview: Overview) -> dict[str, str]:
     return {entry.file: entry.reason for entry in overview.refused}
 
 
-def test_every_planned_session_has_its_result_and_every_other_job_its_reason(
+def test_planned_sessions_have_results_and_other_jobs_reasons(
     good: Path,
 ) -> None:
     overview = samples.collect(good)

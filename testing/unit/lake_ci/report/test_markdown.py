@@ -34,7 +34,7 @@ def test_the_head_says_how_it_ended_and_of_what(bad_day: str) -> None:
     ]
 
 
-def test_failures_stand_first_with_place_message_and_the_command_that_repeats_them(
+def test_failures_come_first_with_place_message_and_rerun_command(
     bad_day: str,
 ) -> None:
     assert bad_day.index("### Failures") < bad_day.index("### Jobs")

@@ -396,7 +396,7 @@ def test_a_tool_that_a_signal_left_unstarted_has_its_row_too(
     ]
 
 
-def test_at_the_time_limit_the_running_tool_is_ended_and_no_further_one_started(
+def test_time_limit_ends_the_running_tool_and_starts_no_other(
     make: Make, root: Path
 ) -> None:
     clock, printed = Clock(), threading.Event()
@@ -585,7 +585,7 @@ def test_a_tool_that_must_be_alone_has_nothing_beside_it(
 @pytest.mark.parametrize(
     "error", [None, KeyboardInterrupt()], ids=["to the end", "interrupted"]
 )
-def test_a_stage_is_made_after_the_one_before_and_what_it_holds_ends_with_the_run(
+def test_stage_is_created_after_the_previous_and_its_resources_end(
     make: Make, root: Path, error: KeyboardInterrupt | None
 ) -> None:
     log: list[str] = []
@@ -642,7 +642,7 @@ def test_a_command_that_is_not_there_ends_with_127_as_in_a_shell(make: Make) -> 
     )
 
 
-def test_commands_run_at_the_root_in_the_jobs_environment_unless_told_otherwise(
+def test_commands_run_at_the_root_in_the_job_environment_by_default(
     make: Make, root: Path, venv: Path
 ) -> None:
     with make() as run:
@@ -772,7 +772,7 @@ def test_a_secret_of_a_tool_is_neither_printed_nor_in_the_result(
 
 
 @pytest.mark.parametrize("error", [LakeCiError(SECRET), RuntimeError(SECRET)])
-def test_a_secret_of_an_error_or_a_note_is_neither_printed_nor_in_the_result(
+def test_secret_in_an_error_or_a_note_is_redacted_everywhere(
     make: Make, root: Path, printed: list[str], error: Exception
 ) -> None:
     with (
@@ -788,7 +788,7 @@ def test_a_secret_of_an_error_or_a_note_is_neither_printed_nor_in_the_result(
     assert "0123456789" not in written + "".join(printed)
 
 
-def test_a_report_of_a_tool_is_redacted_with_a_note_and_others_stay_as_they_are(
+def test_report_with_a_secret_is_redacted_and_other_reports_unchanged(
     make: Make, root: Path
 ) -> None:
     with make(env=SECRETS, reports=("junit.xml", "plan.bin")) as run:

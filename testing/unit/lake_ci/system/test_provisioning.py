@@ -100,7 +100,7 @@ def test_a_session_waits_until_the_resource_is_ready(
 
 
 @pytest.mark.parametrize("end", [Background.fail, Background.kill])
-def test_a_failed_or_killed_preparation_is_an_error_with_the_end_of_its_log(
+def test_failed_or_killed_preparation_raises_with_the_end_of_the_log(
     folder: Path, start: Callable[[], Background], end: Callable[[Background], None]
 ) -> None:
     background = start()

@@ -106,7 +106,7 @@ def written(folder: Path, **data: str) -> Path:
         ("spark", "s3://lake", True),
     ],
 )
-def test_spark_and_a_lake_in_a_bucket_are_refused_at_the_line_of_the_engine(
+def test_spark_with_a_lake_in_a_bucket_fails_at_the_engine_line(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     engine: str,

@@ -149,7 +149,7 @@ def test_a_worktree_is_made_whatever_was_there_and_leaves_nothing(
     assert git(root, "worktree", "list").count("\n") == 0
 
 
-def test_a_baseline_that_cannot_be_built_is_a_failure_with_the_next_command(
+def test_baseline_that_cannot_be_built_fails_with_the_next_command(
     root: Path,
     commits: list[str],
     git: Git,
