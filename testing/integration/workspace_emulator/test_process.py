@@ -1,5 +1,5 @@
-"""The emulator as a process: how it ends, which processes end with it, and which data
-survives.
+"""The process of the emulator: its end, the processes that end with it, and the data
+that survives.
 """
 
 from __future__ import annotations

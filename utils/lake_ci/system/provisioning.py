@@ -4,12 +4,12 @@ On a new machine, `.ci/prepare` starts to prepare the missing resources (`engine
 `api-server`, `browser`) and returns. LAKE_CI_PROVISIONING is the folder of their state.
 Without this variable no session waits. The folder contains for each resource:
 
-    NAME.resource the identity in the first line, then lines `VARIABLE=value`. A session
-        uses the resource only if all variables have these values
-    NAME.running locked (shared) by each process that prepares the resource
+    NAME.resource  the identity in the first line, then lines `VARIABLE=value`. A
+                   session uses the resource only if all variables have these values.
+    NAME.running   locked (shared) by each process that prepares the resource
     NAME.log       the output of the last attempt
     NAME.ready     exists once the resource is ready
-    NAME.observed the identity, then the first state that was observed
+    NAME.observed  the identity, then the first state that was observed
 """
 
 from __future__ import annotations

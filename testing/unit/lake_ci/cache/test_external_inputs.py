@@ -1,6 +1,4 @@
-"""External inputs of the machine and the network: which changes are detected, and which
-are ignored.
-"""
+"""External inputs of the machine and the network: detected and ignored changes."""
 
 from __future__ import annotations
 
@@ -96,8 +94,8 @@ def test_interpreter_of_an_environment_and_its_base_have_one_name(
 def test_the_interpreter_is_the_one_that_nox_makes_environments_of(
     make: Make, tmp_path: Path
 ) -> None:
-    """The Python that runs nox is preferred to another of its version on PATH, and
-    nothing else is preferred to it.
+    """The Python that runs nox has precedence over any other Python of that version on
+    PATH.
     """
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     for name, script in (
@@ -221,7 +219,7 @@ class Engine:
 
     @property
     def images(self) -> dict[str, str]:
-        """Return the ids of its images by name."""
+        """Return the ids of the engine's images by name."""
         return {unquote(file.name): file.read_text() for file in self._images.iterdir()}
 
     @images.setter

@@ -1,5 +1,5 @@
-"""The fingerprint of a session covers all its inputs; undeterminable inputs make it
-uncacheable.
+"""The fingerprint of a session covers all its inputs. A session with an unknown input
+is not cached.
 """
 
 from __future__ import annotations

@@ -150,7 +150,7 @@ def test_the_oldest_use_leaves_first_and_the_newest_entry_stays(
     for number in range(4):
         store.keep(f"{number}" * 64, b"", RESULT, tmp_path, files)
         os.utime(store.folder / "v2" / (f"{number}" * 64), (number, number))
-    assert store.find("0" * 64) is not None  # it was just used
+    assert store.find("0" * 64) is not None  # the entry was just used
     entries, size = store.status()
     store.limit = size - 1
     gone, freed = store.prune()
@@ -272,8 +272,8 @@ def test_two_writers_and_random_kills_leave_a_complete_entry_or_none(
 
 
 def whole(store: Store, back: Path, *, replaced: bool = False) -> int:
-    """Return 1 for a complete entry of a single run; 0 if there is none, or if it may
-    just have been replaced.
+    """Return 1 for a complete entry of a single run; 0 if there is no entry, or if the
+    entry may just have been replaced.
     """
     try:
         entry = store.find(PRINT)

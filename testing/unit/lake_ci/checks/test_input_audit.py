@@ -1,5 +1,5 @@
-"""The check of declared inputs: copies with only the declared files, and the messages
-about missing ones.
+"""The check of declared inputs: copies with only the declared files, and messages about
+files that are not declared.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ TOKEN = "dapi0123456789abcdef"
 
 
 class Server(ThreadingHTTPServer):
-    """A workspace that rejects every token, and repeats it in the response.
+    """A workspace that rejects every token and repeats the token in the response.
 
     Attributes:
         headers: the received authentication headers.

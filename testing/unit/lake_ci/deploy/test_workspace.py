@@ -1,6 +1,4 @@
-"""How the deploy interprets responses of the real clients: missing, lost, repeated or
-incomplete.
-"""
+"""Responses of the real clients may be missing, lost, repeated or incomplete."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ def session(run: Run) -> None:
 
 @pytest.fixture
 def graph() -> Graph:
-    """Return a graph with all kinds of triggers: always, also daily, push to main only,
-    dispatch only.
+    """Return a graph with all kinds of triggers: every event, every night, only a push
+    to main, only a dispatch.
     """
     graph = Graph()
     graph.add(Job("lint", session))

@@ -1,4 +1,4 @@
-"""result.json is read as it was written, completely or not at all."""
+"""result.json is read exactly as it was written, or rejected."""
 
 from __future__ import annotations
 

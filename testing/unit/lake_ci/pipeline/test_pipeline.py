@@ -1,4 +1,4 @@
-"""The whole graph, run by a real nox on small noxfiles."""
+"""Runs of the whole graph by a real nox, with small noxfiles."""
 
 from __future__ import annotations
 
@@ -239,7 +239,7 @@ def test_a_second_pipeline_in_the_same_checkout_waits_for_the_first(
     os.mkfifo(two.root / "gate")
     monkeypatch.setenv("LINT", "echo open > gate; cat gate > /dev/null")
     with two.start("--", "--plain", "--only", "lint") as first:
-        (two.root / "gate").read_text()  # the first is now running its session
+        (two.root / "gate").read_text()  # the first pipeline is now running its session
         monkeypatch.delenv("LINT")
         with two.start("--", "--plain", "--only", "tests") as second:
             assert second.stdout is not None
@@ -601,8 +601,8 @@ BAD_ORDER_SECONDS = {
 
 
 def record(root: Path, seconds: Mapping[str, float]) -> None:
-    """Write the results of an earlier run with these durations in seconds, by folder
-    name.
+    """Write the results of an earlier run with these durations in seconds, by the name
+    of the session's folder.
     """
     for name, each in seconds.items():
         result = Result(
@@ -632,7 +632,8 @@ def test_sessions_start_by_the_longest_path_of_the_recorded_seconds(
         *("lint", "tests11", "tests17", "short", "build")
     ]
     first, second, third = estimate_of(output)
-    # Sessions, cached ones, ones to run, minutes, workers.
+    # The numbers of sessions, of cached sessions, of sessions to run, of minutes, and
+    # of workers.
     assert re.findall(r"\d+", first) == ["5", "0", "5", "3", "1"]
     assert f"lint → tests-{THIS}(java11) → build" in second
     assert second.endswith(" 92 s")
@@ -653,7 +654,7 @@ def test_estimated_seconds_of_pyproject_order_the_first_run(nox_run: Nox) -> Non
     code, output = nox_run.run("--", "--plain", "-j", "1")
     assert code == 0, output
     assert (nox_run.root / "order").read_text().split()[:2] == ["short", "lint"]
-    # So many sessions have no recorded run.
+    # This number of sessions has no recorded run.
     assert re.findall(r"\d+", estimate_of(output)[1]) == ["5"]
 
 

@@ -21,7 +21,7 @@ VOID = {"meta", "link", "br", "input"}
 
 
 class Document(HTMLParser):
-    """Parses all elements with attributes and texts, and whether all elements were
+    """Collects all elements with attributes and texts, and checks that all elements are
     closed.
     """
 

@@ -1,4 +1,4 @@
-"""The `Run` of a session: after any failure, its result is written and reports it."""
+"""After any failure, the `Run` of a session writes a result with the failure."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FINE = Outcome(Status.SUCCESS, "fine")
 
 
 class Answer(Check):
-    """Returns the given row."""
+    """A check that returns the given row."""
 
     def __init__(self, name: str, outcome: Outcome | Exception = FINE) -> None:
         self.name = name
@@ -65,7 +65,7 @@ class Shell(Check):
 
 
 class Clock:
-    """A clock that a test moves, or that moves by an hour when an event occurs."""
+    """A clock that the test moves, or that moves by an hour when an event occurs."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -364,7 +364,7 @@ def test_an_interrupted_run_ends_its_tools_and_writes_what_there_is(
         Status.FAILURE,
     )
     assert cut.findings[0].rule == "interrupted"
-    # The signal may arrive before it is started, or after it has ended.
+    # The signal may arrive before the tool starts, or after its end.
     assert (three.name, three.status) in [
         ("three", Status.SUCCESS),
         ("three", Status.SKIPPED),
@@ -436,7 +436,7 @@ def test_waiting_is_recorded_and_is_no_part_of_the_seconds(
 ) -> None:
     clock = Clock()
     waiting = make(clock=clock)
-    clock.now = 100.0  # it got its lock long after it was created
+    clock.now = 100.0  # the run got its lock long after it was created
     with waiting as run:
         run.check(Answer("quick"))
     result = read(root)
@@ -516,7 +516,7 @@ def test_tools_run_side_by_side_and_their_rows_stand_in_the_declared_order(
     make: Make, root: Path, printed: list[str]
 ) -> None:
     class Meeting(Check):
-        """Ends only after the other check has started."""
+        """A check that ends only after the other check has started."""
 
         def __init__(
             self, name: str, mine: threading.Event, other: threading.Event
@@ -529,7 +529,7 @@ def test_tools_run_side_by_side_and_their_rows_stand_in_the_declared_order(
             return Outcome(Status.SUCCESS if met else Status.FAILURE)
 
     class Last(Check):
-        """Ends only after the rows of two other checks were printed."""
+        """A check that ends only after the rows of two other checks were printed."""
 
         name = "last to end"
 

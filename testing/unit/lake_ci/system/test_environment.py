@@ -1,6 +1,4 @@
-"""The environment of a session is installed from its lock, and only when the lock
-changed.
-"""
+"""The environment of a session is installed from its lock, only if the lock changed."""
 
 from __future__ import annotations
 

@@ -80,7 +80,9 @@ def rules() -> ModuleType:
 def test_without_manifests_the_rules_refuse_to_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """pytest would silently skip the tests, so this is an error of the command line."""
+    """Without manifests, pytest would silently skip the tests, so the module raises a
+    usage error.
+    """
     monkeypatch.delenv(VARIABLE, raising=False)
     with pytest.raises(pytest.UsageError, match="run `nox -s k8s`"):
         rules()

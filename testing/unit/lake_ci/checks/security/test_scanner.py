@@ -1,5 +1,5 @@
-"""A scanner's report is written complete and redacted, or not at all; no message
-contains its output.
+"""A scanner's report is complete and redacted, or not written. Messages never contain
+the output of the scanner.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Accounts: real ones if there are credentials, else those of a moto server."""
+"""With credentials, accounts are real; without credentials, they are accounts of a moto
+server.
+"""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ SUSPENDED = {"versioning_configuration": [{"status": "Suspended"}]}
 
 
 def bucket(name: str = "production", **types: dict[str, Any]) -> list[PlannedResource]:
-    """Return a bucket with all required resources, some of them replaced."""
+    """Return a bucket with all required resources, some of which may be replaced."""
     companions: dict[str, dict[str, Any]] = {
         "public_access_block": {},
         "server_side_encryption_configuration": {"rule": [{}]},

@@ -28,8 +28,8 @@ def divide(a, b):
 def deep(a):
     return divide(a, 0)
 """
-# The report of pytest for a passed, a skipped, two failed and two broken tests, one of
-# which failed before, and a method.
+# The report of pytest for a passed test, a skipped test, two failed tests, two broken
+# tests (one of which failed before), and a method.
 FAILURES = """\
 <?xml version="1.0" encoding="utf-8"?>\
 <testsuites name="pytest tests"><testsuite name="pytest" errors="2" \
@@ -428,13 +428,15 @@ def test_no_tests_at_all_is_a_failure_and_none_selected_is_skipped(
             ["tests/test_all.py"],
             ["slow/test_spark.py"],
         ),
-        # Neither a path nor a known option: pytest reports the error.
+        # The argument is neither a path nor a known option, so pytest reports the
+        # error.
         (
             ("tests/nothing.py",),
             ["tests", "tests/nothing.py"],
             ["slow", "tests/nothing.py"],
         ),
-        # The repository has a folder `api`; here it is an expression to select tests.
+        # `api` is a folder of the repository, but here it is an expression that selects
+        # tests.
         (("-k", "api"), ["tests", "-k", "api"], ["slow", "-k", "api"]),
     ],
 )
