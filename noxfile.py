@@ -2,10 +2,11 @@
 # requires-python = ">=3.10"
 # dependencies = ["jinja2==3.1.6", "msgspec==0.22.0", "nox[uv]==2026.10.20"]
 # ///
-"""One session per CI job, in pipeline order; sessions for developers come last.
+"""Defines a session for each CI job, in pipeline order, and then sessions for
+developers.
 
-`nox` runs the whole graph, `nox -s X` runs only X. GitHub Actions runs the same
-sessions.
+`nox` runs all jobs of an event, and `nox -s X` runs only X. GitHub Actions runs the
+same sessions.
 """
 
 import sys
@@ -42,7 +43,8 @@ from lake_ci.runner.suite import Suite
 from lake_ci.workflow import stages as github
 from lake_ci.workflow import workflow as actions
 
-# The block at the top makes other versions of nox start this one, unless switched off.
+# Because of the block at the top, another version of nox starts this version, unless
+# the user has switched that off.
 nox.needs_version = "==2026.10.20"
 nox.options.sessions = ["pipeline"]
 nox.options.default_venv_backend = "uv"
@@ -109,7 +111,7 @@ def tests(run: Run) -> None:
     """Run unit and integration tests of lakekit and its API."""
     run.options(pytest.Arguments)
     run.install(f"test-java{run.java}")
-    # The long tests run on the newest Python only, so its coverage is the highest.
+    # The newest Python has the highest coverage, because only it runs the long tests.
     minimum = 95 if run.python == PYTHONS[-1] else 90
     run.check(*testing.checks(run, "lakekit", JAVAS, minimum=minimum))
 
@@ -117,7 +119,7 @@ def tests(run: Run) -> None:
 @jobs.job(
     needs=[lint],
     inputs=["{suite}", "{suite-tests}", ".*"],
-    pythons=PYTHONS[1:],  # nox needs 3.10
+    pythons=PYTHONS[1:],  # nox needs Python 3.10
     reports=["coverage.xml", "junit.xml"],
     minutes=30,
     parser=lambda: pytest.parser("suite", affected=True),

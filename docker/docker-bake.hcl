@@ -8,7 +8,7 @@ variable "VERSION" { default = "0.0.0+unknown" }
 variable "REVISION" { default = "unknown" }
 variable "SOURCE" { default = "" }
 variable "SOURCE_DATE_EPOCH" { default = "0" }
-# A proxy is used during the build, but not stored in a layer.
+# The build uses a proxy, but does not store it in a layer.
 variable "HTTP_PROXY" { default = "" }
 variable "HTTPS_PROXY" { default = "" }
 variable "NO_PROXY" { default = "" }
@@ -28,7 +28,7 @@ target "image" {
     HTTPS_PROXY       = HTTPS_PROXY
     NO_PROXY          = NO_PROXY
   }
-  # LAKE_CI_PIP_CONF has the text of a pip.conf, if pip needs one.
+  # LAKE_CI_PIP_CONF is the text of a pip.conf, if pip needs settings.
   secret = ["type=env,id=pip,env=LAKE_CI_PIP_CONF"]
   labels = {
     "org.opencontainers.image.version"  = VERSION

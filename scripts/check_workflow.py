@@ -1,10 +1,10 @@
-"""Checks a workflow file against the declared jobs, without other inputs than the file.
+"""Checks a workflow file against the declared jobs, and reads no other file.
 
     python scripts/check_workflow.py .github/workflows/ci.yml \\
         '{"lint": {"needs": [], "sessions": ["lint"]}}'
 
-Prints findings as JSON, and exits with 1 if there are findings. Two kinds of jobs need
-no declaration: the summary, which needs every job, and jobs without a `run:`
+Prints findings as JSON, and exits with 1 if there are findings. Two kinds of jobs have
+no declaration: the summary, which must need every job, and jobs without a `run:`
 (publishing).
 """
 
@@ -71,7 +71,7 @@ def _needs(
     jobs: Mapping[str, Any],
     declared: Mapping[str, Any],
 ) -> Iterator[Found]:
-    """Check that needs are declared, exist, and have no cycle."""
+    """Check that the `needs:` of the jobs are declared, exist, and have no cycle."""
     needs = needs_of(job)
     for need in needs:
         if need not in jobs:
@@ -133,7 +133,7 @@ def _run(
 
 
 def needs_of(job: Mapping[str, Any]) -> list[str]:
-    """Return a job's needs as a list; GitHub also accepts a single name."""
+    """Return the `needs:` of a job as a list; GitHub also accepts a single name."""
     needs = job.get("needs", [])
     return [needs] if isinstance(needs, str) else list(needs)
 

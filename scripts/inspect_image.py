@@ -1,7 +1,7 @@
-"""Prints the contents of the container image as JSON. `nox -s docker` runs this in the
-image, through standard input of its Python.
+"""Prints the contents of the container image as JSON. `nox -s docker` passes this
+script to the image's Python by standard input.
 
-It uses only the standard library, and walks only the file system of the image.
+The script uses only the standard library, and walks only the file system of the image.
 """
 
 import json

@@ -43,7 +43,7 @@ def family(package: str) -> Set[str]:
         except metadata.PackageNotFoundError:
             continue
         found.add(name)
-        # Requirements with "extra ==" are ignored, because no extra is requested.
+        # Ignore requirements with "extra ==", because no extra is requested.
         ahead += [
             _name(re.split(r"[^\w.-]", need)[0])
             for need in needs
@@ -130,8 +130,8 @@ def _adds_up(kind: str) -> bool:
 
 
 def _text(value: Any) -> Any:
-    """Return a sum as exact text: JSON has no decimals, and some readers round large
-    numbers.
+    """Return a sum as exact text, because JSON has no decimals and some readers round
+    large numbers.
     """
     return None if value is None else str(value)
 

@@ -2,10 +2,10 @@
 
     python scripts/render_manifests.py k8s/overlays/production built.yaml manifests.yaml
 
-Reads the output of kustomize with `originAnnotations`, and writes it without them to
-the last file. Prints JSON: the objects, each with its places as `[path, file, line]`,
-and the objects that patches delete. In a path, a list item with a name is identified by
-it, `name=api`, because kustomize merges lists by name in any order.
+Reads the output of kustomize with `originAnnotations`, and writes the objects without
+these annotations to the last file. Prints JSON: the objects, each with its places as
+`[path, file, line]`, and the objects that patches delete. In a path, a list item with a
+name is `name=api`, because kustomize merges lists by name in any order.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import yaml
 
 ADDED = ("config.kubernetes.io/origin", "alpha.config.kubernetes.io/transformations")
 KUSTOMIZATION = "kustomization.yaml"
-# Fields that every patch must repeat.
+# The fields that every patch contains to identify its object.
 IDENTITY = (("apiVersion",), ("kind",), ("metadata", "name"))
 SECTIONS = ("resources", "components")
 Place = tuple[list[str], str, int]
@@ -33,9 +33,10 @@ class Sources:
     """The files of an overlay, from the base to the file with the highest precedence.
 
     Attributes:
-        documents: file and root of every object and patch.
-        settings: for each generated ConfigMap, by name, the place of each key.
-        images: by the final name of the image, the place that defines it.
+        documents: the file and the root node of every object and patch.
+        settings: the place of each key of a generated ConfigMap, by the name of the
+            ConfigMap.
+        images: the place that defines an image, by the image's final name.
     """
 
     documents: list[tuple[str, yaml.Node, int]] = field(default_factory=list)
@@ -43,7 +44,9 @@ class Sources:
     images: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     def read(self, folder: Path) -> None:
-        """Read a kustomization, after the kustomizations that it is based on."""
+        """Read the kustomizations that a kustomization is based on, and then the
+        kustomization.
+        """
         path = folder / KUSTOMIZATION
         kustomization = yaml.load(
             path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader
@@ -67,12 +70,14 @@ class Sources:
             self.images[each.get("newName", each["name"])] = (str(path), line)
 
     def take_patch(self, path: Path, patch: dict[str, Any], node: Any) -> None:
-        """Read a patch that a kustomization references or contains, at that node."""
+        """Read a patch from the node of a kustomization, which contains the patch or
+        its path.
+        """
         if "path" in patch:
             self.take(path.parent / patch["path"])
         elif "patch" in patch:
             text = child(node, "patch")
-            # The text of a block starts in the line below its `|`.
+            # The text of a block starts one line below the `|`.
             below = text.start_mark.line + (text.style in ("|", ">"))
             self.compose(str(path), patch["patch"], below)
 
@@ -81,8 +86,8 @@ class Sources:
         self.compose(str(path), path.read_text(encoding="utf-8"), 0)
 
     def compose(self, file: str, text: str, below: int) -> None:
-        """Parse the documents of a text that starts `below` lines after the start of
-        its file.
+        """Parse the documents of a text. The text starts `below` lines after the start
+        of its file.
         """
         self.documents += [
             (file, node, below)
@@ -90,8 +95,8 @@ class Sources:
         ]
 
     def places(self, thing: dict[str, Any], origin: str | None) -> list[Place]:
-        """Return where the values of an object were defined: a scalar by the last file,
-        a mapping or list by the first.
+        """Return where the values of an object were defined. A scalar is defined by the
+        last file, a mapping or list by the first file.
         """
         found: dict[tuple[str, ...], Place] = {}
         for place in self.written(thing, origin):
@@ -102,19 +107,17 @@ class Sources:
         return list(found.values())
 
     def written(self, thing: dict[str, Any], origin: str | None) -> Iterator[Place]:
-        """Yield where the values of an object were defined, by increasing
-        precedence.
-        """
+        """Yield the places that define an object's values, in rising precedence."""
         kind, name = thing["kind"], thing["metadata"]["name"]
         for file, node, below in self.documents:
             if value(node, "kind") != kind:
                 continue
             same = value(node, "metadata", "name") == name
-            # The overlay sets the namespace's name.
+            # The name of the namespace differs, because the overlay sets it.
             if same or (kind == "Namespace" and file == origin):
                 yield from walk(node, [], file, below)
         if kind == "ConfigMap":
-            # The name ends in a hash of the content.
+            # The name of the object ends in a hash of its content.
             yield from self.settings.get(name.rpartition("-")[0], ())
         for path, image in images(thing, []):
             if image.rpartition(":")[0] in self.images:
@@ -144,7 +147,7 @@ def child(node: Any, key: str | int) -> Any:
 
 
 def value(node: Any, *keys: str) -> str | None:
-    """Return the text at the path of these keys."""
+    """Return the text at the path with these keys."""
     for key in keys:
         node = child(node, key)
     return node.value if isinstance(node, yaml.ScalarNode) else None
@@ -155,8 +158,8 @@ def line_of(node: Any) -> int:
 
 
 def walk(node: Any, path: list[str], file: str, below: int) -> Iterator[Place]:
-    """Yield every place at and below a node. The line of a value is the line of its
-    key.
+    """Yield the places of a node and of all nodes below it. The line of a value is the
+    line of its key.
     """
     if not path:
         yield path, file, line_of(node) + below
@@ -199,9 +202,7 @@ def images(thing: Any, path: list[str]) -> Iterator[tuple[list[str], str]]:
 
 
 def strip(thing: dict[str, Any]) -> str | None:
-    """Remove the added annotations from an object, and return the file that it comes
-    from.
-    """
+    """Remove the added annotations from an object; return the object's source file."""
     annotations = thing["metadata"].get("annotations", {})
     origin = annotations.get(ADDED[0])
     for name in ADDED:
@@ -219,7 +220,7 @@ def main(overlay: str, built: str, target: str) -> None:
     sources = Sources()
     sources.read(Path(overlay))
     objects = []
-    # The wrapper is in another folder, so only the end of an origin's path is compared.
+    # Compare only the end of the path, because the path is relative to another folder.
     for thing in yaml.load_all(
         Path(built).read_text(encoding="utf-8"), Loader=yaml.CSafeLoader
     ):

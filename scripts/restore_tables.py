@@ -3,9 +3,9 @@
     python scripts/restore_tables.py --lake main.flights --table silver_flights=3 \\
         --run 17,18:1767225600000:1767225660000
 
-A table is restored only if no one but the runs of that deploy has written to it since;
-other tables are listed and not changed. Tables that the runs created are dropped. The
-last line of the output is JSON. A deploy that fails runs this script on the cluster.
+A table is restored only if all later writes came from the runs of that deploy. Other
+tables are listed and not changed. Tables that the runs created are dropped. The last
+line of the output is JSON. A deploy that fails runs this script on the cluster.
 """
 
 import argparse
@@ -33,8 +33,8 @@ class Run:
         return cls(frozenset(ids.split(",")), int(started), int(ended))
 
     def wrote(self, commit: Dict[str, Any]) -> bool:
-        """Return whether a commit was made by this run. Databricks records the run in
-        the commit; elsewhere the time of the commit decides.
+        """Return whether this run made a commit. Databricks records the run in the
+        commit; elsewhere the time of the commit decides.
         """
         job = commit["job"]
         if job is not None:
@@ -49,7 +49,7 @@ class Run:
 
 
 class Restorer:
-    """Restores the tables of one schema."""
+    """Restores tables of a schema."""
 
     def __init__(self, spark: SparkSession, lake: str, runs: List[Run]) -> None:
         self._spark = spark

@@ -2,7 +2,7 @@
 
     python scripts/screenshot_report.py reports/index.html reports/pictures
 
-Needs the package playwright, and Chromium: LAKE_CI_CHROMIUM, or `chromium` or
+Needs the package playwright, and Chromium: at LAKE_CI_CHROMIUM, or as `chromium` or
 `google-chrome` on PATH.
 """
 
@@ -30,8 +30,8 @@ LIMIT = 400_000
 # The maximum height of the screenshot of a whole page, at half size.
 HEIGHT = 3400
 Scheme = Literal["light", "dark"]
-# Name, width in CSS pixels, height of the first screen, scheme, and whether the
-# screenshot has the whole page.
+# Each view has a name, the width in CSS pixels, the height of the first screen, the
+# color scheme, and whether the screenshot has the whole page.
 VIEWS: list[tuple[str, int, int, Scheme, bool]] = [
     ("desktop", 1280, 900, "light", False),
     ("desktop-whole", 1280, 900, "light", True),
@@ -43,7 +43,7 @@ VIEWS: list[tuple[str, int, int, Scheme, bool]] = [
 
 
 def chromium() -> str | None:
-    """Return the path of the browser; None if none is installed."""
+    """Return the path of the browser; None if no browser is installed."""
     named = os.environ.get("LAKE_CI_CHROMIUM")
     return named or shutil.which("chromium") or shutil.which("google-chrome")
 

@@ -4,12 +4,12 @@ proxy to a cluster.
     python scripts/serve_kubernetes.py .cache/kubernetes --assets FOLDER
     python scripts/serve_kubernetes.py .cache/kubernetes --context NAME
 
-FOLDER contains etcd and kube-apiserver; NAME is reached by kubectl proxy on a Unix
-socket.
+FOLDER contains etcd and kube-apiserver. For the context NAME, kubectl proxy serves the
+cluster on a Unix socket.
 
-Prints one line of JSON with the address once the API is ready. All files are in a new
-folder below the given one, which is removed at the end. Processes and folders that a
-killed run left there are removed first.
+When the API is ready, prints one line of JSON with the address. All files are in a new
+folder below the given folder; the new folder is removed at the end. Before the start,
+processes and folders of killed runs are removed.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def free_ports(number: int) -> list[int]:
 
 @contextmanager
 def own_folder(parent: Path) -> Iterator[Path]:
-    """Create a folder that is removed afterwards. First removes the folders and
-    processes of dead servers.
+    """Create a folder for a `with` block. Before that, remove the folders and processes
+    of dead servers.
     """
     parent.mkdir(parents=True, exist_ok=True)
     with one_at_a_time(parent):
@@ -83,7 +83,7 @@ def one_at_a_time(parent: Path) -> Iterator[None]:
 
 def sweep(folder: Path) -> None:
     """Remove a server's folder and kill its remaining processes, unless the server is
-    alive: a live server holds the folder's lock.
+    alive. A live server holds the lock of its folder.
     """
     try:
         with (folder / "lock").open("a") as lock:
@@ -92,7 +92,7 @@ def sweep(folder: Path) -> None:
         return
     for pid, command in commands():
         # Match only options of the server's programs, not a user's program that opened
-        # a file there.
+        # a file in the folder.
         if f"={folder}/" in command:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -118,8 +118,8 @@ def commands() -> Iterator[tuple[int, str]]:
 
 @contextmanager
 def running(argv: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program that logs to a file in the folder, and kill it at the end. Its data
-    does not need a clean shutdown.
+    """Run a program that logs to a file in the folder, and kill the program at the end.
+    A clean shutdown is not necessary, because the data are deleted.
     """
     with (folder / f"{Path(argv[0]).name}.log").open("wb") as log:
         process = subprocess.Popen(
@@ -138,7 +138,7 @@ def wait_until(
     folder: Path,
 ) -> None:
     """Wait until `ready()` returns true. Raises ServerEndedError if a process ends
-    before, or after the timeout.
+    earlier, or after the timeout.
     """
     deadline = time.monotonic() + READY_SECONDS
     while not ready():
@@ -184,7 +184,7 @@ def write_credentials(folder: Path) -> str:
     """Write a new certificate authority, a certificate with its key, and the file of
     tokens into the folder; return the token.
     """
-    import trustme  # not required with `--context`
+    import trustme  # imported here, because `--context` works without this package
 
     authority = trustme.CA()
     certificate = authority.issue_cert("127.0.0.1")
@@ -215,7 +215,7 @@ def etcd_command(assets: Path, folder: Path, client: int, peer: int) -> list[str
 def apiserver_command(
     assets: Path, folder: Path, client: int, secure: int
 ) -> list[str]:
-    """Return the command of kube-apiserver for the etcd on that port, with the
+    """Return the command of kube-apiserver, which uses etcd on that port and the
     credentials in the folder.
     """
     return [
@@ -234,10 +234,10 @@ def apiserver_command(
         f"--token-auth-file={folder}/tokens.csv",
         "--authorization-mode=RBAC",
         "--service-cluster-ip-range=10.0.0.0/24",
-        # No controller creates the service accounts of new namespaces here.
+        # There is no controller that creates the service accounts of new namespaces.
         "--disable-admission-plugins=ServiceAccount",
-        # As in common clusters: the pod security level of the namespace decides whether
-        # a privileged container is refused.
+        # As in common clusters, the pod security level of the namespace decides whether
+        # a privileged container is rejected.
         "--allow-privileged=true",
     ]
 
@@ -247,7 +247,7 @@ def asking(url: str, token: str, authority: Path) -> Callable[[str], bytes | Non
     None without a response.
     """
     trust = ssl.create_default_context(cafile=str(authority))
-    # Environment variables may define a proxy, which must not be used here.
+    # Do not use a proxy from the environment variables.
     opener = urllib.request.build_opener(
         urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust)
     )
@@ -267,8 +267,8 @@ def asking(url: str, token: str, authority: Path) -> Callable[[str], bytes | Non
 
 @contextmanager
 def door(context: str, folder: Path) -> Iterator[dict[str, Any]]:
-    """Proxy a context's cluster by kubectl, with the user's credentials, on a socket
-    that only the user can open.
+    """Run kubectl proxy for a context's cluster, with the user's credentials, on a
+    socket that only the user can open.
     """
     address = folder / "socket"
     argv = ["kubectl", "proxy", f"--context={context}", f"--unix-socket={address}"]
@@ -278,8 +278,8 @@ def door(context: str, folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def is_listened_on(address: Path) -> bool:
-    """Return whether a program accepts connections. The socket's file exists a moment
-    before.
+    """Return whether a program accepts connections on a socket. The file of the socket
+    exists a moment earlier.
     """
     with socket.socket(socket.AF_UNIX) as visitor:
         try:
@@ -313,7 +313,7 @@ def main(argv: list[str]) -> int:
         try:
             with served as how:
                 print(json.dumps(how), flush=True)
-                # Standard input also ends when the parent process is killed.
+                # Standard input ends even if the parent process is killed.
                 sys.stdin.read()
         except (ServerEndedError, OSError) as error:
             print(error, file=sys.stderr)

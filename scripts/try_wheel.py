@@ -4,8 +4,9 @@ folder on both engines.
     python scripts/try_wheel.py --wheel dist/lakekit-*.whl --jars .cache/jars/*/
 
 Creates a project with `lakekit init`, runs it on each engine, and compares the two
-lakes with `lakekit diff`. Prints the seconds of each command. The exit code is that of
-the first command that fails. Needs `uv`, the Python of --python, and a package index.
+lakes with `lakekit diff`. Prints the seconds of each command. The exit code is the exit
+code of the first failed command. Needs `uv`, the Python of --python, and a package
+index.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ ROOT = Path(__file__).resolve().parents[1]
 def call(
     *command: str, folder: Path, environment: Mapping[str, str], minutes: float
 ) -> str:
-    """Run a command and return its output. Exits the script if it fails or exceeds its
-    timeout.
+    """Run a command and return its output. Exits the script if the command fails or
+    exceeds its timeout.
     """
     started = time.perf_counter()
     shown = " ".join(
@@ -82,8 +83,8 @@ def main() -> None:
     lakes.
     """
     options = parsed()
-    # Variables that pip and uv need to find and trust an index. Variables that could
-    # import a checkout are excluded.
+    # The variables that pip and uv need to find and trust an index. Variables by which
+    # Python could import a checkout are excluded.
     prefixes = ("PATH", "HOME", "UV_", "PIP_", "SSL_")
     environment = {
         name: value for name, value in os.environ.items() if name.startswith(prefixes)

@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 from kubernetes_validate import utils as schemas
 
-# Without a cache, it reads and parses the same two schema files for every object.
+# Without a cache, the same two schema files would be read and parsed for every object.
 schemas.schema_contents = lru_cache(schemas.schema_contents)
 
 

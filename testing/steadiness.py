@@ -1,12 +1,12 @@
-"""Run the tests repeatedly, and report the flaky ones.
+"""Run the tests repeatedly, and report flaky tests.
 
     nox -s suite-3.11 "tests-3.11(java17)" --install-only
     PYTHONPATH=utils .nox/suite-3-11/bin/python -m testing.steadiness
 
-There are three kinds of runs: `busy`, all tests beside busy loops; `waits`, the tests
-that wait for processes, signals or clocks; `orders`, the unit tests in random orders.
-reports/steadiness/progress.json records each run: the same command resumes an
-interrupted series. A change of the tree starts a new series.
+There are three kinds of runs: `busy`, all tests while busy loops run; `waits`, the
+tests that wait for processes, signals or clocks; `orders`, the unit tests in random
+orders. reports/steadiness/progress.json records each run, so that the same command
+resumes an interrupted series. A change of the checkout starts a new series.
 """
 
 from __future__ import annotations
@@ -71,13 +71,13 @@ Prepare = Callable[[Path, str, Execute], dict[str, str]]
 
 @dataclass(frozen=True)
 class Planned:
-    """A run of the tests that need one environment.
+    """A planned run of the tests that use the same environment.
 
     Attributes:
         kind: a key of `COUNTS`.
-        number: from 1, for each kind.
+        number: counts from 1 for each kind.
         group: a key of `ENVIRONMENTS`.
-        seed: the seed of hypothesis, and of the order.
+        seed: the seed of hypothesis and of the random order.
     """
 
     kind: str
@@ -98,7 +98,9 @@ class Ended(Planned):
 
 
 class Progress:
-    """The runs so far, stored in a file. Runs of another tree do not count."""
+    """The completed runs, stored in a file. Runs of another state of the checkout do
+    not count.
+    """
 
     def __init__(self, file: Path, tree: str, seed: int) -> None:
         self.file, self.tree, self.seed = file, tree, seed
@@ -213,7 +215,9 @@ def run_tests(
 
 
 def table(runs: Sequence[Ended]) -> str:
-    """Return how many runs of each kind failed, and which tests, with the seeds."""
+    """Return a table with the number of failed runs of each kind, and the failed tests
+    with their seeds.
+    """
     lines = [f"{'kind':8}{'runs':>6}{'failed':>8}  seeds"]
     for kind in COUNTS:
         of_kind = [run for run in runs if run.kind == kind]
@@ -229,7 +233,9 @@ def table(runs: Sequence[Ended]) -> str:
 
 
 def tree(root: Path, paths: Sequence[str]) -> str:
-    """Identify what the runs depend on: commit, changes since, and chosen tests."""
+    """Return a digest of the inputs of the runs: commit, uncommitted changes, and
+    chosen tests.
+    """
     changes = git.ask(root, "diff", "HEAD") or ""
     digest = hashlib.sha256("\0".join([changes, *paths]).encode()).hexdigest()[:12]
     return f"{git.commit(root)} {digest}"

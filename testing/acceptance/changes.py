@@ -1,4 +1,4 @@
-"""Random changes to quick jobs, and what a plan, a run and a full run say of each.
+"""Makes random changes to quick jobs, and compares a plan, a run and a full run.
 
     PYTHONPATH=utils .nox/acceptance/bin/python -m testing.acceptance.changes \\
         --number 500 --seed 1
@@ -39,7 +39,7 @@ FOLDERS = {"sql": SQL, "pack": PACK, "notes": TREE, "code": PYTHON}
 
 
 def make(folder: Path) -> Checkout:
-    """Create the repository of the trial, committed, with the suite's code."""
+    """Create the repository of the trial with the suite's code, and commit it."""
     checkout = Checkout(folder / "repository")
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(Path(__file__).parent / "reused", checkout.root, ignore=ignore)
@@ -63,7 +63,7 @@ def make(folder: Path) -> Checkout:
 
 @dataclass
 class Trial:
-    """One repository and the observations in it.
+    """A repository, and the observations in this repository.
 
     Attributes:
         env: the environment variables that changes have set.
@@ -123,7 +123,7 @@ class Trial:
             self.stale.append(f"{where}: files: {sorted(left.items() ^ made.items())}")
 
     def nox(self, *arguments: str, cache: str) -> subprocess.CompletedProcess[str]:
-        """Run nox; its exit code is the exit code of the checks."""
+        """Run nox; fail if its exit code is not that of passed or failed checks."""
         env = clean_environment(
             {"NOX_DOWNLOAD_PYTHON": "never", **self.env, "LAKE_CI_CACHE": cache}
         )
@@ -147,7 +147,7 @@ class Trial:
         return {job: results.read(self.root / "reports" / job) for job in JOBS}
 
     def files(self) -> dict[str, str]:
-        """Return the output files of the jobs, with their content."""
+        """Return the content of the jobs' output files, by path."""
         found = [*self.root.glob("reports/*/*.txt"), *self.root.glob("dist/*")]
         return {
             path.relative_to(self.root).as_posix(): path.read_text(encoding="utf-8")
@@ -194,7 +194,9 @@ class Trial:
 
 
 def told(result: Result) -> Any:
-    """Return a result without times, ids and its origin."""
+    """Return a result without times and ids, and without the run that it was reused
+    from.
+    """
     return (
         result.status.value,
         result.cause,
@@ -367,8 +369,8 @@ def external_input(trial: Trial) -> frozenset[str]:
 
 
 def python(trial: Trial) -> frozenset[str]:
-    """Provide the environments of another Python 3.11, if the machine has one, or none,
-    and put that Python first on PATH.
+    """Provide either no environments, or those of another Python 3.11 if the machine
+    has one, and put this Python first on PATH.
     """
     others = [
         path
@@ -420,7 +422,7 @@ def another_branch_and_back(trial: Trial) -> frozenset[str]:
 
 
 def cache_lost(trial: Trial) -> frozenset[str]:
-    """Delete the outputs of the run; the store still has them."""
+    """Delete the outputs of the run, which the store still has."""
     shutil.rmtree(trial.root / "reports")
     shutil.rmtree(trial.root / "dist", ignore_errors=True)
     return NOTHING
@@ -483,8 +485,8 @@ def repair(trial: Trial) -> None:
 def run(
     folder: Path, number: int, seed: int, say: Callable[[str], None] = lambda text: None
 ) -> Trial:
-    """Make `number` changes and return the observations. No kind of change repeats
-    before all kinds were used.
+    """Make `number` changes and return the observations. A kind of change repeats only
+    after all kinds were used.
     """
     trial = Trial(
         make(folder), random.Random(seed)

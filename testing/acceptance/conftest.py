@@ -25,8 +25,8 @@ from lake_ci.model.results import CheckResult, Finding, Result, Status
 from lake_ci.system import git
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-# Resolved, because a copy of the repository links to these environments, and a rebuilt
-# environment is used after the copy was deleted.
+# The path is resolved, because a copy of the repository links to these environments,
+# and a rebuilt environment is used after the copy was deleted.
 ENVDIR = (REPOSITORY / ".nox").resolve()
 # Seconds after which a wait counts as a hang, even on a busy machine.
 LIMIT = 120
@@ -67,7 +67,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-# Files whose sessions use one environment, and so wait for each other.
+# Test files whose sessions wait for each other, because they share one environment.
 SAME_ENVIRONMENT = {
     "test_workflow": "test_lint",
     "test_order": "test_tests",
@@ -92,8 +92,7 @@ def pytest_collection_modifyitems(
 
 
 def clean_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment variables of the inner nox; LAKE_CI_STRICT does not
-    change.
+    """Return the environment variables of the inner nox, with the outer LAKE_CI_STRICT.
 
     All jobs run without cached results, unless `more` sets `LAKE_CI_CACHE`.
     """
@@ -105,12 +104,12 @@ def clean_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Ran:
-    """A nox that has ended.
+    """A completed run of nox.
 
     Attributes:
-        code: its exit code.
-        output: its standard output and standard error.
-        root: the repository in which it ran.
+        code: the exit code.
+        output: standard output and standard error.
+        root: the repository of the run.
     """
 
     code: int
@@ -137,8 +136,8 @@ class Ran:
         rows: set[str],
         skipped: set[str] | None = None,
     ) -> None:
-        """Assert that all rows were recorded, that exactly these failed and were
-        skipped, and that nox reports this.
+        """Assert that all rows were recorded, that exactly these rows failed or were
+        skipped, and that nox's exit code agrees.
         """
         skipped = skipped or set()
         said = self.rows(job)
@@ -176,7 +175,7 @@ class Checkout:
     root: Path
 
     def write(self, path: str, text: str) -> int:
-        """Write a file; return the line with `# here`, or 1."""
+        """Write a file; return the number of the line with `# here`, or 1."""
         file = self.root / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
@@ -204,7 +203,7 @@ class Checkout:
         )
 
     def commit(self) -> None:
-        """Commit everything; create the repository if there is none."""
+        """Commit all files; create the repository if it does not exist."""
         if not (self.root / ".git").exists():
             self.git("init", "--quiet", "--initial-branch=main")
         self.git("add", "--all")
@@ -237,7 +236,7 @@ class Checkout:
         envdir: Path = ENVDIR,
         umask: int = -1,
     ) -> Begun:
-        """Start nox as `nox` does, without waiting for its end."""
+        """Start nox like the method `nox`, but do not wait for its end."""
         process = subprocess.Popen(
             [sys.executable, "-m", "nox", "--envdir", str(envdir), *arguments],
             cwd=self.root,
@@ -253,18 +252,19 @@ class Checkout:
 
 @dataclass(frozen=True)
 class Begun:
-    """A nox that may still run.
+    """A run of nox that may still be active.
 
     Attributes:
-        process: its process. Its output must fit into a pipe until `end` reads it.
-        root: the repository in which it runs.
+        process: the process of nox. Its output must fit into a pipe until `end` reads
+            it.
+        root: the repository of the run.
     """
 
     process: subprocess.Popen[str]
     root: Path
 
     def end(self) -> Ran:
-        """Wait for its end."""
+        """Wait for the end of the process."""
         try:
             output = self.process.communicate()[0]
         finally:
@@ -273,7 +273,7 @@ class Begun:
         return Ran(self.process.returncode, output, self.root)
 
     def stop(self) -> None:
-        """Make it end all processes that it started, if it still runs."""
+        """If nox is still running, make it end all processes that it started."""
         if self.process.returncode is None:
             self.process.terminate()
             self.process.communicate()
@@ -299,8 +299,8 @@ class Start(Protocol):
 
 
 class Lifeline:
-    """A named pipe that processes keep open while they live. It ends when the last
-    process ends.
+    """A named pipe that processes keep open while they live. The pipe closes when the
+    last process ends.
     """
 
     def __init__(self, path: Path) -> None:
@@ -332,7 +332,7 @@ class Lifeline:
             chunk = os.read(self._pipe, 4096)
         except BlockingIOError:
             # The last process closed the pipe, which woke `select`, and the next
-            # process opened it before the read.
+            # process opened the pipe before the read.
             return True
         self._text += chunk
         return bool(chunk)
@@ -340,7 +340,7 @@ class Lifeline:
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """Return the files of the repository, not committed yet, with links to the
+    """Return an uncommitted copy of the repository's files, with links to the
     downloaded jars.
     """
     root = tmp_path_factory.mktemp("original")
@@ -364,9 +364,9 @@ def lean(original: Checkout) -> Checkout:
     text = (original.root / script).read_text(encoding="utf-8")
     for folder in ("api", "scripts", "testing"):
         shutil.rmtree(original.root / folder)
-        # The settings of mypy name the folder.
+        # The folder must exist, because it is in mypy's settings.
         original.write(f"{folder}/sound.py", "ONE = 1\n")
-    # The import contracts name packages of the API and of lakekit.
+    # The import contracts mention packages of the API and of lakekit.
     original.write("api/lakekit_api/__init__.py", "")
     for module in (original.root / "utils" / "lakekit").rglob("*.py"):
         module.write_text("", encoding="utf-8")
@@ -377,8 +377,8 @@ def lean(original: Checkout) -> Checkout:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Checkout:
-    """Return a repository of two jobs, `first` and `second`, that do nothing yet. Its
-    path needs correct quoting.
+    """Return a repository with two jobs, `first` and `second`, whose scripts are empty.
+    The path of the repository has characters that need quoting.
     """
     checkout = Checkout(tmp_path / "kleine Kopie für 'später'")
     ignore = shutil.ignore_patterns("__pycache__")
@@ -397,8 +397,8 @@ def small(tmp_path: Path) -> Checkout:
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Start nox like a terminal: as the leader of a process group, with output that can
-    be read while it runs.
+    """Start nox as a terminal does: as the leader of a process group. The output can be
+    read while nox runs.
     """
     started: list[subprocess.Popen[str]] = []
 

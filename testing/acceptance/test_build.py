@@ -70,8 +70,8 @@ hooks.custom = {{}}
 
 @pytest.fixture(scope="module")
 def sound(original: Checkout) -> tuple[Checkout, Ran]:
-    """Return the repository without a defect, with a commit after a tag, and its
-    build.
+    """Return the repository without a defect, with a commit after a tag, and the result
+    of its build.
     """
     original.commit()
     original.git("tag", "v1.2.3")
@@ -86,9 +86,7 @@ def repository(sound: tuple[Checkout, Ran], tmp_path: Path) -> Checkout:
 
 
 def build(repository: Checkout) -> Ran:
-    """Commit the defect, because uncommitted changes are a finding themselves, and
-    build.
-    """
+    """Commit the defect and build. Uncommitted changes would be another finding."""
     repository.commit()
     return repository.nox("-s", "build")
 
@@ -107,8 +105,8 @@ def test_the_repository_itself_builds(sound: tuple[Checkout, Ran]) -> None:
 def wrong_files(
     sound: tuple[Checkout, Ran], tmp_path_factory: pytest.TempPathFactory
 ) -> Ran:
-    """Run one build that has wrong files in the wheel, no description, and is not
-    reproducible.
+    """Run a build with wrong files in the wheel, without a description, and with a file
+    that differs in each build.
     """
     repository = sound[0].copy(tmp_path_factory.mktemp("files") / "repository")
     repository.write("hatch_build.py", RANDOM_HOOK)
@@ -173,7 +171,7 @@ def test_finds_a_build_that_cannot_be_repeated(wrong_files: Ran) -> None:
     assert len(found) == 2
 
 
-def test_finds_a_wrong_description_a_stray_file_and_a_command_that_does_not_start(
+def test_finds_a_wrong_description_an_extra_file_and_a_broken_command(
     repository: Checkout,
 ) -> None:
     line = repository.write("README.rst", "Title\n=====\n\n.. here:: # here\n")

@@ -58,8 +58,8 @@ def test_a_run_that_is_killed_leaves_nothing_that_the_next_one_believes(
     for turn in range(6):
         shutil.rmtree(quick.root / "reports")
         shutil.rmtree(quick.root / "dist", ignore_errors=True)
-        # Half of the runs are killed while they store results, the others while they
-        # restore them.
+        # Half of the runs are killed while they store results, and the other half while
+        # they restore results.
         if turn % 2:
             shutil.rmtree(quick.root / ".cache" / "results")
         with subprocess.Popen(
@@ -110,7 +110,7 @@ def test_two_checkouts_share_a_store_at_the_same_time(
 
 
 def files(checkout: Checkout) -> dict[str, str]:
-    """Return the output files of the jobs, without the results themselves."""
+    """Return the output files of the jobs, without result.json."""
     found = [*checkout.root.glob("reports/*/*.txt"), *checkout.root.glob("dist/*")]
     return {
         path.relative_to(checkout.root).as_posix(): path.read_text(encoding="utf-8")
@@ -122,8 +122,8 @@ def test_jobs_that_declare_what_they_read_pass(quick: Checkout) -> None:
     ran = nox(quick, "-s", "inputs")
     assert ran.code == 0, ran.output
     assert ran.rows("inputs") == dict.fromkeys(changes.JOBS, "success")
-    # The environments contain the path of the checkout, and work after the copies are
-    # deleted.
+    # The environments contain the path of the checkout, so they still work after the
+    # copies are deleted.
     made = [path for path in quick.root.glob(".nox/*/bin") if path.is_dir()]
     assert len(made) >= len(changes.JOBS)
     assert all(

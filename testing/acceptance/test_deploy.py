@@ -17,10 +17,10 @@ ENTRY = "files/Volumes/spark_catalog/lakekit/artifacts/lakekit/trial/ledger/0000
 
 @pytest.fixture(scope="module")
 def built(original: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """Return the repository, committed and built."""
+    """Return the repository with all files committed, and a built wheel."""
     checkout = original.copy(tmp_path_factory.mktemp("built") / "repository")
     checkout.commit()
-    # The first commit has no distance to a tag, so its version does not contain its
+    # Make a second commit, because the version of the first commit does not contain its
     # hash.
     checkout.write("NOTES", "A second commit.\n")
     checkout.commit()
@@ -70,7 +70,8 @@ def test_trial_holds_the_expected_tables_and_a_second_one_changes_nothing(
     assert ran.code == 0, ran.output
     row = ran.check("deploy", "gold")
     assert row.status is Status.SUCCESS
-    # With a sample the tables are compared with those of an embedded run.
+    # An environment with a sample compares its tables with those of a run on this
+    # machine.
     assert ran.check("deploy", "sample").status is Status.SUCCESS
     entry = json.loads(
         (built.root / ".cache" / "trial" / ENTRY).read_text(encoding="utf-8")

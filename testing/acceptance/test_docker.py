@@ -1,8 +1,8 @@
 """Each check of `nox -s docker` finds its defect in the real Dockerfile, and a run
-leaves nothing on the engine.
+leaves no objects on the engine.
 
-Builds are slow, so each test builds one target from cached layers, and seeds all
-defects that do not hide each other.
+Builds are slow, so each test builds one target from cached layers, with all defects
+that do not hide each other.
 """
 
 from __future__ import annotations
@@ -156,8 +156,8 @@ def test_the_api_with_seven_defects_has_each_of_them_named(checkout: Checkout) -
         "pyproject.toml",
         line(checkout, "megabytes = {", "pyproject.toml"),
     )
-    # Other rows, the health check and the memory limit of the same image have no
-    # defects.
+    # The other rows of the same image have no defects, nor do the health check and the
+    # memory limit.
     [signalled] = ran.check("docker", "api").findings
     assert (signalled.file, signalled.line) == (
         "testing/images/test_api.py",
@@ -175,7 +175,7 @@ def test_the_api_with_seven_defects_has_each_of_them_named(checkout: Checkout) -
 def test_a_wrong_result_of_the_processor_and_a_missing_package_are_found(
     checkout: Checkout,
 ) -> None:
-    # The image does not contain the package that it is declared to contain.
+    # The image does not contain the package that the settings require.
     checkout.replace(
         "pyproject.toml", 'processor = "lakekit" }', 'processor = "lakekit-spark" }'
     )
@@ -225,16 +225,16 @@ def end_during_a_build(checkout: Checkout, start: Start, number: signal.Signals)
 def test_the_run_after_a_killed_build_leaves_nothing(
     checkout: Checkout, start: Start
 ) -> None:
-    # The client may have ended because its reader ended, so there may be nothing to
+    # If the client has already ended because its reader ended, there may be nothing to
     # remove.
     end_during_a_build(checkout, start, signal.SIGKILL)
 
 
-def test_after_an_interrupt_no_dependency_is_built_again_and_a_failing_step_is_named(
+def test_interrupted_build_reuses_layers_and_reports_the_failing_step(
     checkout: Checkout, start: Start
 ) -> None:
     ran = end_during_a_build(checkout, start, signal.SIGINT)
-    # Where it removes containers or images, it names them after a semicolon.
+    # The removed containers and images are listed after a semicolon.
     assert ";" not in ran.check("docker", "engine").detail
     with (checkout.root / "utils/lakekit/errors.py").open(
         "a", encoding="utf-8"

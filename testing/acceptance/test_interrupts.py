@@ -1,5 +1,5 @@
-"""After any interruption, no process of a run is left, and the result reports what
-happened.
+"""After any interruption, no process of a run is left, and the result reports the
+interruption.
 """
 
 from __future__ import annotations
@@ -17,9 +17,7 @@ PROCESSES = 3
 
 
 class Running:
-    """A nox whose first job runs a tool that ignores every signal that it can
-    ignore.
-    """
+    """A run of nox whose first job runs a tool that ignores all signals but SIGKILL."""
 
     def __init__(self, checkout: Checkout, start: Start, *arguments: str) -> None:
         self.root = checkout.root
@@ -34,7 +32,7 @@ class Running:
         self.tools.wait_for(PROCESSES, LIMIT)
 
     def output(self) -> str:
-        """Return its output after its end."""
+        """Return the output after the end of the run."""
         return self.nox.communicate(timeout=LIMIT)[0]
 
     def result(self, job: str) -> Result:

@@ -1,5 +1,5 @@
-"""Each check of `nox -s k8s` finds its defect at the line that defines it, and servers
-end with their run.
+"""Each check of `nox -s k8s` finds its defect at the right line, and servers end with
+their run.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ TRIAL = {
     *(f"{each} trial" for each in PER_ENVIRONMENT),
 }
 ALL = TRIAL | {f"{each} {name}" for each in PER_ENVIRONMENT for name in ENVIRONMENTS}
-# The rows that need every environment.
+# The rows that compare all environments.
 WHOLE = {"settings", "staging is production"}
 WORK = ".cache/kubernetes"
 PYTHON = ENVDIR / "k8s" / "bin" / "python"
@@ -155,8 +155,8 @@ def test_the_repository_itself_passes_by_its_own_server(original: Checkout) -> N
 def seeded(
     original: Checkout, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Ran, dict[str, int]]:
-    """Run over defects that do not hide each other; return also the lines that it must
-    report.
+    """Run over defects that do not hide each other; return the run and the lines that
+    it must report.
     """
     repository = original.copy(tmp_path_factory.mktemp("seeded") / "repository")
     for name, text in (("dev", DEV), ("staging", STAGING)):
@@ -611,7 +611,8 @@ def test_the_next_run_removes_what_a_killed_one_left(
     repository: Checkout, start: Start
 ) -> None:
     nox, processes = started(repository, start)
-    # Without its keeper process, which detects that nox has ended, the server remains.
+    # Kill also the keeper process, which would stop the server at the end of nox, so
+    # that the server remains.
     [keeper] = [
         pid for pid, command in processes.items() if "serve_kubernetes.py" in command
     ]

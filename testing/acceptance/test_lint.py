@@ -54,8 +54,8 @@ SETTINGS = [
 
 @pytest.fixture(scope="module")
 def sound(lean: Checkout) -> tuple[Checkout, Ran]:
-    """Return a repository without a defect, and its lint, which fills the cache of
-    mypy.
+    """Return a repository without a defect and its lint result; the run fills mypy's
+    cache.
     """
     return lean, lean.nox("-s", "lint")
 
@@ -101,7 +101,7 @@ def test_finds_a_defect_in_a_file(seeded: Ran, defect: str) -> None:
     [line] = [
         number for number, each in enumerate(text.splitlines(), 1) if "# here" in each
     ]
-    # The other rows must not report it.
+    # The other rows must not report the defect.
     assert seeded.named("lint", file) == {(check, rule, line)}
     [found] = seeded.check("lint", check).findings
     assert (found.tool, found.file) == (check, file)

@@ -1,5 +1,5 @@
-"""Local runs equal CI: act runs the committed workflow file like GitHub, with the same
-results as nox.
+"""Local runs and CI have the same results: act runs the committed workflow file as
+GitHub does, and nox runs the same event.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class Played:
     output: str
 
     def comparable(self) -> dict[str, Any]:
-        """Return the results without differences between any two runs: times, ids, and
-        texts with paths of the copy.
+        """Return the results without the parts that differ in every run: times, ids,
+        and texts with paths of the copy.
         """
         return {job: _comparable(result) for job, result in self.results.items()}
 
@@ -87,8 +87,8 @@ def _comparable(result: Mapping[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def runner(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Return the environment of a runner: a Python with pip, and nothing of the session
-    that runs these tests.
+    """Return the environment variables of a runner: a Python with pip, and no variables
+    of the session that runs these tests.
     """
     folder = tmp_path_factory.mktemp("runner") / "python"
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
@@ -124,8 +124,8 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture
 def small(tmp_path: Path, runner: Mapping[str, str]) -> Path:
-    """Return the small repository with this repository's suite, actions and generated
-    workflow, committed on main.
+    """Return the small repository, with this repository's suite and actions and a
+    generated workflow, committed on main.
     """
     root = tmp_path / "small"
     shutil.copytree(
@@ -319,7 +319,7 @@ EVENTS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
 
 
 def ran(played: Played) -> set[str]:
-    """Return the sessions that were not skipped because of a need."""
+    """Return the sessions that were not skipped because a needed session failed."""
     return {
         job
         for job, result in played.results.items()
@@ -411,9 +411,9 @@ def test_this_repository_is_linted_and_built_the_same_by_act_as_by_nox(
     original: Checkout, runner: Mapping[str, str], tmp_path: Path
 ) -> None:
     checkout = original.copy(tmp_path / "repository")
-    # build needs tests; here, one variant with two small suites is enough.
+    # build needs tests; here, one session with two small suites is enough.
     (checkout.root / ".cache" / "jars").unlink()
-    # Half of the Python code, which lint would check twice.
+    # Remove half of the Python code, because lint checks the code twice here.
     shutil.rmtree(checkout.root / "testing")
     for suite in ("unit", "integration"):
         test = (
@@ -428,7 +428,8 @@ def test_this_repository_is_linted_and_built_the_same_by_act_as_by_nox(
     )
     minimum = "minimum = 95 if run.python == PYTHONS[-1] else 90"
     checkout.replace("noxfile.py", minimum, "minimum = 0")
-    # The other needs of build have their own tests, and may need a network.
+    # Leave out the other jobs that build needs: they have their own tests, and may need
+    # a network.
     checkout.replace(
         "noxfile.py", "needs=[k8s, security, terraform, suite]", "needs=[tests]"
     )

@@ -53,7 +53,7 @@ def test_a_transform_that_became_a_third_slower_fails_and_is_named(
         for line in text.splitlines()[slower[0].line - 1 : slower[0].line + 2]
     )
     assert ran.result("performance").partial
-    # The worktrees of two processes of the benchmark were removed from git.
+    # git must not list the worktrees of the benchmark any more.
     assert not (repository.root / ".git" / "worktrees").exists()
 
 

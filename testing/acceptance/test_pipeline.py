@@ -1,4 +1,5 @@
-"""A bare nox, from its event to its exit code, in a repository of two jobs.
+"""Runs of `nox` without arguments, from event to exit code, in a repository of two
+jobs.
 
 The path of the repository has blanks, quotes and umlauts.
 """
@@ -119,7 +120,7 @@ def waiting_line(process: subprocess.Popen[str]) -> str:
 
 
 def output(process: subprocess.Popen[str]) -> str:
-    """Return the rest of the output after its end."""
+    """Return the rest of the output after the end of nox."""
     assert process.stdout is not None
     text = process.stdout.read()
     process.wait()

@@ -1,5 +1,5 @@
-"""The commands in CONTRIBUTING.md without nox work as written, in the environment that
-it describes.
+"""The commands in CONTRIBUTING.md that do not use nox work in the environment that the
+page describes.
 """
 
 from __future__ import annotations

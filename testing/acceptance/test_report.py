@@ -1,5 +1,5 @@
-"""reports/index.html in a real Chromium, opened as a file: it is accessible, and texts
-of tools cannot run code.
+"""reports/index.html is accessible in a real Chromium, opened as a file, and texts of
+tools cannot run code.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lake_ci.pipeline import summary
 from lake_ci.report import html
 from testing.unit.lake_ci.report import samples
 
-# Imported by name, because it has no types.
+# Imported by name, because the package has no types.
 axe = import_module("axe_playwright_python.sync_playwright")
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 Scheme = Literal["light", "dark"]
@@ -62,8 +62,8 @@ class Opened:
 
 @pytest.fixture
 def opened(browser: Browser) -> Iterator[Callable[..., Opened]]:
-    """Open files; at the end, no page has requested anything except itself or reported
-    an error.
+    """Open files; at the end, check that the pages requested only themselves and
+    reported no error.
     """
     pages: list[tuple[Opened, str]] = []
 
@@ -396,8 +396,8 @@ def test_20_000_findings_open_and_can_be_used(
         "message 332 of job 59,"
     )
     expect(tab.findings()).to_have_count(1)
-    # A link to the last finding renders only its page of findings, with a way back to
-    # the start.
+    # A link to the last finding renders only the page of findings that contains it,
+    # with a link back to the start.
     name = tab.findings().first.get_attribute("id")
     last = opened(huge, f"#{name}")
     expect(last.page.locator(".target")).to_contain_text("message 332 of job 59,")

@@ -87,8 +87,8 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def sound(original: Checkout, database: Path) -> tuple[Checkout, Ran]:
-    """Return the repository without a defect, and its security result, with a canary
-    secret in its environment.
+    """Return the repository without a defect and its security result; the environment
+    of the run contained a secret.
     """
     original.commit()
     variables = (
@@ -108,7 +108,7 @@ def seeded(
     database: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Ran:
-    """Run with all seeds at once, because every run of the real scanners is slow."""
+    """Run with all defects at once, because every run of the real scanners is slow."""
     checkout = sound[0].copy(tmp_path_factory.mktemp("seeded") / "repository")
     for test in rule_tests():
         target = checkout.root / place_of(test)
@@ -137,7 +137,7 @@ def rule_tests() -> list[Path]:
 
 
 def place_of(test: Path) -> str:
-    """Return the path at which a rule's test file is a defect of the repository."""
+    """Return the path where a rule's test file is a defect of the repository."""
     return (
         f"k8s/{test.name}"
         if test.suffix == ".yaml"
@@ -200,14 +200,15 @@ def hanging(
     database: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Begun]:
-    """Start a run with a scanner that hangs. It is started first, so that its time
+    """Start a run with a scanner that hangs. The run starts first, so that its time
     limit passes while other tests run.
     """
     folder = tmp_path_factory.mktemp("hanging")
     fakes = private_environments("security", folder / "envs")
     fake(fakes, "kingfisher", "echo 'loading rules' >&2; exec tail -f /dev/null")
     checkout = unknown(sound[0], folder)
-    # One minute: the scanner must have started, even on a busy machine.
+    # The limit is one minute, so that the scanner has started by then, even on a busy
+    # machine.
     checkout.replace(
         "noxfile.py",
         'external_inputs=["advisories"],\n    minutes=10',
@@ -376,7 +377,7 @@ def test_what_did_not_change_is_not_scanned_again_and_says_the_same(
     ran = checkout.nox("-s", "security", env={"LAKE_CI_ADVISORIES": str(database)})
     for scanner in ("bandit", "semgrep", "secrets"):
         first, again = (each.check("security", scanner) for each in (sound[1], ran))
-        # How many files, how many of them changed, how many findings are accepted.
+        # The number of files, of changed files, and of accepted findings.
         numbers = re.findall(r"\d[\d,]*", first.detail)
         assert len(numbers) in (2, 3)
         assert re.findall(r"\d[\d,]*", again.detail) == [numbers[0], *numbers[2:]]
@@ -426,11 +427,11 @@ def test_a_scanner_that_hangs_is_ended_by_the_time_limit(hanging: Begun) -> None
 
 
 @pytest.mark.parametrize("strict", [True, False])
-def test_without_a_database_the_packages_are_not_checked_and_the_row_says_so(
+def test_safety_without_a_database_reports_that_packages_were_not_checked(
     sound: tuple[Checkout, Ran], fakes: Path, tmp_path: Path, strict: bool
 ) -> None:
     for name in ("bandit", "semgrep", "kingfisher"):
-        fake(fakes, name, "exit 9")  # the other scanners are not needed
+        fake(fakes, name, "exit 9")  # this test does not use the other scanners
     checkout = sound[0].copy(tmp_path / "repository")
     # A proxy that does not exist blocks the live database.
     env = dict.fromkeys(("https_proxy", "HTTPS_PROXY"), "http://127.0.0.1:9")

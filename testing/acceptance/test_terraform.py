@@ -1,7 +1,7 @@
 """Each check of `nox -s terraform` finds its defect, and a rehearsal only accesses the
 loopback interface.
 
-An apply takes a minute, so only tests of defects that need an apply run one.
+An apply takes a minute, so only tests of defects that appear in an apply run an apply.
 """
 
 from __future__ import annotations
@@ -143,8 +143,8 @@ def test_the_repository_itself_passes_and_says_what_was_rehearsed(
         assert f"Plan: {row.data['add']} to add" in (folder / "plan.txt").read_text(
             encoding="utf-8"
         )
-    # The provider is linked into each environment from the folder where it was found or
-    # downloaded.
+    # Each environment has a link to the provider in the folder where `init` found or
+    # downloaded it.
     [provider] = original.root.glob(".cache/terraform/dev/providers/*/*/*/*/*")
     assert provider.is_symlink()
     assert not ran.result("terraform").partial
@@ -156,7 +156,7 @@ def seeded(
 ) -> tuple[Ran, dict[str, int]]:
     """Run once on all defects that can be found without an apply.
 
-    Return the run, and the lines that it must report.
+    Return the run, and the lines that the run must report.
     """
     repository = original.copy(tmp_path_factory.mktemp("seeded") / "repository")
     lines = {}
@@ -319,7 +319,7 @@ def test_without_terraform_the_row_says_how_to_get_it(
 
 
 class Listener:
-    """A server on loopback that records requests; there should be none."""
+    """A server on loopback that records requests; the tests expect no requests."""
 
     def __init__(self) -> None:
         self.heard: list[bytes] = []
@@ -347,7 +347,7 @@ def listener() -> Iterator[Listener]:
     listening.close()
 
 
-def test_a_rehearsal_heeds_no_machine_variable_and_finds_what_changes_on_every_plan(
+def test_rehearsal_ignores_variables_and_finds_changes_in_a_second_plan(
     repository: Checkout, listener: Listener, tmp_path: Path
 ) -> None:
     number = repository.write(
@@ -436,7 +436,7 @@ def dev_account() -> Iterator[dict[str, str]]:
         server.wait(LIMIT)
 
 
-def test_credentials_plan_their_own_environment_for_real_and_tell_its_drift(
+def test_credentials_plan_the_real_account_and_report_its_drift(
     repository: Checkout, seeded: tuple[Ran, dict[str, int]]
 ) -> None:
     with dev_account() as credentials:
@@ -520,7 +520,7 @@ def below(pid: int) -> list[int]:
                 stat.read_text(encoding="utf-8").rpartition(")")[2].split()[1]
             )
         except OSError:
-            # It ended while the list was created.
+            # The process ended while the list was created.
             continue
     found = [child for child, parent in parents.items() if parent == pid]
     return [*found, *(one for child in found for one in below(child))]

@@ -1,5 +1,5 @@
-"""Each check of a `tests` session finds its defect. The copy has small suites, which
-are created here.
+"""Each check of a `tests` session finds its defect. The copy of the repository has
+small suites, which this module creates.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def repository(sound: tuple[Checkout, Ran], tmp_path: Path) -> Checkout:
 def hanging(
     sound: tuple[Checkout, Ran], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Begun]:
-    """Start a run with a test that hangs. It is started first, so that its time limit
+    """Start a run with a test that hangs. The run starts first, so that its time limit
     of a minute passes while other tests run.
     """
     folder = tmp_path_factory.mktemp("hanging")
@@ -116,7 +116,7 @@ def hanging(
     noxfile = (repository.root / "noxfile.py").read_text(encoding="utf-8")
     limit = re.findall(r'"junit\.xml"\],\n    minutes=\d+,', noxfile)[
         0
-    ]  # of `tests`, which `suite` follows
+    ]  # the block of `tests`, before that of `suite`
     repository.replace("noxfile.py", limit, re.sub(r"\d+", "1", limit))
     repository.write(
         UNIT,
@@ -212,7 +212,7 @@ def test_finds_a_module_that_cannot_be_collected(seeded: Seeded, rule: str) -> N
     )
 
 
-def test_finds_coverage_below_the_minimum_and_a_module_that_no_test_imports(
+def test_coverage_below_minimum_and_untested_module_are_found(
     seeded: Seeded,
 ) -> None:
     found = seeded.ran.check(JOB, "coverage").findings

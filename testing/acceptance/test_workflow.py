@@ -1,5 +1,5 @@
-"""`nox -s lint` finds mistakes in the workflow file, and reports their name, file and
-line.
+"""`nox -s lint` finds mistakes in the workflow file, and reports rule, file and line of
+each.
 
 One run has several defects, and every row is checked for all of them.
 """
@@ -72,8 +72,8 @@ MISTAKES = {
 
 @dataclass(frozen=True)
 class Edited:
-    """A repository whose workflows have mistakes, its lint, and the lines of the
-    mistakes.
+    """A repository whose workflows have mistakes, the result of its lint, and the lines
+    of the mistakes.
     """
 
     checkout: Checkout
@@ -96,7 +96,7 @@ def edit(repository: Checkout, old: str, new: str) -> int:
 
 @pytest.fixture(scope="module")
 def edited(lean: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Edited:
-    """Run over the edits and mistakes that do not hide each other."""
+    """Run lint over edits and mistakes that do not hide each other."""
     checkout = lean.copy(tmp_path_factory.mktemp("edited") / "repository")
     lines = {name: edit(checkout, *change) for name, change in EDITS.items()}
     for name, (_, _, _, old, new) in MISTAKES.items():
@@ -107,8 +107,8 @@ def edited(lean: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Edited:
 
 @pytest.fixture
 def repository(edited: Edited, tmp_path: Path) -> Checkout:
-    """Return the repository as it was committed, with the caches of the previous
-    run.
+    """Return a copy of the repository without the mistakes, with the caches of the
+    previous run.
     """
     copy = edited.checkout.copy(tmp_path / "repository")
     copy.git("checkout", "--quiet", ".")

@@ -1,5 +1,5 @@
-"""Deletes every version of every object of the account, except in the bucket of
-Terraform's states. Works on loopback only.
+"""Deletes all versions of all objects in the account, except in the bucket of
+Terraform's states. Works only on loopback.
 
     python testing/aws/empty.py STATES
 """
@@ -24,10 +24,11 @@ def main(kept: str) -> int:
     s3 = boto3.resource("s3", endpoint_url=endpoint, region_name="eu-central-1")
     buckets = [bucket for bucket in s3.buckets.all() if bucket.name != kept]
     for bucket in buckets:
-        # Otherwise each request that deletes a bucket adds a line to the bucket of
-        # logs.
+        # Switch off access logs, because each deletion would add a line to the bucket
+        # of logs.
         bucket.Logging().put(BucketLoggingStatus={})
-        # The policy denies plain HTTP, and moto applies a denial without its condition.
+        # Delete the policy, which denies plain HTTP: moto ignores the condition of a
+        # denial.
         bucket.Policy().delete()
     answers = [
         answer for bucket in buckets for answer in bucket.object_versions.delete()

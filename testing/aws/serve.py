@@ -1,8 +1,8 @@
 """Serves AWS on a free port of loopback until standard input ends: moto, with an
 account for each environment.
 
-When the buckets of Terraform's states exist, it prints one line of JSON: the endpoint,
-and for each environment the keys of a session in its account.
+When the buckets of Terraform's states exist, the script prints one line of JSON: the
+endpoint, and the keys of a session in the account of each environment.
 
     python testing/aws/serve.py \\
         '{"dev": {"account": "333344445555", "bucket": "states"}}'
@@ -41,7 +41,7 @@ def main(environments: dict[str, dict[str, str]]) -> None:
         names = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"
         sessions[name] = dict(zip(names, keys))
     print(json.dumps({"endpoint": endpoint, "sessions": sessions}), flush=True)
-    # Standard input also ends when the parent process is killed.
+    # Standard input ends even if the parent process is killed.
     sys.stdin.read()
     server.stop()
 

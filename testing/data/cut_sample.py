@@ -33,8 +33,8 @@ def read(folder: Path, name: str) -> List[Row]:
 
 
 def cut(whole: Dict[str, List[Row]]) -> Dict[str, List[Row]]:
-    """Return the flights with special cases for the pipeline, and the rows of the other
-    files that belong to them.
+    """Return flights with special cases for the pipeline, and the rows of other files
+    that belong to these flights.
     """
     airports = {row["faa"] for row in whole["airports"]}
     planes = {row["tailnum"] for row in whole["planes"]}

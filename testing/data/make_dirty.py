@@ -2,8 +2,9 @@
 
     python testing/data/make_dirty.py        # needs pyarrow, for the Parquet file
 
-It removes, changes and duplicates rows, and records what should happen to each row. The
-expected results are written down next to each change, and do not use lakekit.
+The script removes, changes and duplicates rows, and records the expected result of each
+row. The expected result is in the code next to each change, and is not computed by
+lakekit.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ NUMBERS = frozenset(
 
 
 class File:
-    """A file to write, and the expected fate of each of its rows."""
+    """A file to write, and the expected result (fate) of each row."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -41,14 +42,14 @@ class File:
         self.fates.append(fate)
 
     def supersede(self, number: int) -> Row:
-        """Mark a row as superseded by a later row with its key; return the row."""
+        """Mark a row as superseded by a later row with the same key; return the row."""
         self.fates[number - 1] = "superseded"
         return self.rows[number - 1]
 
 
 def make_flights(sample: List[Row]) -> Tuple[File, File, File]:
-    """Return the files of flights in the order of their names, in which later rows
-    win.
+    """Return the files of flights in the order of their names. Of rows with the same
+    key, the row in the last file wins.
     """
     first = make_first_day(sample)
     second = make_second_day(sample, first)
@@ -83,14 +84,12 @@ def make_first_day(sample: List[Row]) -> File:
     first.add(first.supersede(2), dep_delay="99")  # corrected later in the file
     first.add(
         sample[41], flight="2147483648", fate="quarantine:type: flight"
-    )  # one more than the maximum of an int
+    )  # larger by one than the maximum of an int
     return first
 
 
 def make_second_day(sample: List[Row], first: File) -> File:
-    """Return corrections of the first day, valid ones and an invalid one, and new
-    rows.
-    """
+    """Return corrections of the first day, one of them invalid, and new rows."""
     second = File("flights/2013-01-02.csv")
     second.add(
         first.supersede(3), dest="BOS", distance="187"
@@ -100,7 +99,7 @@ def make_second_day(sample: List[Row], first: File) -> File:
     second.add(
         first.rows[5], "quarantine:type: distance", distance="far"
     )  # an invalid correction: the old row remains
-    second.add(first.rows[40], dep_time="554")  # the correction of a refused row
+    second.add(first.rows[40], dep_time="554")  # the correction of a rejected row
     second.add(first.rows[44], month="1")
     second.add(first.rows[45], year="2013", month="3", day="1")
     for row in sample[51:67]:
@@ -109,12 +108,12 @@ def make_second_day(sample: List[Row], first: File) -> File:
 
 
 def make_late(sample: List[Row], first: File, second: File) -> File:
-    """Return rows that arrive last, but are the oldest by their file's name."""
+    """Return rows that arrive last, but whose file name is the oldest."""
     late = File("flights/2013-01-00.parquet")
     late.add(sample[67])
     late.add(
         first.rows[7], "superseded", dep_delay="-30"
-    )  # arrives late, but is older by its file's name
+    )  # arrives late, but its file name is older
     late.add(second.rows[7], "superseded", arr_delay="500")
     late.add(sample[68], "quarantine:distance is positive", distance="-1")
     for row in sample[200:216]:

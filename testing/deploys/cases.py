@@ -1,12 +1,12 @@
-"""Inject every fault, and a kill -9 before and after, at every distinct request of a
-first deploy, an upgrade and a rollback.
+"""Injects every fault at every distinct request of a first deploy, an upgrade and a
+rollback, and a kill -9 before and after each request.
 
     PYTHONPATH=.:utils .nox/suite-3-11/bin/python -m testing.deploys.cases \\
         --jobs 2 > cases.tsv
 
-The requests are those that the emulator recorded. After each case the workspace must
-have the complete old or new version, the ledger must agree with it, and no lock may
-remain.
+The emulator has recorded the requests. After each case the workspace must have the
+complete old or new version, the ledger must agree with the workspace, and there must be
+no lock.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "wrong state": {"kind": "state"},
 }
 KILLS = {"kill -9 before": "before", "kill -9 after": "after"}
-# Seconds after which a deploy retries a request: less than the delay of a slow
+# The seconds after which a deploy retries a request: less than the delay of a slow
 # response.
 REQUEST_SECONDS = 30
 # The states in responses, by the path of the request. Other responses have no state.
@@ -67,7 +67,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The result of a case. `wrong` is empty if there is no problem."""
+    """The result of a case. `wrong` is empty if the case passed."""
 
     case: Case
     outcome: str
@@ -77,11 +77,11 @@ class Verdict:
 
 
 class MissedError(Exception):
-    """The request of a case was not made."""
+    """The deploy did not send the request of a case."""
 
 
 class Stage:
-    """The projects, and the workspace before each scenario, which are created once."""
+    """The projects and the workspace before each scenario, both created only once."""
 
     def __init__(self, folder: Path, request: int = 300) -> None:
         self.folder = folder
@@ -102,7 +102,7 @@ class Stage:
                 )
                 ran = self.play(harness, play)
                 assert ran.code == 0, ran.output
-                # Read before the checks below make requests.
+                # Read the requests now, because the checks below send more requests.
                 made = harness.requests(since)
                 self.requests[play] = distinct(
                     [each for each in made if not each["path"].startswith("/emulator")]

@@ -1,5 +1,5 @@
-"""Runs an emulator and deploys to it as separate processes, and reads the state of the
-workspace without the clients.
+"""Runs an emulator, and deploys to this emulator, as separate processes. Reads the
+state of the workspace without the clients.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Ran:
 
 
 class DeployHarness:
-    """A workspace in a folder, running for a `with` block."""
+    """A workspace in a folder, which runs during a `with` block."""
 
     def __init__(self, state: Path) -> None:
         self.state = state
@@ -188,9 +188,7 @@ class DeployHarness:
         return self.ask("GET", f"/api/2.0/fs/files{path}")
 
     def wrong(self, version: str | None) -> list[str]:
-        """Return the differences from a workspace that is completely at this version;
-        empty if there are none.
-        """
+        """Return the differences from a workspace that is wholly at this version."""
         live = [
             entry for entry in self.ledger() if entry["kind"] in ("deploy", "rollback")
         ]
@@ -213,7 +211,7 @@ class DeployHarness:
         return found
 
     def _under_way(self) -> Iterator[str]:
-        """Yield the remains of deploys that have ended; there should be none."""
+        """Yield objects that completed deploys should have removed."""
         if locks := self.names(f"{BASE}/locks"):
             yield f"locks stay: {locks}"
         if "pending.json" in self.names(BASE):

@@ -1,5 +1,5 @@
-"""A project to deploy: a real wheel, and scripts without Spark. Its tables are files
-with a list of commits.
+"""Creates a project to deploy: a real wheel, and scripts without Spark. The project's
+tables are files with a list of commits.
 """
 
 from __future__ import annotations

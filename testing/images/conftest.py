@@ -26,8 +26,8 @@ def variable(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
-    """Return the engine. Containers and volumes of a module's tests are removed after
-    them.
+    """Return the engine. After the tests of a module, their containers and volumes are
+    removed.
     """
     engine = Engine(variable("LAKE_CI_IMAGE"), variable("LAKE_CI_LABEL"))
     yield engine
@@ -46,8 +46,8 @@ def scratch() -> Path:
 
 @pytest.fixture(scope="module")
 def folder(scratch: Path) -> Iterator[Path]:
-    """Yield an empty folder for the module. It is in the checkout, so that the engine
-    can mount it.
+    """Yield an empty folder for the module. The folder is in the checkout, so that the
+    engine can mount it.
     """
     folder = Path(tempfile.mkdtemp(dir=scratch))
     yield folder

@@ -17,7 +17,7 @@ Completed = subprocess.CompletedProcess[str]
 # privileges.
 CONFINED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges")
 OFFLINE = "--network=none"
-# Spark extracts native libraries there and runs them.
+# Files in /tmp are executable, because Spark extracts native libraries to /tmp.
 TMPFS = "--tmpfs=/tmp:rw,exec,nosuid,size=1g"
 # Time limits that detect a hang, even on a busy machine: of a command of the engine,
 # and of a container that runs to its end.

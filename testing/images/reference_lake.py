@@ -41,7 +41,7 @@ class ReferenceLake:
     """The lake, created once for the tests of all images.
 
     Attributes:
-        folder: its path, even before it exists.
+        folder: the path of the lake, which may not exist yet.
         run: the function that runs lakekit.
     """
 
@@ -49,8 +49,8 @@ class ReferenceLake:
     run: Callable[..., Completed] = lakekit
 
     def make(self) -> Path:
-        """Create the lake and return its folder. Any user can read it, because the user
-        of an image is unknown on this machine.
+        """Create the lake and return its folder. Any user can read the lake, because
+        the user of an image is unknown on this machine.
         """
         __tracebackhide__ = True
         # The tests of other images run at the same time, in other processes.

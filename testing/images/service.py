@@ -45,8 +45,8 @@ class End:
 
     Attributes:
         code: its exit code.
-        by_limit: whether the kernel killed it because of its memory, as the engine
-            reports.
+        by_limit: whether the engine reports that the kernel killed the container
+            because of its memory.
         logs: its last output, the last line first.
     """
 
@@ -66,7 +66,7 @@ class Service:
     def start(self, *options: str) -> str:
         """Start a container; return its id."""
         __tracebackhide__ = True
-        # Without --rm, because its exit is read afterwards.
+        # Do not use --rm, because the exit code is read afterwards.
         start = ("run", "--detach", *self.engine.labels, *CONFINED, TMPFS)
         lake = f"--volume={self.lake}:/lake:ro"
         env = f"--env-file={self.token.file}"
@@ -86,7 +86,9 @@ class Service:
         return "\n".join(reversed((done.stdout + done.stderr).splitlines()))
 
     def end(self, container: str, seconds: float) -> End | None:
-        """Return how the container ended; None if it runs after the time limit."""
+        """Return the end of the container; None if it is still running after the time
+        limit.
+        """
         __tracebackhide__ = True
         form = "--format={{.State.Running}} {{.State.ExitCode}} {{.State.OOMKilled}}"
         state: list[str] = []
@@ -115,8 +117,8 @@ def make_token(engine: Engine, folder: Path) -> Token:
 
 
 def decisive(ends: Iterable[End | None]) -> End | None:
-    """Return the first end except kills whose reason the engine lost; if all are such
-    kills, return the last.
+    """Return the first end with a known reason. If the engine lost the reasons of all
+    ends, which are kills, return the last end.
     """
     end = None
     for end in ends:

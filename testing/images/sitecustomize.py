@@ -1,9 +1,9 @@
 """Delays queries while the file /hold/armed exists. `nox -s docker` mounts this file
 into the image `api`.
 
-This ensures that a request is pending when SIGTERM arrives, in the unchanged service
-under its own init. Python imports a module with this name at its start; everything else
-in the image is unchanged.
+So a request is pending when SIGTERM arrives, in the unchanged service under its own
+init process. Python imports a module with this name at its start; the rest of the image
+is unchanged.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ if any(argument.endswith("/lakekit-api") for argument in sys.orig_argv):
     query = Store.query
 
     async def held(self: Store, *arguments: Any, **named: Any) -> Any:
-        """Report that a query is pending, and wait until it may continue."""
+        """Report that a query is pending, and wait until the query may continue."""
         if ARMED.exists():
             HELD.touch()
             while ARMED.exists():

@@ -18,8 +18,8 @@ variants run them.
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
-    """Mark the tests that start Spark; skip the long tests in variants that do not run
-    them, with the reason.
+    """Mark the tests that start Spark. Skip the long tests, with a reason, on the
+    Python and Java versions that do not run them.
     """
     reason = _left_out_by()
     for item in items:
@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
 
 
 def _left_out_by() -> str:
-    """Return why this variant skips the long tests; empty if it runs them."""
+    """Return why the long tests are skipped in this session, or an empty text."""
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     java = os.environ.get("LAKE_CI_JAVA", "")
     if not java or (python, java) == LONG_ON:

@@ -1,5 +1,5 @@
-"""The overlays satisfy the rules of this lake: settings that lakekit would reject at
-runtime are found before anything is applied.
+"""The overlays satisfy the rules of this lake, so that settings that lakekit would
+reject at runtime are found before an apply.
 
 `nox -s k8s` runs these tests over the rendered overlays.
 """
@@ -14,7 +14,7 @@ import pytest
 
 from lake_ci.checks.kubernetes.manifests import Manifest, Rendered
 
-# The session sets it to files of `utils/lake_ci/checks/kubernetes/overlay_tests.py`.
+# The session sets this variable in `utils/lake_ci/checks/kubernetes/overlay_tests.py`.
 VARIABLE = "LAKE_CI_RENDERED"
 ENGINE = "LAKEKIT_ENGINE"
 LAKE = "LAKEKIT_LAKE"

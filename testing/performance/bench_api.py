@@ -1,8 +1,8 @@
 """Measure the API under load: 50 clients on loopback request filtered pages.
 
-Each client requests the next page as soon as it has received the last one. All three
-measurements read the same pages: delays of one carrier from one day on, 100 rows,
-sorted by mean delay:
+Each client requests the next page as soon as it has received a page. All three
+measurements read the same pages: 100 rows of delays of one carrier since a day, sorted
+by mean delay:
 
 - `duckdb`  the same queries in DuckDB alone, in as many threads as the service uses for
   queries, with the rows fetched into Python;
@@ -103,7 +103,7 @@ def alone(lake: Path, asked: Sequence[str], threads: int) -> Result:
 
 @contextlib.contextmanager
 def served(lake: Path, *options: str) -> Iterator[Tuple[int, str]]:
-    """Run a service as users start it, including logs; yield its port and a token."""
+    """Run a service with logs, as users start it; yield the port and a token."""
     secret, token = tokens.make("bench", [GOLD_CARRIER_DAY.name])
     env = {
         **os.environ,
@@ -139,8 +139,8 @@ def served(lake: Path, *options: str) -> Iterator[Tuple[int, str]]:
 async def client(
     port: int, secret: str, asked: Iterator[str], seconds: List[float]
 ) -> None:
-    """Request pages one after another on one connection. This does not use a client
-    library, which would need more CPU time than the service.
+    """Request pages one after another on one connection, without a client library,
+    which would need more CPU time than the service.
     """
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for query in asked:
@@ -182,7 +182,7 @@ def figures(seconds: Sequence[float], elapsed: float) -> Result:
 
 
 def bench(lake: Path, clients: int, requests: int) -> Dict[str, Result]:
-    """Measure all three ways, with the pages in the same order."""
+    """Run all three measurements, with the pages in the same order."""
     pages = queries()
     random.Random(1).shuffle(pages)
     asked = [pages[number % len(pages)] for number in range(requests)]

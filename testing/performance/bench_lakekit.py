@@ -1,10 +1,10 @@
 """Compare `lakekit run` with a DuckDB script written by hand and with local Spark.
 
-The script writes the same bronze, silver and gold tables as plain Parquet; it validates
-no values and keeps no log. lakekit validates every value and writes Delta tables that
-later runs can update. Each measurement is a process: wall seconds from its start to its
-end, and its peak memory as counted by the kernel. The processes are interleaved, and
-the medians are compared.
+The script writes the same bronze, silver and gold tables as plain Parquet; it does not
+validate values, and writes no transaction log. lakekit validates every value and writes
+Delta tables that later runs can update. Each measurement is a process: wall seconds
+from its start to its end, and its peak memory as counted by the kernel. The processes
+are interleaved, and the medians are compared.
 
     by hand     the lower limit
     lakekit     `lakekit run`, from files to gold, into a new lake
@@ -177,9 +177,9 @@ class Measured:
 
 
 def prepare(source: Path, folder: Path, years: int) -> None:
-    """Write plain CSV files of `years` years: all days in `whole`, all but the last day
-    in `base`, and the last day in `day`. Dates are moved by whole years, which works
-    because 2013 has no leap day.
+    """Write plain CSV files of `years` years: all days in `whole`, all except the last
+    day in `base`, and the last day in `day`. Dates are moved by whole years, because
+    2013 has no leap day.
     """
     for name in ("whole", "base", "day"):
         (folder / name).mkdir(parents=True)
@@ -232,7 +232,7 @@ def moved(name: str, rows: str, back: int) -> str:
 
 
 def measure(command: Sequence[str], said: Path) -> Measured:
-    """Measure one process, which may write its own seconds and its startup seconds to
+    """Measure one process. The process may write its seconds and its startup seconds to
     the file `said`.
     """
     environment = {
@@ -240,8 +240,8 @@ def measure(command: Sequence[str], said: Path) -> Measured:
         "PYTHONPATH": str(REPOSITORY / "utils"),
         **caches(said.parent),
     }
-    # An installed package has compiled modules, a checkout may not. The first process
-    # compiles them.
+    # Allow byte code, so that the first process compiles the modules. An installed
+    # package has compiled modules, but a checkout may not have them.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
@@ -317,7 +317,8 @@ def bench(
     """Return medians for one size, after a check that all gold tables are equal."""
     data = folder / f"data-{years}"
     prepare(source, data, years)
-    # As in the first run after an installation, this compiles modules and rewrites SQL.
+    # Run once before measuring, because the first run after an installation compiles
+    # modules and rewrites SQL.
     run(REPOSITORY / "testing" / "data", folder)
     shutil.rmtree(folder / "lake")
     rounds = [one_round(data, folder) for _ in range(repeat)]
@@ -348,7 +349,7 @@ def run_spark(source: Path, folder: Path) -> Measured:
 
 
 def one_round(data: Path, folder: Path) -> Dict[str, Measured]:
-    """Measure everything once, except Spark, and remove the results."""
+    """Run all measurements once, except for Spark, and remove the lakes."""
     lake, target = folder / "lake", folder / "by-hand"
     command = [sys.executable, "-c", BY_HAND, str(data / "whole"), str(target)]
     by_hand = measure(command, folder / SAID)

@@ -1,5 +1,5 @@
-"""Measures the seconds for the plan and the workflow text of many generated jobs, and
-whether they are proportional to the number of jobs.
+"""Measures the seconds for the plan and the workflow text of many generated jobs, to
+see whether the time is proportional to the number of jobs.
 
     python testing/performance/bench_plan.py
 """

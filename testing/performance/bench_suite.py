@@ -1,15 +1,15 @@
-"""What the suite costs on top of the tools it runs, measured on a copy in one run.
+"""Measures the overhead of the suite over the tools that it runs, on a copy of the
+repository.
 
 1. `nox -s lint` in warm environments, without changes and after a one-line edit of one
-   file. It is compared with its slowest tool alone, with the same command line,
-   environment variables and state of its caches.
+   file. The reference is the slowest tool alone, with the same command line,
+   environment variables and state of the tool's caches.
 2. Warm start: the time from the start of nox until it starts the session's first tool.
-   A `sitecustomize` adds an audit hook to the nox process, which reads the monotonic
-   clock when a program of the session's environment is about to start, and exits. It is
-   compared with nox starting a program from a minimal noxfile.
-3. `nox -s lint build --install-only` into an empty folder. It is compared with
-   virtualenv and `pip install --require-hashes` of the same locks, both with warm
-   package caches.
+   A `sitecustomize` adds an audit hook to the nox process. When a program of the
+   session's environment is about to start, the hook reads the monotonic clock and
+   exits. The reference is nox that starts a program from a minimal noxfile.
+3. `nox -s lint build --install-only` into an empty folder. The reference is virtualenv
+   and `pip install --require-hashes` of the same locks, both with warm package caches.
 
 Measurements are interleaved with their references, and medians are compared. Needs
 nox[uv] and jinja2:
@@ -107,7 +107,7 @@ def copy_files(to: Path) -> None:
         listing, cwd=REPOSITORY, capture_output=True, text=True, check=True
     ).stdout
     for name in filter(None, names.split("\0")):
-        # Deleted but not committed yet.
+        # The file was deleted, but the deletion is not committed yet.
         if not (REPOSITORY / name).is_file():
             continue
         (to / name).parent.mkdir(parents=True, exist_ok=True)
@@ -186,8 +186,8 @@ class Bench:
         before: Callable[[], None],
         repeat: int,
     ) -> dict[str, float]:
-        """Return the median wall seconds of the functions, which run interleaved. The
-        time of `before` is not measured.
+        """Return the median wall seconds of the functions, which run in turns. The time
+        of `before` is not measured.
         """
         seconds: dict[str, list[float]] = {name: [] for name in commands}
         for _ in range(repeat):
@@ -229,7 +229,7 @@ def lint_commands(bench: Bench) -> dict[str, Callable[[], None]]:
         sys.exit("noxfile.py cannot be read")
     noxfile = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(noxfile)
-    # noxfile.py has added their folder to the path.
+    # Imported here, because noxfile.py adds the folder to the path.
     from lake_ci.runner.check import CheckContext, CommandCheck
     from lake_ci.system.environment import Environment
 

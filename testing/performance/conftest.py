@@ -1,11 +1,11 @@
-"""Fixtures of the benchmarks: rounds that are interleaved with those of another
-version, and peak memory.
+"""Fixtures of the benchmarks: rounds that alternate with the rounds of another version,
+and peak memory.
 
 `pytest testing/performance` measures one version with pytest-benchmark. `nox -s
 performance` runs two of these processes, an old and a new version, and lets only one
 work at a time: before each round, a process requests its turn on a socket
-(`LAKE_CI_TURNS`). A benchmark imports the modules that it needs inside its function, so
-that it fails alone in a version that does not have them.
+(`LAKE_CI_TURNS`). A benchmark imports modules inside its function, so that only this
+benchmark fails in a version without these modules.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ caches.
 
 
 class Turns:
-    """The client for interleaved rounds of this process. Without an address it never
+    """The client that requests turns for this process. Without an address, it never
     waits.
     """
 
@@ -44,7 +44,7 @@ class Turns:
             self._socket.sendall(f"{os.environ['LAKE_CI_SIDE']}\n".encode())
 
     def wait(self) -> None:
-        """Report that this process is idle, and wait for its turn."""
+        """Report that this process is idle, and wait for the next turn."""
         if self._socket is None:
             return
         self._socket.sendall(b".")
@@ -60,8 +60,8 @@ class Measure:
     """Times a function in rounds, by the clock and by the processor.
 
     Processor seconds include all threads of this process and the processes that it
-    started. They hardly depend on other load of the machine, but only the clock
-    includes waiting.
+    started. Processor seconds hardly depend on other load of the machine, but do not
+    include waiting.
     """
 
     def __init__(self, benchmark: Any, turns: Turns) -> None:
@@ -106,14 +106,14 @@ class Measure:
         }
         more["cpu"] = {name: [each[name][1] for each in rounds] for name in names}
         more["peak_mb"] = peak_mb()
-        # The other process may still be measured, and the exit of this process must not
-        # disturb it.
+        # Wait for the other process, whose measurement the exit of this process must
+        # not disturb.
         self._turns.wait()
         return results[-1]
 
     def step(self, doing: str, done: int, steps: int) -> None:
-        """Start a new step, so that the rounds are split into steps. This is the
-        `progress` callback of lakekit.
+        """Start a new step, so that the time of a round is split into steps. lakekit
+        calls this method as `progress`.
         """
         wall, cpu = time.perf_counter(), cpu_seconds()
         if self._open is not None:
@@ -178,8 +178,8 @@ _CHILDREN: list[Path] = []
 
 
 def watch_children() -> None:
-    """Also count the processor seconds of the processes started so far, such as Spark's
-    JVM.
+    """Also count the processor seconds of the processes that were started until now,
+    such as Spark's JVM.
     """
     _CHILDREN[:] = family()
 

@@ -1,15 +1,15 @@
-"""How often `nox -s performance` finds a slow-down of a known size: the same commit
-twice, and seeded ones, many times.
+"""Measures how often `nox -s performance` finds a slow-down of a known size, by many
+comparisons of a commit with itself and with slower copies.
 
     nox -s performance --install-only
     .nox/performance/bin/python testing/performance/measure_detection.py \\
         -k merge --transform silver.orders --trials 20
 
-Each size has a copy of the repository in which one transform does so much more work for
-the processor. Both versions are built and installed once per size. Every trial
-measures and judges them with the benchmark's own code. A row counts the trials that
-failed, those that were inconclusive, and those whose interval excludes 1: a slow-down
-below the threshold should be seen, but should not fail.
+For each size there is a copy of the repository in which one transform needs that share
+of additional processor time. Both versions are built and installed once per size. Every
+trial compares both versions with the benchmark's own code. A row has the number of
+trials that failed, that were inconclusive, and whose interval excludes 1. A slow-down
+below the threshold should be measured, but should not fail.
 """
 
 from __future__ import annotations
@@ -53,9 +53,7 @@ IDENTITY = [
 
 @dataclass(frozen=True)
 class Trial:
-    """One comparison: the verdict of the benchmark's row, and of the seeded transform's
-    series.
-    """
+    """One comparison: the results of the benchmark and of the slower transform."""
 
     status: str
     verdict: str
@@ -75,8 +73,8 @@ def seeded(share: float, table: str, scratch: Path) -> Iterator[Path]:
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, target, follow_symlinks=False)
-    # Also in a fresh clone, jars that the first size downloads are shared with the
-    # next.
+    # Share the jars that the first size downloads with the next sizes, even in a fresh
+    # clone.
     jars = ROOT / ".cache" / "jars"
     jars.mkdir(parents=True, exist_ok=True)
     (folder / ".cache").mkdir()
@@ -122,7 +120,7 @@ def demand(outcome: Outcome) -> None:
 def trials(
     folder: Path, select: str, table: str, number: int, seconds: float
 ) -> Iterator[Trial]:
-    """Measure and judge the benchmark `number` times."""
+    """Measure and compare the benchmark `number` times."""
     bench = check_context(folder)
     chosen = replace(
         benchmark_options.options(["-k", select, "--all"], folder), seconds=seconds

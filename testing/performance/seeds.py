@@ -8,7 +8,7 @@ from pathlib import Path
 
 FILE = "utils/lakekit/commands/run.py"
 UPDATE = "        done = retried(update)\n"
-# This needs more processor time independently of other load of the machine.
+# The additional processor time does not depend on other load of the machine.
 SLOWER = """\
         cpu = time.process_time()
         done = retried(update)
@@ -19,8 +19,8 @@ SLOWER = """\
 
 
 def slow_down(root: Path, table: str, share: float) -> None:
-    """Make one transform of the repository need more processor time by `share`; 0.3 is
-    30 %.
+    """Change a transform of the repository so that it needs more processor time by
+    `share`; 0.3 means 30 %.
 
     Raises ValueError if the line to replace does not exist.
     """

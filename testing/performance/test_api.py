@@ -1,5 +1,5 @@
-"""Pages of a gold table, each with a query: the application is called like its server
-calls it, without a network.
+"""Measures pages of a gold table, each with a query. The application is called as its
+server calls it, without a network.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def test_medallion_embedded(measure: Measure, tmp_path: Path) -> None:
 
 @pytest.mark.exercises("utils/lakekit/*")
 def test_unchanged(measure: Measure, tmp_path: Path) -> None:
-    """A run without new files."""
+    """Measure a run without new files."""
     import lakekit
 
     lakekit.run(SAMPLE, tmp_path)
@@ -42,20 +42,21 @@ def test_unchanged(measure: Measure, tmp_path: Path) -> None:
     assert not result.changed
 
 
-# The JVM takes longer to warm up than all other benchmarks take, so there are few
-# processes with few rounds.
+# The JVM's warm-up takes longer than all other benchmarks, so there are few processes
+# with few rounds.
 @pytest.mark.exercises("utils/lakekit/*")
 @pytest.mark.gate(generations=2, rounds=3)
 def test_medallion_spark(
     measure: Measure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The three tables of `lakekit init`, because all tables of the flights would take
-    a minute per round.
+    """Measure only the three tables of `lakekit init`, because all tables of the
+    flights would take a minute per round.
     """
     import lakekit
     from lakekit.engines.spark.session import spark_session
 
-    # The second compiler is still active after minutes, and differs in each run.
+    # Switch off the second compiler, which is still active after minutes and differs in
+    # each run.
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
     if "LAKE_CI_JARS" in os.environ:
         monkeypatch.setenv("LAKEKIT_JARS", os.environ["LAKE_CI_JARS"])

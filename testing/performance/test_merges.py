@@ -1,4 +1,6 @@
-"""A second file of orders, merged by key into a lake that has most of them."""
+"""Measures the merge of a second file of orders into a lake that already has most
+orders.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,7 @@ def orders(first: int, number: int, seed: int) -> str:
 
 @pytest.mark.exercises("utils/lakekit/*")
 def test_merge(measure: Measure, tmp_path: Path) -> None:
-    """Half of the second file replaces orders in the lake."""
+    """Measure a merge in which half of the second file replaces orders in the lake."""
     import lakekit
 
     tables = project(lakekit.init(tmp_path / "project").folder)

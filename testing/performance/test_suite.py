@@ -1,6 +1,4 @@
-"""Texts of the suite: the plan and the workflow of a large graph, and the summary of
-many results.
-"""
+"""Measures the plan and the workflow of a large graph, and a summary of results."""
 
 from __future__ import annotations
 
@@ -78,7 +76,7 @@ def test_workflow_text(measure: Measure) -> None:
 
 
 def write_results(root: Path, variants: Iterable[Any]) -> None:
-    """Write a result with findings and a JUnit file for each variant."""
+    """Write a result with findings and a JUnit file for each session."""
     from lake_ci.model import results
     from lake_ci.model.results import CheckResult, Finding, Result, Status
 

@@ -1,1 +1,1 @@
-"""The CI suite: jobs declared once, run alike on a laptop and on GitHub."""
+"""The CI suite: its jobs are declared once, and run alike on a laptop and on GitHub."""

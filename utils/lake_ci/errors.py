@@ -1,4 +1,4 @@
-"""Every error the suite raises: its exit code, and the next command to type."""
+"""Defines the errors of the suite, each with an exit code and a hint."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 
 class LakeCiError(Exception):
-    """An error message, with a hint what to do next.
+    """The base class of the suite's errors: a message, and a hint what to do next.
 
     The exit code is 1, unless a subclass has another one.
     """
@@ -44,7 +44,7 @@ class BadResultError(LakeCiError):
 
 
 class Interrupted(KeyboardInterrupt):  # noqa: N818 - nox must end as on Ctrl-C
-    """A signal asked the run to end; nox treats it as Ctrl-C."""
+    """A signal ended the run; nox treats this exception as Ctrl-C."""
 
     def __init__(self, signal_name: str) -> None:
         super().__init__(signal_name)
@@ -52,7 +52,7 @@ class Interrupted(KeyboardInterrupt):  # noqa: N818 - nox must end as on Ctrl-C
 
 
 def nearest(word: str, known: Iterable[str] | Mapping[str, object]) -> str:
-    """Return `; did you mean 'tests'?`, or the list of known names."""
+    """Return a hint for a wrong name: `; did you mean 'tests'?`, or all known names."""
     names = list(known)
     match = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
     return (

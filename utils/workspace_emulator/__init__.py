@@ -1,3 +1,3 @@
-"""An emulator of a Databricks workspace that executes jobs on this machine. See
-README.md for what it supports.
+"""An emulator of a Databricks workspace that executes jobs on this machine. README.md
+lists the emulated features.
 """

@@ -1,5 +1,5 @@
-"""Starts the emulator. Prints its URL on the first line, and ends on SIGTERM or at the
-end of standard input.
+"""Starts the emulator, and prints the URL of the workspace on the first line. The
+emulator ends on SIGTERM or at the end of standard input.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
         prog="python -m workspace_emulator",
         description=(
-            f"A local Databricks workspace. {VARIABLE} names the token to accept;"
-            " without it one is made."
+            f"A local Databricks workspace. {VARIABLE} is the token to accept;"
+            " without it, a token is generated."
         ),
     )
     options.add_argument(
         "--port",
         type=int,
         default=0,
-        help="the port on 127.0.0.1; 0, the default: a free one",
+        help="the port on 127.0.0.1; default: 0, a free port",
     )
     options.add_argument(
         "--state",
         type=Path,
-        help="the folder that stores the workspace; default: a temporary one",
+        help="the folder that stores the workspace; default: a temporary folder",
     )
     options.add_argument(
         "--faults", type=Path, help="a JSON file: a list of faults to begin with"
@@ -65,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
 async def serve(
     folder: Path, token: str, port: int, jars: Path | None, faults: Path | None
 ) -> None:
-    """Serve until the emulator is stopped."""
+    """Serve requests until the emulator is stopped."""
     end = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -82,7 +82,7 @@ async def serve(
         try:
             await web.SockSite(runner, listener).start()
             print(url, flush=True)
-            # Standard input also ends when the parent process is killed.
+            # Standard input ends even if the parent process is killed.
             threading.Thread(target=_watch, args=(loop, end), daemon=True).start()
             await end.wait()
         finally:
@@ -143,8 +143,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _own_token(file: Path) -> str:
-    """Return the token in the state's folder; create it if it does not exist. Only its
-    owner can read it.
+    """Return the token from the state folder; create the token if it does not exist.
+    Only the owner of the file can read it.
     """
     if not file.exists():
         with open(

@@ -1,4 +1,6 @@
-"""Error responses of the workspace: a status, a Databricks error code and a message."""
+"""Defines the error responses of the workspace: status, Databricks error code, and
+message.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ README = "utils/workspace_emulator/README.md"
 
 
 class ApiError(Exception):
-    """An error response, raised anywhere below a route.
+    """An error response, which any code below a route may raise.
 
     Attributes:
         status: the HTTP status.
@@ -55,8 +57,8 @@ def malformed(message: str) -> ApiError:
 
 
 def not_emulated(what: str) -> ApiError:
-    """Return the error for a Databricks feature that is not emulated. The message names
-    the feature and where the limits are documented.
+    """Return the error for a Databricks feature that is not emulated. The message
+    contains the feature, and the file that documents the limits.
     """
     return ApiError(
         501,

@@ -1,4 +1,4 @@
-"""Parses multipart bodies: fields, and one file that is written while it is
+"""Parses multipart bodies with fields and one file, and writes the file while it is
 received.
 """
 
@@ -16,8 +16,8 @@ CHUNK = 1 << 20
 
 
 class FlatReader(MultipartReader):
-    """Does not parse parts as nested forms: databricks-cli sends its file with the type
-    multipart/form-data.
+    """A reader that does not parse parts as nested forms, because databricks-cli sends
+    a file with the type multipart/form-data.
     """
 
     def _get_part_reader(self, headers: CIMultiDictProxy[str]) -> BodyPartReader:
@@ -27,8 +27,8 @@ class FlatReader(MultipartReader):
 async def read_form(
     request: web.Request, received: Path
 ) -> tuple[dict[str, Any], Path | None]:
-    """Return the fields of a form and its file, written to `received`; the file is None
-    if the form has none. Raises ApiError.
+    """Return the fields of a form and its file, which is written to `received`. The
+    result is None in place of the file if the form has no file. Raises ApiError.
     """
     fields: dict[str, Any] = {}
     upload: Path | None = None

@@ -19,17 +19,18 @@ from .__main__ import JARS, VARIABLE
 PACKAGES = Path(__file__).resolve().parents[1]
 START_SECONDS = 60.0
 STOP_SECONDS = 60
-# The SDK raises an error for two authentication methods in one environment, and a newer
-# CLI on PATH would replace this one.
+# Variables that clients must not inherit: the SDK raises an error if there are two
+# authentication methods, and the old CLI would run a newer CLI from PATH.
 FOREIGN = ("DATABRICKS_", "ARM_", "GOOGLE_")
 
 
 class LaunchError(Exception):
-    """The emulator did not start; the text is its output."""
+    """The emulator did not start; the text of the error is the output."""
 
 
 class Emulator:
-    """An emulator that runs for a `with` block. Its data stays in its folder.
+    """An emulator that runs during a `with` block. The folder with its data is not
+    removed.
 
     Attributes:
         url: the URL of the workspace.
@@ -71,7 +72,9 @@ class Emulator:
         return self._process.pid
 
     def start(self) -> None:
-        """Start it and wait until it responds. Raises LaunchError if it does not."""
+        """Start the emulator and wait until it responds. Raises LaunchError if it does
+        not respond.
+        """
         self.state.mkdir(parents=True, exist_ok=True)
         command = [
             sys.executable,
@@ -96,7 +99,7 @@ class Emulator:
                 text=True,
             )
         assert self._process.stdout is not None
-        # Reading has no timeout, but it ends when the process is killed.
+        # Reading has no timeout, but ends when the process is killed.
         limit = threading.Timer(self._start_seconds, self._process.kill)
         limit.start()
         self.url = self._process.stdout.readline().strip()
@@ -141,8 +144,8 @@ class Emulator:
         }
 
     def cli_environment(self, base: Mapping[str, str] = os.environ) -> dict[str, str]:
-        """Return the environment variables that databricks-cli 0.18 needs. It ignores a
-        host's port, so the emulator is configured as its proxy.
+        """Return the environment variables that databricks-cli 0.18 needs. The CLI
+        ignores the port of a host, so the emulator is configured as a proxy.
         """
         proxy = {
             "http_proxy": self.url,

@@ -1,4 +1,4 @@
-"""Routes, and requests with parsed fields."""
+"""Defines routes, and requests with parsed fields."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Route:
 
     Attributes:
         method: the HTTP method.
-        path: in aiohttp's syntax, `/api/2.0/fs/files{path:/.*}`.
+        path: the path in aiohttp's syntax, such as `/api/2.0/fs/files{path:/.*}`.
         handler: returns a body for status 200, or a whole response.
         raw: whether the handler reads the body itself.
     """
@@ -39,12 +39,13 @@ class Route:
 class Call:
     """A request with its fields, from JSON, a form or the query.
 
-    Clients differ: databricks-cli sends numbers as strings and flags as `True`, so the
-    methods convert values.
+    The methods convert values, because clients differ: databricks-cli sends numbers as
+    strings and flags as `True`.
 
     Attributes:
         request: the request of aiohttp.
-        fields: the fields of the body, and of the query if the body does not have them.
+        fields: the fields of the body, and fields of the query that the body does not
+            have.
         upload: the file of a multipart body, in a temporary file that is removed after
             the response.
     """
@@ -55,12 +56,12 @@ class Call:
 
     @property
     def match(self) -> Mapping[str, str]:
-        """Return the variable parts of the path."""
+        """Return the variable parts of the path by name."""
         return self.request.match_info
 
     def text(self, name: str, default: str | None = None) -> str:
-        """Return a text. Raises ApiError if it is not a text, or is missing without a
-        default.
+        """Return a text field. Raises ApiError if the field is not a text, or is
+        missing and has no default.
         """
         value = self.fields.get(name, default)
         if value is None:
@@ -70,7 +71,7 @@ class Call:
         return value
 
     def number(self, name: str, default: int | None = None) -> int:
-        """Return an integer, which may be sent as a string."""
+        """Return an integer field, which a client may send as a string."""
         value = self.fields.get(name, default)
         if value is None:
             raise missing_field(name)
@@ -80,14 +81,14 @@ class Call:
             raise invalid_parameter(f"{name} must be a number, not {value!r}") from None
 
     def flag(self, name: str, default: bool = False) -> bool:
-        """Return a boolean, which may be sent as a string."""
+        """Return a boolean field, which a client may send as a string."""
         value = str(self.fields.get(name, default)).lower()
         if value not in TRUE + FALSE:
             raise invalid_parameter(f"{name} must be true or false, not {value!r}")
         return value in TRUE
 
     def items(self, name: str) -> list[dict[str, Any]]:
-        """Return a list of objects."""
+        """Return a field that is a list of objects."""
         value = self.fields.get(name)
         if value is None:
             raise missing_field(name)
@@ -99,8 +100,8 @@ class Call:
 
 
 def fields_of(body: bytes) -> dict[str, Any]:
-    """Return the fields of a JSON body with any content type. Raises ApiError if it is
-    not an object.
+    """Return the fields of a JSON body with any content type. Raises ApiError if the
+    JSON is not an object.
     """
     if not body.strip():
         return {}

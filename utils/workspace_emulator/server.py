@@ -113,8 +113,8 @@ class Server:
         ]
 
     def application(self) -> web.Application:
-        """Return the aiohttp application. At its start, it continues work that the last
-        end of the emulator interrupted.
+        """Return the aiohttp application. Its start continues the work that was
+        interrupted when the last emulator ended.
         """
         application = web.Application(
             client_max_size=MAX_BODY, middlewares=[self._answer]
@@ -142,7 +142,7 @@ class Server:
         request: web.Request,
         handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
     ) -> web.StreamResponse:
-        """Answer a request, with or without an error, and record it."""
+        """Answer a request, possibly with an error, and record the request."""
 
         async def handle() -> web.StreamResponse:
             if request.path != OPEN:
@@ -223,7 +223,7 @@ class Server:
 async def answered(
     make: Callable[[], Awaitable[web.StreamResponse]],
 ) -> web.StreamResponse:
-    """Return the response, with errors in Databricks' format."""
+    """Return the response of a route, with errors in Databricks' format."""
     try:
         return await make()
     except ApiError as error:
@@ -237,7 +237,7 @@ async def answered(
     except ConnectionError:
         raise  # the client has disconnected
     except Exception as error:
-        # An unexpected exception gets an error response and a line in the log.
+        # For an unexpected exception, return an error response and log the exception.
         log.exception("failed inside the emulator")
         body = {
             "error_code": "INTERNAL_ERROR",

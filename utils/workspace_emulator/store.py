@@ -1,5 +1,5 @@
-"""Stores the workspace's documents in one SQLite database, so that a killed emulator
-loses nothing.
+"""Stores the workspace's documents in one SQLite database, so that no document is lost
+if the emulator is killed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Document = dict[str, Any]
 
 
 class Store:
-    """Documents by kind and id. Only the thread of the server's event loop uses it."""
+    """Documents by kind and id. Only the thread of the event loop may use a store."""
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None)
@@ -31,7 +31,7 @@ class Store:
         return Collection(self._connection, kind)
 
     def next_number(self, kind: str) -> int:
-        """Return the next number 1, 2, 3, ... for a kind. No number is returned
+        """Return the next number (1, 2, 3, ...) for a kind. A number is never returned
         twice.
         """
         counters = self.collection("counter")
@@ -41,7 +41,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit all writes of the block, or roll them back if it raises."""
+        """Commit all writes of a `with` block, or roll all back after an exception."""
         self._connection.execute("BEGIN")
         try:
             yield
@@ -55,8 +55,8 @@ class Store:
 
 
 class Collection(MutableMapping[str, Document]):
-    """Documents of one kind by id, in insertion order. Returned documents are copies;
-    assign them again to store changes.
+    """The documents of one kind by id, in insertion order. A returned document is a
+    copy: assign it again to store changes.
     """
 
     def __init__(self, connection: sqlite3.Connection, kind: str) -> None:

@@ -1,4 +1,4 @@
-"""The workspace's files, stored as real files in one folder, so that tasks can read and
+"""Stores the workspace's files as real files in one folder, so that tasks can read and
 write them.
 """
 
@@ -31,14 +31,14 @@ class Tree:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._incoming = root.with_name("incoming")
-        # Deletes uploads that a killed emulator did not complete.
+        # Delete incomplete uploads of a killed emulator.
         shutil.rmtree(self._incoming, ignore_errors=True)
         for folder in (*(root / name for name in ROOTS), self._incoming):
             folder.mkdir(parents=True, exist_ok=True)
 
     def file(self, root: str, path: str) -> Path:
-        """Return the real file of a path in one of the roots. Raises ApiError for a
-        path that is not absolute or leaves the root.
+        """Return the real file of a path below a root. Raises ApiError for a relative
+        path, or for a path outside the root.
         """
         pure = PurePosixPath(path)
         if not pure.is_absolute() or ".." in pure.parts or "\0" in path:
@@ -82,12 +82,14 @@ class Tree:
         return IN_PARAMETER.sub(replace, parameter)
 
     def show(self, text: str) -> str:
-        """Return a text, such as a log, with real paths replaced by workspace paths."""
+        """Return a text such as a log with real paths replaced by workspace paths."""
         return text.replace(f"{self.root}/", "/")
 
     @contextmanager
     def receiving(self) -> Iterator[Path]:
-        """Yield a temporary file for an upload. It is deleted unless it is placed."""
+        """Yield a temporary file for an upload, which is deleted unless `place` moved
+        it.
+        """
         handle, name = tempfile.mkstemp(dir=self._incoming)
         os.close(handle)
         try:
@@ -124,8 +126,8 @@ class Tree:
 
 
 def remove(file: Path, *, recursive: bool) -> None:
-    """Delete a file or folder. Raises OSError for a folder with content, unless
-    recursive.
+    """Delete a file or folder. Raises OSError for a folder with content if `recursive`
+    is false.
     """
     if not file.is_dir():
         file.unlink()

@@ -1,9 +1,9 @@
-"""Prints a digest of everything that a job of the trial reads, so that two runs print
-the same digest only if their inputs were the same.
+"""Prints a digest of all inputs of a job of the trial. Two runs print the same digest
+only if their inputs were the same.
 
     python look.py PATTERN... [--variable NAME] [--folder NAME]
 
-A file with only the text BROKEN makes it fail.
+The script fails if a file contains only the text BROKEN.
 """
 
 import argparse
@@ -47,7 +47,8 @@ lines = [
     seen(Path(name)) for name in sorted(set(names)) if name and os.path.lexists(name)
 ]
 lines += [f"{name}={os.environ.get(name)}" for name in options.variable]
-# The files of another job are inputs, but not its result.json, which has times and ids.
+# The files of another job are inputs, except for its result.json, which has times and
+# ids.
 taken = [
     path
     for name in options.folder

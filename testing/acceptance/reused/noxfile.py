@@ -1,5 +1,5 @@
-"""A pipeline for trials of the cache. Its jobs are quick and report a digest of their
-inputs in their rows.
+"""A pipeline for trials of the cache. The jobs are quick, and their rows contain a
+digest of the job's inputs.
 """
 
 import sys

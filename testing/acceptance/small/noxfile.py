@@ -27,15 +27,15 @@ nox.options.allow_parallel = True
 suite = Suite(ROOT)
 nox.options.error_on_missing_interpreters = suite.strict
 
-# Every nox that reads this file keeps this pipe open while it lives, so that a test can
-# wait for its end.
+# Every nox process that reads this file keeps this pipe open while it lives, so that a
+# test can wait for the end of the process.
 RUNNERS = ROOT / "runners"
 if RUNNERS.exists():
     os.open(RUNNERS, os.O_WRONLY)
 
 
 class Script(CommandCheck):
-    """Runs a script in this folder."""
+    """Runs a shell script from this folder."""
 
     def __init__(self, name: str) -> None:
         self.name = name

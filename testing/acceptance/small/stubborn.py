@@ -1,8 +1,8 @@
-"""A tool that survives SIGINT, SIGHUP and SIGTERM, as do its child and its grandchild.
-The grandchild has its own process group.
+"""A tool that survives SIGINT, SIGHUP and SIGTERM, and has a child and a grandchild
+that survive them, too. The grandchild has its own process group.
 
-Every process keeps the pipe `tools` open while it lives, and writes to it: its process
-id, and a line for every SIGTERM.
+Each process keeps the pipe `tools` open while it lives, and writes its process id and a
+line for every SIGTERM to the pipe.
 """
 
 import os

@@ -1,9 +1,9 @@
 """Deploys to the emulator by the real clients, each in a separate process, with and
 without faults.
 
-The clusters only have Python, and the wheel and the scripts are small, but they are
-really installed and executed. `testing/deploys/cases.py` tests all faults at all
-requests.
+The clusters have only Python, and the wheel and the scripts are small. But the wheel is
+really installed and the scripts are executed. `testing/deploys/cases.py` tests all
+faults at all requests.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from testing.deploys.cases import FIRST, ROLLBACK, UPGRADE, Case, Stage
 from testing.deploys.harness import DeployHarness, finish, kill
 from testing.deploys.project import BASE, LAKE, make
 
-# They share a stage that takes half a minute to create.
+# All tests share the workspace of `stage`, whose creation takes half a minute.
 pytestmark = pytest.mark.xdist_group("deploys")
 
 REPRESENTATIVE = [
@@ -39,7 +39,7 @@ REPRESENTATIVE = [
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
-    """Return the workspace before each scenario, created once."""
+    """Return the workspaces before each scenario, which are created only once."""
     return Stage(tmp_path_factory.mktemp("stage"))
 
 
@@ -115,7 +115,7 @@ def test_rollback_that_fails_after_it_set_tables_back_returns_them_as_well(
 
 
 @pytest.mark.long
-def test_way_back_killed_while_it_restores_is_gone_to_the_end_by_the_next_deploy(
+def test_undo_killed_during_the_restore_is_completed_by_the_next_deploy(
     stage: Stage, harness: DeployHarness, tmp_path: Path
 ) -> None:
     fill = (
@@ -209,7 +209,7 @@ def test_parent_that_is_gone_takes_its_deploy_along(
     )
     assert harness.reached(order)
     process.kill()
-    # The output ends when the last process that has it open ends.
+    # The output ends when the last process that has the pipe open ends.
     ran = finish(process)
     assert ran.events[-1]["outcome"] == "interrupted"
     harness.ask("DELETE", "/emulator/faults")

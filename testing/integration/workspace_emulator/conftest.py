@@ -76,14 +76,15 @@ def cli(
     env |= emulator.cli_environment({}) | {"HOME": home}
 
     def run(*arguments: str) -> SimpleNamespace:
-        # It runs in this process, because importing it again for each command takes
+        # databricks-cli runs in this process, because an import for each command takes
         # longer than the command.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             done = CliRunner(env=env).invoke(databricks, arguments)
             said = SimpleNamespace(code=done.exit_code, out=done.stdout)
             del done
-            # It does not close files that it sends before garbage collection.
+            # databricks-cli closes the files that it sends only during garbage
+            # collection.
             gc.collect()
         return said
 

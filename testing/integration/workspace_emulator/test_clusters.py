@@ -1,4 +1,4 @@
-"""Clusters through databricks-cli and the SDK: states, errors in each state, and the
+"""Clusters, by databricks-cli and the SDK: states, errors in each state, and the
 environment.
 """
 

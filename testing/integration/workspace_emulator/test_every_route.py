@@ -1,5 +1,5 @@
-"""A real client has requested every route of the emulator. This runs last, on the
-emulator's record.
+"""A real client has requested every route of the emulator. This test runs last, on the
+emulator's record of requests.
 """
 
 from __future__ import annotations

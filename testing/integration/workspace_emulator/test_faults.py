@@ -1,4 +1,4 @@
-"""HTTP faults as the SDK sees them, and the record of requests."""
+"""The SDK's reaction to HTTP faults, and the record of requests."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_a_token_expires(emulator: Emulator, sdk: WorkspaceClient) -> None:
 def test_a_request_is_held_until_its_caller_is_gone(
     emulator: Emulator, when: str, kept: bool
 ) -> None:
-    """This simulates a kill of the client before and after its request took effect."""
+    """This simulates a kill of the client before and after the request took effect."""
     path = f"/held-{when}"
     rule = emulator.admin(
         "POST", "faults", kind="hold", path="/api/2.0/dbfs/mkdirs", when=when

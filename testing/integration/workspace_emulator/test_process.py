@@ -1,5 +1,5 @@
-"""The emulator as a process: how it ends, which processes end with it, and which data
-survives.
+"""The process of the emulator: its end, the processes that end with it, and the data
+that survives.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def test_a_kill_takes_the_tasks_along_and_a_restart_knows_the_rest(
 
 
 @pytest.mark.parametrize("how", ["stdin", "SIGTERM"])
-def test_it_ends_when_told_and_leaves_nothing_of_a_workspace_without_a_folder(
+def test_emulator_ends_on_request_and_removes_a_temporary_workspace(
     how: str, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "workspace_emulator"]

@@ -1,5 +1,5 @@
-"""A checkout with the scripts of `.ci`, and a PATH with few programs, to which tests
-add programs.
+"""Fixtures for the scripts of `.ci`: a checkout, and a PATH with few programs, to which
+tests add programs.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from pathlib import Path
 
 import pytest
 
-# Much longer than any step of these tests takes.
+# The time limit of a step, much longer than any step takes.
 SECONDS = 60
 SCRIPTS = Path(__file__).parents[3] / ".ci"
 PROGRAMS = """
     bash basename cat chmod cut date dirname env find flock grep id ionice ln mkdir
     mktemp mv nice rm sed setsid sha256sum sh sleep tail touch
 """
-# A resource that exists after `good` is written to its pipe. It keeps the lifeline open
-# during the preparation.
+# A resource that exists after `good` was written to its pipe. The resource keeps the
+# lifeline open during its preparation.
 RESOURCE = """\
 #!/usr/bin/env bash
 set -eu
@@ -53,7 +53,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def group_members(group: int) -> list[int]:
-    """Return the processes of a group that have not ended."""
+    """Return the living processes of a group."""
     members = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
@@ -68,7 +68,7 @@ class Machine:
     """A simulated machine for one test.
 
     Attributes:
-        checkout: the folder of the checkout; `.ci` in it is a copy.
+        checkout: the folder of the checkout, which contains a copy of `.ci`.
         bin: all programs on PATH.
         cache: the folder `lake-ci` of the cache.
         state: a folder for files of the test's programs.
@@ -95,7 +95,7 @@ class Machine:
         }
         self.groups: set[int] = set()
         os.mkfifo(self.state / "lifeline")
-        # Because the pipe has a reader, writers do not wait for one.
+        # Open the pipe for reading, so that writers do not wait for a reader.
         self.lifeline = os.open(self.state / "lifeline", os.O_RDONLY | os.O_NONBLOCK)
 
     @property
@@ -104,7 +104,7 @@ class Machine:
         return self.cache / "provisioning"
 
     def program(self, name: str, *lines: str) -> None:
-        """Put a program on PATH; replace an existing one."""
+        """Put a program on PATH, in place of an existing program of that name."""
         (self.bin / name).unlink(missing_ok=True)
         (self.bin / name).write_text("\n".join(["#!/usr/bin/env bash", *lines, ""]))
         (self.bin / name).chmod(0o755)
@@ -120,7 +120,7 @@ class Machine:
         (self.state / f"{name}.pipe").write_text(f"{word}\n")
 
     def made(self) -> list[str]:
-        """Return the resources whose preparation was started, in order."""
+        """Return the names of the resources whose preparation has started, in order."""
         order = self.state / "order"
         lines = order.read_text().splitlines() if order.exists() else []
         return [line.removeprefix("making ") for line in lines]
@@ -144,9 +144,7 @@ class Machine:
         return done
 
     def provision(self, *names: str) -> int:
-        """Start to prepare resources; return the process group, or 0 if there is
-        none.
-        """
+        """Start to prepare resources; return the id of the process group, or 0."""
         done = self.succeed(".ci/provision", *names)
         group = int(done.stdout or 0)
         self.groups |= {group} - {0}
@@ -155,7 +153,7 @@ class Machine:
     def end(self, group: int, number: signal.Signals) -> None:
         """Kill a process group, and wait until all its processes have ended.
 
-        A process that ends after its leader could still read an answer.
+        A process that outlives its leader could still read an answer.
         """
         os.killpg(group, number)
         for process in group_members(group):
@@ -179,7 +177,9 @@ class Machine:
             os.close(pipe)
 
     def wait_for_lifeline(self) -> None:
-        """Wait until all preparations have ended; one must have started before."""
+        """Wait until all preparations have ended. At least one preparation must have
+        started.
+        """
         ended, _, _ = select.select([self.lifeline], [], [], SECONDS)
         assert ended, "it is still being made"
         assert os.read(self.lifeline, 1) == b""

@@ -1,5 +1,5 @@
-"""`.ci/api-server` builds the versions that its builder pins, and these pins identify
-it before the build.
+"""`.ci/api-server` builds the versions that the builder pins. These pins identify the
+server before the build.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def test_old_lists_are_updated_and_the_packages_installed_then(debian: Machine) 
     install = calls[1]
     assert install.startswith("install ") and install.endswith(" chromium etcd-server")
     assert "DPkg::Lock::Timeout=" in install
-    # An interrupted installation is repaired first.
+    # apt-install first repairs an interrupted installation.
     repair = "dpkg --configure -a"
     assert calls == [repair, install, "update -qq", repair, install]
 

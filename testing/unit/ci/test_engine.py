@@ -1,6 +1,4 @@
-"""`.ci/engine` creates an engine with buildx and a base image, completely or not at
-all.
-"""
+"""`.ci/engine` creates a complete engine with buildx and a base image, or no engine."""
 
 from __future__ import annotations
 
@@ -21,7 +19,7 @@ case "$*" in
   *) echo "docker $*: no" >&2; exit 1 ;;
 esac
 """
-# It runs until the test ends.
+# The fake engine runs until the test ends.
 DOCKERD = ('touch "$STATE/running"', 'exec cat "$STATE/dockerd"')
 GO = """
 [ "$1" = install ] || exit 2
@@ -33,9 +31,7 @@ MMDEBSTRAP = 'echo "a base of ${@: -2:1}" >"${@: -1}"'
 
 @pytest.fixture
 def debian(machine: Machine) -> Iterator[Machine]:
-    """Yield a machine with a stopped engine, and with everything that the build
-    needs.
-    """
+    """Yield a machine with a stopped engine and all programs that the build needs."""
     os.mkfifo(machine.state / "dockerd")
     machine.program("docker", DOCKER)
     machine.program("dockerd", *DOCKERD)
@@ -96,7 +92,7 @@ def test_a_failed_build_leaves_nothing_half_made(debian: Machine) -> None:
     made = debian.run(".ci/engine", "make")
     assert made.returncode == 1 and "no network" in made.stderr
     assert [path.name for path in debian.cache.iterdir()] == ["dockerd.log"]
-    # The next run tries again, also after an interrupted run.
+    # The next run tries again, even after an interrupted run.
     (debian.cache / "buildx-v0.32.1").mkdir()
     (debian.cache / "buildx-v0.32.1" / "buildx").write_text("half")
     (debian.cache / "engine.killed").mkdir()

@@ -1,4 +1,4 @@
-"""The packages that the block at the top of the noxfile makes nox install."""
+"""The block at the top of the noxfile requires the locked packages."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ read -r word <"$STATE/command"
 
 @pytest.fixture
 def bare(machine: Machine) -> Machine:
-    """Return a machine that has Python but none of the three resources."""
+    """Return a machine with Python, and without the three resources."""
     for name in ("engine", "api-server", "browser"):
         machine.resource(name)
     builder = machine.checkout.parent / "shared" / "tools" / "build-kube-apiserver"
@@ -60,7 +60,8 @@ def test_a_bare_machine_is_prepared_in_the_background(bare: Machine) -> None:
     assert bare.made() == ["engine", "api-server", "browser"]
     second = source(bare)
     assert second.stderr == ""
-    # Variables are inputs of every job, so they must not depend on existing resources.
+    # Variables are inputs of every job, so the variables must not depend on existing
+    # resources.
     assert second.stdout.splitlines()[0] == first.stdout.splitlines()[0]
     assert (
         first.stdout.splitlines()[0] == f"{bare.cache}/kubebuilder {bare.folder} none"
@@ -99,7 +100,7 @@ def test_what_is_being_prepared_ends_with_the_run(
         preexec_fn=accept_interrupts,
     )
     with (bare.state / "command").open("w"), (bare.state / "engine.pipe").open("w"):
-        # Its command runs while the engine is being prepared.
+        # The command in the README runs while the engine is being prepared.
         os.killpg(process.pid, number)
         assert process.wait() != 0
         bare.wait_for_lifeline()

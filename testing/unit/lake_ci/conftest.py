@@ -1,5 +1,5 @@
-"""A clean environment, real git repositories, and a check context whose commands a test
-answers.
+"""Fixtures: clean environment variables, real git repositories, and a check context
+whose commands have outputs that the test defines.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
     monkeypatch.setenv(
         "PATH", os.environ["PATH"]
-    )  # restored afterwards: a suite adds to it
+    )  # a suite adds to this value, which is restored afterwards
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     for role in ("AUTHOR", "COMMITTER"):
@@ -141,7 +141,8 @@ def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a real environment that only contains Python."""
     folder = tmp_path_factory.mktemp("environment") / "lint"
     # Use the base interpreter, as nox does. If the Python of a virtual environment
-    # creates another one, the `home` of the second is the first, not the base.
+    # created another environment, the `home` of the new environment would be the first
+    # environment.
     python = Path(
         sys.base_prefix, "bin", f"python{sys.version_info[0]}.{sys.version_info[1]}"
     )
@@ -196,7 +197,7 @@ def answering(ctx: CheckContext) -> Callable[..., list[list[str]]]:
 
 @pytest.fixture(autouse=True)
 def no_session_left() -> Iterator[None]:
-    """Remove the sessions that a test has declared, because nox stores them in the
+    """Remove the sessions that a test has declared, because nox stores sessions in the
     process.
     """
     yield
@@ -231,7 +232,7 @@ class Nox:
         (self.root / "noxfile.py").write_text(NOXFILE + textwrap.dedent(declarations))
 
     def here(self, *arguments: str) -> int:
-        """Run it in this process and return its exit code."""
+        """Run nox in this process and return the exit code."""
         import nox
         from nox import _cli, _options
 
@@ -242,13 +243,13 @@ class Nox:
             return int(error.code or 0)
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
-        """Start it in a separate process."""
+        """Start nox in a separate process."""
         command = [sys.executable, "-m", "nox", *arguments]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         return subprocess.Popen(command, cwd=self.root, **{**pipes, **options})
 
     def run(self, *arguments: str) -> tuple[int, str]:
-        """Run it in a separate process; return its exit code and its whole output."""
+        """Run nox in a separate process; return the exit code and the whole output."""
         with self.start(*arguments) as process:
             output = process.communicate()[0]
         return process.returncode, output

@@ -1,6 +1,6 @@
-"""Digests of the inputs of a job outside the repository.
+"""Computes digests of a job's inputs outside the repository.
 
-These are environment variables, interpreters, tools and external state.
+Such inputs are environment variables, interpreters, tools and external state.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ import nox
 from lake_ci.cache.file_hashes import Digests
 from lake_ci.system import provisioning
 
-# Variables that tools of any job read. Variables that the suite's own processes use
-# between them, and those that locate cached results, are not among them.
+# Variables that tools of any job read, without variables that the suite's processes
+# pass to each other, and without variables that locate cached results.
 VARIABLES = re.compile(
     r"PATH|HOME|TMPDIR|TZ|LANG|LANGUAGE|LC_.*|LD_.*|COLUMNS|NO_COLOR|FORCE_COLOR|CI"
     r"|GITHUB_ACTIONS|SOURCE_DATE_EPOCH"
@@ -38,7 +38,7 @@ VARIABLES = re.compile(
     r"|DOCKER_|BUILDX_|BUILDKIT_|CONTAINER_|KUBE|GIT_).*"
     r"|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|(?i:(https?|all|no)_proxy)"
 )
-# A user's own settings of the tools, below the home folder.
+# Configuration files of the tools below the user's home folder.
 HOME_FILES = (
     ".aws/config",
     ".aws/credentials",
@@ -80,14 +80,14 @@ class UnknownInputError(Exception):
 
 @dataclass(frozen=True)
 class Machine:
-    """This machine, as the jobs of one run see it.
+    """The environment and the files of this machine during one run.
 
     Attributes:
         root: the repository.
         env: the environment variables.
         digests: the digests of the repository's files.
-        today: the date of the advisories, and the date that expiry dates of accepted
-            risks are compared with.
+        today: the date of this run; it decides whether the advisories are from today,
+            and whether accepted risks have expired.
     """
 
     root: Path
@@ -97,16 +97,16 @@ class Machine:
 
     @cached_property
     def outside(self) -> Digests:
-        """The digests of files outside the repository, and of the output of jobs.
+        """Digests of the few files outside the repository, and of the output of jobs.
 
-        These are few, compared with the files of the repository.
+        A separate cache file stores them.
         """
         return Digests(self.root, self.root / ".cache" / "digests-outside")
 
     def variables(self, declared: Sequence[str] = ()) -> dict[str, str]:
         """Return a digest of each variable that is set and that tools read.
 
-        Values are never shown.
+        The digests hide the values.
         """
         return {
             name: (
@@ -120,10 +120,10 @@ class Machine:
 
     @cached_property
     def common(self) -> dict[str, str]:
-        """Return the inputs of every job.
+        """Return the inputs that all jobs have.
 
-        These are the suite's Python and tools, the platform, Java, and the user's
-        settings.
+        All jobs depend on the suite's Python and tools, the platform, Java, and the
+        user's settings.
         """
         found = {
             "suite's Python": f"{sys.version} {sys.base_prefix}",
@@ -145,7 +145,7 @@ class Machine:
         return {name: text for name, text in found.items() if text}
 
     def interpreter(self, version: str, environment: Path | None) -> str:
-        """Return the Python that a session gets.
+        """Return the identity of the Python that a session gets.
 
         This is the Python of its existing environment, or else the Python that nox
         finds.
@@ -165,9 +165,9 @@ class Machine:
 
     @cached_property
     def _found(self) -> dict[str, str | None]:
-        """The Pythons that were searched for, by version.
+        """The Pythons that an earlier search found, by version.
 
-        A search takes a third of a second, and sessions share its result.
+        Sessions share each result, because a search takes a third of a second.
         """
         return {}
 
@@ -176,7 +176,7 @@ class Machine:
 
         The Python that runs nox comes before those on PATH.
         """
-        # Imported here, because it is not needed if all environments exist.
+        # Imported here, because no code needs this import if all environments exist.
         from python_discovery import get_interpreter
 
         found = get_interpreter(version, env=self.env)
@@ -190,7 +190,7 @@ class Machine:
     def file(self, path: Path) -> str:
         """Return the digest of a file outside the repository; links are followed.
 
-        Return an empty text if there is no such file.
+        Return an empty text if the file does not exist.
 
         Raises:
             UnknownInputError: the file cannot be read.
@@ -203,7 +203,7 @@ class Machine:
         return digest
 
     def folder(self, path: Path, pattern: str = "*") -> str:
-        """Return the digest of the names and contents of files in an outside folder."""
+        """Return a digest of the names and contents of the files in a folder."""
         names = sorted(each for each in path.rglob(pattern) if each.is_file())
         found = [(each.relative_to(path).as_posix(), self.file(each)) for each in names]
         return hashlib.sha256(repr(found).encode()).hexdigest()
@@ -221,7 +221,8 @@ class Machine:
     def external(self, name: str) -> str:
         """Return the state of an external input, by its name in `EXTERNAL_INPUTS`.
 
-        A tool that is still being prepared has the same state before and after.
+        The state of a tool is the same while the machine prepares the tool and
+        afterwards.
 
         Raises:
             UnknownInputError: the state cannot be determined.
@@ -235,7 +236,8 @@ class Machine:
 def advisories(machine: Machine) -> str:
     """Return the state of the advisory database.
 
-    The live database counts as new once a day. A folder that the user names is hashed.
+    The state of the live database changes once a day. The state of a folder that the
+    user sets is a digest of its files.
     """
     folder = machine.env.get("LAKE_CI_ADVISORIES")
     if not folder:
@@ -247,10 +249,11 @@ def terraform(machine: Machine) -> str:
     """Return the state of Terraform and of the source of its providers.
 
     The repository's lock contains the providers' versions. With credentials, the plans
-    show the current state of an account, and a change of that state cannot be detected.
+    show the current state of an account, and the suite cannot detect when an account
+    changes.
 
     Raises:
-        UnknownInputError: there are credentials.
+        UnknownInputError: AWS credentials are set.
     """
     named = sorted(
         name
@@ -271,7 +274,8 @@ def terraform(machine: Machine) -> str:
 def api_server(machine: Machine) -> str:
     """Return the digest of the session's own API server.
 
-    A cluster that the user names can change at any time.
+    Raises UnknownInputError if the user sets another cluster, which can change at any
+    time.
     """
     if machine.env.get("KUBE_CONTEXT"):
         raise UnknownInputError(
@@ -286,10 +290,10 @@ def api_server(machine: Machine) -> str:
 
 
 def browser(machine: Machine) -> str:
-    """Return the state of the browser that opens pages: its program and its version.
+    """Return the program and the version of the browser that opens pages.
 
-    The program on PATH is a script in all packages, with the same content for every
-    version.
+    The version is part of the state, because the program on PATH is a script that is
+    the same for every version.
     """
     path = machine.env.get("PATH")
     program = machine.env.get("LAKE_CI_CHROMIUM") or shutil.which("chromium", path=path)
@@ -306,16 +310,16 @@ def browser(machine: Machine) -> str:
 
 
 def engine(machine: Machine) -> str:
-    """Return the versions of the container engine and buildx, and the base image's id.
+    """Return the engine's version, buildx's digest, and the id of the base image.
 
-    If the engine does not have the base image, the registry decides at build time which
-    image that is.
+    If the engine does not have the base image, the registry chooses the image at build
+    time.
     """
     dockerfile = machine.root / "docker" / "Dockerfile"
     bases = re.findall(
         r"^ARG BASE=(\S+)", dockerfile.read_text(encoding="utf-8"), re.MULTILINE
     )
-    # The bake file reads it from the environment, if it is set there.
+    # The bake file reads the base image from the environment, if the variable is set.
     bases = [machine.env["BASE"]] if machine.env.get("BASE") else bases
     words = [machine.program("docker"), buildx(machine)]
     host = _docker(machine, "context", "inspect", "--format={{.Endpoints.docker.Host}}")
@@ -331,7 +335,7 @@ def engine(machine: Machine) -> str:
 
 
 def _docker(machine: Machine, *words: str) -> str:
-    """Return the output of the engine's client. Raises UnknownInputError."""
+    """Return the output of the engine's client; raise UnknownInputError if it fails."""
     try:
         return _printed(machine, "docker", *words, seconds=ENGINE_SECONDS)
     except subprocess.CalledProcessError as error:
@@ -347,7 +351,8 @@ def _docker(machine: Machine, *words: str) -> str:
 def _printed(machine: Machine, program: str, *arguments: str, seconds: float) -> str:
     """Return the output of a program.
 
-    Raises OSError or SubprocessError if it cannot be run, fails, or takes longer.
+    Raises OSError or SubprocessError if the program cannot be started, fails, or
+    exceeds the time limit.
     """
     done = subprocess.run(
         [program, *arguments],
@@ -362,7 +367,7 @@ def _printed(machine: Machine, program: str, *arguments: str, seconds: float) ->
 
 
 def buildx(machine: Machine) -> str:
-    """Return the digest of the buildx that docker uses; empty if there is none."""
+    """Return the digest of the buildx that docker uses; empty without buildx."""
     own = machine.env.get("DOCKER_CONFIG") or Path(
         machine.env.get("HOME", ""), ".docker"
     )
@@ -383,7 +388,7 @@ EXTERNAL_INPUTS: Mapping[str, Callable[[Machine], str]] = {
 
 
 def _noted(environment: Path) -> str | None:
-    """Return the interpreter that an environment records, or None."""
+    """Return the interpreter from an environment's configuration file, or None."""
     try:
         text = (environment / "pyvenv.cfg").read_text(encoding="utf-8")
     except OSError:
@@ -405,8 +410,8 @@ def _interpreter(implementation: str, version: str, folder: Path) -> str:
 def _version(package: str) -> str:
     """Return the version of an installed package; empty if it is not installed.
 
-    The version comes from the name of its metadata folder: importlib.metadata takes 5
-    ms per package, because it reads the metadata.
+    The name of the metadata folder contains the version. importlib.metadata would read
+    the metadata, which takes 5 ms per package.
     """
     site = Path(nox.__file__).parent.parent
     found = sorted(
@@ -417,10 +422,10 @@ def _version(package: str) -> str:
 
 
 def _umask() -> int:
-    """Return the mode bits that new files lack.
+    """Return the umask: the mode bits that new files do not get.
 
-    Some jobs pack files with the modes of the checkout. Reading the umask requires
-    setting it.
+    The umask is an input because some jobs pack files with the modes of the checkout. A
+    process can only read its umask by setting it.
     """
     now = os.umask(0o022)
     os.umask(now)

@@ -1,8 +1,8 @@
-"""Digests of files, computed again only for files that may have changed.
+"""Computes digests of files, again only for files that may have changed.
 
-git's own object ids are not used, for two reasons: git hashes the text after its
-filters, so that two files with different line endings have one id; and its index trusts
-`assume-unchanged`.
+This module does not use git's object ids, for two reasons. git hashes a text after its
+filters, so two files with different line endings can have the same id. And git does not
+read files that are marked `assume-unchanged`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from lake_ci.system.atomic_write import write_atomically
 HEAD = "lake-ci digests 2"
 CHUNK = 1 << 20
 BELIEVED = "+"
-# The number of trees whose digests are stored: those of the jobs, on a few branches.
+# The number of trees whose digests are stored: enough for all jobs on a few branches.
 TREES = 40
-# A safe age if the file system's clock cannot be read: more than the coarsest time
-# stamps (2 s) plus a tick of the kernel.
+# The age at which a file is trusted if the file system's clock cannot be read. It is
+# more than the coarsest time stamps (2 s) plus a tick of the kernel.
 UNKNOWN_CLOCK_NS = 3_000_000_000
 
 # The rights that a cached file is restored with at most: only its owner may write it,
@@ -45,9 +45,9 @@ class Tree:
     """A set of files at one moment.
 
     Attributes:
-        digest: a digest of their names, kinds, modes and contents.
-        moment: a digest of their names and statuses. It alone differs for a file that
-            was written to and then got its old content again.
+        digest: a digest of the files' names, kinds, modes and contents.
+        moment: a digest of the files' names and statuses. If a file was changed and
+            then changed back, `moment` differs and `digest` does not.
         files: returns the digest of each file, by name; computed on demand.
     """
 
@@ -59,12 +59,12 @@ class Tree:
 class Digests:
     """The digests of files below a folder, cached between runs.
 
-    Each digest is cached with the file's status at the time of reading. A cached digest
-    is valid while the file's size, both times in nanoseconds, and inode are unchanged.
-    (Its mode and owner cannot change without a new time.) In addition, both times must
-    have been past when the file was read: a file that is written to in the same clock
-    tick in which it was read keeps its times. The clock of this rule is that of the
-    file system. If the clock went back, no cached digest is valid.
+    Each digest is cached with the status that the file had when it was read. A cached
+    digest is valid while the file's size, both times in nanoseconds, and inode are
+    unchanged. (A change of the file's mode or owner changes a time, too.) In addition,
+    both times must be earlier than the moment of reading, because a write in the same
+    clock tick would not change them. These times are compared with the clock of the
+    file system. If that clock was set back, no cached digest is valid.
 
     Args:
         root: the folder that relative names start from.
@@ -85,11 +85,11 @@ class Digests:
     def of(self, names: Iterable[str]) -> dict[str, str]:
         """Return a digest of kind, mode and content for each file that exists.
 
-        Absolute names are used unchanged. A name that is neither a file nor a link has
-        a digest that begins with `?`.
+        Absolute names are used unchanged. The digest of anything except a file or a
+        link begins with `?`.
 
         Raises:
-            OSError: a file exists and cannot be read.
+            OSError: a file cannot be read.
         """
         wanted = list(names)
         return self._digests(wanted, self._statuses(wanted))
@@ -102,7 +102,8 @@ class Digests:
     def tree(self, names: Sequence[str]) -> Tree:
         """Return all these files as one tree.
 
-        Raises OSError as `of` does, and for a folder, such as a submodule.
+        Raises OSError if a file cannot be read, or if a name is a folder, such as a
+        submodule.
         """
         known, statuses = self._ahead
         if names != known:
@@ -128,8 +129,8 @@ class Digests:
 
         Write errors are ignored: the next run reads the files again.
         """
-        # Digests that another process stored meanwhile are lost. The only cost is that
-        # they are computed again.
+        # This overwrites digests that another process stored meanwhile; they are then
+        # computed again.
         if self._fresh:
             flat = [
                 part
@@ -150,13 +151,13 @@ class Digests:
 
     @cached_property
     def _known(self) -> dict[str, tuple[str, str]]:
-        """The status and digest of each file that an earlier run looked at."""
+        """The cached status and digest of each file that an earlier run read."""
         parts = self._read(self._cache_file)
         return dict(zip(parts[0::3], zip(parts[1::3], parts[2::3])))
 
     @cached_property
     def _last(self) -> tuple[dict[str, str], Sequence[str]]:
-        """The digests of trusted trees by moment, and the largest tree's names."""
+        """The digests of trusted trees by moment, and the names in the largest tree."""
         parts = self._read(self._cache_file.with_suffix(".trees"))
         if not parts:
             return {}, []
@@ -164,7 +165,7 @@ class Digests:
         return dict(zip(parts[1:end:2], parts[2:end:2])), parts[end:]
 
     def _statuses(self, names: Sequence[str]) -> list[str]:
-        """Return the status of each file, which changes when the file is written to.
+        """Return the status of each file; a write to the file changes its status.
 
         The status is empty if the file does not exist.
         """
@@ -172,9 +173,9 @@ class Digests:
         return [_status(name if name[:1] == os.sep else root + name) for name in names]
 
     def _digests(self, names: Sequence[str], statuses: Sequence[str]) -> dict[str, str]:
-        """Return the digests of files that have these statuses.
+        """Return the digests of the files with these statuses, cached or computed.
 
-        Files that do not exist, or no longer exist, are left out.
+        The result does not contain files that do not exist.
         """
         unread = [
             (name, status)
@@ -196,7 +197,7 @@ class Digests:
         return found
 
     def _recorded(self, name: str, status: str) -> str | None:
-        """Return the digest that the file had with this status; None if unknown."""
+        """Return the cached digest of a file with this status, or None."""
         for recorded in (self._fresh, self._known):
             then, digest = recorded.get(name, ("", ""))
             if status and then == status:
@@ -204,9 +205,9 @@ class Digests:
         return None
 
     def _read_all(self, files: Sequence[tuple[str, str]]) -> list[str]:
-        """Return the digest of each file, empty if it was deleted.
+        """Read the files and return the digest of each; empty for a deleted file.
 
-        Each digest has a prefix that states whether it may be trusted later.
+        Each digest has a prefix that states whether later runs may trust the digest.
         """
         found = []
         for name, status in files:
@@ -220,7 +221,7 @@ class Digests:
                 if info.st_dev == self._device
                 else self._now - UNKNOWN_CLOCK_NS
             )
-            # `status` is from before the reading and `info` from after it.
+            # `status` was taken before the file was read, and `info` after it.
             sure = (
                 _stat_key(info) == status
                 and info.st_ctime_ns < limit
@@ -239,9 +240,10 @@ class Digests:
             return
 
     def _read(self, path: Path) -> list[str]:
-        """Return the parts that `_write` wrote.
+        """Return the parts of the cache file.
 
-        Return nothing if the file is missing, corrupt, or has a time in the future.
+        The result is empty if the file is missing, corrupt, or has a time in the
+        future.
         """
         try:
             head, _, data = path.read_bytes().partition(b"\n")
@@ -253,7 +255,7 @@ class Digests:
         ):
             return []
         then, *parts = data.decode("utf-8", "surrogateescape").split("\0")
-        # After the clock went back, files may get the same times again.
+        # If the clock was set back, changed files may get the same times again.
         return parts if int(then) <= self._now else []
 
 
@@ -269,12 +271,12 @@ def _stat_key(info: os.stat_result) -> str:
 
 
 def _read(path: str) -> tuple[str, os.stat_result]:
-    """Return the digest of a file's kind, mode and content, and its later status.
+    """Return the digest of a file's kind, mode and content, and the file's new status.
 
     Raises OSError.
     """
     try:
-        # Do not follow a link, and do not wait for the other end of a pipe.
+        # Do not follow a link, and do not wait for another process to open a pipe.
         handle = os.open(
             path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         )

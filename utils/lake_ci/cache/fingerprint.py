@@ -1,4 +1,4 @@
-"""The fingerprint of a session: all inputs of its result, each with a digest.
+"""Computes the fingerprint of a session: all inputs of its result with their digests.
 
 Two runs of a session with the same fingerprint have the same result. If an input cannot
 be determined, the session runs.
@@ -25,10 +25,10 @@ from lake_ci.model.job import Graph, Job, Variant
 from lake_ci.model.results import FILE_NAME, REPORTS, Status
 from lake_ci.system import git
 
-# Increase this when a fingerprint covers different inputs: results that an older suite
-# stored are then not found.
+# Increase this number when a fingerprint covers different inputs, so that results of an
+# older suite are no longer found.
 SCHEMA = 1
-# The inputs of every job, whatever it declares.
+# These files are inputs of every job, without a declaration.
 SUITE = ("noxfile.py", "pyproject.toml", "requirements/*", "utils/lake_ci/*")
 
 
@@ -38,9 +38,9 @@ class Fingerprint:
 
     Attributes:
         variant: the session.
-        inputs: each input by its name (`variable TZ`, `external advisories`), with a
-            digest; its files are one input, `files`.
-        tree: its files.
+        inputs: the digest of each input, by the input's name (`variable TZ`, `external
+            advisories`); all files together are one input, `files`.
+        tree: the files that are inputs of the session.
         unknown_input: why an input cannot be determined; None if all can be.
     """
 
@@ -56,13 +56,13 @@ class Fingerprint:
 
     @cached_property
     def each(self) -> dict[str, str]:
-        """Return each input by its name, with one input per file (`file README.md`)."""
+        """Return the digests of the inputs, one input per file (`file README.md`)."""
         files = self.tree.files() if self.tree is not None else {}
         rest = {name: digest for name, digest in self.inputs.items() if name != "files"}
         return {**{f"file {name}": digest for name, digest in files.items()}, **rest}
 
     def same_moment(self, other: Fingerprint) -> bool:
-        """Return whether no input differs and no file was written to in between."""
+        """Return whether all inputs are equal and no file was written in between."""
         moments = [
             each.tree.moment if each.tree is not None else None
             for each in (self, other)
@@ -70,7 +70,7 @@ class Fingerprint:
         return self.id == other.id and moments[0] == moments[1]
 
     def differences(self, before: Mapping[str, str]) -> list[str]:
-        """Return the inputs that differ from another run's, and how, files first."""
+        """Return how the inputs differ from those of another run, files first."""
         found = []
         now = self.each
         for name in sorted(
@@ -111,14 +111,15 @@ class Fingerprints:
     def assume(self, variant: Variant, files: Mapping[str, str]) -> None:
         """Use these files, by name and digest, as the output of a session.
 
-        The files that exist now are ignored.
+        The files that the session wrote before are then ignored.
         """
         self._left[variant.id] = files
 
     def of(self, variant: Variant) -> Fingerprint:
         """Return the fingerprint of a session.
 
-        `unknown_input` is set if an input cannot be determined.
+        If an input cannot be determined, the fingerprint's `unknown_input` is the
+        reason.
         """
         job = variant.job
         try:
@@ -155,7 +156,8 @@ class Fingerprints:
     def listed(self) -> list[str]:
         """The files that git tracks, and untracked files that it does not ignore.
 
-        Deleted files are included. Raises UnknownInputError without git.
+        Deleted files are included. Raises UnknownInputError if git cannot list the
+        files.
         """
         command = [
             "ls-files",
@@ -165,8 +167,8 @@ class Fingerprints:
             "--exclude-standard",
             "--deduplicate",
         ]
-        # A pipe holds little, and git would wait for its reader, which reads files
-        # meanwhile. So git writes into a file.
+        # git writes into a file and not into a pipe: a pipe holds little, so git would
+        # wait while this process reads other files.
         with tempfile.TemporaryFile() as output:
             try:
                 listing_process = subprocess.Popen(
@@ -212,9 +214,9 @@ class Fingerprints:
 
     @cached_property
     def _git(self) -> dict[str, str]:
-        """Return the inputs from git for jobs that need the whole history.
+        """Return the inputs from git's history for jobs that need the whole history.
 
-        They take version, date and URL from there.
+        Such jobs read the version, the date and the URL from git.
         """
         root = self.machine.root
         dirty = git.is_dirty(root)
@@ -236,9 +238,9 @@ class Fingerprints:
         }
 
     def _taken(self, job: Job) -> dict[str, str]:
-        """Return the digests of the files that the job takes from its needs.
+        """Return the digests of the files that a job reads from other jobs.
 
-        The same content gives the same fingerprint.
+        If another job runs again with the same output, these digests stay the same.
         """
         found: dict[str, str] = {}
         for need in job.artifacts_from:
@@ -251,7 +253,7 @@ class Fingerprints:
 
 
 def taken(root: Path, variant: Variant) -> list[str]:
-    """Return the files that a session has left for the jobs that take them.
+    """Return the files of a session that other jobs read.
 
     Raises UnknownInputError if the session has not passed.
     """
@@ -271,7 +273,7 @@ def taken(root: Path, variant: Variant) -> list[str]:
 
 
 def below(folder: Path) -> Iterable[Path]:
-    """Return the files of a reports folder or of dist/, without the result itself."""
+    """Return the files of a reports folder or of dist/, without its result.json."""
     for path, _, names in os.walk(folder):
         for name in names:
             if name != FILE_NAME or Path(path) != folder:
@@ -279,7 +281,7 @@ def below(folder: Path) -> Iterable[Path]:
 
 
 def listing(inputs: Mapping[str, str]) -> bytes:
-    """Return inputs as text, in the order of their names.
+    """Return inputs as text, sorted by name.
 
     Different inputs never have the same text.
     """
@@ -288,7 +290,7 @@ def listing(inputs: Mapping[str, str]) -> bytes:
 
 
 def from_listing(data: bytes) -> dict[str, str]:
-    """Return the inputs from a text that `listing` returned."""
+    """Parse a text that `listing` returned, and return the inputs."""
     parts = data.decode("utf-8", "surrogateescape").split("\0")
     return dict(zip(parts[0::2], parts[1::2]))
 
@@ -302,12 +304,12 @@ def matcher(patterns: Sequence[str]) -> Callable[[str], object]:
 
 
 def _shown(name: str) -> str:
-    """Return the name without its kind, if the rest is clear without it."""
+    """Return an input's name without its kind, if the kind is not needed."""
     return re.sub("^(?:file|machine|taken|external) ", "", name)
 
 
 def _how(before: str, now: str) -> str:
-    """Return `changed`, or that only the mode changed."""
+    """Return how an input differs: `changed`, or its old and new mode."""
     if before[:4] == "link" or now[:4] == "link" or " " not in before or " " not in now:
         return "changed"
     (old_mode, _, old), (new_mode, _, new) = before.partition(" "), now.partition(" ")

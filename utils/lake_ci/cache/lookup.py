@@ -41,7 +41,7 @@ class Mode(str, Enum):
     """How the result cache is used; the values are those of LAKE_CI_CACHE."""
 
     OFF = "off"
-    """The cache is neither read nor written."""
+    """The cache is not used."""
     REFRESH = "refresh"
     """Every session runs, and successes are cached."""
     PIPELINE = ""
@@ -51,7 +51,7 @@ class Mode(str, Enum):
 
 
 def mode(env: Mapping[str, str]) -> Mode:
-    """Return the cache mode of this run.
+    """Return the cache mode for this run's event and for LAKE_CI_CACHE.
 
     A release does not use cached results, and the nightly run refreshes them. On GitHub
     each job of a pipeline is a session of its own, so sessions use cached results.
@@ -75,7 +75,7 @@ def mode(env: Mapping[str, str]) -> Mode:
 
 
 class Answer(Enum):
-    """Whether a session runs, is reused, or is decided later."""
+    """Whether a session runs, its result is reused, or this is decided later."""
 
     REUSE = "reuse"
     RUN = "run"
@@ -84,13 +84,13 @@ class Answer(Enum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a session runs or its cached result is reused, and why.
+    """The cache's decision whether a session runs or its cached result is reused.
 
     Attributes:
-        answer: `LATER` if that depends on needs that run first.
-        entry: the cached result that applies.
-        reasons: why it runs: the inputs that differ from the nearest cached result, or
-            why no cached result may be used.
+        answer: `LATER` if the decision depends on jobs that run first.
+        entry: the cached result that is reused; None if the session runs.
+        reasons: the inputs that differ from the most similar cached result, or the
+            reason why no cached result may be used.
     """
 
     variant: Variant
@@ -100,7 +100,7 @@ class Verdict:
     reasons: tuple[str, ...] = ()
 
     def why(self, shown: int = 3) -> str:
-        """Return the reason in one line, with the first inputs that differ."""
+        """Return the reasons in one line, with the first inputs that differ."""
         if self.entry is not None:
             result = self.entry.result
             return ", ".join([as_of(result.run, ended(result)), *self.reasons])
@@ -161,14 +161,15 @@ class ResultCache:
         now: Fingerprints,
         met: Callable[[Verdict], bool] | None = None,
     ) -> list[Verdict]:
-        """Decide for each session of these jobs, in order, whether it runs.
+        """Decide for each session of these jobs whether the session runs.
 
-        A session whose needs do not all have cached results waits for them. If one of
-        them fails, the session is skipped, as without a cache.
+        A session waits for needed jobs that have no cached result. If a needed job
+        fails, the session is skipped, as without a cache.
 
         Args:
-            met: called for each cached result that applies, in order; returns False if
-                the result could not be restored. Without it, no result is restored.
+            met: called for each cached result that is reused, in order; returns False
+                if the result could not be restored. Without `met`, no result is
+                restored.
         """
         met = met or self._is_whole
         verdicts: list[Verdict] = []
@@ -186,8 +187,8 @@ class ResultCache:
                 if verdict.answer is not Answer.REUSE:
                     running.add(job.name)
                 elif verdict.entry is not None:
-                    # The jobs that take files from it take these, even if no file is
-                    # restored, as in `nox -s plan`.
+                    # Other jobs read these files, even if no file is restored, as in
+                    # `nox -s plan`.
                     now.assume(variant, _file_states(verdict.entry))
                 verdicts.append(verdict)
         now.machine.save()
@@ -196,7 +197,7 @@ class ResultCache:
     def _foresee(
         self, variant: Variant, waits: Sequence[str], now: Fingerprints
     ) -> Verdict:
-        """Decide whether a session must wait for other sessions before its lookup."""
+        """Decide whether a session runs, is reused, or waits for other sessions."""
         job = variant.job
         taken = next((need for need in waits if need in job.artifacts_from), None)
         if taken is not None and not job.never_cached:
@@ -237,14 +238,14 @@ class ResultCache:
         )
 
     def seconds(self, variant: Variant) -> float | None:
-        """Return the seconds of a session's newest cached result, of any inputs."""
+        """Return the duration of a session's newest cached result, for any inputs."""
         entries = self.store.of(variant.id)
         return entries[0].result.seconds if entries else None
 
     def restore(self, verdict: Verdict, facts: Mapping[str, Any]) -> Result | None:
-        """Restore the output of a cached result, and return it as one of this run.
+        """Restore the output of a cached result; return the result as one of this run.
 
-        If that fails, print a message and return None: the session runs then.
+        If the restore fails, print a message and return None, so that the session runs.
 
         Args:
             facts: the fields that all results of this run share.
@@ -273,7 +274,7 @@ class ResultCache:
     def keep(self, before: Fingerprint, result: Result) -> str | None:
         """Store a new result in the cache if it may be cached.
 
-        Returns a note for the user, or None.
+        Returns a note for the user if the result was not cached for another reason.
         """
         if before.unknown_input is not None or before.variant.job.never_cached:
             return None
@@ -306,7 +307,7 @@ class ResultCache:
         return None
 
     def _contradicted(self, before: Fingerprint) -> str | None:
-        """Drop the cached success if the same inputs fail now.
+        """Drop the cached success of inputs that fail now.
 
         Returns a note, or None if there was no cached success.
         """
@@ -326,7 +327,7 @@ class ResultCache:
         )
 
     def _is_whole(self, verdict: Verdict) -> bool:
-        """Return whether a result could be restored, without restoring it."""
+        """Return whether a cached result is complete, without restoring it."""
         assert verdict.entry is not None
         try:
             self._restorer.check(verdict.entry, verdict.variant)
@@ -336,7 +337,7 @@ class ResultCache:
         return True
 
     def _differences(self, fingerprint: Fingerprint) -> list[str]:
-        """Return the inputs that differ from the nearest cached result."""
+        """Return the inputs that differ from the most similar cached result."""
         nearest: list[str] | None = None
         for entry in self.store.of(fingerprint.variant.id)[:COMPARED]:
             try:
@@ -349,12 +350,12 @@ class ResultCache:
 
 
 def _file_states(entry: CacheEntry) -> dict[str, str]:
-    """Return the mode and the hash of each file that the job left, by its path."""
+    """Return the mode and the hash of each output file of a job, by its path."""
     return {file.path: f"{file.mode:o} {file.sha256}" for file in entry.files}
 
 
 def uncacheable_reason(result: Result) -> str | None:
-    """Return the reason why a result must not be cached; None if it may be."""
+    """Return the reason why a result must not be cached; None if it may be cached."""
     if result.partial:
         return "the run was partial"
     if result.cause is not None:
@@ -370,9 +371,9 @@ def uncacheable_reason(result: Result) -> str | None:
 
 
 def ended(result: Result) -> str:
-    """Return when a session ended, in UTC.
+    """Return the time when a session ended, in UTC.
 
-    This is the date of its result.
+    A report shows this time as the date of the result.
     """
     start = datetime.strptime(result.started, TIME_FORMAT)
     return (
@@ -385,8 +386,8 @@ def ended(result: Result) -> str:
 def store_folder(root: Path, env: Mapping[str, str]) -> Path:
     """Return the store's folder.
 
-    This is LAKE_CI_STORE, or else a folder in the main worktree that all worktrees of
-    the clone share.
+    LAKE_CI_STORE sets the folder. The default is a folder in the main worktree that all
+    worktrees of the clone share.
     """
     if env.get(FOLDER_VARIABLE):
         return Path(root, env[FOLDER_VARIABLE])

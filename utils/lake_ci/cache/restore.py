@@ -1,6 +1,6 @@
 """Restores the output of a cached result.
 
-The output is its reports, and dist/ if the job builds it.
+The output of a job is its reports, and dist/ if the job builds dist/.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class OutputRestorer:
     def check(self, entry: CacheEntry, variant: Variant) -> None:
         """Raise DamagedError if `restore` would raise it, without restoring.
 
-        The needed files are read.
+        This reads only the files that `restore` would write.
         """
         for folder in self._missing(entry, variant):
             for file in self._in(folder, entry):
@@ -66,8 +66,8 @@ class OutputRestorer:
 
     @cached_property
     def _digests(self) -> Digests:
-        # This is not the file of `Machine.outside`: each object writes its whole file,
-        # and would delete the digests of the other object.
+        # This file differs from that of `Machine.outside`, because each `Digests`
+        # object overwrites its whole file.
         return Digests(self.root, self.root / ".cache" / "digests-left")
 
     def _missing(self, entry: CacheEntry, variant: Variant) -> list[Path]:

@@ -29,9 +29,9 @@ from lake_ci.model.results import Result
 SCHEMA = 2
 MANIFEST = "manifest.json"
 INPUTS = "inputs"
-# A scratch folder of this age was left by a killed process, and is removed.
+# A scratch folder of this age belongs to a killed process, and is removed.
 ABANDONED_SECONDS = 3600
-# LAKE_CI_STORE may name any folder, which may hold more than a store.
+# The folder LAKE_CI_STORE may contain other files than those of a store.
 SCRATCH = "lake-ci-"
 CHUNK = 1 << 20
 
@@ -71,9 +71,9 @@ class CacheEntry:
     Attributes:
         folder: the entry's folder in the store.
         fingerprint: the fingerprint of the inputs.
-        job: the name of its folder under `reports/`.
+        job: the name of the job's folder under `reports/`.
         result: the content of its result.json.
-        stored_at: when it was stored, in seconds since 1970.
+        stored_at: the time when the entry was stored, in seconds since 1970.
         files: the output of the job.
     """
 
@@ -87,9 +87,9 @@ class CacheEntry:
 
     @property
     def size(self) -> int:
-        """The bytes of its files.
+        """The size of the entry's files in bytes.
 
-        The list of inputs takes about as many bytes, which are not included.
+        The list of inputs is about as large, and not included.
         """
         return sum(file.size for file in self.files)
 
@@ -132,12 +132,13 @@ class CacheEntry:
 class Store:
     """A folder of entries that the worktrees of a clone share.
 
-    Several processes may use it at once without locks: an entry appears and disappears
-    by one rename, and every file that is read is compared with its digest.
+    Several processes may use the store at once without locks: an entry appears and
+    disappears by one rename, and the digest of every file is verified when the file is
+    read.
 
     Args:
         folder: the store; created for the first entry.
-        limit: its size in bytes; the least recently used entries are evicted.
+        limit: the maximum size in bytes; the least recently used entries are evicted.
         key: signs the entries; an entry with another signature is not used.
     """
 
@@ -155,13 +156,13 @@ class Store:
         entry = _load(folder, self._key)
         if entry.fingerprint != fingerprint:
             raise DamagedError(f"{folder} belongs to another result")
-        # A read-only store works as well, but does not record the last use.
+        # In a read-only store the time of the last use cannot be recorded.
         with contextlib.suppress(OSError):
             os.utime(folder)
         return entry
 
     def of(self, job: str) -> list[CacheEntry]:
-        """Return the entries of a session, newest first, without corrupt ones."""
+        """Return the entries of a session that are not corrupt, newest first."""
         found = []
         for folder in self._folders():
             with contextlib.suppress(DamagedError):
@@ -183,8 +184,8 @@ class Store:
         An older entry of the same fingerprint is replaced.
 
         Raises:
-            OSError: the store cannot be written to, or the disk is full; the store is
-                unchanged then.
+            OSError: the store is read-only, or the disk is full; the store did not
+                change.
         """
         self._entries.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(dir=self.folder, prefix=SCRATCH))
@@ -208,8 +209,7 @@ class Store:
             (scratch / MANIFEST).write_text(f"{signature}\n{text}\n", encoding="ascii")
             folder = self._entries / fingerprint
             self.drop(fingerprint)
-            # Another process may have stored the same result meanwhile: its entry is
-            # equally good.
+            # Another process may have stored the same result meanwhile: use that entry.
             if not folder.is_dir():
                 with contextlib.suppress(FileExistsError):
                     _rename(scratch, folder)
@@ -227,7 +227,7 @@ class Store:
         Also remove the leftovers of killed processes.
 
         Args:
-            spare: the entry that is not evicted.
+            spare: an entry that must not be evicted.
 
         Returns the number of evicted entries, and their bytes. Raises OSError.
         """
@@ -274,7 +274,7 @@ class Store:
     def _sizes(self) -> Iterator[tuple[float, int, Path]]:
         """Yield the last use, the bytes and the folder of each entry."""
         for folder in self._folders():
-            # If another process removes the entry meanwhile, it does not count.
+            # Skip an entry that another process removes meanwhile.
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 size = sum(file.stat().st_size for file in folder.iterdir())
                 yield folder.stat().st_mtime, size, folder
@@ -327,7 +327,7 @@ def _load(folder: Path, key: bytes) -> CacheEntry:
 
 
 def _belongs(path: str, job: str, folder: Path) -> None:
-    """Refuse a file that is outside the folders where a job leaves files.
+    """Refuse a file outside the folders that a job writes to.
 
     Raises DamagedError.
     """

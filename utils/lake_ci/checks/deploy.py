@@ -1,8 +1,9 @@
-"""The session `deploy`: one row for each step of a deploy.
+"""Runs the session `deploy`, whose result has a row for each step of a deploy.
 
-It has options, the check of the artifacts, and the emulated workspace of a trial. The
-deploy runs as a process, `python -m lake_ci.deploy`, in the session's environment,
-because it needs packages that the noxfile does not have. It ends with the session.
+This module has the options, the check of the artifacts, and the emulated workspace of a
+trial. The deploy runs as a process, `python -m lake_ci.deploy`, in the session's
+environment, because it needs packages that nox's own environment does not have. The
+process ends with the session.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ class DeployOptions:
 
     Attributes:
         environment: the environment to deploy to.
-        command: further arguments of the process.
-        deploys: whether it is a deploy, which needs the artifacts.
+        command: further arguments of the deploy process.
+        deploys: whether the command is a deploy, which uses the built artifacts.
         tear_down: whether the emulator's state is removed at the end.
     """
 
@@ -54,7 +55,7 @@ class DeployOptions:
 
     @property
     def partial(self) -> bool:
-        """Whether it is less than a whole deploy."""
+        """Whether the command does less than a whole deploy."""
         return not self.deploys or "--dry-run" in self.command
 
 
@@ -96,10 +97,11 @@ def parser(environment: str = TRIAL) -> Parser:
 def options(
     posargs: Sequence[str], env: Mapping[str, str], *, pipeline: bool = False
 ) -> DeployOptions:
-    """Read the options after `--`. Raises UsageError.
+    """Return the parsed options after `--`. Raises UsageError.
 
     Args:
-        pipeline: whether the whole pipeline runs, so that a trial is torn down.
+        pipeline: whether the whole pipeline runs, which removes a trial's workspace at
+            the end.
     """
     chosen = parser(env.get("DEPLOY_ENVIRONMENT") or TRIAL)
     typed = chosen.parse_args(list(posargs))
@@ -171,16 +173,16 @@ def protected(root: Path) -> Sequence[str]:
 def workspace(ctx: CheckContext, chosen: DeployOptions) -> Iterator[dict[str, str]]:
     """Provide the environment variables of a deploy to a `with` block.
 
-    They are the user's own variables. For a trial they are those of a workspace
-    emulator, which runs as long as the block. Its state stays in `.cache/trial` for the
-    next deploy.
+    For a trial, the variables belong to a workspace emulator that runs during the
+    block. The emulator's state stays in `.cache/trial` for the next deploy. For any
+    other environment, the variables are the user's.
     """
     utils = str(ctx.root / "utils")
     if chosen.environment != TRIAL:
         yield {**ctx.env, "PYTHONPATH": utils}
         return
     state = ctx.root / STATE
-    # Drop the variables of a real workspace: a trial must never reach a real one.
+    # Drop the variables of a real workspace, which a trial must never reach.
     inherited = {
         name: value
         for name, value in ctx.env.items()
@@ -207,7 +209,7 @@ def workspace(ctx: CheckContext, chosen: DeployOptions) -> Iterator[dict[str, st
 
 
 class DeployProcess:
-    """The process of a deploy, and the events that it prints."""
+    """Runs the process of a deploy, and reads its events."""
 
     def __init__(
         self, ctx: CheckContext, chosen: DeployOptions, env: Mapping[str, str]
@@ -236,15 +238,16 @@ class DeployProcess:
         self._thread.start()
 
     def steps(self) -> Iterator[DeployStep]:
-        """Yield a row for each step, until the process ends."""
+        """Yield a check for each step of the deploy, until the process ends."""
         while not self.over:
             yield DeployStep(self)
 
     def next(self) -> dict[str, Any] | None:
-        """Wait for the end of a step, or for the result of the deploy.
+        """Wait for the next step to end, or for the result of the deploy.
 
         Returns:
-            The event, or None if the process ended without a result.
+            The event of the step or the result. None if the process ended without a
+                result.
         """
         while True:
             alive = self._thread.is_alive()
@@ -261,7 +264,7 @@ class DeployProcess:
                 return event
 
     def completed(self) -> Completed:
-        """Wait for the process to end. Raises the error that ended it."""
+        """Wait for the process to end and return it. Raises the error that ended it."""
         self._thread.join()
         [ended] = self._ended
         if isinstance(ended, BaseException):
@@ -270,21 +273,21 @@ class DeployProcess:
 
     @property
     def last_text(self) -> str:
-        """Return the last text that it printed; empty if there is none."""
+        """Return the last text that the process printed, or an empty text."""
         return self._texts[-1] if self._texts else ""
 
     def _take(self, line: str) -> None:
         try:
             event = json.loads(line)
         except ValueError:
-            # The output of a library is not an event; it is shown if the process fails.
+            # Output of libraries is not an event; it is shown if the process fails.
             return
         if isinstance(event, dict) and "event" in event:
             self._events.put(event)
 
 
 class DeployStep(Check):
-    """The row of one step of a deploy; its name is known when the step has ended."""
+    """The row of a step of a deploy. The step's name is known only after its end."""
 
     name = "deploy"
     exclusive = True

@@ -12,7 +12,7 @@ from lake_ci.runner.check import Check, CheckContext, stopped_or_crashed
 
 
 def pictures(folder: Path) -> list[Check]:
-    """Return the checks that write both kinds of pictures to a folder."""
+    """Return the checks that write the pictures to a folder."""
     return [Picture(folder / "run.svg"), Screenshots(folder)]
 
 
@@ -36,7 +36,7 @@ class Picture(Check):
             "--then",
             "✅ lint",
         ]
-        # Use the `nox` of this run, not the one on PATH, and run all jobs without
+        # Use the `nox` of this run, not the `nox` on PATH, and run all jobs without
         # cached results.
         path = os.pathsep.join([str(Path(sys.executable).parent), ctx.env["PATH"]])
         env = {**ctx.env, "PATH": path, "LAKE_CI_CACHE": "refresh"}

@@ -1,8 +1,8 @@
-"""Caches the results of tools that check each file separately and have no cache.
+"""Caches the results of tools that check each file separately.
 
-The key of a file is a digest of its path, mode and content, and of everything else that
-the tool's result depends on. So a cached result is used only if the file, the tool, its
-settings and its Python are the same.
+The cache key of a file is a digest of the file's path, mode and content, and of all
+other inputs of the tool. So a cached result is used only if the file, the tool, the
+tool's settings and its Python are the same.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Optional
 
 from lake_ci.system.atomic_write import write_whole
 
-# The rows that a tool reported for a file; None if it does not check such files.
+# The rows that a tool reported for a file; None if the tool does not check the file.
 FileRows = Optional[list[Any]]
 
 
@@ -25,7 +25,7 @@ class FileCache:
     Args:
         path: the file of the cache; an unreadable file counts as empty.
         root: the repository.
-        context: everything else that the tool's result depends on.
+        context: all inputs of the tool besides the file.
     """
 
     def __init__(self, path: Path, root: Path, context: Iterable[str]) -> None:
@@ -47,7 +47,7 @@ class FileCache:
     def digests(self, files: Iterable[str]) -> dict[str, str]:
         """Return the digest of each file.
 
-        Unreadable files are left out; the tool reports them.
+        Unreadable files are left out, because the tool reports them.
         """
         found = {}
         for file in files:
@@ -69,7 +69,7 @@ class FileCache:
     def cached(
         self, files: Iterable[str], digests: Mapping[str, str]
     ) -> dict[str, FileRows]:
-        """Return the cached results, for the files that have one."""
+        """Return the cached results of files, without the files that have none."""
         hits = {
             file: digests[file] for file in files if digests.get(file) in self._rows
         }
@@ -79,8 +79,9 @@ class FileCache:
         """Write the results of these files, and drop the results of all other files.
 
         Args:
-            digests: the digests from before the tool ran. If a file has another digest
-                now, its result is dropped, because it may belong to either content.
+            digests: the digests of the files before the tool ran. If a file has another
+                digest now, its result is dropped, because the tool may have read the
+                old or the new content.
         """
         now = self.digests(results)
         current = {

@@ -1,6 +1,6 @@
 """Checks the declared inputs of jobs.
 
-It runs each job in a copy of the repository that contains only the declared files.
+Each job runs in a copy of the repository that contains only the declared files.
 """
 
 from __future__ import annotations
@@ -38,31 +38,31 @@ AUTHOR = (
     "-c",
     "commit.gpgsign=false",
 )
-# Folders that git ignores and each checkout may have: the suite creates them, and
-# checks them against locks.
+# Ignored folders that a job may use without a declaration: the suite creates them, and
+# checks their contents against locks.
 LENT = (".nox", ".cache/jars")
 NAMED = 5
 SETTLED_SECONDS = 10
-# Files that git reads to list files; the list shows their effect.
+# Files that git reads to list files. Their effect is visible in the list.
 GITS = (".gitignore", ".gitattributes", ".mailmap")
-# The parts of a row's text that differ between any two runs: times, sizes, and ids that
-# depend on the commit.
+# The parts of a row's text that differ in every run: times, sizes, and ids that depend
+# on the commit.
 NOISE = re.compile(
     r"\d+(\.\d+)? ?(s|ms|min|MB|times)\b|\b(?=[0-9a-f]*\d)g?[0-9a-f]{7,}\b"
     r"|\d+\.\d+\.\d+\.dev\S+"
 )
-# An access time that every read changes, on a file system that records reads at least
-# once a day.
+# An access time so old that any read changes it, also on a file system that updates
+# access times only once a day.
 UNREAD_NS = 10**9
 
 
 @dataclass
 class Copies:
-    """The copies of one run, and the jobs' artifacts in them for other jobs.
+    """The copies of the repository in one run, with the artifacts for other jobs.
 
     Attributes:
         root: the repository.
-        folder: the folder of the copies.
+        folder: the folder that contains the copies.
         left: the copy of each job that has passed, by name.
     """
 
@@ -71,7 +71,7 @@ class Copies:
     left: dict[str, Path] = field(default_factory=dict)
 
     def make(self, name: str, files: Iterable[str]) -> Path:
-        """Make a clone whose newest commit contains only these files of the checkout.
+        """Make a clone whose newest commit has only these files of the checkout.
 
         Tags, history, branch and `origin` are those of the checkout. The commit has the
         date of the checkout's commit.
@@ -84,7 +84,7 @@ class Copies:
             self.root, "clone", "--quiet", "--no-checkout", str(self.root), str(copy)
         )
         self._fill(copy, files)
-        # Otherwise git sees the mark on a file as a change, and reads the file.
+        # Otherwise git takes the changed access time for a change, and reads the file.
         self._git(copy, "config", "core.trustCtime", "false")
         origin = git.ask(self.root, "remote", "get-url", "origin")
         self._git(
@@ -120,7 +120,7 @@ class Copies:
                 os.utime(target, (settled, settled), follow_symlinks=False)
 
     def _lend(self, copy: Path) -> None:
-        """Link to the folders in LENT, and exclude the links from git."""
+        """Create links to the folders in LENT, and hide the links from git."""
         for lent in LENT:
             (self.root / lent).mkdir(parents=True, exist_ok=True)
             (copy / lent).parent.mkdir(parents=True, exist_ok=True)
@@ -129,10 +129,10 @@ class Copies:
         exclude.write_text("".join(f"/{lent}\n" for lent in LENT), encoding="utf-8")
 
     def take(self, copy: Path, job: Job, graph: Graph) -> str | None:
-        """Copy the artifacts that a job takes from other jobs.
+        """Copy the artifacts of other jobs that a job reads.
 
         Returns:
-            The first job that has left no artifacts, or None.
+            The first job without artifacts in its copy, or None.
         """
         for need in job.artifacts_from:
             if need not in self.left:
@@ -163,7 +163,7 @@ class Copies:
 
 
 class InputAudit(Check):
-    """Check that a job has the same result with only its declared inputs."""
+    """Check that a job has the same result if only its declared inputs exist."""
 
     exclusive = True
 
@@ -199,7 +199,7 @@ class InputAudit(Check):
         return self.missed(result, expected, done, absent, were_read(full, unread))
 
     def files(self, ctx: CheckContext) -> tuple[list[str], list[str]]:
-        """Return all files of the checkout, and the declared files.
+        """Return all files of the checkout, and the files that the job declares.
 
         Raises LakeCiError.
         """
@@ -225,8 +225,8 @@ class InputAudit(Check):
             )
             return Completed((), 0, "", "", 0.0), message
         env = {**ctx.env, SWITCH: Mode.OFF.value}
-        # Use the real path of the environments: nox writes it into new environments,
-        # which stay after the copy is removed.
+        # Use the real path of the environments, because nox writes this path into new
+        # environments, which are used after the copy is removed.
         lent = f"--envdir={(copy / '.nox').resolve()}"
         done = ctx.execute(
             [sys.executable, "-m", "nox", lent, "-s", self.variant.session],
@@ -242,7 +242,7 @@ class InputAudit(Check):
         return done, result
 
     def whole(self, result: Result, done: Completed, words: str) -> Outcome:
-        """Return the outcome if the result is the same, or all files are declared."""
+        """Return the outcome if the results are equal or all files are declared."""
         if passed(result):
             weak = [check.not_checked for check in result.checks if check.not_checked]
             if weak:
@@ -273,7 +273,7 @@ class InputAudit(Check):
         absent: Sequence[str],
         read: Sequence[str],
     ) -> Outcome:
-        """Return the outcome of a job that reads undeclared files."""
+        """Return the failure of a job that reads undeclared files."""
         text = f"{failure_text(result)}\n{done.stdout}\n{done.stderr}".replace(
             f"{self.copies.folder}/{self.name}-declared/", ""
         )
@@ -307,13 +307,13 @@ class InputAudit(Check):
 
 @dataclass(frozen=True)
 class InputAuditOptions:
-    """The options of `nox -s inputs`: the jobs to check; an empty list means all."""
+    """The options of `nox -s inputs`: the jobs to check, or an empty list for all."""
 
     jobs: Sequence[str]
 
     @property
     def partial(self) -> bool:
-        """Whether only some jobs are checked."""
+        """Whether only selected jobs are checked."""
         return bool(self.jobs)
 
 
@@ -330,11 +330,11 @@ def options(posargs: Sequence[str]) -> InputAuditOptions:
 
 
 def chosen(graph: Graph, names: Sequence[str], itself: str) -> list[Variant]:
-    """Return the sessions to check: for each job the newest Python and Java.
+    """Return the session to check of each job: the one with the newest Python and Java.
 
     Args:
-        names: the jobs to check; empty: all.
-        itself: the job of this check.
+        names: the jobs to check; if empty, all jobs.
+        itself: the job that runs this check.
 
     Raises:
         UsageError: a job does not exist.
@@ -342,7 +342,7 @@ def chosen(graph: Graph, names: Sequence[str], itself: str) -> list[Variant]:
     jobs = [graph.named(name) for name in names] or [
         job for job in graph if job.name != itself
     ]
-    # Jobs whose artifacts another job takes run first.
+    # Jobs whose artifacts are read by another job run first.
     wanted = {need for job in jobs for need in job.artifacts_from} | {
         job.name for job in jobs
     }
@@ -355,8 +355,8 @@ def checks(
     """Return the checks of the jobs.
 
     Args:
-        folder: a folder for the copies, outside the checkout, because tools search for
-            settings in parent folders.
+        folder: a folder for the copies. It is outside the checkout, because tools
+            search parent folders for settings.
     """
     copies = Copies(root, Path(folder))
     return [
@@ -370,7 +370,7 @@ def scratch() -> tempfile.TemporaryDirectory[str]:
 
 
 def passed(result: Result) -> bool:
-    """Return whether other jobs may take the artifacts of a job."""
+    """Return whether other jobs may use the artifacts of a job."""
     return result.status in (Status.SUCCESS, Status.WARNING)
 
 
@@ -380,7 +380,7 @@ def same_result(one: Result, other: Result) -> bool:
 
 
 def differing(one: Result, other: Result) -> list[str]:
-    """Return the rows that differ, each with both values."""
+    """Return the rows that differ between two results, each with both values."""
     first, second = _rows(one), _rows(other)
     absent = ("absent", "")
     found = []
@@ -425,7 +425,7 @@ def failure_text(result: Result) -> str:
 
 
 def named_in(text: str, files: Sequence[str]) -> list[str]:
-    """Return the files whose path, relative to the repository, is in a text."""
+    """Return the files whose relative path occurs in a text."""
     return [
         name
         for name in files
@@ -434,7 +434,7 @@ def named_in(text: str, files: Sequence[str]) -> list[str]:
 
 
 def mark_unread(copy: Path, names: Collection[str]) -> list[str]:
-    """Mark files so that reads can be detected.
+    """Give files an old access time, so that reads can be detected.
 
     Returns:
         The marked files; empty if the file system does not record reads.

@@ -1,4 +1,4 @@
-"""Findings about patterns in pyproject.toml that match nothing."""
+"""Reports patterns in pyproject.toml that match nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def unmatched_patterns(
     """Yield a finding for each pattern of a table's `may_differ` that matches no name.
 
     Args:
-        noun: what has these names, for the message.
+        noun: the word for a thing with such a name, for the message.
     """
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):

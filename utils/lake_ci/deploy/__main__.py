@@ -1,9 +1,10 @@
 """`python -m lake_ci.deploy`: deploys, rolls back, or prints status and history.
 
-Standard output has one JSON object per line; see `events`.
+It prints one JSON object per line to standard output; see `events`.
 
-Exit codes: 0 done, or nothing to do; 1 failed and undone; 2 refused, or wrong usage; 3
-no workspace; 130 interrupted.
+Exit codes: 0 the command succeeded or had nothing to do; 1 the deploy failed and was
+undone; 2 the deploy was refused, or the usage is wrong; 3 there is no workspace; 130 a
+signal interrupted the deploy.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def _do(
     clock = Clock()
     target = bundle.read(root, options.environment, env)
     deploys = not (options.status or options.history or options.rollback is not None)
-    # Verify the wheel before the first request to the workspace.
+    # The wheel is verified before the first request to the workspace.
     built = artifacts.verify(root) if deploys else None
     with events.step("workspace") as step:
         connection = connect(target, env, events, clock, emulator=options.emulator)
@@ -131,8 +132,8 @@ def _context(
 
 
 def _print(line: str) -> None:
-    # A closed terminal, or a dead nox, reads no output. The deploy ends by the signal
-    # that comes with it.
+    # If the terminal was closed or nox was killed, no process reads the output. The
+    # deploy then also gets a signal, which ends it.
     try:
         print(line, flush=True)
     except BrokenPipeError:

@@ -1,6 +1,7 @@
 """Verifies the built wheel before a deploy.
 
-Its checksums must match, and it must be built from the commit that is checked out.
+The checksums must match, and the wheel must be built from the commit that is checked
+out.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ DIST = "dist"
 CHECKSUMS = "reports/build/SHA256SUMS"
 BUILD = "run `nox -s build`"
 LINE = re.compile(r"([0-9a-f]{64})  (\S+)")
-# The number of letters of the commit in a version without a tag;
-# `[tool.versioningit.format]` has the same number.
+# The length of the commit id in a version without a tag, as in
+# `[tool.versioningit.format]`.
 SHORT = 12
 
 
@@ -30,7 +31,7 @@ SHORT = 12
 class Artifacts:
     """The wheel to deploy.
 
-    `sha256` is that of the wheel's file. `commit` is the full id.
+    `sha256` is the digest of the wheel's file. `commit` is the full commit id.
     """
 
     wheel: Path
@@ -43,7 +44,7 @@ class Artifacts:
 def verify(root: Path) -> Artifacts:
     """Verify the wheel in `dist/`.
 
-    Raises RefusedError with the problem and the next command.
+    If the wheel is wrong, raises RefusedError with the problem and the next command.
     """
     commit = _clean_commit(root)
     part = results.incomplete((root / CHECKSUMS).parent)
@@ -65,7 +66,7 @@ def verify(root: Path) -> Artifacts:
 
 
 def _clean_commit(root: Path) -> str:
-    """Return the commit that is checked out; refuse uncommitted changes."""
+    """Return the id of the checked-out commit; raise RefusedError if files changed."""
     commit = git.commit(root)
     if commit is None:
         raise RefusedError(

@@ -1,6 +1,6 @@
 """Reads the environments and the scheduled job.
 
-They are defined in databricks.yml and in `[tool.lake_ci.deploy]` of pyproject.toml.
+Both are defined in databricks.yml and in `[tool.lake_ci.deploy]` of pyproject.toml.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ FILE = "databricks.yml"
 TABLE = "[tool.lake_ci.deploy]"
 SCHEMA = Path(__file__).with_name("bundle.schema.json")
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
-# This placeholder stays until the cluster is known, so that a new cluster does not
-# change the release of the same files.
+# A release contains this placeholder and not the cluster's id, so that a new cluster
+# does not change the release of the same files.
 CLUSTER = "cluster_id"
 
 
-# The arguments of the comparison run must contain both folders: it reads the sample,
-# and writes the lake.
+# The arguments of the comparison run must contain both folders: the run reads the
+# sample and writes the lake.
 FOLDERS = ("{sample}", "{lake}")
 
 
@@ -39,20 +39,21 @@ class Target:
 
     Attributes:
         name: `trial`, `dev`, `staging` or `production`.
-        host: its workspace; None if the bundle does not name one: the emulator.
-        profile: the profile of ~/.databrickscfg with its credentials, if the bundle
-            names one.
+        host: the URL of the workspace; None if the bundle has no URL, which means the
+            emulator.
+        profile: the profile of ~/.databrickscfg that contains the credentials, if the
+            bundle sets a profile.
         package: the distribution that is deployed.
-        base: the folder on the volume that holds its releases, its ledger and its lock.
-        source: the folder on the volume that holds the source files.
-        lake: `catalog.schema`.
-        cluster: the id of the cluster, or with `lookup` its name.
-        job: the settings of the scheduled job as declared: paths relative to the
+        base: the folder on the volume for the releases, the ledger and the lock.
+        source: the folder on the volume for the source files.
+        lake: the schema of the tables, as `catalog.schema`.
+        cluster: the id of the cluster, or the cluster's name if `lookup` is true.
+        job: the declared settings of the scheduled job, with paths relative to the
             repository.
         inspect: the script that reports the state of the cluster and its tables.
         restore: the script that restores tables to an older version.
-        sample: the folder with the sample that is uploaded as source data; None for an
-            environment with its own data.
+        sample: the folder with the sample that is uploaded as source data; None if the
+            environment has its own data.
         compare: the run of the sample on this machine that defines the expected content
             of the gold tables; None if they are not compared.
         limits: the time limits.
@@ -88,7 +89,7 @@ class Target:
 def read(root: Path, name: str, env: Mapping[str, str]) -> Target:
     """Return the environment of that name.
 
-    Raises RefusedError with the file and the place in it.
+    Raises RefusedError with the file and the wrong setting.
     """
     body = load(root)
     settings = _settings(root)
@@ -140,7 +141,7 @@ def read(root: Path, name: str, env: Mapping[str, str]) -> Target:
 def _variables(
     body: Mapping[str, Any], chosen: Mapping[str, Any]
 ) -> dict[str, Mapping[str, Any]]:
-    """Return the declaration of each variable: the target's, or else the bundle's."""
+    """Return the declarations of all variables; the target's override the bundle's."""
     own = chosen.get("variables", {})
     declared = {
         name: own.get(name, declared) for name, declared in body["variables"].items()
@@ -156,7 +157,7 @@ def _given(variable: str, declared: Mapping[str, Any], env: Mapping[str, str]) -
 
 
 def _cluster(declared: Mapping[str, Any], env: Mapping[str, str]) -> tuple[str, bool]:
-    """Return the id of the cluster, or its name and that it must be looked up."""
+    """Return the cluster's id or name, and whether the name must be looked up."""
     given = _given(CLUSTER, declared, env)
     if given is None:
         return str(declared.get("lookup", {}).get("cluster", "")), True
@@ -168,7 +169,7 @@ def _job(
 ) -> dict[str, Any]:
     """Return the settings of the job, with each `${...}` replaced.
 
-    Its scripts must exist.
+    Raises RefusedError if one of the job's scripts does not exist.
     """
     if name not in jobs:
         raise RefusedError(f"{FILE}: no job {name!r}, which {TABLE} names")
@@ -237,7 +238,7 @@ def _settings(root: Path) -> Deploy:
 def _sample(
     root: Path, settings: Deploy, name: str, targets: Mapping[str, Any]
 ) -> str | None:
-    """Return the folder with the sample, for a target that uses one."""
+    """Return the folder with the sample; None for a target that uses no sample."""
     where = f"pyproject.toml: {TABLE}"
     for each in settings.sample_on:
         if each not in targets:
@@ -256,9 +257,9 @@ def _sample(
 
 
 def _check_comparison(root: Path, comparison: Comparison, *, used: bool) -> None:
-    """Raise RefusedError for an argument that is missing.
+    """Raise RefusedError if the comparison run lacks an argument or a folder.
 
-    If the comparison is used, its folders must exist.
+    The folders must exist only if this environment is compared.
     """
     where = f"pyproject.toml: {TABLE[:-1]}.compare]"
     unnamed = [folder for folder in FOLDERS if folder not in comparison.arguments]
@@ -282,9 +283,9 @@ def _resolved_everywhere(value: Any, values: Mapping[str, str]) -> Any:
 
 
 def _resolved(text: str, values: Mapping[str, str]) -> str:
-    """Return the text with each `${...}` replaced, also in the replacements.
+    """Return the text with each `${...}` replaced, also inside replaced values.
 
-    The placeholder of the cluster stays.
+    The placeholder of the cluster is not replaced.
     """
     for _ in range(10):
         before = text

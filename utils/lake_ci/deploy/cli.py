@@ -1,7 +1,7 @@
 """Runs databricks-cli 0.18 as a process.
 
-It returns answers as JSON, raises errors as WorkspaceError, and passes the token only
-through the environment of the process.
+The class parses the CLI's JSON, raises its errors as WorkspaceError, and passes the
+token only through the environment of the process.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from urllib.parse import urlsplit
 from lake_ci.deploy.errors import WorkspaceError
 from lake_ci.system.redaction import Redactor
 
-# No resolver knows this name, so the request goes to the proxy, which is the workspace.
+# No name server can resolve this host, so each request goes to the proxy, which is the
+# workspace.
 BEHIND_PROXY = "http://workspace.invalid"
-# The causes of these error codes are temporary: the command may be sent again.
+# Error codes whose cause is temporary: the command may be retried.
 PASSING = (
     "REQUEST_LIMIT_EXCEEDED",
     "TEMPORARILY_UNAVAILABLE",
@@ -39,10 +40,9 @@ class DatabricksCli:
         program: the command's path.
         host: the workspace's URL. A URL with a port is used as a proxy, because the CLI
             drops ports.
-        token: a bearer token, which the command gets through its environment.
+        token: a bearer token, passed through the environment of the command.
         env: the environment that the command inherits.
-        seconds: the time limit of one command: the CLI itself waits for an answer
-            without a limit.
+        seconds: the time limit of one command, because the CLI has no limit of its own.
     """
 
     def __init__(
@@ -69,7 +69,8 @@ class DatabricksCli:
             "DATABRICKS_CLI_DO_NOT_EXECUTE_NEWER_VERSION": "1",
         }
         address = urlsplit(host)
-        # Errors are cut, and a part of the token would not be recognized later.
+        # Error texts are shortened later, and a part of the token would not be
+        # recognized.
         self._redact = Redactor.of(self._env)
         if address.scheme == "http" and address.port is not None:
             self._env |= {

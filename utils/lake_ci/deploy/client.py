@@ -1,6 +1,6 @@
 """The protocol of the requests that a deploy sends to a workspace.
 
-The answers are plain values. `workspace.Databricks` implements the protocol with the
+The methods return plain values. `workspace.Databricks` implements the protocol with the
 real clients; the unit tests use a fake that records the calls.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-# The states of a library that do not change without a request.
+# The final states of a library: only a new request changes them.
 BROKEN = ("FAILED", "SKIPPED")
 LEAVING = "UNINSTALL_ON_RESTART"
 ENDED = ("TERMINATED", "SKIPPED", "INTERNAL_ERROR")
@@ -34,7 +34,7 @@ class Cluster:
 class Library:
     """A wheel on a cluster.
 
-    `path` is the file it was installed from; `state` is one of Databricks' states.
+    `path` is the wheel's file; `state` is one of Databricks' states.
     """
 
     path: str
@@ -46,8 +46,8 @@ class Library:
 class TaskRun:
     """A task of a run.
 
-    Times are in seconds since 1970, 0 while they are unknown. `seconds` is the
-    execution time without waiting.
+    Times are in seconds since 1970, and 0 if unknown. `seconds` is the execution time
+    without waiting.
     """
 
     key: str
@@ -65,7 +65,7 @@ class TaskRun:
 
     @property
     def good(self) -> bool:
-        # A failed run is TERMINATED, too: only the result differs.
+        # Both failed and successful runs are TERMINATED; the result tells them apart.
         return self.state == "TERMINATED" and self.result == "SUCCESS"
 
 
@@ -86,7 +86,7 @@ class JobRun:
 
 @dataclass(frozen=True)
 class Output:
-    """The output of a task, and the error that it ended with."""
+    """The output of a task, and its error if the task failed."""
 
     logs: str = ""
     error: str = ""
@@ -118,7 +118,7 @@ class Workspace(Protocol):
     def write(self, path: str, content: bytes, *, overwrite: bool) -> bool:
         """Write a complete file of a volume.
 
-        Returns False if it exists and may not be overwritten.
+        Returns False if the file exists and `overwrite` is false.
         """
         ...
 

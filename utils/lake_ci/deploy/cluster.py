@@ -1,6 +1,6 @@
 """Installs exactly one version of the wheel on a cluster.
 
-It restarts the cluster only if necessary, and does not interrupt other runs.
+The cluster restarts only if necessary, and after the runs of other users have ended.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Installation:
     """The package on the cluster.
 
     Args:
-        package: the distribution's name; its wheels are found by their file names.
+        package: the distribution's name, which the file names of its wheels start with.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Installation:
     def holds(self, wheel: str | None) -> bool:
         """Return whether exactly this wheel of the package is installed.
 
-        With None, return whether no wheel of it is installed.
+        With None, return whether no wheel of the package is installed.
         """
         found = {(each.path, each.state) for each in self.wheels()}
         return found == ({(wheel, "INSTALLED")} if wheel else set())
@@ -120,8 +120,8 @@ class Installation:
                 else "removed, no restart needed"
             )
         if wheel is not None and wheel in leaving:
-            # An interrupted deploy has uninstalled it; a new install request cancels
-            # that.
+            # An interrupted deploy has uninstalled this wheel; a new install request
+            # cancels the uninstall.
             self._workspace.install(self._cluster, wheel)
         self._idle()
         self._restart(wheel)

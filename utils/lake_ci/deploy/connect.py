@@ -1,7 +1,6 @@
 """Connects to the workspace of an environment, and refuses other credentials.
 
-Credentials come from Databricks' variables, profiles or OIDC. Credentials of another
-workspace are refused.
+The credentials come from Databricks' variables, profiles or OIDC.
 """
 
 from __future__ import annotations
@@ -37,14 +36,13 @@ WAYS = (
     " DATABRICKS_CLIENT_SECRET; or DATABRICKS_CONFIG_PROFILE; or use GitHub OIDC with"
     " DATABRICKS_AUTH_TYPE=github-oidc"
 )
-# An HTTP header cannot contain other characters, and a shorter token would not be
-# redacted.
+# An HTTP header can contain only these characters, and shorter tokens are not redacted.
 TOKEN = re.compile(rf"[!-~]{{{SHORTEST},}}")
 
 
 @dataclass(frozen=True)
 class Connection:
-    """A workspace that has answered, and its cluster. `summary` is for people."""
+    """A workspace that has answered, and its cluster; `summary` describes both."""
 
     workspace: Workspace
     target: Target
@@ -64,11 +62,10 @@ def connect(
     """Find the workspace and the cluster of an environment.
 
     Raises:
-        NoWorkspaceError: there are no credentials, or they belong to a workspace other
-            than the environment's.
+        NoWorkspaceError: there are no credentials, or the credentials are for another
+            workspace.
         RefusedError: the cluster does not exist.
-        WorkspaceError: the workspace does not answer, or does not accept the
-            credentials.
+        WorkspaceError: the workspace does not answer or rejects the credentials.
     """
     config = _config(target, env, clock)
     events.hide(*_secrets(config))
@@ -99,7 +96,7 @@ def connect(
 
 
 def _cluster(workspace: Workspace, target: Target) -> str:
-    """Return the id of the environment's cluster; look it up if its name is given."""
+    """Return the id of the environment's cluster; look up a cluster given by name."""
     if not target.lookup:
         return target.cluster
     found = workspace.find_cluster(target.cluster)
@@ -113,7 +110,7 @@ def _cluster(workspace: Workspace, target: Target) -> str:
 def _config(target: Target, env: Mapping[str, str], clock: Clock) -> Config:
     options: dict[str, Any] = {
         "clock": SdkClock(clock, target.limits.request),
-        # Use the same upload method for all sizes that occur here.
+        # With this limit all files of a deploy are uploaded by the same method.
         "disable_experimental_files_api_client": True,
         "http_timeout_seconds": target.limits.request,
         # `retries.retry` retries the requests that the SDK does not retry.
@@ -133,7 +130,7 @@ def _config(target: Target, env: Mapping[str, str], clock: Clock) -> Config:
 def _token(config: Config, target: Target) -> str:
     """Return the bearer token for any kind of credentials.
 
-    databricks-cli accepts no other kind.
+    databricks-cli accepts only bearer tokens.
     """
     try:
         header = config.authenticate().get("Authorization", "")
@@ -155,7 +152,7 @@ def _token(config: Config, target: Target) -> str:
 
 
 def _secrets(config: Config) -> list[str]:
-    """Return the secrets that the SDK has read, from variables or from a profile."""
+    """Return the secrets that the SDK has read from variables or a profile."""
     names = [attribute.name for attribute in Config.attributes() if attribute.sensitive]
     return [str(getattr(config, name)) for name in names if getattr(config, name)]
 
@@ -163,7 +160,7 @@ def _secrets(config: Config) -> list[str]:
 def provision(sdk: WorkspaceClient, target: Target) -> None:
     """Create the volumes and the cluster in the emulator.
 
-    In a real workspace, Terraform and people do that.
+    In a real workspace, Terraform and people create both.
     """
     for path in (target.base, target.source):
         _, _, catalog, schema, volume, *_ = path.split("/")

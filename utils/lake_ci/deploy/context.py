@@ -1,4 +1,4 @@
-"""The context of a deploy: workspace, environment, cluster, ledger, lock and runs."""
+"""Defines the context of a deploy: workspace, environment, cluster, ledger and lock."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class DeployContext:
     Attributes:
         cluster: the cluster's id.
         runtime: its Databricks runtime.
-        me: this deploy as holder of the lock.
+        me: the holder of the lock that describes this deploy.
     """
 
     workspace: Workspace
@@ -69,14 +69,15 @@ class DeployContext:
         """
         arguments = ["--package", release.package, "--lake", self.target.lake, *options]
         task = release.task("inspect", release.inspect, self.cluster, *arguments)
-        # The script only reads, so one token for each process is enough. A new process
-        # never gets the canceled run of an earlier process.
+        # The script only reads, so each process uses one idempotency token. A new
+        # process uses another token, so it does not get the canceled run of an earlier
+        # process.
         return self.runs.once(
             f"{self.target.package} {name}", f"{self.me.id}-{name}", [task]
         ).result("inspect")
 
     def seen(self, runs: Sequence[DeployRun]) -> tuple[DeployRun, ...]:
-        """Look up the end of the runs that had not ended when they were recorded."""
+        """Return the runs, with the end of each run that was recorded while active."""
         found = []
         for run in runs:
             if not run.ended:
@@ -92,7 +93,7 @@ class DeployContext:
         previous: LedgerEntry | None,
         **more: Any,
     ) -> LedgerEntry:
-        """Return the ledger entry for a deploy that ends now."""
+        """Create the ledger entry of a deploy that ends now."""
         entry = LedgerEntry(
             number=0,
             kind=pending.kind,

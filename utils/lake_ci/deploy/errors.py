@@ -1,4 +1,4 @@
-"""The errors of a deploy.
+"""Defines the errors of a deploy.
 
 A deploy can be refused before a change, fail after a change, or get no answer from the
 workspace.
@@ -14,7 +14,7 @@ class RefusedError(LakeCiError):
 
 
 class NoWorkspaceError(MachineError):
-    """There are no credentials, or they belong to another workspace.
+    """There are no credentials, or the credentials are for another workspace.
 
     Nothing was changed.
     """
@@ -25,12 +25,12 @@ class StepError(LakeCiError):
 
 
 class WorkspaceError(LakeCiError):
-    """The workspace rejected a request, or did not answer it.
+    """The workspace rejected or did not answer a request.
 
     Attributes:
         code: Databricks' error code, such as RESOURCE_DOES_NOT_EXIST; empty if there
             was no answer.
-        retryable: whether the same request may succeed if it is sent again.
+        retryable: whether a retry of the same request may succeed.
     """
 
     def __init__(  # noqa: B042 - never pickled

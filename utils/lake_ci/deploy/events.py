@@ -1,6 +1,6 @@
 """Prints the events of a running deploy, with secrets redacted.
 
-Each event is one JSON object per line. Each step has two events.
+Each event is one line of JSON. A step has two events: its start and its end.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Step:
 
     Attributes:
         status: `success`, `skipped` or `warning`; a step that raises ends as `failure`.
-        findings: the problems, one message each.
+        findings: the messages of the problems.
         data: measurements, as JSON.
     """
 
@@ -49,12 +49,12 @@ class Events:
         self.redact = redact or Redactor()
 
     def hide(self, *secrets: str) -> None:
-        """Redact these secrets, too, from now on."""
+        """From now on, redact these secrets as well."""
         self.redact = self.redact.including(*secrets)
 
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
-        """Print an event when a step begins and when it ends, even by an error."""
+        """Print an event when a step begins, and when it ends or fails."""
         step = Step(name)
         start = time.monotonic()
         self._say({"event": "begin", "step": name})

@@ -1,4 +1,4 @@
-"""The ledger of deploys, and the pending file of a deploy that has not ended.
+"""Stores the ledger of deploys, and the pending file of a deploy that has not ended.
 
 The ledger has one file for each entry. Entries are never overwritten.
 """
@@ -13,8 +13,8 @@ from typing import Any
 from lake_ci.deploy.client import Workspace
 from lake_ci.deploy.errors import StepError, WorkspaceError
 
-# The kinds of entries that change what is deployed; `returned` is a deploy that was
-# undone.
+# The kinds of entries that change the deployed version. The third kind, `returned`, is
+# a deploy that was undone.
 LIVE = ("deploy", "rollback")
 
 
@@ -22,8 +22,9 @@ LIVE = ("deploy", "rollback")
 class DeployRun:
     """A one-time run of a deploy and its time window, in milliseconds since 1970.
 
-    The run made all commits of a table that are in that window. `ended` is 0 while it
-    runs. `tasks` are the ids of its tasks, which Databricks records in each commit.
+    All commits of a table in that time window belong to the run. `ended` is 0 while the
+    run is active. `tasks` are the ids of the run's tasks, which Databricks records in
+    each commit.
     """
 
     id: int
@@ -40,15 +41,16 @@ class LedgerEntry:
         number: counts from 1.
         kind: `deploy`, `rollback`, or `returned` for a deploy that failed and was
             undone.
-        id: the id of the deploy that wrote it.
-        folder: the release's folder on the volume; None if a rollback removed
-            everything.
-        version, commit, sha256: those of its wheel.
-        previous: the number of the entry that was live before.
+        id: the id of the deploy that wrote the entry.
+        folder: the release's folder on the volume; None if a rollback removed the
+            package.
+        version, commit, sha256: the wheel's version, commit and digest.
+        previous: the number of the entry that was current before.
         tables: the Delta version of each table that existed before the scripts ran.
         runs: the one-time runs of the deploy.
-        gold: rows and sums of the gold tables afterwards.
-        said: text for people: what was undone, and what could not be undone.
+        gold: rows and sums of the gold tables after the deploy.
+        said: a text for the user: which parts were undone, and which could not be
+            undone.
     """
 
     number: int
@@ -75,19 +77,19 @@ class LedgerEntry:
 class Pending:
     """A deploy that has begun and not ended.
 
-    It is stored in the workspace, so that the next deploy resumes or undoes it.
+    The pending file is stored in the workspace, so that the next deploy can resume or
+    undo this deploy.
 
     Attributes:
-        id: the id of the deploy, and of the entry that it will write.
-        kind: the kind of that entry.
+        id: the id of the deploy, and of its entry in the ledger.
+        kind: the kind of the entry.
         folder: the release's folder; None for a rollback that removes everything.
-        attempt: counts the times the scripts were started, for their idempotency
-            tokens.
-        tables: as in `Entry`; None until they are known.
-        runs: as in `Entry`.
-        job: the settings that the scheduled job had before, if it existed.
-        restoring: the idempotency token of the run that restores the tables in an undo;
-            empty before that.
+        attempt: how often the scripts were started; part of their idempotency tokens.
+        tables: as in `LedgerEntry`; None until the versions are known.
+        runs: as in `LedgerEntry`.
+        job: the settings of the scheduled job before the deploy, if the job existed.
+        restoring: the idempotency token of the run that restores the tables; empty
+            until an undo starts this run.
     """
 
     id: str
@@ -110,9 +112,9 @@ class Ledger:
         self._pending = f"{base}/pending.json"
 
     def current(self) -> LedgerEntry | None:
-        """Return the entry of the deployed version; None before the first deploy.
+        """Return the entry of the deployed release; None before the first deploy.
 
-        Its `folder` is None if a rollback removed everything.
+        The entry's `folder` is None if a rollback removed the package.
         """
         for number in reversed(self._numbers()):
             entry = self.entry(number)
@@ -138,7 +140,8 @@ class Ledger:
     def append(self, entry: LedgerEntry) -> LedgerEntry:
         """Write the next entry.
 
-        If this deploy wrote the last entry before an interruption, return that entry.
+        If this deploy already wrote its entry before an interruption, return that
+        entry.
         """
         numbers = self._numbers()
         if (
@@ -158,7 +161,7 @@ class Ledger:
         return numbered
 
     def pending(self) -> Pending | None:
-        """Read the deploy that began and did not end; None if there is none.
+        """Read the pending deploy; None if no deploy is pending.
 
         Raises StepError if the file cannot be read.
         """
@@ -172,7 +175,7 @@ class Ledger:
             raise StepError(f"{self._pending} cannot be read") from None
 
     def note(self, pending: Pending) -> None:
-        """Store the progress of a deploy."""
+        """Store the progress of a deploy in the pending file."""
         self._workspace.write(
             self._pending, json.dumps(asdict(pending)).encode(), overwrite=True
         )
@@ -203,7 +206,7 @@ def _runs(body: Mapping[str, Any]) -> tuple[DeployRun, ...]:
 
 
 def release_stack(entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:
-    """Return the entries that a rollback can choose from, the live one last.
+    """Return the entries that a rollback can choose from, the current entry last.
 
     A rollback removes the entries after its target.
     """

@@ -1,12 +1,11 @@
-"""The lock of an environment, which allows one deploy at a time.
+"""Locks an environment, so that only one deploy runs at a time.
 
-A lock file on the volume names its holder. It is stale when the holder's process has
-ended.
+A lock file on the volume describes its holder. The lock is stale when the holder's
+process has ended.
 
-Each holder writes a file with its own name and then lists the other files. If two
-deploys start at the same time, at least one of them sees the other. A stale lock is
-deleted by its name, so that no deploy can delete the lock of a deploy that started
-meanwhile.
+Each deploy writes a lock file with its own name and then lists the other files. If two
+deploys start at the same time, at least one of them sees the other. A deploy deletes a
+stale lock by the file's name, and so never the lock of a deploy that started meanwhile.
 """
 
 from __future__ import annotations
@@ -27,7 +26,8 @@ from lake_ci.deploy.client import Workspace
 from lake_ci.deploy.errors import RefusedError, StepError, WorkspaceError
 from lake_ci.deploy.retries import Clock
 
-# A live lock does not expire as long as clocks differ by less than this.
+# The lock of a running deploy does not expire if the clocks of two machines differ by
+# less than these seconds.
 SKEW_SECONDS = 300.0
 TRIES = 3
 
@@ -38,11 +38,11 @@ class Holder:
 
     Attributes:
         id: the id of the deploy.
-        who: for people: user and machine.
-        what: for people: what the deploy does.
-        machine: the machine, its boot and its process namespace.
-        process: the process id there.
-        born: when the process was started, because process ids are reused.
+        who: the user and the machine, for messages.
+        what: what the deploy does, for messages.
+        machine: an id of the machine, its boot and its process namespace.
+        process: the process id on that machine.
+        born: the start time of the process, because process ids are reused.
         since, expires: seconds since 1970.
     """
 
@@ -64,11 +64,11 @@ class Holder:
 
 
 class LostLockError(StepError):
-    """The lock was broken: another deploy may run now, so this deploy must stop."""
+    """Another deploy has broken the lock and may run now, so this deploy must stop."""
 
 
 def this_process(what: str, seconds: float, clock: Clock, who: str = "") -> Holder:
-    """Return the holder for this process; its lock expires after `seconds`."""
+    """Return the holder for this process; the lock expires after `seconds`."""
     name = who or f"{_user()}@{socket.gethostname()}"
     now = clock.now()
     return Holder(
@@ -123,8 +123,8 @@ class Lock:
                 )
             if self._living(cleared, but=me.id) is None:
                 return cleared
-            # Two deploys started at the same time, and may see each other: both delete
-            # their locks and wait for a random time.
+            # Two deploys that started at the same time may see each other. Then each
+            # deletes its lock and waits for a random time.
             self._workspace.delete(self._path(me.id))
             self._clock.sleep(random.uniform(0.1, 1.0))
             held = self._living(cleared)
@@ -210,13 +210,13 @@ def lives(holder: Holder) -> bool:
 
 
 def born(process: int) -> str:
-    """Return the start time of a process in clock ticks since boot.
+    """Return the start time of a process in clock ticks since boot, or an empty text.
 
-    Return an empty text if the system does not provide it.
+    The text is empty on a system without /proc.
     """
     with suppress(OSError, IndexError):
-        # The command's name is in parentheses and may contain any character; the 20th
-        # field after it is the start time.
+        # The start time is the 20th field after the command's name, which is in
+        # parentheses and may contain any character.
         return (
             Path(f"/proc/{process}/stat")
             .read_text(errors="replace")
@@ -229,7 +229,7 @@ def born(process: int) -> str:
 def machine() -> str:
     """Return an id of this machine, its boot and its process namespace.
 
-    A container has an id of its own.
+    Each container has a different id.
     """
     parts = [socket.gethostname()]
     with suppress(OSError):

@@ -1,4 +1,4 @@
-"""A release: the wheel, the scripts and the job's settings, under one digest."""
+"""Builds a release: the wheel, the scripts and the job's settings, with one digest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lake_ci.deploy.bundle import CLUSTER, Target
 
 MANIFEST = "release.json"
 JOB = "job.json"
-# Settings that a task of a job may have and a task of a one-time run may not have.
+# Settings that are allowed in a task of a job, but not in a task of a one-time run.
 OF_JOBS_ONLY = ("max_retries", "min_retry_interval_millis", "retry_on_timeout")
 
 
@@ -24,13 +24,13 @@ class Release:
     """The files and settings that are deployed together.
 
     Attributes:
-        package, version, commit: those of the wheel.
-        folder: the folder of its files on the volume. The name contains version and
-            digest, so that different content has a different folder.
-        wheel: the wheel's file name, which pip reads.
-        inspect, restore: the file names of those two scripts.
+        package, version, commit: the wheel's distribution, version and commit.
+        folder: the folder of the release's files on the volume. Its name contains
+            version and digest, so that different content has a different folder.
+        wheel: the wheel's file name; pip reads the version from this name.
+        inspect, restore: the file names of the scripts `inspect` and `restore`.
         files: the sha256 of each file by name.
-        job: the settings of the scheduled job as declared.
+        job: the declared settings of the scheduled job.
     """
 
     package: str
@@ -55,7 +55,7 @@ class Release:
     def text(self) -> bytes:
         """Return the manifest.
 
-        It is written last, and means that the folder is complete.
+        A deploy writes the manifest last, so a folder with a manifest is complete.
         """
         return json.dumps(asdict(self), indent=1, sort_keys=True).encode()
 
@@ -83,7 +83,7 @@ class Release:
     def task(
         self, key: str, script: str, cluster_id: str, *parameters: str, **more: Any
     ) -> dict[str, Any]:
-        """Return a task of a one-time run of one of the release's own scripts."""
+        """Return the task of a one-time run that runs one script of the release."""
         python = {
             "python_file": f"{self.folder}/{script}",
             "parameters": list(parameters),
@@ -96,7 +96,7 @@ class Release:
         }
 
     def once(self, cluster_id: str) -> list[dict[str, Any]]:
-        """Return the job's tasks, for a one-time run."""
+        """Return the tasks of the scheduled job, changed for a one-time run."""
         tasks = self.settings(cluster_id)["tasks"]
         return [
             {key: value for key, value in task.items() if key not in OF_JOBS_ONLY}
@@ -107,9 +107,9 @@ class Release:
 def make(
     root: Path, target: Target, artifacts: Artifacts
 ) -> tuple[Release, dict[str, bytes]]:
-    """Return the release of a verified wheel for an environment, and its files.
+    """Return an environment's release of a verified wheel, and the release's files.
 
-    The files are their contents by name.
+    The files are a dictionary of contents by file name.
     """
     paths = [
         root / script
@@ -137,7 +137,7 @@ def make(
 
 
 def parse(text: bytes) -> Release:
-    """Return the release that a manifest describes. Raises ValueError."""
+    """Parse a manifest and return its release. Raises ValueError."""
     try:
         return Release(**json.loads(text))
     except TypeError as error:
@@ -145,5 +145,5 @@ def parse(text: bytes) -> Release:
 
 
 def tag(version: str) -> str:
-    """Return a version as a tag's value, which allows only some characters."""
+    """Return a version with only the characters that a tag's value may contain."""
     return version.replace("+", "_")

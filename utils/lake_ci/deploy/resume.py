@@ -1,6 +1,6 @@
-"""Code that deploy and rollback share.
+"""Holds the lock, and resumes or undoes an interrupted deploy.
 
-Both hold the lock, and first resume or undo an interrupted deploy.
+Deploy and rollback both use this module.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ def hold_lock(context: DeployContext) -> Iterator[None]:
             if cleared:
                 step.detail += f"; removed the stale lock of {cleared[0]}"
     except BaseException:
-        # After any error, a lock file that was written must be deleted.
+        # After any error, delete the lock file if it was written.
         with suppress(WorkspaceError):
             context.lock.give_back(context.me)
         raise
     try:
         yield
     except KeyboardInterrupt:
-        # There may be less than a second left. If the lock is not released, it is
-        # stale: its process has ended.
+        # There may be less than a second left. A lock that is not released becomes
+        # stale when this process ends.
         with suppress(WorkspaceError):
             context.lock.give_back(context.me)
         raise
@@ -48,7 +48,7 @@ def hold_lock(context: DeployContext) -> Iterator[None]:
 
 def _unlock(context: DeployContext) -> None:
     with context.events.step("unlock") as step:
-        # A lock that stays would block every later deploy.
+        # A lock that is not released would block every later deploy.
         retry_always(
             lambda: context.lock.give_back(context.me),
             context.target.limits,
@@ -58,9 +58,9 @@ def _unlock(context: DeployContext) -> None:
 
 
 def forget_if_complete(context: DeployContext, pending: Pending) -> bool:
-    """Delete a pending deploy whose entry is in the ledger; return whether it was.
+    """Delete the pending file if the deploy is in the ledger; return whether it is.
 
-    Its error came after the deploy had succeeded.
+    In this case the deploy had succeeded before the error.
     """
     try:
         current = context.ledger.current()
@@ -84,9 +84,9 @@ def finish_interrupted(
 ) -> Pending | None:
     """Finish an interrupted deploy: return it to be resumed, or undo it.
 
-    It is resumed if this deploy has the same kind and the same release. It is undone if
-    not, or if its tables were being restored already. Raises StepError if it cannot be
-    undone.
+    The interrupted deploy is resumed if this deploy has the same kind and release,
+    unless the restore of the tables had already begun. Otherwise the interrupted deploy
+    is undone. Raises StepError if the undo fails.
     """
     pending = context.ledger.pending()
     if pending is None:

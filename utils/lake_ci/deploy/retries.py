@@ -24,7 +24,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Clock:
-    """The time and the sleep function; tests replace both."""
+    """The functions for the time and for sleeping; tests replace both."""
 
     now: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
@@ -33,7 +33,7 @@ class Clock:
 def retry(ask: Callable[[], Answer], limits: Limits, clock: Clock) -> Answer:
     """Send a request, and retry it while its error is retryable.
 
-    The limits restrict the attempts. Raises the last WorkspaceError.
+    `limits` defines how often and how long. Raises the last WorkspaceError.
     """
     may_pass = retry_if_exception(
         lambda error: isinstance(error, WorkspaceError) and error.retryable
@@ -44,8 +44,8 @@ def retry(ask: Callable[[], Answer], limits: Limits, clock: Clock) -> Answer:
 def retry_always(ask: Callable[[], Answer], limits: Limits, clock: Clock) -> Answer:
     """Send a request, and retry it after any WorkspaceError, within the limits.
 
-    Raises the last error. For cleanup that must not be left out, such as releasing the
-    lock.
+    Use this for cleanup that must happen, such as releasing the lock. Raises the last
+    error.
     """
     return _retrying(retry_if_exception_type(WorkspaceError), limits, clock)(ask)
 
@@ -74,8 +74,8 @@ def poll_until(
         late: the message of the StepError that is raised at the time limit.
     """
     deadline = clock.now() + seconds
-    # Short actions end at once; for an action of minutes, five requests per second are
-    # not necessary.
+    # The pause grows, because an action that takes minutes does not need five requests
+    # per second.
     pause = min(0.2, limits.poll)
     while True:
         seen = look()

@@ -1,7 +1,7 @@
 """Rolls an environment back to an earlier release.
 
-The steps are those of a deploy, but the files are already on the volume, and the job's
-scripts do not run.
+A rollback has the same steps as a deploy, except that it uploads no files and does not
+run the job's scripts.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ROLLED_BACK = "rolled back"
 class RollbackTarget:
     """The target of a rollback, and the entries that it undoes.
 
-    The target is an entry of the ledger, or None for the state before the first deploy.
+    The target is an entry of the ledger. None means the state before the first deploy.
     """
 
     entry: LedgerEntry | None
@@ -46,9 +46,9 @@ class RollbackTarget:
 
 
 def find_target(entries: list[LedgerEntry], version: str | None) -> RollbackTarget:
-    """Find the entry of that version, or the entry before the live one.
+    """Find the entry of a version; without a version, the entry before the current.
 
-    Raises RefusedError that lists the versions.
+    If there is no such entry, raises RefusedError with the possible versions.
     """
     stack = release_stack(entries)
     if not stack:
@@ -63,7 +63,7 @@ def find_target(entries: list[LedgerEntry], version: str | None) -> RollbackTarg
 
 
 def _newest(stack: Sequence[LedgerEntry], version: str) -> int:
-    """Return the number of entries up to the newest entry of the version."""
+    """Return how many entries there are up to the newest entry of the version."""
     matches = [
         number for number, entry in enumerate(stack, 1) if entry.version == version
     ]
@@ -76,7 +76,7 @@ def _newest(stack: Sequence[LedgerEntry], version: str) -> int:
 def roll_back(context: DeployContext, version: str | None) -> str:
     """Roll back under the lock; return the outcome.
 
-    Raises RefusedError if nothing was changed.
+    Raises RefusedError if the rollback was refused and nothing was changed.
     """
     with hold_lock(context):
         if not _undo_interrupted(context):
@@ -111,9 +111,9 @@ def roll_back(context: DeployContext, version: str | None) -> str:
 
 
 def _undo_interrupted(context: DeployContext) -> bool:
-    """Undo an interrupted deploy or rollback, so that ledger and cluster agree.
+    """Undo an interrupted deploy or rollback; return whether that succeeded.
 
-    Returns whether that succeeded.
+    After the undo, ledger and cluster agree.
     """
     pending = context.ledger.pending()
     current = context.ledger.current()
@@ -125,7 +125,7 @@ def _undo_interrupted(context: DeployContext) -> bool:
 def _verify(
     context: DeployContext, current: LedgerEntry, found: RollbackTarget
 ) -> tuple[Release | None, Release]:
-    """Return the release to roll back to and the release to remove; verify both."""
+    """Verify and return the release to roll back to, and the release to remove."""
     with context.events.step("verify") as step:
         to = context.release(found.folder) if found.folder else None
         leaving = context.release(str(found.undone[-1].folder))
@@ -193,7 +193,8 @@ def _set_tables_back(
 ) -> Pending:
     """Restore the tables to their versions before the first undone release.
 
-    A table is not restored if anything except these deploys changed it since then.
+    A table is not restored if anything except the undone releases changed it since
+    then.
     """
     with context.events.step("tables") as step:
         ours = context.seen([run for entry in found.since for run in entry.runs])

@@ -56,7 +56,7 @@ class Rollout:
     def deploy(self) -> str:
         """Deploy under the lock; return the outcome.
 
-        Raises RefusedError if nothing was changed.
+        Raises RefusedError if the deploy was refused and nothing was changed.
         """
         with hold_lock(self.context):
             pending = finish_interrupted(self.context, self.release, "deploy")
@@ -84,7 +84,7 @@ class Rollout:
                     embedded.drop()
 
     def plan(self) -> str:
-        """Print what a deploy would do. This only reads, and does not take the lock."""
+        """Print the plan of a deploy, without any change and without the lock."""
         context, current = self.context, self.context.ledger.current()
         with context.events.step("plan") as step:
             if context.ledger.pending() is not None:
@@ -199,7 +199,8 @@ class Rollout:
     def _begin(self) -> Pending:
         """Write the pending file of this deploy.
 
-        This happens before any change to what runs in the workspace.
+        The file is written before the deploy changes the cluster, the job or the
+        tables.
         """
         job = self.context.workspace.job(self.context.target.job["name"])
         pending = Pending(
@@ -279,7 +280,8 @@ class Rollout:
         def started(run_id: int) -> None:
             nonlocal noted
             if run_id not in [run.id for run in noted.runs]:
-                # Until it has ended, the run may have made any commit from now on.
+                # Until the run has ended, any commit after this moment may be the
+                # run's.
                 begun = DeployRun(run_id, int(1000 * context.clock.now()), 0)
                 noted = replace(noted, runs=(*noted.runs, begun))
             context.ledger.note(noted)
@@ -306,7 +308,8 @@ class Rollout:
             noted = replace(noted, runs=(*ours, run.window))
             context.ledger.note(noted)
             step.detail = f"{len(tasks)} tasks in run {run.run.id}"
-            # Redact before cutting: a part of a secret would not be recognized.
+            # Redact before the text is shortened: a part of a secret would not be
+            # recognized.
             logs = context.events.redact.tree(run.logs)
             step.data = {"output": {key: log[-4000:] for key, log in logs.items()}}
         return noted, run.result(INSPECT)

@@ -1,6 +1,6 @@
 """Runs tasks on the cluster as one-time runs.
 
-It submits them once, waits for their end, and cancels runs that take too long.
+Each run is submitted once, and canceled if it takes too long.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Ended:
     window: DeployRun
 
     def result(self, key: str) -> dict[str, Any]:
-        """Parse the JSON in the last line that one of the release's scripts printed.
+        """Return the JSON in the last line that a script of the release printed.
 
-        Raises StepError if there is none.
+        Raises StepError if the last line is not JSON.
         """
         for line in reversed(self.logs.get(key, "").splitlines()):
             with suppress(ValueError):
@@ -62,12 +62,12 @@ class Runs:
         started: Callable[[int], None] = lambda run_id: None,
         ended: Callable[[TaskRun], None] = lambda task: None,
     ) -> Ended:
-        """Submit tasks as one run, wait for its end, and fetch the log of each task.
+        """Submit tasks as one run, wait until it ends, and return the tasks' logs.
 
         Args:
-            name: the name of the run, for people.
+            name: the name of the run in the workspace.
             token: the idempotency token: the same token gives the same run.
-            tasks: as the API expects them.
+            tasks: the tasks in the format of the API.
             started: called with the run's id.
             ended: called with each task that has succeeded.
 
@@ -96,9 +96,9 @@ class Runs:
         return Ended(run, logs, window(run))
 
     def _logs(self, run: JobRun) -> dict[str, str]:
-        """Fetch the log of each task.
+        """Return the log of each task.
 
-        Raises StepError for a failed task, with the end of its output.
+        Raises StepError with the end of the output if a task failed.
         """
         logs = {}
         for task in run.tasks:
@@ -138,7 +138,7 @@ class Runs:
 
 
 def window(run: JobRun) -> DeployRun:
-    """Return the time from the start of a run's first task to the end of its last.
+    """Return when the first task of a run started and when the last task ended.
 
     The end is 0 while a task runs.
     """

@@ -1,6 +1,6 @@
 """Creates, updates and restores the scheduled job of an environment.
 
-The job is found by its name.
+The workspace is searched for a job of the declared name.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from lake_ci.deploy.client import Workspace
 def upsert(workspace: Workspace, settings: Mapping[str, Any]) -> tuple[int, str]:
     """Create the job, or update it if its settings differ.
 
-    Returns its id and one of `created`, `unchanged` and `updated`.
+    Returns the job's id and `created`, `unchanged` or `updated`.
     """
     found = workspace.job(settings["name"])
     if found is None:
@@ -26,9 +26,9 @@ def upsert(workspace: Workspace, settings: Mapping[str, Any]) -> tuple[int, str]
 
 
 def restore(workspace: Workspace, name: str, before: Mapping[str, Any] | None) -> str:
-    """Restore the job's settings from before a deploy, or delete it if it is new.
+    """Restore the job's settings from before a deploy, or delete a job that is new.
 
-    Returns what was done.
+    Returns a phrase that describes the change.
     """
     if before is not None:
         return upsert(workspace, before)[1]
@@ -40,9 +40,9 @@ def restore(workspace: Workspace, name: str, before: Mapping[str, Any] | None) -
 
 
 def agrees(wanted: Any, found: Any) -> bool:
-    """Return whether the settings contain all wanted values.
+    """Return whether a job's settings contain all wanted values.
 
-    Other keys are defaults that the workspace adds.
+    The workspace adds default values under other keys, which are ignored.
     """
     if isinstance(wanted, Mapping):
         return isinstance(found, Mapping) and all(

@@ -1,4 +1,4 @@
-"""Uses databricks-sdk with a deploy's time limits, and limits the pages of lists."""
+"""Limits the time and the list pages of the requests of databricks-sdk."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ MOST_PAGES = 1000
 
 
 class SdkClock(clock.Clock):
-    """A deploy's clock for the SDK.
+    """Replaces the SDK's clock by a deploy's clock, with a limit on waiting.
 
     Args:
-        longest: the maximum number of seconds that a server may make the SDK wait.
+        longest: the maximum number of seconds that the SDK waits at a server's request.
     """
 
     def __init__(self, clock: Clock, longest: float) -> None:
@@ -42,9 +42,9 @@ def client(config: Config) -> WorkspaceClient:
 
 
 def limit_pages(api: ApiClient, most: int = MOST_PAGES) -> None:
-    """Raise WorkspaceError for a list with more pages.
+    """Make the client raise WorkspaceError for a list with more pages than `most`.
 
-    The SDK requests another page as long as an answer names one.
+    Without a limit, the SDK requests another page whenever an answer has a page token.
     """
     do = api.do
     pages: dict[str, int] = {}

@@ -1,6 +1,6 @@
 """Prints the status of an environment, and the history of its deploys.
 
-The status is the deployed version, commit, deployment time and drift.
+The status shows the deployed version, its commit, the deployment time, and drift.
 """
 
 from __future__ import annotations

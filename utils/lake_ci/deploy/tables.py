@@ -1,6 +1,6 @@
 """Checks how a deploy changes tables and packages.
 
-It also runs the sample on this machine to compare the gold tables.
+To compare the gold tables, it also runs the sample on this machine.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def restore_arguments(
 ) -> list[str]:
     """Return the arguments of the script `restore`.
 
-    They are the version of each table before the deploy, and the time windows of the
-    deploy's runs.
+    The arguments contain each table's version before the deploy, and the time windows
+    of the deploy's runs.
     """
     words = []
     for name, version in sorted(before.items()):
@@ -51,11 +51,11 @@ def unexpected_package_changes(
 ) -> list[str]:
     """Return a message for each package that an install changed unexpectedly.
 
-    The package and its dependencies may change, other packages may not.
+    Only the package and its dependencies may change.
 
     Args:
-        before, after: results of the script `inspect`: `packages` by name, and `own`
-            with the names of the package and all its dependencies.
+        before, after: results of the script `inspect`: `packages` has the versions by
+            name, and `own` has the names of the package and all its dependencies.
     """
     had, has = before["packages"], after["packages"]
     own = {*before["own"], *after["own"]}
@@ -70,7 +70,7 @@ def unexpected_package_changes(
 def gold_differences(
     expected: Mapping[str, Any], found: Mapping[str, Any]
 ) -> list[str]:
-    """Compare the gold tables with those of the embedded run of the same files.
+    """Compare the gold tables with those of a run of the same files on this machine.
 
     Returns one message for each difference in rows or sums.
     """
@@ -80,7 +80,7 @@ def gold_differences(
             wrong.append(f"{name} does not exist")
             continue
         if name not in expected:
-            continue  # the lake may contain tables of other projects
+            continue  # skip tables of other projects
         one, two = expected[name], found[name]
         if one["rows"] != two["rows"]:
             wrong.append(
@@ -111,7 +111,7 @@ class Embedded:
     Args:
         sample, script: the folder of the sample and the script `inspect`, relative to
             the repository.
-        how: the command that is run.
+        how: the declared command, its folders and its environment.
     """
 
     def __init__(self, root: Path, sample: str, script: str, how: Comparison) -> None:
@@ -131,9 +131,9 @@ class Embedded:
         self._process = self._start(*(values.get(each, each) for each in how.arguments))
 
     def gold(self) -> dict[str, Any]:
-        """Wait for the run and return rows and sums of its gold tables.
+        """Wait for the run, and return rows and sums of its gold tables.
 
-        Raises StepError with its last lines if it failed.
+        If the run failed, raises StepError with the last lines of its output.
         """
         with self._folder:
             self._end(self._process)
@@ -168,9 +168,9 @@ class Embedded:
 
 
 def sample_files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield the source files of a sample, with their names.
+    """Yield the name and the path of each source file of a sample.
 
-    Scripts and notes are left out.
+    The scripts and notes in the folder are not source files.
     """
     for path in sorted(folder.iterdir()):
         if path.is_file() and path.suffix in (

@@ -25,16 +25,16 @@ ROW = "return"
 
 
 def undo_deploy(context: DeployContext, pending: Pending, why: str) -> bool:
-    """Undo what a deploy changed, and report each part in a row.
+    """Undo the changes of a deploy, and print a row for each part.
 
-    Returns whether all parts were undone. If not, the pending file stays: the next
-    deploy continues there.
+    Returns whether all parts were undone. Otherwise the pending file is not deleted,
+    and the next deploy continues the undo.
     """
     with context.events.step(ROW) as step:
         last = context.ledger.current()
         if last is not None and last.id == pending.id:
-            # Its entry is in the ledger: the deploy succeeded, and only a later request
-            # failed.
+            # The deploy's entry is in the ledger: the deploy succeeded, and a later
+            # request failed.
             context.ledger.forget()
             step.detail = f"{last.version or 'nothing'} is deployed and in the ledger"
             return True
@@ -62,10 +62,10 @@ def undo_deploy(context: DeployContext, pending: Pending, why: str) -> bool:
 def _undo_all(
     context: DeployContext, last: LedgerEntry | None, pending: Pending
 ) -> tuple[Release | None, list[str], list[str], Sequence[DeployRun]]:
-    """Undo each part.
+    """Undo each part of a deploy, and continue after errors.
 
-    Returns the restored release, the parts that were undone, the errors of the parts
-    that were not undone, and the runs that restored tables.
+    Returns the restored release, the undone parts, the errors of the other parts, and
+    the runs that restored tables.
     """
     undone: list[str] = []
     failed: list[str] = []
@@ -98,13 +98,13 @@ def restore_tables(
     *,
     started: Callable[[int], None] = lambda run_id: None,
 ) -> tuple[dict[str, Any], DeployRun]:
-    """Restore the tables that these runs changed, unless others changed them later.
+    """Restore the tables that these runs changed, except tables with later changes.
 
     Args:
         token: the idempotency token: the same token gives the same run.
 
-    Returns the result of the script `restore`, and the run that executed it: its
-    commits belong to the deploy, too. Raises StepError.
+    Returns the result of the script `restore`, and the script's run, whose commits
+    belong to the deploy, too. Raises StepError.
     """
     arguments = ["--lake", context.target.lake, *restore_arguments(tables, runs)]
     task = release.task("restore", release.restore, context.cluster, *arguments)
@@ -177,14 +177,14 @@ def _tables(
 ) -> tuple[list[str], Sequence[DeployRun]]:
     if pending.tables is None or not pending.runs or pending.folder is None:
         return ["no table was touched"], ()
-    # Use the script of the release to undo: its upload was complete before any script
-    # ran.
+    # Use the script of the undone release: it was uploaded before any script ran.
     used = context.release(pending.folder)
     runs = list(context.seen(pending.runs))
     mine = f"{context.me.id}-return-{pending.id}"
     if pending.restoring and pending.restoring != mine:
         # An earlier undo started this run and was interrupted. If the run succeeded,
-        # the tables are restored; if not, its commits are the deploy's own.
+        # the tables are restored. If the run failed, its commits count as the deploy's
+        # own.
         begun: list[int] = []
         with suppress(StepError):
             found, run = restore_tables(
@@ -197,7 +197,7 @@ def _tables(
             )
             return describe_restore(found), (run,)
         runs += context.seen([DeployRun(number, 0, 0) for number in begun])
-    # Write this before the request, so that the next undo can submit the same run.
+    # Store the token before the request, so that the next undo submits the same run.
     context.ledger.note(replace(pending, runs=tuple(runs), restoring=mine))
     found, run = restore_tables(context, used, pending.tables, runs, mine)
     return describe_restore(found), (run,)

@@ -1,6 +1,6 @@
 """Sends a deploy's requests with the real clients.
 
-databricks-cli is used where possible, databricks-sdk for volumes and polling.
+Most requests use databricks-cli. Volumes and polling use databricks-sdk.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PASSING = (
 class Databricks:
     """`client.Workspace` on a real workspace or on the emulator.
 
-    Both look the same to the clients.
+    The clients send both the same requests.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Databricks:
     def user(self) -> str:
         return str(self.ask(lambda: self._sdk.current_user.me().user_name))
 
-    # Volumes: the CLI does not support them
+    # Volumes, which the CLI does not support
 
     def read(self, path: str) -> bytes | None:
         def ask() -> bytes:
@@ -157,8 +157,8 @@ class Databricks:
         try:
             retry(ask, self._limits, self._clock)
         except WorkspaceError as error:
-            # An earlier request succeeded, and its answer was lost: only the resulting
-            # state matters.
+            # This error means that an earlier request had succeeded and its answer was
+            # lost. The callers poll the resulting state.
             if error.code not in (
                 "INVALID_STATE",
                 "INVALID_PARAMETER_VALUE",
@@ -225,7 +225,7 @@ class Databricks:
         return self._command(read, *arguments)
 
     def cancel(self, run_id: int) -> None:
-        # Use the SDK, which is faster: there may be less than a second left.
+        # Use the SDK, which is faster, because there may be less than a second left.
         self.ask(lambda: self._sdk.jobs.cancel_run(run_id))
 
     def job(self, name: str) -> ScheduledJob | None:
@@ -243,7 +243,7 @@ class Databricks:
 
         def create() -> int:
             nonlocal sent
-            # If the answer was lost, the job exists and must not be created twice.
+            # If an answer was lost, the job exists already: do not create it twice.
             found = self._job_id(settings["name"]) if sent else None
             sent = True
             if found is not None:
@@ -274,7 +274,7 @@ class Databricks:
     def ask(self, ask: Callable[[], Answer]) -> Answer:
         """Send a request with the SDK, with retries.
 
-        Raises WorkspaceError for any error of the SDK.
+        Converts each error of the SDK to a WorkspaceError.
         """
 
         def translated() -> Answer:
@@ -293,9 +293,9 @@ class Databricks:
                 TypeError,
                 AttributeError,
             ) as error:
-                # The answer did not arrive in time (TimeoutError is an OSError), is
-                # truncated, or has another shape. The SDK's own retries end in a
-                # TimeoutError without the reason.
+                # The answer was late (TimeoutError is an OSError), truncated, or of
+                # another shape. The SDK's own retries end in a TimeoutError without the
+                # reason.
                 cause = f": {error.__cause__}" if error.__cause__ else ""
                 message = f"{type(error).__name__}: {error}{cause}"
                 raise WorkspaceError(message, retryable=True) from None
@@ -303,7 +303,10 @@ class Databricks:
         return retry(translated, self._limits, self._clock)
 
     def _job_id(self, name: str) -> int | None:
-        """Return the id of the job of that name. Raises WorkspaceError for several."""
+        """Return the id of the job of that name, or None.
+
+        Raises WorkspaceError if there are several.
+        """
 
         def ids(listing: Any) -> list[int]:
             rows = listing.get("jobs", ())
@@ -360,7 +363,7 @@ def _state(state: jobs.RunState | None) -> tuple[str, str, str]:
 def _clusters_of(run: jobs.BaseRun) -> Sequence[str]:
     """Return the clusters that a run uses or will use.
 
-    The API has several fields for them.
+    The API has several fields for the clusters of a run.
     """
     found = [run.cluster_instance.cluster_id] if run.cluster_instance else []
     found += [run.cluster_spec.existing_cluster_id] if run.cluster_spec else []

@@ -1,1 +1,1 @@
-"""Jobs, events and results: the data types that the whole suite uses."""
+"""Defines the data types of the whole suite: jobs, events and results."""

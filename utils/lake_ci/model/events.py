@@ -1,4 +1,4 @@
-"""Decides which jobs an event starts, and why it does not start the others."""
+"""Decides which jobs an event starts, with a reason for each other job."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Event:
 class Plan:
     """The jobs that an event starts, in order.
 
-    `skipped` gives the reason for each job that it does not start.
+    `skipped` has a reason for each job that the event does not start.
     """
 
     event: Event
@@ -51,9 +51,9 @@ def current(
 ) -> Event:
     """Return the event that a bare `nox` simulates.
 
-    On GitHub this is the event that started the workflow. On a laptop it is a push if
-    the branch is `main` or `develop`, and a pull request on any other branch. `name`
-    and `branch` override it.
+    On GitHub, return the event that started the workflow. On a laptop, return a push on
+    the branches `main` and `develop`, and a pull request on any other branch. `name`
+    and `branch` override both.
 
     Raises:
         UsageError: the event does not exist.
@@ -85,10 +85,10 @@ def select(
     only: Iterable[str] = (),
     skip: Iterable[str] = (),
 ) -> Plan:
-    """Plan the jobs for an event.
+    """Return the plan of the jobs for an event.
 
     Args:
-        only: run only these jobs; their needs count as passed.
+        only: run only these jobs; the jobs that they need count as passed.
         skip: leave out these jobs and, as GitHub does, all jobs that need them.
 
     Raises:
@@ -112,7 +112,7 @@ def select(
 def _deselected(
     job: Job, event: Event, wanted: Set[str], unwanted: Set[str]
 ) -> str | None:
-    """Return why the event or the options leave a job out; None if they do not.
+    """Return why the event or the options leave a job out; None if the job runs.
 
     A job that is requested by name runs for any event.
     """

@@ -10,9 +10,9 @@ from lake_ci.errors import UsageError, nearest
 
 ALWAYS = ("push", "pull_request", "merge_group", "workflow_dispatch", "tag")
 EVENTS = (*ALWAYS, "schedule")
+# The branch on which all commits are reviewed.
 MAIN = "main"
-# The branches whose pushes start the workflow.
-# On the first all commits are reviewed.
+# A push to one of these branches starts the workflow.
 TRUNKS = (MAIN, "develop")
 BRANCH_EVENTS = tuple(f"push:{branch}" for branch in TRUNKS)
 # The external state that a result may depend on, see `lake_ci.cache.external_inputs`.
@@ -36,12 +36,12 @@ class Variant:
 
     @property
     def id(self) -> str:
-        """The name of its folder under `reports/`: `tests-3.10-java17`."""
+        """The name of the session's folder under `reports/`: `tests-3.10-java17`."""
         return self.session.replace("(", "-").replace(")", "")
 
     @property
     def reproduce(self) -> str:
-        """The command that reruns it."""
+        """The command that reruns the session."""
         return (
             f'nox -s "{self.session}"'
             if "(" in self.session
@@ -56,33 +56,35 @@ class Job:
     nox, the plan, the workflow and the summary read this declaration.
 
     Attributes:
-        name: its session's name.
+        name: the job's name, which is also the name of its nox session.
         function: the session.
-        needs: the names of the jobs that must pass before it runs.
-        events: which events start it: a name of `EVENTS`, or `push:main` for one branch
-            only.
-        pythons: the Python versions it runs on, each in its own session; empty:
-            `python`, with no suffix.
-        javas: the Java versions it runs on, each in its own session.
-        python: the only Python of a job without a matrix; None for a session that needs
-            no environment.
-        inputs: the files it reads, as patterns relative to the repository; empty: the
-            whole tree.
-        reports: the names of the files under `reports/<job>/` that it writes; `dist/`
-            for that folder.
-        setup: what its machine must have beside Python and git.
-        artifacts_from: the needs whose files it reads, except their result.json; it
-            reads no files of its other needs.
-        external_inputs: the state outside the repository that its result depends on, by
-            the names of `EXTERNAL_INPUTS`.
-        variables: environment variables that it reads, in addition to those of every
-            job (`external_inputs.VARIABLES`).
-        never_cached: whether it always runs, because its effect cannot be restored from
-            the cache.
-        environment: whether it deploys to the environment that the dispatch names.
-        history: whether it needs the whole git history and the tags.
-        minutes: its time limit.
-        parser: creates the parser of the arguments after `--`, for its `--help`.
+        needs: the names of the jobs that must pass before the job runs.
+        events: the events that start the job: names of `EVENTS`, or `push:main` for one
+            branch only.
+        pythons: the Python versions that the job runs on, each in its own session; if
+            empty, one session runs on `python`, without a suffix in its name.
+        javas: the Java versions that the job runs on, each in its own session.
+        python: the Python version of a job without a matrix; None for a session without
+            an environment.
+        inputs: the files that the job reads, as patterns relative to the repository; if
+            empty, the whole tree.
+        reports: the names of the files under `reports/<job>/` that the job writes;
+            `dist/` if it writes that folder.
+        setup: the programs that must be installed on the machine, beside Python and
+            git.
+        artifacts_from: the needed jobs whose output the job reads, except their
+            result.json. The job reads no files of other jobs.
+        external_inputs: the state outside the repository that the result depends on, as
+            names of `EXTERNAL_INPUTS`.
+        variables: environment variables that the job reads, in addition to those of
+            every job (`external_inputs.VARIABLES`).
+        never_cached: whether the job always runs, because its effect cannot be restored
+            from the cache.
+        environment: whether the job deploys to the environment that the user chooses
+            for the workflow run.
+        history: whether the job needs the whole git history and the tags.
+        minutes: the time limit.
+        parser: creates the parser of the arguments after `--`, for the job's `--help`.
     """
 
     name: str
@@ -123,7 +125,7 @@ class Job:
     def variant(self, python: str | None, java: str | None) -> Variant:
         """Return the variant for a Python and a Java as nox names them.
 
-        Without both, return the variant for the job as a whole.
+        If both are None, return the variant for the job as a whole.
         """
         return Variant(self, python or (None if self.pythons else self.python), java)
 
@@ -132,7 +134,7 @@ class Job:
 class Graph:
     """All declared jobs, in the order of the noxfile.
 
-    Needs come before the jobs that need them.
+    Each job comes after the jobs that it needs.
     """
 
     jobs: dict[str, Job] = field(default_factory=dict)
@@ -141,7 +143,8 @@ class Graph:
         """Add a job.
 
         Raises:
-            UsageError: the name is used already, or a need or an event is unknown.
+            UsageError: the name is used already, or a needed job or an event is
+                unknown.
         """
         where = f"noxfile.py: job {job.name!r}"
         if job.name in self.jobs:

@@ -1,4 +1,4 @@
-"""Findings, checks and results of jobs, and the `result.json` that stores them."""
+"""Defines findings, checks and results; reads and writes result.json."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Status(str, Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One problem that a tool reports.
+    """A problem that a tool found.
 
     `file` is relative to the repository. `line` counts from 1.
     """
@@ -72,10 +72,10 @@ class Outcome:
     """The outcome of a check.
 
     Attributes:
-        not_checked: what the check could not check, and why: a warning, or in strict
-            mode a failure.
-        data: other measurements, as JSON; reports may show them.
-        seconds: the duration, if it was measured elsewhere.
+        not_checked: the reason why a part of the work was not checked: a warning, or in
+            strict mode a failure.
+        data: other values as JSON, which reports may show.
+        seconds: the duration, if another program measured it.
     """
 
     status: Status
@@ -89,7 +89,10 @@ class Outcome:
     def of(
         cls, findings: Iterable[Finding], *, clean: str = "", **data: Any
     ) -> Outcome:
-        """Return a failure with these findings; without any, a success with `clean`."""
+        """Return a failure with these findings; without findings, a success.
+
+        The detail of the success is `clean`.
+        """
         found = tuple(findings)
         if not found:
             return cls(Status.SUCCESS, clean, data=data)
@@ -150,16 +153,16 @@ class CheckResult:
 class Result:
     """The result of one variant of a job, as DESIGN defines `result.json`.
 
-    `reused` is set for a result of an earlier run that still applies. It names the
-    `run` that found the result, and `since` when (UTC). `started` and `seconds` are
-    then those of that run.
+    `reused` is set if the result comes from the cache: `run` is the earlier run that
+    had the result, and `since` the time of its end (UTC). `started` and `seconds` are
+    then also of the earlier run.
 
     Attributes:
         seconds: wall time, without `waited_seconds`.
         processor_seconds: user and system time of the session's processes, without
-            those of a container engine. None if it was not measured.
-        waited_seconds: how long the session waited for a lock or for its machine to be
-            prepared. None if it was not measured.
+            those of a container engine. None if this was not measured.
+        waited_seconds: how long the session waited for a lock or until the machine was
+            prepared. None if this was not measured.
     """
 
     run: str
@@ -185,7 +188,7 @@ class Result:
 
     @property
     def status(self) -> Status:
-        """The worst status of the checks; an interrupted job never counts as passed."""
+        """The worst status of the checks; an interrupted job is a failure."""
         if self.cause == "need-failed":
             return Status.SKIPPED
         if self.cause in {"timeout", "interrupted"}:
@@ -200,7 +203,7 @@ class Result:
     def as_of(self) -> str:
         """Return `as of 2026-01-31 02:00 UTC, run 0123456789ab` for a reused result.
 
-        Return an empty text for a result of this run.
+        For a result of this run, return an empty text.
         """
         return as_of(self.reused["run"], self.reused["since"]) if self.reused else ""
 
@@ -211,12 +214,12 @@ def is_seconds(value: object) -> bool:
 
 
 def as_of(run: str, since: str) -> str:
-    """Return in which run a result was found, and when."""
+    """Return the origin of a cached result, `as of 2026-01-31 02:00 UTC, run 0123`."""
     return f"as of {since[:16].replace('T', ' ')} UTC, run {run}"
 
 
 def count(number: int, noun: str) -> str:
-    """`1 finding`, `2 findings`."""
+    """Return a number with its noun: `1 finding`, `2 findings`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
@@ -286,7 +289,8 @@ def read(folder: Path) -> Result:
     """Read the folder's `result.json`.
 
     Raises:
-        BadResultError: the file cannot be read; the message names it and the problem.
+        BadResultError: the file cannot be read; the message contains its path and the
+            problem.
     """
     path = folder / FILE_NAME
     try:
@@ -300,11 +304,11 @@ def read(folder: Path) -> Result:
 
 
 def incomplete(folder: Path) -> str | None:
-    """Return why a job's folder may hold the files of a partial run, or None.
+    """Return why a job's folder may contain the files of a partial run, or None.
 
-    Arguments that select a part of a job produce files with the usual names and less
-    content. A job that takes files of another job must call this first. Files without a
-    result were added by hand, and are used.
+    A run with arguments that select a part of a job writes files with the usual names
+    and less content. Call this function before a job reads files of another job. If a
+    folder has no result, a person added its files, and they may be used.
     """
     if not (folder / FILE_NAME).exists():
         return None

@@ -1,10 +1,11 @@
-"""Computes the order in which sessions start and the time they take together.
+"""Computes the order in which sessions start, and how long a run takes.
 
-This is list scheduling: whenever a worker is free, nox starts the first session of its
-list whose needs have passed. `start_order` returns that list, nox does the scheduling.
+nox does list scheduling: whenever a worker is free, it starts the first session of a
+list whose needed sessions have passed. `start_order` returns this list.
 
-A graph maps the name of each session to the names of the sessions that it needs. Needs
-come before the sessions that need them; needs that are not in the graph are ignored.
+A graph maps the name of each session to the names of the sessions that it needs. In a
+graph, each session comes after the sessions that it needs. Needed sessions that are not
+in the graph are ignored.
 """
 
 from __future__ import annotations
@@ -17,19 +18,19 @@ Needs = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True)
 class Estimate:
-    """How long the sessions of a plan take together.
+    """The estimated duration of a plan.
 
     Attributes:
         order: all sessions of the plan in the order in which they start.
-        cached: the sessions that are reused; they take no time.
-        unrecorded: the sessions that run and have no recorded run: their seconds are
-            those of `[tool.lake_ci.seconds]`.
+        cached: the sessions whose cached results are reused; they take no time.
+        unrecorded: the sessions that run and have no recorded run; their seconds come
+            from `[tool.lake_ci.seconds]`.
         path: the sessions of the critical path, first to last.
-        path_seconds: seconds of the critical path.
-        total_seconds: sum of the seconds of all sessions.
+        path_seconds: the length of the critical path.
+        total_seconds: the sum of the seconds of all sessions.
         workers: how many sessions run at once.
         quick: the first session that needs no other session, and its seconds; None if
-            no other session runs.
+            it is the only session.
     """
 
     order: tuple[str, ...]
@@ -43,12 +44,12 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
-        """The lower bound of the duration; list scheduling comes close to it."""
+        """The lower bound of the duration, which list scheduling nearly reaches."""
         return max(self.path_seconds, self.total_seconds / self.workers)
 
 
 def longest_paths(needs: Needs, seconds: Mapping[str, float]) -> dict[str, float]:
-    """Return for each session the seconds of the longest path that begins with it.
+    """Return the seconds of the longest path from each session.
 
     A path is a chain of sessions in which each session needs the session before it. A
     session whose seconds are not given takes no time.
@@ -63,11 +64,11 @@ def longest_paths(needs: Needs, seconds: Mapping[str, float]) -> dict[str, float
 
 
 def start_order(needs: Needs, seconds: Mapping[str, float]) -> list[str]:
-    """Return the sessions by the longest path that begins with them, longest first.
+    """Return the sessions sorted by their longest path, longest first.
 
-    Sessions with equal paths keep their order. A path from a session is never longer
-    than the paths from its needs, so needs come first, and nox does not change the
-    order.
+    Sessions with equal paths keep their order. The path from a session is never longer
+    than the path from a session that it needs. So needed sessions come first, and nox
+    does not change the order.
     """
     longest = longest_paths(needs, seconds)
     return sorted(needs, key=lambda name: -longest[name])

@@ -1,7 +1,7 @@
-"""The settings of the suite: `[tool.lake_ci]` of pyproject.toml, typed.
+"""Reads `[tool.lake_ci]` of pyproject.toml into typed settings.
 
-Every setting has a default, except what only the repository can know. An unknown name
-and a value of another type are refused with file and line.
+Every setting has a default, except settings whose value only the repository can know.
+An unknown setting, or a value of another type, is an error with file and line.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ try:
     import msgspec
     from msgspec import Meta
 except ModuleNotFoundError:
-    # The noxfile imports this module, so no session could report it.
+    # The noxfile imports this module, so no session could report this error.
     sys.stderr.write(
         "msgspec is missing: it reads the settings (run `python -m pip install"
         " msgspec`)\n"
@@ -33,17 +33,17 @@ Strings = tuple[str, ...]
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base class of the tables; an unknown name is refused."""
+    """The base class of all tables; an unknown name in a table is an error."""
 
 
 class Lock(Table, frozen=True):
     """A lock, `requirements/NAME.txt`, which `nox -s lock` compiles.
 
     Attributes:
-        python: the lowest Python version that it is for.
-        project: whether it contains the project's own dependencies.
-        extras: the project's extras that it contains.
-        groups: the dependency groups that it contains.
+        python: the lowest Python version that the lock supports.
+        project: whether the lock contains the project's own dependencies.
+        extras: the project's extras in the lock.
+        groups: the dependency groups in the lock.
     """
 
     python: str
@@ -56,7 +56,7 @@ class Jars(Table, frozen=True):
     """The Java libraries that Spark needs.
 
     Attributes:
-        coordinates: `group:artifact:version` of each.
+        coordinates: `group:artifact:version` of each library.
     """
 
     coordinates: Strings = ()
@@ -66,7 +66,7 @@ class Cache(Table, frozen=True):
     """The result cache.
 
     Attributes:
-        megabytes: its largest size.
+        megabytes: the maximum size of the cache.
     """
 
     megabytes: Annotated[int, Meta(ge=0)] = 500
@@ -75,7 +75,7 @@ class Cache(Table, frozen=True):
 class Tests(Table, frozen=True):
     """The folders of a session's tests and of the code whose coverage it measures.
 
-    All are relative to the repository.
+    All paths are relative to the repository.
     """
 
     unit: Strings
@@ -87,8 +87,8 @@ class Terraform(Table, frozen=True):
     """The checks of Terraform.
 
     Attributes:
-        may_differ: patterns of `type.attribute`, which staging and production may have
-            with different values.
+        may_differ: patterns of `type.attribute` whose values may differ between staging
+            and production.
     """
 
     may_differ: Strings = ()
@@ -98,10 +98,11 @@ class KubernetesProgram(Table, frozen=True):
     """A program that images run.
 
     Attributes:
-        code: its folders, which are searched for the variables that it reads.
-        settings: by the prefix of its variables, `FILE:NAME` of the class or dictionary
-            that declares them.
-        grace: the variable with its shutdown time in seconds.
+        code: the folders of the program's code; the checks search it for the variables
+            that it reads.
+        settings: the class or dictionary that declares the program's variables, as
+            `FILE:NAME`, by the prefix of these variables.
+        grace: the variable that sets the program's shutdown time in seconds.
     """
 
     code: Strings
@@ -113,8 +114,8 @@ class KubernetesImage(Table, frozen=True):
     """An image of the manifests.
 
     Attributes:
-        program: the program that it runs.
-        environment: the variables that it needs, with their values.
+        program: the program that the image runs.
+        environment: the variables that the program needs, with their values.
     """
 
     program: str
@@ -126,9 +127,9 @@ class Kubernetes(Table, frozen=True):
 
     Attributes:
         versions: the Kubernetes versions whose schemas validate the manifests.
-        secrets: the names of Secrets that are not in the manifests.
-        may_differ: patterns of `Kind.name.path`, which staging and production may have
-            with different values.
+        secrets: the names of Secrets that the manifests use and do not contain.
+        may_differ: patterns of `Kind.name.path` whose values may differ between staging
+            and production.
         accepted: the reason for each rule of checkov that is not applied.
         programs: the programs that images run, by name.
         images: the images, by name, without registry and tag.
@@ -143,13 +144,13 @@ class Kubernetes(Table, frozen=True):
 
 
 class Comparison(Table, frozen=True):
-    """How the sample is run on this machine, to compare its gold tables.
+    """The run of the sample on this machine, to compare its gold tables.
 
     Attributes:
         arguments: Python's arguments, in which `{sample}` and `{lake}` are folders.
-        path: the folders of its PYTHONPATH, relative to the repository.
-        environment: the variables that are set for it.
-        unset: patterns of the variables of this process that it does not inherit.
+        path: the folders of the run's PYTHONPATH, relative to the repository.
+        environment: the environment variables that are set for the run.
+        unset: patterns of variables that the run does not inherit from this process.
     """
 
     arguments: Strings
@@ -162,15 +163,16 @@ class Limits(Table, frozen=True):
     """The time limits of a deploy, in seconds except for `attempts`.
 
     Attributes:
-        request: one request, or one command of the CLI.
+        request: the limit of one request, or of one command of the CLI.
         attempts: how often a request with a retryable error is sent.
-        pause: before the second attempt; doubled before each further attempt.
-        poll: between two requests of a poll.
-        start: until a cluster runs.
-        install: until a wheel is installed.
-        run: until a one-time run has ended.
-        busy: how long a restart waits for other runs on the cluster; 0 refuses at once.
-        whole: the whole deploy. The lock expires a little later.
+        pause: the wait before the second attempt; it doubles for each further attempt.
+        poll: the wait between two requests of a poll.
+        start: the limit until a cluster runs.
+        install: the limit until a wheel is installed.
+        run: the limit until a one-time run has ended.
+        busy: how long a restart waits for other runs on the cluster; with 0, the
+            restart fails at once.
+        whole: the limit of the whole deploy. The lock expires a little later.
     """
 
     request: Seconds = 60.0
@@ -185,11 +187,11 @@ class Limits(Table, frozen=True):
 
 
 class Deploy(Table, frozen=True):
-    """What a deploy needs beside databricks.yml.
+    """The settings of a deploy that are not in databricks.yml.
 
     Attributes:
         package: the distribution that is deployed.
-        job: the job of databricks.yml whose tasks a deploy runs once and schedules.
+        job: the job in databricks.yml that a deploy runs once and then schedules.
         inspect: the script that reports the state of the cluster and its tables.
         restore: the script that restores tables to an older version.
         protected: the environments to which only a commit of `main` is deployed.
@@ -211,12 +213,12 @@ class Deploy(Table, frozen=True):
 
 
 class Performance(Table, frozen=True):
-    """The limits of `nox -s performance`; ratios are of this version to the baseline.
+    """The limits of `nox -s performance`; each ratio is this version / the baseline.
 
     Attributes:
         threshold: the largest accepted ratio of seconds.
         memory_threshold: the largest accepted ratio of peak memory.
-        interval: half the width of an interval that is narrow enough.
+        interval: half the width at which a confidence interval is narrow enough.
         seconds: the time limit per benchmark.
     """
 
@@ -230,12 +232,14 @@ class Docker(Table, frozen=True):
     """The checks of the images.
 
     Attributes:
-        prefix: the part of an image's name before the target.
+        prefix: the part of each image's name before the target.
         packages: the Python package that an image must contain, by target.
         context: the files and folders that the images are built from.
-        planted: the files in them that the reproducibility check fills with a secret.
+        planted: the files of the context that the reproducibility check fills with a
+            secret.
         megabytes: the largest size of each image, by target, in 10^6 bytes.
-        tests: the folder of the images' tests, `test_TARGET.py`.
+        tests: the folder of the images' tests; the tests of an image are in
+            `test_TARGET.py`.
     """
 
     prefix: Annotated[str, Meta(min_length=1)]
@@ -250,7 +254,7 @@ class Docker(Table, frozen=True):
         return f"{self.prefix}{target}"
 
     def test_file(self, target: str) -> str:
-        """Return the tests of an image, relative to the repository."""
+        """Return the path of an image's tests, relative to the repository."""
         return f"{self.tests}/test_{target}.py"
 
 
@@ -270,10 +274,11 @@ class Settings(Table, frozen=True):
     """All settings of the suite.
 
     Attributes:
-        locks: the locks, by the name of their purpose.
-        paths: patterns of files, by the name that a job uses as an input.
-        tests: the tests, by the name that a session uses.
-        seconds: about how long a session takes, by the name of its job or by its id.
+        locks: the locks, by purpose, which is the name of the lock's file.
+        paths: patterns of files, by the name that jobs use in their inputs.
+        tests: the tests, by the name that sessions use.
+        seconds: the estimated duration of a session, by the session's id or its job's
+            name.
     """
 
     locks: dict[str, Lock] = {}
@@ -291,7 +296,7 @@ class Settings(Table, frozen=True):
 
 
 def read_settings(root: Path) -> Settings:
-    """Return the settings of a repository; the defaults if it has no pyproject.toml.
+    """Return the settings of a repository; without pyproject.toml, the defaults.
 
     Raises:
         UsageError: pyproject.toml is not TOML, or a setting is missing, unknown or of
@@ -319,7 +324,7 @@ def parse_settings(project: Mapping[str, Any], root: Path) -> Settings:
 
 
 def _line(root: Path, place: str, name: str) -> int | None:
-    """Return the line of a setting, or else of the innermost table around it."""
+    """Return the line of a setting; without one, the line of the innermost table."""
     while place:
         line = setting_line(root, place, name)
         if line is not None:
@@ -331,7 +336,8 @@ def _line(root: Path, place: str, name: str) -> int | None:
 def _problems(kind: Any, value: object, path: str) -> Iterator[tuple[str, str, str]]:
     """Yield the innermost settings that are wrong: table, name and problem of each.
 
-    msgspec does not name the keys of a dictionary, so each value is converted alone.
+    Each value is converted alone, because msgspec's message does not contain the keys
+    of a dictionary.
     """
     try:
         msgspec.convert(value, kind)
@@ -377,7 +383,7 @@ def _is_table(kind: object) -> bool:
 
 
 def _problem(kind: Any, value: object, path: str, message: str) -> tuple[str, str, str]:
-    """Return table, name and problem of one setting, from msgspec's message."""
+    """Return table, name and problem of a setting, from msgspec's message."""
     place, _, name = path.rpartition(".")
     quoted = message.partition("`")[2].partition("`")[0]
     if message.startswith("Object contains unknown field"):

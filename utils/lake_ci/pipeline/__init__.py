@@ -1,1 +1,1 @@
-"""Runs the graph of jobs, and reports the run."""
+"""Runs the jobs of an event, and writes the reports of the run."""

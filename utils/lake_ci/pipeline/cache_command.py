@@ -13,7 +13,7 @@ from lake_ci.runner.suite import Suite, exit_on_error
 
 
 def manage(suite: Suite, session: nox.Session) -> None:
-    """Run the command after `nox -s cache --`; without one, print the status."""
+    """Run the command after `nox -s cache --`; without a command, print the status."""
     with exit_on_error(suite.redact):
         parser = Parser("nox -s cache --", __doc__)
         chosen = parser.add_mutually_exclusive_group()
@@ -41,7 +41,7 @@ def manage(suite: Suite, session: nox.Session) -> None:
 
 
 def tell(store: Store, *, prune: bool, clear: bool) -> str:
-    """Prune or clear a store, or do neither, and return its status as text.
+    """Prune or clear a store if requested, and return the store's status as text.
 
     Raises:
         LakeCiError: the store cannot be written to.

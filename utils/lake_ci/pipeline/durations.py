@@ -1,4 +1,4 @@
-"""Expected duration of each session: that of its last run, or an estimate."""
+"""Finds the expected duration of each session: that of its last run, or an estimate."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from lake_ci.report import history
 from lake_ci.report.overview import State
 
 TABLE = "tool.lake_ci.seconds"
-# For a job that `TABLE` does not name.
+# The estimate for a job that is not in `TABLE`.
 DEFAULT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class Durations:
-    """Expected seconds by session, and the sessions whose seconds are an estimate."""
+    """The expected seconds by session, and the sessions whose seconds are estimates."""
 
     seconds: Mapping[str, float]
     estimated: frozenset[str]
@@ -35,17 +35,17 @@ def durations(
 ) -> Durations:
     """Return the expected seconds of these sessions.
 
-    They are those of the session's last run that passed as a whole: in its result.json,
-    else in the history of this checkout, else in the result cache. If there is no such
-    run, they are the session's or the job's in `[tool.lake_ci.seconds]` of
-    pyproject.toml, else `DEFAULT_SECONDS`.
+    The seconds of a session's last complete and passed run are read from its
+    result.json, else from the history of this checkout, else from the result cache.
+    Without such a run, they are read from `[tool.lake_ci.seconds]` of pyproject.toml,
+    by session or by job; the default is `DEFAULT_SECONDS`.
 
     Args:
-        cached: returns the seconds of a session's newest cached result, None if there
-            is none. If it is not given, the result cache is not read.
+        cached: returns the seconds of a session's newest cached result, or None.
+            Without this argument, the result cache is not read.
 
     Raises:
-        UsageError: the table does not name a job, or contains a value that is not a
+        UsageError: a key of the table is not a job or session, or a value is not a
             number of seconds.
     """
     if not variants:
@@ -71,8 +71,8 @@ def durations(
 def estimates(root: Path, graph: Graph) -> dict[str, float]:
     """Return `[tool.lake_ci.seconds]` of pyproject.toml.
 
-    The keys are names of jobs or ids of sessions (`tests-3.11-java17`), the values are
-    seconds.
+    A key is the name of a job or the id of a session (`tests-3.11-java17`); its value
+    is in seconds.
 
     Raises:
         UsageError: pyproject.toml or the table is malformed.
@@ -87,7 +87,7 @@ def estimates(root: Path, graph: Graph) -> dict[str, float]:
 
 
 def _recorded(root: Path, variant: Variant) -> float | None:
-    """Return the seconds in a session's result.json; None unless all of it passed."""
+    """Return the seconds in a session's result.json; None unless it fully passed."""
     try:
         result = results.read(root / REPORTS / variant.id)
     except BadResultError:
@@ -99,12 +99,13 @@ def _recorded(root: Path, variant: Variant) -> float | None:
 
 
 def _past(root: Path) -> dict[str, float]:
-    """Return the seconds of each session's newest passed run in the history."""
+    """Return the seconds of the newest passed run of each session in the history."""
     try:
         text = (root / REPORTS / history.FILE).read_text(encoding="utf-8")
         runs = history.from_text(text)
     except (OSError, ValueError):
-        # The report names an unreadable history; estimates do not need it.
+        # Ignore an unreadable history: the report mentions it, and estimates work
+        # without it.
         return {}
     return {
         name: session.seconds

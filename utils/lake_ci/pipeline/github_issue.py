@@ -20,16 +20,16 @@ TIMEOUT_SECONDS = 30
 
 
 def tell(text: str, env: Mapping[str, str]) -> str:
-    """Open the issue with this text, or comment on the open issue; return its URL.
+    """Open an issue with this text, or comment on the open issue; return the URL.
 
     Args:
-        text: Markdown. A text that is too long for an issue is cut, and followed by the
-            run's URL, where the rest is.
-        env: GITHUB_API_URL, GITHUB_REPOSITORY, GITHUB_SERVER_URL, GITHUB_RUN_ID, and
-            GITHUB_TOKEN with `issues: write`.
+        text: Markdown. If the text is too long for an issue, it is shortened, and ends
+            with the URL of the run, which has the whole text.
+        env: contains GITHUB_API_URL, GITHUB_REPOSITORY, GITHUB_SERVER_URL,
+            GITHUB_RUN_ID, and GITHUB_TOKEN with `issues: write`.
 
     Raises:
-        LakeCiError: GitHub rejected the request, or could not be reached.
+        LakeCiError: GitHub rejected the request, or was unreachable.
     """
     repository = env["GITHUB_REPOSITORY"]
     issues = f"{env['GITHUB_API_URL']}/repos/{repository}/issues"

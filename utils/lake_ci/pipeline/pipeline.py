@@ -1,6 +1,6 @@
-"""Runs the pipeline: plans an event, runs its sessions, and writes the reports.
+"""Runs the pipeline: plans an event, runs the planned sessions, and writes the reports.
 
-The sessions run in an inner nox.
+A second nox process, the inner nox, runs the sessions.
 """
 
 from __future__ import annotations
@@ -61,13 +61,13 @@ from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.file_lock import locked, sign
 from lake_ci.system.processes import Processes
 
-# The inner nox gives its workers 2 s to end their tools and write their results.
+# After a signal, the inner nox gives its workers 2 s to end tools and write results.
 INNER_GRACE_SECONDS = 2.8
 LAST = ".history/last.json"
 
 
 def arguments() -> Parser:
-    """Return the parser of the pipeline's arguments, after `nox --`."""
+    """Return the parser of the pipeline's arguments, which follow `nox --`."""
     found = parser("")
     found.add_argument(
         "-j",
@@ -89,7 +89,7 @@ def arguments() -> Parser:
 def run_pipeline(suite: Suite, session: nox.Session) -> None:
     """Run the session `pipeline`.
 
-    The process ends with DESIGN's exit codes: 0, 1, 2, 3 or 130.
+    The process exits with 0, 1, 2, 3 or 130; DESIGN.md explains these exit codes.
     """
     with exit_on_error(suite.redact):
         options = arguments().parse_args(session.posargs)
@@ -116,7 +116,7 @@ def run_pipeline(suite: Suite, session: nox.Session) -> None:
 
 
 def show_plan(suite: Suite, session: nox.Session) -> None:
-    """Run the session `plan`: print what would run, and run nothing."""
+    """Run the session `plan`: print the plan of an event without running it."""
     with exit_on_error(suite.redact):
         found = parser("-s plan ")
         found.add_argument("--json", action="store_true", help="print JSON")
@@ -134,7 +134,7 @@ def show_plan(suite: Suite, session: nox.Session) -> None:
             print(as_mermaid(plan, suite.graph))
             return
         config = nox_adapter.configuration(session)
-        # Standard output contains only the plan, because a program may read it.
+        # Standard output contains only the plan, because programs may parse it.
         cache = forecasting(suite, config, lambda text: print(text, file=sys.stderr))
         verdicts: list[Verdict] = []
         mode = cache_mode(suite, plan)
@@ -160,13 +160,13 @@ def show_plan(suite: Suite, session: nox.Session) -> None:
 def expected(
     suite: Suite, variants: Collection[Variant], cache: ResultCache, mode: Mode
 ) -> Durations:
-    """Return how long these sessions take, for a run and for `nox -s plan`."""
+    """Return the expected durations of these sessions, for runs and `nox -s plan`."""
     cached = cache.seconds if mode is not Mode.OFF else None
     return durations(suite.root, suite.graph, variants, cached)
 
 
 def cache_mode(suite: Suite, plan: Plan, *, no_cache: bool = False) -> Mode:
-    """Return the cache mode of a run of this plan, as on GitHub."""
+    """Return the cache mode that GitHub would use for a run of this plan."""
     variables = {
         "tag": {"GITHUB_REF_TYPE": "tag"},
         "schedule": {"GITHUB_EVENT_NAME": "schedule"},
@@ -178,7 +178,7 @@ def cache_mode(suite: Suite, plan: Plan, *, no_cache: bool = False) -> Mode:
 def forecasting(
     suite: Suite, config: Any, out: Callable[[str], None] = print
 ) -> ResultCache:
-    """Return the result cache, with the environment folders of nox's options."""
+    """Return the result cache for the environments of this nox."""
 
     def environment(variant: Variant) -> Path | None:
         if variant.job.python is None and not variant.job.pythons:
@@ -191,8 +191,8 @@ def forecasting(
 def summarize(suite: Suite, session: nox.Session) -> None:
     """Run the session `summary`: collect a run's results, write the reports, and exit.
 
-    The exit code is the status of the whole run. On GitHub the run is the one that this
-    session is part of; elsewhere it is the last pipeline of this checkout.
+    The exit code is the status of the whole run. On GitHub, this is the workflow run;
+    elsewhere, the last pipeline of this checkout.
     """
     with exit_on_error(suite.redact):
         env = suite.env
@@ -211,8 +211,8 @@ def summarize(suite: Suite, session: nox.Session) -> None:
             _overview(suite, plan, run, github_results, shared), suite.root, env
         )
         text = (suite.root / REPORTS / "summary.md").read_text(encoding="utf-8")
-        # On GitHub `write` has logged the report already, in a way that the runner does
-        # not interpret as commands.
+        # On GitHub, `write` has already logged the report, protected so that the runner
+        # finds no commands in it.
         if env.get("GITHUB_ACTIONS") != "true":
             print(text)
         if code != 0 and plan.event.name == "schedule" and env.get("GITHUB_TOKEN"):
@@ -251,18 +251,18 @@ def _last_run(root: Path) -> tuple[str, list[str], Workers | None]:
     try:
         last = json.loads((root / REPORTS / LAST).read_text(encoding="utf-8"))
         run, arguments = str(last["run"]), [str(each) for each in last["arguments"]]
-        # Older pipelines did not record the workers.
+        # Files of older pipelines do not contain the workers.
         return run, arguments, Workers(**last["workers"]) if "workers" in last else None
     except (OSError, ValueError, KeyError, TypeError):
         raise UsageError("no pipeline has run in this checkout", "run `nox`") from None
 
 
 def _exit_code(found: Sequence[Result], nox_code: int) -> int:
-    """Return the pipeline's exit code for these results and the inner nox's code."""
+    """Return the pipeline's exit code for these results and nox's exit code."""
     causes = {result.cause for result in found if result.status is Status.FAILURE}
     if causes:
         return MachineError.exit_code if causes == {provisioning.CAUSE} else 1
-    # All rows passed and nox failed: it found a problem that no row shows.
+    # All rows passed but nox failed, so there is a problem that no row shows.
     return nox_code
 
 
@@ -318,9 +318,9 @@ class Pipeline:
         return _exit_code(found, code)
 
     def _running(self) -> list[Variant]:
-        """Restore the cached results that apply, and print what runs and for how long.
+        """Restore cached results, and print the sessions that run and their duration.
 
-        Returns the sessions that run, in the order in which they start.
+        Returns the sessions that run, in their start order.
         """
         cache = forecasting(self.suite, self.config)
         verdicts = self._restore(cache)
@@ -335,9 +335,9 @@ class Pipeline:
         return [running[session] for session in planned.order if session in running]
 
     def _restore(self, cache: ResultCache) -> list[Verdict]:
-        """Restore the cached results that apply; return the verdict on each session.
+        """Restore cached results; return the cache's decision for each session.
 
-        The list is empty if no result may be reused.
+        The list is empty if the cache mode does not allow reuse.
         """
         if self.mode not in (Mode.PIPELINE, Mode.SESSIONS) or self.config.install_only:
             return []
@@ -348,7 +348,7 @@ class Pipeline:
         )
 
     def _inner(self, report: Path, running: Sequence[Variant]) -> int:
-        # nox starts them in this order, as far as their needs allow.
+        # nox starts the sessions in this order, after the sessions that they need.
         starting = [variant.session for variant in running]
         env = {
             **self.suite.env,
@@ -375,7 +375,7 @@ class Pipeline:
     ) -> list[Result]:
         """Return the result of each planned session.
 
-        A session that left no result gets one here, with nox's reason.
+        For a session without a result, create a result with nox's reason.
         """
         found = []
         for variant in self.variants:
@@ -393,7 +393,7 @@ class Pipeline:
         return found
 
     def _report(self) -> None:
-        """Write the reports of the run, which show more than the table."""
+        """Write the reports of the run, which show more than the printed table."""
         overview = _overview(self.suite, self.plan, self.run_id, shared=self.workers)
         summary.write(overview, self.suite.root, self.suite.env)
         last = {
@@ -407,7 +407,7 @@ class Pipeline:
 
     @cached_property
     def _facts(self) -> dict[str, Any]:
-        """Return the fields that all results created here share.
+        """Return the fields that are equal in all results of this run.
 
         git is read only once, because an interrupted run has little time.
         """
@@ -419,7 +419,8 @@ class Pipeline:
     ) -> Result:
         check, cause = self._why_absent(entry, interrupted=interrupted)
         seconds = round(float((entry or {}).get("duration", 0.0)), 3)
-        # nox reports how long it took, not when; it has ended by now.
+        # nox reports a session's duration but not its start, so use the time now as its
+        # end.
         started = datetime.now(timezone.utc) - timedelta(seconds=seconds)
         return Result(
             **self._facts,
@@ -435,9 +436,9 @@ class Pipeline:
     def _why_absent(
         self, entry: Mapping[str, Any] | None, *, interrupted: bool
     ) -> tuple[CheckResult, str | None]:
-        """Return the row of a session that left no result, and the cause.
+        """Return a row for a session without a result, and the cause.
 
-        Both come from nox's messages.
+        nox's messages contain both.
         """
         if entry is None:
             why, cause = (
@@ -474,7 +475,7 @@ class Pipeline:
 
 
 def _planning(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments without those that only define how to run."""
+    """Return the arguments without those that do not change the plan."""
     known, _ = parser("").parse_known_args(list(arguments))
     pairs = [
         (f"--{name.replace('_', '-')}", value) for name, value in vars(known).items()

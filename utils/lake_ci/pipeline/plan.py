@@ -1,6 +1,7 @@
-"""Prints what an event would run, before anything runs.
+"""Prints the plan of an event before the event runs.
 
-It shows the jobs in order, the reasons for jobs that are left out, and the duration.
+The plan has the jobs in order, a reason for each job that is left out, and the expected
+duration.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from lake_ci.runner.options import Parser
 
 
 def parser(session: str) -> Parser:
-    """Return the parser of the arguments that define what to plan.
+    """Return the parser of the arguments that define the event and its jobs.
 
-    They follow `nox --` or `nox -s plan --`.
+    These arguments follow `nox --` or `nox -s plan --`.
     """
     parser = Parser(f"nox {session}--", __doc__)
     parser.add_argument(
@@ -79,13 +80,14 @@ def plan_of(
 def estimate(
     plan: Plan, times: Durations, verdicts: Sequence[Verdict] = (), *, workers: int = 1
 ) -> Estimate:
-    """Return the order in which the sessions of a plan start, and how long they take.
+    """Return the start order and the expected duration of a plan.
 
     Args:
-        verdicts: the result cache's verdicts on the sessions; empty: nothing is reused.
+        verdicts: the cache's decision for each session; empty if no result may be
+            reused.
         workers: how many sessions run at once.
     """
-    # This includes a session that waits for its needs before its result is reused.
+    # This includes a session whose result is reused only after other sessions passed.
     cached = frozenset(each.variant.session for each in verdicts if each.entry)
     seconds = {name: each for name, each in times.seconds.items() if name not in cached}
     needs = _needs(plan)
@@ -111,16 +113,17 @@ def _needs(plan: Plan) -> dict[str, list[str]]:
     needs: dict[str, list[str]] = {}
     for job in plan.starts:
         needed = [session for need in job.needs for session in sessions.get(need, ())]
-        # Of equal sessions the last one starts first: the newest Python runs most
-        # tests.
+        # Of sessions with equal durations, the last starts first, because the newest
+        # Python runs most tests.
         needs.update((session, needed) for session in reversed(sessions[job.name]))
     return needs
 
 
 def _quick(plan: Plan, times: Durations, running: int) -> tuple[str, float] | None:
-    """Return the session of the first job, and its seconds.
+    """Return the session of the first job and its seconds, or None.
 
-    Return None if no other session runs.
+    The result is None if no other session runs, or if the first job has several
+    sessions.
     """
     if running < 2 or len(plan.starts[0].variants) > 1:
         return None
@@ -129,7 +132,7 @@ def _quick(plan: Plan, times: Durations, running: int) -> tuple[str, float] | No
 
 
 def estimate_text(estimate: Estimate) -> list[str]:
-    """Return what will run and about how long it takes, as lines of text."""
+    """Return text lines with the number of running sessions and the duration."""
     running = len(estimate.order) - len(estimate.cached)
     head = f"{count(len(estimate.order), 'session')}: {len(estimate.cached)} cached"
     if not running:
@@ -148,7 +151,7 @@ def estimate_text(estimate: Estimate) -> list[str]:
 
 
 def about(seconds: float) -> str:
-    """Return `9 s` or `12 min`: as precise as an estimate is."""
+    """Return a rounded duration, such as `9 s` or `12 min`."""
     if seconds < 100:
         return f"{max(1, round(seconds))} s"
     return f"{round(seconds / 60)} min"
@@ -157,9 +160,10 @@ def about(seconds: float) -> str:
 def as_text(
     plan: Plan, times: Durations, verdicts: Sequence[Verdict] = (), *, workers: int = 1
 ) -> str:
-    """Return the plan as text for a person.
+    """Return the plan as text for the user.
 
-    It shows the cache verdict on each session, if cached results may be reused.
+    If cached results may be reused, the text shows the cache's decision for each
+    session.
     """
     expected = estimate(plan, times, verdicts, workers=workers)
     lines = [f"{plan.event}: {count(len(plan.starts), 'job')}"]
@@ -190,9 +194,9 @@ def _slowest(job: Job, times: Durations) -> float:
 
 
 def forecast_text(verdicts: Sequence[Verdict]) -> list[str]:
-    """Return a line for each session: since when its result holds, or why it runs.
+    """Return a line for each session: the date of its cached result, or why it runs.
 
-    The reason names the first inputs that differ.
+    The reason contains the first inputs that differ.
     """
     words = {Answer.REUSE: "reused", Answer.RUN: "runs", Answer.LATER: "later"}
     return [
@@ -202,9 +206,9 @@ def forecast_text(verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def why_text(job: Job, verdicts: Sequence[Verdict]) -> list[str]:
-    """Return the differences between each session of a job and its cached result.
+    """Return why each session of a job runs, compared with its cached results.
 
-    The result is the nearest cached one. Each difference is one line.
+    Each line is an input that differs from the most similar cached result.
     """
     if not verdicts:
         return [

@@ -31,7 +31,7 @@ from lake_ci.report.result_validation import rejection_reason
 from lake_ci.system import git
 from lake_ci.system.atomic_write import write_whole
 
-# GitHub rejects a step summary above 1 MiB, and then shows none of it.
+# GitHub shows nothing of a step summary that is larger than 1 MiB.
 STEP_SUMMARY_LIMIT = 1024 * 1024
 GITHUB_REMOTE = re.compile(
     r"(?:https://(?:[^@/]*@)?|ssh://git@|git@)github\.com[/:]"
@@ -57,17 +57,17 @@ def collect(
     """Read every `reports/*/result.json`, and collect those that belong to this run.
 
     Args:
-        run: the id of this run; results of another run are rejected and listed.
-        attempt: the run's attempt; the newest result of each session up to this attempt
-            counts.
-        commit: the commit that the run checks; results of another commit are rejected.
-        running: whether the run has not ended: a session without a result has not ended
-            then, and did not fail.
-        github_results: GitHub's result of each job (`needs.<job>.result`). A job that
-            GitHub reports as failed did not pass, whatever its results are. A job that
-            GitHub reports as skipped was skipped.
-        itself: the job that makes the report, and so has no result to show.
-        workers: the machine that ran all sessions; None: each session had its own
+        run: the id of this run; results of other runs are rejected and listed.
+        attempt: the attempt of this run; of each session, the newest result up to this
+            attempt counts.
+        commit: the commit that this run checks; results of other commits are rejected.
+        running: whether the run is still active, so that a session without a result is
+            running and not failed.
+        github_results: GitHub's result of each job (`needs.<job>.result`). If GitHub
+            reports a job as failed, the job did not pass, even if its result file is a
+            success. If GitHub reports a job as skipped, the job was skipped.
+        itself: the job that writes the report; its own result does not exist yet.
+        workers: the machine that ran all sessions; None if each session had its own
             machine.
         clock: the time of the report, in seconds since 1970.
     """
@@ -99,10 +99,10 @@ def write(
     *,
     out: Callable[[str], None] = print,
 ) -> int:
-    """Write `reports/summary.md` and `reports/index.html`, and report to GitHub.
+    """Write `reports/summary.md` and `reports/index.html`; print the log for GitHub.
 
-    Returns the exit code of the whole run. The run enters the history once it has
-    ended.
+    Returns the exit code of the whole run. If the run has ended, it is added to the
+    history.
     """
     reports = root / REPORTS
     source = source_url(root, env, overview)
@@ -125,10 +125,10 @@ def write(
 
 
 def source_url(root: Path, env: Mapping[str, str], overview: Overview) -> str | None:
-    """Return where GitHub shows these files; None if GitHub's files differ.
+    """Return the URL of this commit's files on GitHub, or None.
 
-    On a laptop this requires a remote on github.com, no uncommitted change, and a
-    commit that was pushed.
+    On a laptop, the result is None without a remote on github.com, with uncommitted
+    changes, or for a commit that was not pushed.
     """
     if overview.commit is None:
         return None
@@ -147,7 +147,7 @@ def source_url(root: Path, env: Mapping[str, str], overview: Overview) -> str | 
 
 @dataclass(frozen=True)
 class _Gathering:
-    """The data from which the sessions of a run are collected."""
+    """Collects the sessions of a run from the plan and the result files."""
 
     reports: Path
     found: Mapping[str, tuple[Path, Result]]
@@ -158,7 +158,7 @@ class _Gathering:
     def nodes(self, graph: Graph, plan: Plan, itself: str) -> Iterator[Node]:
         """Yield every job of the graph except `itself`.
 
-        Each job has its sessions, or the reason why it has none.
+        Each job has its sessions, or the reason why no session was planned.
         """
         started = {job.name for job in plan.starts}
         states: dict[str, State] = {}
@@ -175,9 +175,9 @@ class _Gathering:
             yield Node(job.name, job.summary, job.needs, sessions, skipped)
 
     def sessions(self, job: Job, states: Mapping[str, State]) -> tuple[Session, ...]:
-        """Return the sessions of a planned job.
+        """Return the sessions of a planned job with their states.
 
-        `states` are those of the jobs before it.
+        `states` has the states of the jobs before this job.
         """
         sessions = tuple(
             self._session(job, variant, states) for variant in job.variants
@@ -186,8 +186,8 @@ class _Gathering:
         if github_result in ("failure", "cancelled") and all(
             each.state is not State.FAILURE for each in sessions
         ):
-            # GitHub reports only the result of a whole matrix, so a failure makes all
-            # its sessions doubtful.
+            # GitHub reports only one result for a whole matrix, so after a failure any
+            # session of the matrix may have failed.
             return tuple(
                 replace(
                     each,
@@ -251,7 +251,7 @@ def _choose(
 ) -> tuple[dict[str, tuple[Path, Result]], list[Refused]]:
     """Return the newest result of each planned session with its folder.
 
-    Also return every other result with the reason why it does not count.
+    Also return all other results, each with the reason why it does not count.
     """
     candidates: dict[str, list[tuple[Path, Result]]] = {}
     refused = []
@@ -287,9 +287,9 @@ def _choose(
 
 
 def _tests(path: Path) -> tuple[tuple[TestCase, ...], str]:
-    """Return the tests of a junit.xml, and what is wrong with it.
+    """Return the tests of a junit.xml, and the error if the file is unreadable.
 
-    Return nothing if there is no junit.xml.
+    Without a junit.xml, return no tests and no error.
     """
     try:
         return junit.tests(path.read_text(encoding="utf-8")), ""

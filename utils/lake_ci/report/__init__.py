@@ -1,1 +1,1 @@
-"""Pure functions that turn results into text."""
+"""Converts results to text by pure functions."""

@@ -1,4 +1,4 @@
-"""Text for GitHub's log: results, and commands that annotate lines of the diff."""
+"""Writes GitHub's log: results, and commands that annotate lines of the diff."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lake_ci.report import terminal
 from lake_ci.report.overview import Overview, State
 from lake_ci.report.text import shorten, visible
 
-# GitHub shows this many commands of each kind per step, and drops the rest silently.
+# GitHub shows only this number of commands of each kind per step.
 CAP = 10
 MESSAGE_LIMIT = 4000
 
@@ -17,8 +17,8 @@ MESSAGE_LIMIT = 4000
 def commands(overview: Overview) -> list[str]:
     """Return an `::error` or `::warning` for each finding of a check that did not pass.
 
-    At most `CAP` of each kind are returned, because GitHub shows no more. One notice
-    counts the rest.
+    At most `CAP` commands of each kind are returned, because GitHub shows no more. A
+    notice gives the number of the other commands.
     """
     errors = list(_session_errors(overview))
     warnings = []
@@ -45,7 +45,7 @@ def commands(overview: Overview) -> list[str]:
 
 
 def _session_errors(overview: Overview) -> Iterator[str]:
-    """Yield an `::error` for each failed session that has no finding to show."""
+    """Yield an `::error` for each failed session without findings."""
     for session in overview.failed:
         if session.why:
             yield command("error", session.why, title=session.name)
@@ -54,7 +54,7 @@ def _session_errors(overview: Overview) -> Iterator[str]:
 
 
 def _over_cap_notice(errors: int, warnings: int) -> Iterator[str]:
-    """Yield one `::notice` that counts the commands over the cap, if there are any."""
+    """Yield a `::notice` with the number of commands above `CAP`, if there are any."""
     over = {"more error": errors - CAP, "more warning": warnings - CAP}
     rest = [count(number, noun) for noun, number in over.items() if number > 0]
     if rest:
@@ -65,12 +65,11 @@ def _over_cap_notice(errors: int, warnings: int) -> Iterator[str]:
 def log(overview: Overview, token: str) -> str:
     """Return the text for GitHub's log.
 
-    It contains the passed sessions in a folded group, then failures, then workflow
-    commands.
+    The text contains the passed sessions in a folded group, then failures, then
+    workflow commands.
 
     Args:
-        token: a word that no tool can guess. GitHub does not interpret lines between
-            two lines with this word as commands.
+        token: a random word. GitHub finds no commands between two lines with this word.
     """
     good = [
         session for session in overview.sessions if session.state is not State.FAILURE
@@ -98,7 +97,10 @@ def log(overview: Overview, token: str) -> str:
 
 
 def command(kind: str, message: str, **properties: str | int | None) -> str:
-    """Return a workflow command whose values cannot end it or start another command."""
+    """Return a workflow command with escaped values.
+
+    An unescaped value could start another command.
+    """
     values = ",".join(
         f"{name}={_property(value)}"
         for name, value in properties.items()

@@ -1,10 +1,10 @@
-"""Compares a run's duration with its lower bound, and reports what sessions waited for.
+"""Compares a run's duration with its lower bound, and reports why sessions waited.
 
 A run cannot be shorter than its critical path: the longest chain of sessions, by wall
-time, in which each session needs the session before it. Where all sessions share one
-machine, a run cannot be shorter than the sum of the sessions' processor time (user and
-system) divided by the machine's cores. The larger of the two values is the lower bound,
-and the ratio of a run is
+time, in which each session needs the session before it. If all sessions share one
+machine, a run also cannot be shorter than the sessions' processor time (user and
+system) divided by the machine's cores. The larger value is the lower bound, and the
+ratio of a run is
 
     wall time / max(critical path, processor time / cores)
 
@@ -22,9 +22,9 @@ from lake_ci.model.results import count
 from lake_ci.report.overview import Overview, critical_path
 from lake_ci.report.terminal import seconds
 
-# Number of sessions that are listed, those that waited longest.
+# The number of sessions that are listed: those with the longest waits.
 SHOWN = 3
-# A shorter wait is within the precision of the starts.
+# Shorter waits are not reported, because the starts are not more precise.
 NOTABLE_SECONDS = 1.0
 
 
@@ -33,13 +33,14 @@ class Wait:
     """Seconds between the end of a session's last need and the session's start.
 
     Attributes:
-        session: its name.
-        ready: when its last need ended, or when the run began; seconds since 1970 UTC.
-        worker: while all workers were busy; 0 where each session has its own machine.
-        prepared: while it waited for a lock, or for its machine to be prepared
+        session: the name of the session.
+        ready: the time when the last needed session ended, or when the run began;
+            seconds since 1970 UTC.
+        worker: the wait for a free worker; 0 if each session has its own machine.
+        prepared: the wait for a lock, or for the preparation of the machine
             (`Result.waited_seconds`).
-        started: the rest. nox started and created the environment; on GitHub this
-            includes the time until a machine was available.
+        started: the rest of the wait: the time in which nox started and created the
+            environment, and on GitHub also the time until a machine was available.
     """
 
     session: str
@@ -55,15 +56,16 @@ class Wait:
 
 @dataclass(frozen=True)
 class Efficiency:
-    """A run compared with its lower bound; all times in seconds.
+    """A run compared with its lower bound; all times are in seconds.
 
     Attributes:
         wall: from the beginning of the run to the end of its last session.
         path: the names of the sessions of the critical path, first to last.
-        path_seconds: length of the critical path.
-        processor_seconds: processor time of the sessions that measured it.
-        unmeasured: number of sessions that ran and did not measure processor time.
-        cores: the cores that the sessions shared; None where each session had its own
+        path_seconds: the length of the critical path.
+        processor_seconds: the sum of the sessions' processor time, as far as it was
+            measured.
+        unmeasured: the number of sessions that ran without a measured processor time.
+        cores: the cores that the sessions shared; None if each session had its own
             machine.
         waits: the wait of each session that ran, by the session's id.
     """
@@ -78,13 +80,13 @@ class Efficiency:
 
     @property
     def bound(self) -> float:
-        """Return the shortest time in which these sessions can run."""
+        """Return the lower bound of the run's duration."""
         work = self.processor_seconds / self.cores if self.cores else 0.0
         return max(self.path_seconds, work)
 
     @property
     def ratio(self) -> float:
-        """Return wall time divided by the lower bound; 1 is a run without any delay."""
+        """Return wall time / lower bound, which is 1 for a run without any delay."""
         return self.wall / self.bound
 
 
@@ -104,7 +106,7 @@ def of(overview: Overview) -> Efficiency | None:
     ]
     path_seconds = sum(spans[name][1] - spans[name][0] for name in path)
     return Efficiency(
-        # The starts are rounded, so sessions of about a second seem to overlap.
+        # The starts are rounded, so short sessions may seem to overlap.
         wall=max(overview.seconds, path_seconds),
         path=tuple(names[name] for name in path),
         path_seconds=path_seconds,
@@ -143,7 +145,10 @@ def _bounds(efficiency: Efficiency) -> Iterator[str]:
 
 
 def reasons(waits: Iterable[Wait]) -> str:
-    """Return what sessions waited for and how long; empty if the waits are short."""
+    """Return lines that show why and how long sessions waited.
+
+    The list is empty if all waits are short.
+    """
     every = list(waits)
     sums = {
         "for a free worker": sum(wait.worker for wait in every),
@@ -174,8 +179,8 @@ def _waits(overview: Overview) -> dict[str, Wait]:
     sessions = [
         (each.span, each) for each in overview.sessions if each.span is not None
     ]
-    # When each worker is free. Workers are assigned to sessions in the order of their
-    # starts.
+    # The time when each worker is free again. Workers are assigned to sessions in the
+    # order in which the sessions start.
     number = overview.workers.number if overview.workers else len(spans)
     free = [overview.began] * number
     waits = {}
@@ -192,9 +197,12 @@ def _waits(overview: Overview) -> dict[str, Wait]:
 
 
 def _ready(overview: Overview) -> dict[str, float]:
-    """Return when the last need of each session ended, by the session's id.
+    """Return the time when all needed sessions of each session had ended.
 
-    A session that did not run in this run ends as soon as its needs end.
+    The keys are session ids.
+
+    A session that did not run counts as ended when the sessions that it needs have
+    ended.
     """
     spans = overview.spans
     ready: dict[str, float] = {}

@@ -1,6 +1,6 @@
 """Draws the dependency graph of the jobs as SVG.
 
-Levels go from left to right; curves connect a job with its needs.
+Levels go from left to right; curves connect a job with the jobs that it needs.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from lake_ci.report.rendering import render
 from lake_ci.report.terminal import seconds
 from lake_ci.report.text import one_line
 
-# Wide enough for "1 of 6 failed, 1 min 51 s".
+# The width of a job, enough for "1 of 6 failed, 1 min 51 s".
 WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 172, 52, 22, 14, 6
 NAME_LENGTH = 16
 
-# A position in a column: a job, or the level at which a longer curve from that job
-# passes.
+# A position in a column: a job, or a job and the level that a longer curve from this
+# job passes.
 Slot = tuple[str, int]
 
 
@@ -37,10 +37,11 @@ class Layout:
 
 
 def layout(nodes: tuple[Node, ...]) -> Layout:
-    """Place each job one level to the right of the last of its needs.
+    """Place each job one level to the right of the last job that it needs.
 
-    Where a curve passes a level, a free slot is reserved for it. Within a level, slots
-    are sorted by the position of their sources, so that few curves cross.
+    If a curve passes a level, the layout reserves a slot for the curve. Within a level,
+    slots are sorted by the position of the slots that their curves come from, so that
+    few curves cross.
     """
     levels = _levels(nodes)
     last = _last_levels(nodes, levels)
@@ -60,9 +61,9 @@ def _levels(nodes: Iterable[Node]) -> dict[str, int]:
 
 
 def _last_levels(nodes: Iterable[Node], levels: dict[str, int]) -> dict[str, int]:
-    """Return the last level with a slot of each job.
+    """Return the last level on which each job has a slot.
 
-    This is the job's own level, or a level that its curves pass.
+    The last level is the job's own level, or a later level that the job's curves pass.
     """
     last = dict(levels)
     for node in nodes:
@@ -75,7 +76,7 @@ def _last_levels(nodes: Iterable[Node], levels: dict[str, int]) -> dict[str, int
 def _column(
     nodes: Iterable[Node], level: int, levels: dict[str, int], before: tuple[Slot, ...]
 ) -> tuple[Slot, ...]:
-    """Return a level's slots, sorted by the mean row of their sources."""
+    """Return the slots of a level, sorted by the mean position of their sources."""
 
     def mean_row(node: Node) -> float:
         rows = [before.index(source) for source in _sources(node, level, levels)]
@@ -85,7 +86,7 @@ def _column(
 
 
 def _sources(node: Node, level: int, levels: dict[str, int]) -> list[Slot]:
-    """Return the slots in the level before from which curves lead to a job's slot."""
+    """Return the slots of the previous level from which curves lead to a slot."""
     if level > levels[node.name]:
         return [(node.name, level - 1)]
     return [_source(need, level, levels) for need in node.needs if need in levels]
@@ -114,7 +115,7 @@ def draw(overview: Overview) -> str:
         for need in node.needs
         if need in place.levels
     ]
-    # Critical edges come last, so that they are drawn above the others.
+    # Edges of the critical path come last, so that they are drawn above other edges.
     edges.sort(key=critical.issuperset)
     curves = [
         (_curve(need, name, place), critical.issuperset((need, name)))
@@ -132,7 +133,7 @@ def draw(overview: Overview) -> str:
 
 
 def _curve(need: str, name: str, place: Layout) -> str:
-    """Return the path from the right side of a job to the left side of a dependent."""
+    """Return the SVG path from a job's right side to the left side of a dependent."""
     start, end = place.levels[need], place.levels[name]
     x, y = place.point((need, start))
     path = f"M{x + WIDTH} {y + HEIGHT // 2}"

@@ -10,12 +10,12 @@ from typing import Any
 from lake_ci.report.overview import Overview, Past, PastSession, Session, State
 from lake_ci.report.terminal import seconds
 
-# Relative to reports/.
+# The path of the history, relative to reports/.
 FILE = ".history/runs.json"
 MAX_RUNS = 20
 SCHEMA = 1
-# A session counts as slower or faster if its time changed by at least a fifth and at
-# least five seconds. Smaller changes are noise.
+# A session is slower or faster if its time changed by at least a fifth and by at least
+# five seconds. Smaller changes are noise.
 NOTABLE_SHARE, NOTABLE_SECONDS = 0.2, 5.0
 BAD = {"failure"}
 
@@ -36,7 +36,7 @@ class Change:
 def compare(overview: Overview) -> tuple[Change, ...]:
     """Return the differences from the previous run, new failures first.
 
-    Without a previous run, return nothing.
+    Without a previous run, the result is empty.
     """
     past = overview.previous
     if past is None:
@@ -63,14 +63,14 @@ def _changes(overview: Overview, past: Past) -> Iterator[Change]:
 
 
 def _state_change(session: Session, before: PastSession) -> Iterator[tuple[str, str]]:
-    """Yield the kind and the text of a change of a session that has no result."""
+    """Yield the kind and the text of the change of a session without a result."""
     if session.result is None and session.state is not before.state:
         kind = "failing" if session.state is State.FAILURE else "new"
         yield kind, f"{session.state.word}, was {before.state.word}: {session.why}"
 
 
 def _check_changes(session: Session, before: PastSession) -> Iterator[tuple[str, str]]:
-    """Yield the kind and the text for each check that began or stopped failing."""
+    """Yield kind and text of the change for each check that fails or was fixed."""
     for check in session.checks:
         was = before.checks.get(check.name)
         if check.status.value in BAD and was not in BAD:
@@ -80,7 +80,7 @@ def _check_changes(session: Session, before: PastSession) -> Iterator[tuple[str,
 
 
 def _time_change(session: Session, before: PastSession) -> Iterator[tuple[str, str]]:
-    """Yield the kind and the text of a notable change in a passed session's seconds."""
+    """Yield the kind and the text if a passed session became slower or faster."""
     if session.state not in (State.SUCCESS, State.WARNING) or not before.seconds:
         return
     by = session.seconds - before.seconds
@@ -112,7 +112,7 @@ def past_of(overview: Overview) -> Past:
 
 
 def to_text(runs: Sequence[Past]) -> str:
-    """Return the newest runs as the text of the history file."""
+    """Return the text of the history file with the newest runs."""
     return (
         json.dumps(
             {"schema": SCHEMA, "runs": [asdict(run) for run in runs[-MAX_RUNS:]]},
@@ -126,7 +126,7 @@ def from_text(text: str) -> list[Past]:
     """Return the runs in the text of a history file, oldest first.
 
     Raises:
-        ValueError: the text is not that of a history file.
+        ValueError: the text is not a history file.
     """
     try:
         body = json.loads(text)

@@ -1,6 +1,6 @@
-"""The report as one HTML file that needs no network and no server.
+"""Writes the report as one HTML file that works without network and server.
 
-It is readable without its script, and it is safe to open it with the script.
+The file is readable without its script, and its script is safe to run.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ def page(overview: Overview, *, source_url: str | None = None) -> str:
     """Return the whole `reports/index.html`.
 
     Args:
-        source_url: the URL below which the repository's files are shown, ending in `/`;
-            None: link to the files beside the report, `../`.
+        source_url: the base URL of links to the repository's files, ending in `/`; with
+            None, links go to the files beside the report, `../`.
 
     Raises:
         ValueError: `source_url` is not an https URL that ends in `/`.
@@ -51,9 +51,9 @@ def page(overview: Overview, *, source_url: str | None = None) -> str:
 
 
 class _Part(NamedTuple):
-    """A section of the page: its id, menu entry, title and HTML.
+    """A section of the page with its id, menu entry, title and HTML.
 
-    The HTML is empty if there is nothing to show.
+    The HTML is empty if the section has no content.
     """
 
     name: str
@@ -63,10 +63,9 @@ class _Part(NamedTuple):
 
 
 def _parts(overview: Overview, lists: PageData, base: str) -> Iterator[_Part]:
-    """Yield the sections in order.
+    """Yield the sections of the page in order.
 
-    Short sections come first. The two long lists come last, so that no other section is
-    below them.
+    The two long lists come last, so that they do not hide other sections.
     """
     failures = sections.failures(overview, base)
     yield _Part("failures", "Failures", "Failures", failures)
@@ -92,7 +91,7 @@ def _parts(overview: Overview, lists: PageData, base: str) -> Iterator[_Part]:
 
 @cache
 def asset(name: str) -> str:
-    """Return the content of a file beside this module."""
+    """Return the content of a file in this module's folder."""
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 

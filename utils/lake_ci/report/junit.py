@@ -13,11 +13,11 @@ OUTPUT_LIMIT = 8000
 
 
 def tests(text: str) -> tuple[TestCase, ...]:
-    """Return every test; failed tests have their output, shortened.
+    """Return all tests; failed tests have their shortened output.
 
     Raises:
-        ValueError: the text is not XML, or it declares entities. JUnit XML never needs
-            entities, and an XML bomb consists of them.
+        ValueError: the text is not XML, or it declares entities, which JUnit XML never
+            has and an XML bomb consists of.
     """
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise ValueError("declares a document type")
@@ -35,7 +35,7 @@ def _test(case: ET.Element) -> TestCase:
         seconds=max(_number(case.get("time"), 0.0), 0.0),
         outcome=_outcome(case),
         file=case.get("file"),
-        # pytest counts the lines of a junit.xml from 0.
+        # In a junit.xml of pytest, lines count from 0.
         line=int(line) + 1 if line >= 0 else None,
         output=shorten("\n\n".join(_output(case)), OUTPUT_LIMIT),
     )
@@ -52,7 +52,7 @@ def _failures(case: ET.Element) -> list[ET.Element]:
 
 
 def _output(case: ET.Element) -> Iterator[str]:
-    """Yield the errors and the captured output of a failed test."""
+    """Yield the errors, and then the captured output, of a failed test."""
     failures = _failures(case)
     for element in failures:
         yield (element.text or element.get("message") or "").strip()

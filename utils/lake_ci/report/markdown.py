@@ -1,6 +1,6 @@
-"""The status report as GitHub Markdown.
+"""Writes the status report as GitHub Markdown.
 
-Failures come first, then one line per job, then everything that was not checked.
+Failures come first, then one line per job, then the list of skipped checks.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ from lake_ci.report.text import link, one_line, shorten, visible
 SHOWN = 10
 MESSAGE_LINES = 6
 MESSAGE_LIMIT = 600
-# GitHub does not treat a `_` inside a word, such as a name, as emphasis.
+# A `_` is not escaped inside a word, because GitHub does not read it as emphasis there.
 SPECIAL = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])")
-# Characters that start a list, a heading or a rule, but only at the beginning of a
-# text.
+# Characters that start a list, a heading or a rule at the beginning of a text.
 LEADING = re.compile(r"^([-+=#]|\d+(?=[.)]))")
 # In an issue GitHub notifies the account after `@`, and writes a cross-reference into
 # the issue after `#` or `GH-`, also after a backslash. A word joiner prevents both.
@@ -38,8 +37,8 @@ def report(overview: Overview, *, source: str | None = None) -> str:
     """Return the whole report.
 
     Args:
-        source: the URL below which the repository's files are shown; None: files are
-            named, not linked.
+        source: the base URL of links to the repository's files; with None, there are no
+            links.
     """
     parts = [
         _head(overview),
@@ -56,12 +55,12 @@ def report(overview: Overview, *, source: str | None = None) -> str:
 
 
 def cut(text: str, limit: int, where: str) -> str:
-    """Return the text, or its first whole lines if it is longer than the limit.
+    """Return the text, cut after a whole line if it is longer than the limit.
 
-    The limit is in bytes of UTF-8. The last line counts the lines that were left out.
+    The limit is in bytes of UTF-8. A last line gives the number of lines that were cut.
 
     Args:
-        where: where the reader finds the whole text.
+        where: the place of the whole text, for the last line.
     """
     if len(text.encode()) <= limit:
         return text
@@ -90,7 +89,7 @@ def plain(text: str) -> str:
 def code(text: str) -> str:
     """Return text as a code span, even if it contains backticks.
 
-    Not for tables, where a pipe would still end the cell.
+    Do not use this in tables, because a pipe ends a table cell even in a code span.
     """
     text = one_line(text)
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
@@ -200,7 +199,7 @@ def _not_checked(overview: Overview) -> Iterator[str]:
 
 
 def _left(session: Session) -> list[CheckResult]:
-    """Return the skipped checks of a session that was not skipped as a whole."""
+    """Return the skipped checks of a session, except if all its checks were skipped."""
     if session.state is State.SKIPPED:
         return []
     return [
@@ -238,7 +237,7 @@ def _coverage(overview: Overview) -> Iterator[str]:
 
 
 def coverage(overview: Overview) -> Iterator[tuple[Session, float, dict[str, float]]]:
-    """Yield the coverage of each variant in percent: the total and each file's."""
+    """Yield the coverage of each session in percent, in total and per file."""
     for session in overview.sessions:
         for check in session.checks:
             percent, files = check.data.get("percent"), check.data.get("files")

@@ -1,4 +1,4 @@
-"""One run as a whole: the planned sessions, their results, and what is unknown."""
+"""Describes one whole run: the planned sessions, their results, and missing results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lake_ci.model.results import TIME_FORMAT, CheckResult, Finding, Result
 
 
 class State(str, Enum):
-    """A session's state: the status of its result, or that it has not ended yet."""
+    """The state of a session: the status of its result, or `running` before its end."""
 
     FAILURE = "failure"
     RUNNING = "running"
@@ -32,18 +32,18 @@ class State(str, Enum):
 
     @property
     def word(self) -> str:
-        """The state as a word: no meaning depends on a symbol or color alone."""
+        """The state as a word, for readers who cannot see a symbol or a color."""
         words = {"success": "passed", "failure": "failed", "warning": "warning"}
         return words.get(self.value, self.value)
 
     @property
     def counted(self) -> str:
-        """The word that follows a number of sessions."""
+        """The word for this state after a number, as in `2 failed`."""
         return "with warnings" if self is State.WARNING else self.word
 
     @classmethod
     def worst(cls, states: Iterable[State]) -> State:
-        """Return the first of these states in the order above, else skipped."""
+        """Return the worst of these states; skipped if there are none."""
         kinds = set(states)
         return next((state for state in cls if state in kinds), cls.SKIPPED)
 
@@ -55,7 +55,7 @@ class TestCase:
     `outcome` is passed, failed or skipped. `output` is the output of a failed test.
     """
 
-    __test__ = False  # pytest would collect a class of this name
+    __test__ = False  # otherwise pytest would collect this class, because of its name
 
     name: str
     seconds: float
@@ -70,14 +70,13 @@ class Session:
     """A planned session.
 
     Attributes:
-        id: the name of its folder, `tests-3.10-java17`.
-        name: its name in nox, `tests-3.10(java17)`.
-        state: the state of its result. Without a result it is a failure, unless a need
-            did not pass or the run has not ended.
-        why: what the result itself does not state: why there is no result, or why the
-            result was rejected.
-        tests: the tests of its junit.xml.
-        note: which of its reports could not be read.
+        id: the name of the session's folder, `tests-3.10-java17`.
+        name: the session's name in nox, `tests-3.10(java17)`.
+        state: the status of the result. A session without a result is a failure, unless
+            a needed session did not pass or the run has not ended.
+        why: why there is no result, or why the result was rejected.
+        tests: the tests in the session's junit.xml.
+        note: the error of a report that could not be read.
     """
 
     id: str
@@ -100,9 +99,10 @@ class Session:
 
     @property
     def headline(self) -> str:
-        """Return how it ended in one line.
+        """Return in one line how the session ended.
 
-        This is why it has no result, or the checks that did not pass.
+        The line is the reason why there is no result, or lists the checks that did not
+        pass.
         """
         if self.why or self.result is None:
             return self.why
@@ -136,9 +136,9 @@ class Session:
 
     @property
     def span(self) -> tuple[float, float] | None:
-        """Return when it began and ended, in seconds since 1970 UTC.
+        """Return when the session began and ended, in seconds since 1970 UTC.
 
-        Return None if it did not run, or did not run in this run.
+        The result is None if the session did not run or its result was reused.
         """
         if (
             self.result is None
@@ -160,7 +160,7 @@ class Session:
 class Node:
     """A job of the graph.
 
-    `skipped` is the reason why no session of it was planned; None if one was planned.
+    `skipped` is the reason why no session of the job was planned, else None.
     """
 
     name: str
@@ -175,13 +175,13 @@ class Node:
 
     @property
     def seconds(self) -> float:
-        """Return the seconds of its slowest session."""
+        """Return the seconds of the job's slowest session."""
         return max((session.seconds for session in self.sessions), default=0.0)
 
 
 @dataclass(frozen=True)
 class Refused:
-    """A result.json that is not counted, and the reason."""
+    """A result.json that was rejected, and the reason."""
 
     file: str
     reason: str
@@ -230,12 +230,12 @@ class Overview:
     """Everything that the summary of a run shows.
 
     Attributes:
-        workers: None where each session had its own machine, as on GitHub.
-        made: when it was collected, UTC.
+        workers: None if each session had its own machine, as on GitHub.
+        made: when the results were collected, UTC.
         nodes: the jobs of the graph in order, planned or not.
-        refused: the results that were found and are not counted.
+        refused: the results that were found and rejected.
         past: the earlier runs in the history, oldest first.
-        notes: which files other than results could not be read.
+        notes: the errors of other files that could not be read.
     """
 
     run: str
@@ -277,22 +277,22 @@ class Overview:
 
     @property
     def began(self) -> float:
-        """Return when the run, or else its first session, began.
+        """Return when the run began, or else its first session.
 
-        In seconds since 1970 UTC.
+        The time is in seconds since 1970 UTC.
         """
         first = min((start for start, _ in self.spans.values()), default=0.0)
         return min(self.workers.began, first) if self.workers and first else first
 
     @property
     def seconds(self) -> float:
-        """Return the seconds from the beginning to the last end; 0 if nothing ran."""
+        """Return the seconds from the run's start to the last session's end, or 0."""
         ends = [end for _, end in self.spans.values()]
         return max(ends) - self.began if ends else 0.0
 
     @property
     def needs(self) -> dict[str, list[str]]:
-        """Return the sessions that each session needs, by their ids, needs first."""
+        """Return the ids of the sessions that each session needs, in graph order."""
         ids = {node.name: [each.id for each in node.sessions] for node in self.nodes}
         return {
             session.id: [id for need in node.needs for id in ids.get(need, ())]
@@ -321,7 +321,7 @@ class Overview:
         return ", ".join(words) or "nothing to run"
 
     def not_checked(self) -> Iterator[tuple[Session, CheckResult, str]]:
-        """Yield every check that was not fully done, with what was not checked."""
+        """Yield every check that was incomplete, with the part that was not checked."""
         for session in self.sessions:
             for check in session.checks:
                 if check.not_checked is not None:
@@ -336,7 +336,7 @@ class Overview:
 
 
 def critical_path(overview: Overview) -> tuple[str, ...]:
-    """Return the session ids of the longest chain of needs by wall time, in order."""
+    """Return the session ids of the critical path, first to last."""
     spans = overview.spans
     seconds = {name: end - start for name, (start, end) in spans.items()}
     path = schedule.critical_path(overview.needs, seconds)

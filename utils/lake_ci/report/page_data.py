@@ -1,4 +1,4 @@
-"""The findings and tests for the page's script, as JSON that is safe inside HTML."""
+"""Builds JSON with findings and tests for the page's script, safe inside HTML."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ MESSAGE_LIMIT = 4_000
 
 @dataclass
 class Table:
-    """Texts that many rows share, each stored once; a row contains its number."""
+    """Stores each text of the rows once; a row contains the number of the text."""
 
     rows: list[str] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
 
     def number(self, text: str) -> int:
-        """Return the text's number in the table."""
+        """Return the number of a text in the table; add the text if it is new."""
         if text not in self.numbers:
             self.numbers[text] = len(self.rows)
             self.rows.append(visible(text))
@@ -34,7 +34,7 @@ class Table:
 
 @dataclass(frozen=True)
 class PageData:
-    """The JSON, the number of its rows, and the number of rows left out."""
+    """The JSON, the number of its rows, and the number of rows that were left out."""
 
     json: str
     findings: int
@@ -46,8 +46,9 @@ class PageData:
 def build(overview: Overview, base: str) -> PageData:
     """Build the page's data: the findings and the tests.
 
-    Findings are in the order of the graph, errors first; tests have the slowest first.
-    A failed test is never left out in favor of a slow one that passed.
+    Errors come before other findings, both in the order of the graph. Tests are sorted
+    by duration, slowest first. If tests are left out, failed tests stay in before
+    passed tests.
 
     Args:
         base: the address of the repository's files.
@@ -87,7 +88,7 @@ def _finding_rows(
 ) -> list[list[Any]]:
     """Yield a row for each finding; add its texts to the tables.
 
-    The row begins with the finding's id.
+    The first value of a row is the finding's id.
     """
     seen: dict[str, int] = {}
     return [
@@ -128,7 +129,7 @@ def _test_row(
 
 
 def _place(each: Finding | TestCase, files: Table) -> tuple[int, int]:
-    """Return the number of the file (-1 for none) and the line (0 for none)."""
+    """Return the number of the file, or -1, and the number of the line, or 0."""
     return -1 if each.file is None else files.number(each.file), each.line or 0
 
 
@@ -137,12 +138,12 @@ def _fails(check: CheckResult, found: Finding) -> bool:
 
 
 def finding_id(seen: dict[str, int], *parts: str) -> str:
-    """Return the id of a finding's place in the page.
+    """Return the HTML id of a finding in the page.
 
-    The id is the same in the next run, as long as the finding is the same.
+    The same finding has the same id in the next run.
 
     Args:
-        seen: how often each id was given; the second of two equal ids gets a number.
+        seen: how often each id was used; the second of two equal ids gets a number.
     """
     text = "\0".join(parts).encode("utf-8", "replace")
     digest = hashlib.sha256(text).hexdigest()[:12]
@@ -153,7 +154,7 @@ def finding_id(seen: dict[str, int], *parts: str) -> str:
 def to_script(body: object) -> str:
     """Return JSON that cannot end a `<script>` element.
 
-    All parsers read it as one text.
+    All parsers read the same data from the JSON.
     """
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for char in "<>&\u2028\u2029":

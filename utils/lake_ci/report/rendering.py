@@ -1,4 +1,4 @@
-"""Renders the templates of the reports: HTML and SVG in which all text is escaped."""
+"""Renders the reports' templates to HTML and SVG with all text escaped."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 def render(template: str, **values: object) -> Markup:
-    """Fill in a file of `templates/`; the result needs no escaping in another template.
+    """Render a file of `templates/`; another template can insert the result unchanged.
 
-    The first call imports Jinja2, because most runs of nox write no report.
+    Jinja2 is imported in the first call, because most runs of nox write no report.
     """
     from markupsafe import escape
 
-    # The output of a template counts as escaped, so Markup does not escape it again.
+    # Markup marks the output as escaped, so that no template escapes it again.
     made = _environment().get_template(template).make_module(values)
     return escape(made).strip()
 
@@ -58,15 +58,15 @@ def _environment() -> Environment:
 
 
 def _bytecode_cache() -> BytecodeCache | None:
-    """Return a cache of compiled templates beside this module's byte code.
+    """Return a cache of compiled templates in the folder of this module's byte code.
 
-    To compile the templates takes longer than to fill them in.
+    Compiling a template takes longer than rendering it.
     """
     if sys.dont_write_bytecode:
         return None
     from jinja2 import FileSystemBytecodeCache
 
-    # The compiled form of a template depends on the settings in this file, too.
+    # A compiled template also depends on the settings in this file.
     compiler = f"{version('jinja2')} {Path(__file__).read_text(encoding='utf-8')}"
     folder = Path(cache_from_source(__file__)).parent
 
@@ -75,7 +75,7 @@ def _bytecode_cache() -> BytecodeCache | None:
             return super().get_source_checksum(f"{compiler}{source}")
 
         def dump_bytecode(self, bucket: Bucket) -> None:
-            with suppress(OSError):  # a checkout that is read-only
+            with suppress(OSError):  # the checkout is read-only
                 folder.mkdir(parents=True, exist_ok=True)
                 super().dump_bytecode(bucket)
 
@@ -83,5 +83,5 @@ def _bytecode_cache() -> BytecodeCache | None:
 
 
 def _shown(value: object) -> object:
-    """Return a value as visible text; template output stays unchanged."""
+    """Return a value as visible text, or the output of a template unchanged."""
     return value if hasattr(value, "__html__") else visible(str(value))

@@ -1,6 +1,6 @@
-"""The sections of the page that need no script.
+"""Renders the sections of the page that work without a script.
 
-These are failures, jobs, checks, coverage, panels and comparison.
+The sections are failures, jobs, checks, coverage, panels and comparison.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class _Failure(NamedTuple):
 
 
 def failures(overview: Overview, base: str) -> str:
-    """Return each failed session: why, its findings, its tests, and how to rerun it.
+    """Return each failed session: reason, findings, tests, and rerun command.
 
-    Only the first findings and the output of the first failed tests are shown.
+    Only the first findings, and the output of the first failed tests, are shown.
     """
     return render(
         "failures.html",
@@ -60,7 +60,7 @@ def _failure(session: Session) -> _Failure:
 
 
 def not_checked(overview: Overview) -> str:
-    """Return the checks that were requested and not done, and the warnings of jobs."""
+    """Return the checks that were incomplete, and the warnings of jobs."""
     return render(
         "not_checked.html",
         not_checked=list(overview.not_checked()),
@@ -78,7 +78,7 @@ def _warnings(overview: Overview) -> Iterator[tuple[Session, str]]:
 
 
 def jobs(overview: Overview) -> str:
-    """Return one line for every job of the graph, or for each of its sessions."""
+    """Return a line for each session, and for each job without a session."""
     return render(
         "jobs.html",
         nodes=overview.nodes,
@@ -88,9 +88,9 @@ def jobs(overview: Overview) -> str:
 
 
 def checks(overview: Overview) -> str:
-    """Return every check of each session, its artifacts, and how to rerun the session.
+    """Return the checks, the artifacts and the rerun command of each session.
 
-    The section of a failed session is open.
+    The checks of a failed session are expanded.
     """
     return render(
         "checks.html",
@@ -102,14 +102,14 @@ def checks(overview: Overview) -> str:
 
 
 def _artifact_url(name: str) -> str | None:
-    # The page itself is in reports/.
+    # The link is relative to reports/, the folder of the page.
     if not name.startswith("reports/"):
         return link("../", name)
     return link("./", name.removeprefix("reports/"))
 
 
 def coverage(overview: Overview, base: str) -> str:
-    """Return each file's coverage in percent, a column per variant, lowest first."""
+    """Return the coverage of each file in percent, lowest first, for each session."""
     variants = list(measured(overview))
     if not variants:
         return ""
@@ -129,7 +129,7 @@ def coverage(overview: Overview, base: str) -> str:
 
 
 class _Panel(NamedTuple):
-    """A table that a check supplies, as `CheckResult` describes."""
+    """A table from `data["panel"]` of a check, see `CheckResult`."""
 
     title: str
     head: Sequence[str]
@@ -138,7 +138,7 @@ class _Panel(NamedTuple):
 
 
 def panels(overview: Overview) -> str:
-    """Return the tables that checks supply."""
+    """Return the tables from `data["panel"]` of all checks."""
     return render("panels.html", panels=list(_panels(overview)))
 
 
@@ -179,5 +179,5 @@ def comparison(overview: Overview) -> str:
 
 
 def refused(overview: Overview) -> str:
-    """Return the result.json files that were found and are not counted."""
+    """Return the result.json files that were found and rejected."""
     return render("refused.html", refused=overview.refused)

@@ -1,4 +1,4 @@
-"""Terminal output: a row per check when it ends, and the table of the whole run."""
+"""Prints to the terminal: a row when a check ends, and the table of the whole run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHOWN = 10
 
 
 def row(check: CheckResult, *, shown: int = SHOWN, symbols: bool | None = None) -> str:
-    """Return one check, its first findings, and the number of further findings."""
+    """Return the row of a check, its first findings, and the number of the others."""
     words = (
         f"{mark(check.status, symbols)} {check.name:<22} {seconds(check.seconds):>8}"
     )
@@ -35,13 +35,13 @@ def table(
     *,
     symbols: bool | None = None,
 ) -> str:
-    """Return the whole run: each job with its checks.
+    """Return the table of the whole run: each job with its checks.
 
-    A failed job also shows what failed, where, and the command that reruns it.
+    A failed job also shows its findings with their places, and the rerun command.
 
     Args:
         results: one for each session that was planned.
-        skipped: the jobs that were not planned, with the reason.
+        skipped: the reason for each job that was not planned.
     """
     blocks = []
     tally = dict.fromkeys(Status, 0)
@@ -99,7 +99,7 @@ def can_print(text: str) -> bool:
 
 
 def seconds(number: float) -> str:
-    """Return `0.3 s`, `81.2 s` or `3 min 20 s`."""
+    """Return a duration as text: `0.3 s`, `81.2 s` or `3 min 20 s`."""
     if number < 100:
         return f"{number:.1f} s"
     return f"{int(number // 60)} min {int(number % 60):02d} s"
@@ -113,7 +113,7 @@ def _cause(result: Result) -> str:
 def _finding(found: Finding) -> list[str]:
     headline, *more = found.message.splitlines() or [""]
     place = f"{found.place}  " if found.place else ""
-    # Never break a path: people click on it.
+    # Never break a path, because users click on paths.
     lines = _wrap(f"{place}{found.rule}  {headline}", further="       ")
     return lines + [line for text in more for line in _wrap(text, "       ", "       ")]
 

@@ -1,4 +1,4 @@
-"""Makes the text of tools harmless: hidden or reordering characters become visible."""
+"""Makes characters in tools' text visible that hide or reorder other characters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ANSI = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])"
 )
 # Control characters except tab and newline, zero-width and bidirectional marks, lone
-# surrogates, and tags. CVE-2021-42574 explains the risk.
+# surrogates, and tag characters. CVE-2021-42574 explains the risk.
 HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f"
     "\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
@@ -18,10 +18,9 @@ HIDDEN = re.compile(
 
 
 def visible(text: str) -> str:
-    """Return the text without terminal colors and with hidden characters made visible.
+    """Return the text without terminal colors, and with hidden characters replaced.
 
-    Each character that hides or reorders other characters becomes, for example,
-    `⟨U+202E⟩`.
+    Such a character is replaced by its code, for example `⟨U+202E⟩`.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -37,7 +36,7 @@ def one_line(text: str) -> str:
 def shorten(text: str, limit: int) -> str:
     """Return the text, shortened in the middle if it is longer than the limit.
 
-    The gap contains the number of characters that were left out.
+    A line in the middle gives the number of characters that were left out.
     """
     if len(text) <= limit:
         return text
@@ -49,10 +48,10 @@ def shorten(text: str, limit: int) -> str:
 
 
 def link(base: str, file: str | None, line: int | None = None) -> str | None:
-    """Return the URL of a file of the repository below `base`.
+    """Return the URL of a repository file below `base`, or None.
 
-    Return None for a path that leads out of the repository. Every character that could
-    end the path, or turn it into a scheme (`javascript:`), is encoded.
+    The result is None for a path that leads out of the repository. Characters that
+    could end the path, or change it into a scheme (`javascript:`), are encoded.
     """
     if not file or file.startswith("/") or "\\" in file or ".." in file.split("/"):
         return None

@@ -1,4 +1,4 @@
-"""Draws when each session ran and waited, as SVG, with the critical path marked."""
+"""Draws a timeline of a run's sessions as SVG, with the critical path marked."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Scale(NamedTuple):
 
 
 class _Bar(NamedTuple):
-    """A session's row: when it ran, and when and why it waited for long."""
+    """The row of a session: when it ran, and when and why it waited long."""
 
     session: Session
     critical: bool
@@ -44,7 +44,7 @@ class _Bar(NamedTuple):
 
 
 def draw(overview: Overview) -> str:
-    """Return the sessions that ran, sorted by start; an empty text if none did."""
+    """Return the SVG of the sessions that ran, sorted by start; empty if none ran."""
     found = efficiency.of(overview)
     if found is None:
         return ""

@@ -1,1 +1,1 @@
-"""Runs a job as a nox session, and defines what a check is."""
+"""Runs a job as a nox session, and defines the class of checks."""

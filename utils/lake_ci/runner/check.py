@@ -1,4 +1,4 @@
-"""Defines a check: an object with a name, a command and a parser of the output."""
+"""Defines a check: an object that has a name and a command, and parses the output."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ class CheckContext:
 
     Attributes:
         root: the repository.
-        reports: the folder for this job's reports; it exists.
+        reports: the folder for this job's reports, which exists already.
         python: the interpreter of the job's environment.
         env: the environment variables of the job's tools. A check may add variables for
-            the checks that follow.
+            later checks.
         posargs: the arguments that the user typed after `--`.
         execute: runs a command to its end, within the job's time limit: `execute(argv,
             cwd=, env=, echo=, attached=)`.
         strict: whether an incomplete check is a failure.
         workers: the maximum number of processes that a tool may use.
-        serve: runs a server as long as a `with` block runs, and passes the server's
-            first line to the block: `serve(argv, env=)`.
+        serve: a context manager that runs a server during a `with` block, and returns
+            the server's first line: `serve(argv, env=)`.
     """
 
     root: Path
@@ -52,7 +52,7 @@ class CheckContext:
     serve: Serve = _serves_nothing
 
     def relative(self, path: str | Path) -> str:
-        """Return a path as results show it: relative to the repository if inside."""
+        """Return a path for results: relative if it is inside the repository."""
         absolute = Path(self.root, path)
         return (
             absolute.relative_to(self.root).as_posix()
@@ -66,13 +66,15 @@ class CheckContext:
 
 
 class Check:
-    """A check: one row of the result. A subclass's docstring describes it to users.
+    """A check, which is one row of the result.
+
+    The docstring of a subclass describes the check to users.
 
     Attributes:
         name: the row's name.
         exclusive: whether no other check may run at the same time, because this check
-            writes what other checks read.
-        is_setup: whether it only prepares what later checks use.
+            writes files that other checks read.
+        is_setup: whether the check only prepares later checks.
     """
 
     name = ""
@@ -82,33 +84,33 @@ class Check:
     def run(self, ctx: CheckContext) -> Outcome:
         """Run the check and return its outcome.
 
-        An OSError or ValueError counts as a crash of the tool.
+        An OSError or ValueError is reported as a crash of the tool.
         """
         raise NotImplementedError
 
 
-# The checks of a job; the checks of one stage may run in parallel. A stage is created
-# when the stage before it has ended, and may depend on its outcomes. Resources that the
-# stages need meanwhile (a server, a container) end when the generator is closed.
+# A stage is a list of checks that may run in parallel. This generator creates a stage
+# when the previous stage has ended, so a stage may depend on the outcomes before it. A
+# server or container of the stages ends when the generator is closed.
 Stages = Generator[Sequence[Check], None, None]
 
 
 class CommandCheck(Check):
-    """A check that runs one command, whose exit code states whether it found anything.
+    """A check that runs one command, whose exit code shows whether there are findings.
 
     Attributes:
-        finding_codes: the exit codes that mean "there are findings"; any other code
-            except 0 is a crash.
+        finding_codes: the exit codes that mean that there are findings; all other codes
+            except 0 are crashes.
     """
 
     finding_codes: Sequence[int] = (1,)
 
     def command(self, ctx: CheckContext) -> list[str]:
-        """Return the command line; it runs at the root of the repository."""
+        """Return the command line, which runs at the root of the repository."""
         raise NotImplementedError
 
     def environment(self, ctx: CheckContext) -> Mapping[str, str]:
-        """Return the environment variables of the command beside those of the job."""
+        """Return the variables that the command gets beside those of the job."""
         return {}
 
     def findings(self, done: Completed, ctx: CheckContext) -> Iterable[Finding]:
@@ -163,7 +165,7 @@ def stopped_or_crashed(name: str, done: Completed, why: str | None = None) -> Ou
 
 
 def crashed(name: str, done: Completed, why: str | None = None) -> Outcome:
-    """Return the outcome of a command that failed in a way its parser does not know.
+    """Return the outcome of a command with an unknown exit code or output.
 
     The outcome contains the last lines of the command's output.
     """

@@ -1,7 +1,7 @@
-"""Writes generated files, and overwrites a file only if its session generated it.
+"""Writes generated files, and never overwrites a file that a person wrote.
 
-The first line of a generated file names the session. A file with another first line was
-written by a person: it stays unchanged unless the user adds `--force`.
+The first line of a generated file contains the name of the session. A file with another
+first line was written by a person, and is overwritten only with `--force`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FOREIGN = "not-generated"
 
 @dataclass(frozen=True)
 class Generated:
-    """A generated file.
+    """A generated file, and the session that writes it.
 
     Attributes:
         file: its path, relative to the repository.
@@ -36,9 +36,9 @@ class Generated:
         return f"{self._mark} from {self.source}; do not edit."
 
     def foreign(self, tool: str, ctx: CheckContext) -> Finding | None:
-        """Return the finding about a file that the session did not generate, else None.
+        """Return a finding if a person wrote the existing file, else None.
 
-        An empty file counts as generated: no content can be lost.
+        An empty file may be overwritten, because it has no content to lose.
         """
         path = ctx.root / self.file
         if not path.exists():
@@ -55,7 +55,7 @@ class Generated:
         return Finding(tool, FOREIGN, message, self.file, 1)
 
     def refusal(self, tool: str, ctx: CheckContext) -> Outcome | None:
-        """Return the failure if the session would overwrite a person's file."""
+        """Return a failure if `write` would overwrite a person's file, else None."""
         found = None if FORCE in ctx.posargs else self.foreign(tool, ctx)
         if found is None:
             return None

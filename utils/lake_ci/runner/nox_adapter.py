@@ -1,6 +1,6 @@
-"""Reads nox's private attributes and messages, and nothing else in the suite does.
+"""Reads nox's private attributes and messages, for the whole suite.
 
-The noxfile pins the version of nox that they belong to.
+The noxfile pins the nox version, because these attributes may change in any version.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import nox
 
-# Only `_option_set` knows how to convert nox's options back to arguments.
+# Only `_option_set` can convert nox's options back to arguments.
 from nox import _option_set, _options, sessions
 
 from lake_ci.errors import UsageError
@@ -26,12 +26,12 @@ FAILED_NEED = re.compile(r"Prerequisite session (.+) was not successful")
 
 
 def configuration(session: nox.Session) -> Any:
-    """Return nox's own options of a run, which sessions cannot read otherwise."""
+    """Return nox's own options, which a session has no public way to read."""
     return session._runner.global_config
 
 
 def environment(session: nox.Session) -> Environment:
-    """Return the environment that nox created for a session."""
+    """Return the environment of a session, as nox created it."""
     config = configuration(session)
     folder = getattr(session.virtualenv, "location", None)
     if folder is None:
@@ -49,16 +49,16 @@ def environment(session: nox.Session) -> Environment:
 
 
 def environment_folder(root: Path, config: Any, session: str) -> Path:
-    """Return the folder where nox stores, or would store, a session's environment."""
+    """Return the folder of a session's environment, which may not exist yet."""
     return Path(root, sessions._normalize_path(str(config.envdir), session))
 
 
 def command(
     config: Any, sessions: Sequence[str], report: Path, parallel: int
 ) -> list[str]:
-    """Return the command of an inner nox that runs these sessions.
+    """Return the command that runs these sessions in a second nox process.
 
-    It has the options of the outer nox, and runs `parallel` sessions at once.
+    The command has the options of this nox, and runs `parallel` sessions at once.
     """
     inner = copy.deepcopy(config)
     overrides = {
@@ -75,7 +75,7 @@ def command(
 
 
 def workers(config: Any, parallel: str | None) -> int:
-    """Return how many sessions run at once: `-j`, also before `--`, else one per CPU.
+    """Return how many sessions run at once: the value of `-j`, else one per CPU.
 
     Raises:
         UsageError: `parallel` is not a number.
@@ -89,7 +89,7 @@ def workers(config: Any, parallel: str | None) -> int:
 
 
 def read_report(path: Path) -> dict[str, Mapping[str, Any]]:
-    """Read nox's report: each session's entry by its full name; empty without one."""
+    """Return the entries of nox's report by session name; empty without a report."""
     try:
         sessions = json.loads(path.read_text(encoding="utf-8"))["sessions"]
     except (OSError, ValueError, KeyError):

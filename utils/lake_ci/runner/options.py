@@ -1,4 +1,4 @@
-"""Parses the arguments that a user may type after `--` of a session."""
+"""Parses the arguments after `--` of a session's command."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class Options(Protocol):
 
     @property
     def partial(self) -> bool:
-        """Whether the session does less than the whole job.
+        """Whether the session does only a part of the job.
 
-        Such a result is never reused.
+        The result of a partial run is never reused.
         """
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that prints an error as one line, and suggests the nearest option.
+    """A parser whose error is one line and suggests the nearest option.
 
     Args:
         command: the command before the options: `nox -s docker --`.
@@ -35,14 +35,14 @@ class Parser(argparse.ArgumentParser):
         super().__init__(command, description=description, allow_abbrev=False)
 
     def add_part(self, option: str, parts: Sequence[str], what: str = "") -> None:
-        """Add an option that selects one part of the job's work each time it is typed.
+        """Add an option that selects a part of the job's work and may be repeated.
 
-        The value is the list of the selected parts without duplicates, in the order of
-        `parts`. It is empty if the option was not typed.
+        The option's value is the list of the selected parts, in the order of `parts`
+        and without duplicates. Without the option, the list is empty.
 
         Args:
-            what: what a part is called in `--help`; the option's name without dashes if
-                it is not given.
+            what: the word for a part in `--help`; the default is the option's name
+                without dashes.
         """
         self.add_argument(
             option,

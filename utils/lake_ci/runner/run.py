@@ -1,4 +1,4 @@
-"""A run of a session: installs a lock, runs checks, and always writes a result."""
+"""Runs a session: installs a lock, runs checks, and always writes a result."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ from lake_ci.system.processes import Completed, Processes, processor_seconds
 from lake_ci.system.redaction import HIDDEN, Redactor
 
 HELPERS = ".cache/sessions"
-# A signal that arrives just before the main thread blocks is handled by Python only
-# when that thread wakes up.
+# The pause after which the main thread wakes up. Python handles a signal only when this
+# thread is awake.
 SIGNAL_CHECK_SECONDS = 0.2
-# The row of an error that stopped the session before its checks, by cause.
+# The name of the row for an error before the checks, by the error's cause.
 ROWS: Mapping[str | None, str] = {
     "no-environment": "environment",
     provisioning.CAUSE: "machine",
@@ -58,16 +58,16 @@ class Run:
         python: the Python version of the session, `3.10`.
         java: the Java major version of the variant; None outside a Java matrix.
         posargs: the arguments that the user typed after `--`.
-        partial: whether arguments select a part of the job; no other run counts such a
-            result.
-        result: the result that was written; set when the context manager exits.
+        partial: whether arguments select a part of the job. A partial result counts in
+            no other run.
+        result: the written result; set when the context manager exits.
 
     Args:
         workers: the maximum number of processes that one tool may use.
-        ended: called with the result once it is written, while no other run can write
-            to the reports; it may return a message.
-        provisioned: called once the session has waited for the machine.
-        clock: returns the seconds that the job's time limit is compared with.
+        ended: called with the result after it was written, while no other run can write
+            to the reports; may return a message for the user.
+        provisioned: called when the session has finished waiting for the machine.
+        clock: returns the time in seconds, for the job's time limit.
     """
 
     def __init__(
@@ -119,8 +119,8 @@ class Run:
         return _event(self.root, self._env)
 
     def _check_context(self, workers: int) -> CheckContext:
-        # A job that no event starts is a helper. Its output is outside reports/, so
-        # that the summary does not have to exclude it.
+        # A job that no event starts is a helper. The output of a helper is outside
+        # reports/, because the summary collects everything in reports/.
         reports = REPORTS if self.variant.job.events else HELPERS
         return CheckContext(
             root=self.root,
@@ -139,7 +139,7 @@ class Run:
     def install(self, purpose: str) -> None:
         """Install exactly the packages that `requirements/<purpose>.txt` locks.
 
-        If the environment already contains them, do nothing.
+        If the environment already contains these packages, do nothing.
 
         Raises:
             NoEnvironmentError: uv could not install the lock.
@@ -154,14 +154,14 @@ class Run:
     def options(self, read: Callable[[Sequence[str]], Chosen]) -> Chosen:
         """Parse the arguments after `--` with `read` and return its value.
 
-        The value states whether the result is partial. Raises what `read` raises.
+        `value.partial` becomes `Run.partial`. Raises any error of `read`.
         """
         chosen = read(self.posargs)
         self.partial = chosen.partial
         return chosen
 
     def check(self, *tools: Check) -> None:
-        """Run checks in parallel, except exclusive ones, and record a row for each."""
+        """Run checks in parallel, exclusive checks alone, and record a row for each."""
         if self.environment.install_only:
             return
         self._wait_for_machine()
@@ -172,7 +172,7 @@ class Run:
                 self._run_together(together)
 
     def run_stages(self, stages: Stages) -> None:
-        """Run the checks stage by stage, and always close the stages at the end."""
+        """Run the checks stage by stage, and always close the generator."""
         try:
             self._wait_for_machine()
             for stage in stages:
@@ -196,7 +196,7 @@ class Run:
     ) -> Completed:
         """Run a command to its end, within the job's time limit.
 
-        A missing program returns exit code 127, as in a shell.
+        If the program is missing, the exit code is 127, as in a shell.
         """
         try:
             return self._processes.run(
@@ -213,9 +213,9 @@ class Run:
     def serve(
         self, argv: Sequence[str], *, env: Mapping[str, str]
     ) -> AbstractContextManager[str]:
-        """Run a server as long as a `with` block runs.
+        """Run a server during a `with` block.
 
-        The block gets the server's first line.
+        The value of the `with` statement is the server's first line.
         """
         return self._processes.serving(
             argv, cwd=self.root, env=env, deadline=self._deadline
@@ -224,8 +224,8 @@ class Run:
     # The context manager
 
     def __enter__(self) -> Run:
-        # Two runs in one environment or one reports folder would corrupt each other's
-        # files.
+        # Two runs that share an environment or a reports folder would corrupt each
+        # other's files.
         folder = self.environment.folder
         lock = folder.with_name(f"{folder.name}.lock")
         if not self.environment.own:
@@ -254,8 +254,8 @@ class Run:
     ) -> bool:
         """Write the result.
 
-        A LakeCiError is recorded in the result and not raised again; all other
-        exceptions are.
+        A LakeCiError is only recorded in the result. All other exceptions are raised
+        again.
         """
         with self._held:
             if error is not None:
@@ -275,7 +275,7 @@ class Run:
     # Private methods
 
     def _record_error(self, error: BaseException) -> None:
-        """Record in the result why the session did not complete."""
+        """Record the error that ended the session in the result."""
         if isinstance(error, NoEnvironmentError):
             self._cause = "no-environment"
         if isinstance(error, LakeCiError):
@@ -289,9 +289,9 @@ class Run:
             self._record(_failed("session", LakeCiError(what)))
 
     def _matched_nothing(self) -> bool:
-        """Return whether the user's selection left every check without work.
+        """Return whether the user's selection matched the work of no check.
 
-        Checks that only set up the machine do not count.
+        Checks that only prepare other checks are ignored.
         """
         selectable = [
             check for check in self._checks if check.name not in self._preparing
@@ -303,9 +303,9 @@ class Run:
         )
 
     def _wait_for_machine(self) -> None:
-        """Wait once for the resources that the job declares to use.
+        """Wait until the job's declared resources are ready, only the first time.
 
-        This time does not count as the job's time.
+        The wait does not count as time of the job.
         """
         if self._machine_is_ready or self.environment.install_only:
             return
@@ -354,8 +354,8 @@ class Run:
                 self._processes.stop_all()
                 raise
             finally:
-                # Read the results in the order of the declaration, and after a signal
-                # too: a check that has ended still has its row.
+                # Read the results in the order of the declaration, also after a signal,
+                # because checks that have ended still get their rows.
                 pool.shutdown()
                 unstarted = CheckResult(
                     "", Status.SKIPPED, detail="not started: the run was interrupted"
@@ -388,13 +388,13 @@ class Run:
         self._checks.append(self._shown(check))
 
     def _shown(self, check: CheckResult) -> CheckResult:
-        """Print the row of a check, and return the check redacted."""
+        """Redact a check, print its row, and return it."""
         redacted = self._redact.tree(check)
         self._say(terminal.row(redacted))
         return redacted
 
     def _redact_reports(self) -> None:
-        """Replace secrets in the files that the tools have written."""
+        """Replace secrets in the report files of the tools."""
         for report in sorted(self.ctx.reports.rglob("*")):
             if report.is_symlink() or not report.is_file():
                 continue
@@ -423,7 +423,7 @@ class Run:
             **facts(self.root, self._env),
             job=self.variant.id,
             session=self.variant.session,
-            # The time that the session waited before does not count.
+            # This start is later than the wait for locks and for the machine.
             started=(datetime.now(timezone.utc) - timedelta(seconds=seconds)).strftime(
                 TIME_FORMAT
             ),
@@ -442,9 +442,9 @@ class Run:
 
 
 def facts(root: Path, env: Mapping[str, str]) -> dict[str, Any]:
-    """Return the fields that all results of a run share.
+    """Return the fields that are equal in all results of a run.
 
-    These are run, attempt, event, commit and dirty.
+    The fields are run, attempt, event, commit and dirty.
     """
     return {
         "run": (

@@ -36,14 +36,14 @@ Function = Callable[[Run], None]
 
 
 class Suite:
-    """The jobs of a noxfile, and the nox sessions that run them.
+    """The jobs of a noxfile with their nox sessions.
 
     Attributes:
         root: the repository.
         graph: the jobs of the pipeline, in order.
         redact: redacts everything that the suite prints or writes.
-        planned: inside a pipeline, the sessions it runs; None elsewhere, so that `nox
-            -s X` runs only X.
+        planned: the sessions of the pipeline that started this process. Without a
+            pipeline it is None, so that `nox -s X` runs only X.
     """
 
     def __init__(self, root: Path, env: MutableMapping[str, str] = os.environ) -> None:
@@ -77,14 +77,14 @@ class Suite:
     def strict(self) -> bool:
         """Whether an incomplete check is a failure.
 
-        This is the case on GitHub, and wherever LAKE_CI_STRICT=1 is set.
+        GitHub and LAKE_CI_STRICT=1 both switch strict mode on.
         """
         return self.env.get("LAKE_CI_STRICT") == "1"
 
     def job(
         self, *, needs: Sequence[Job] = (), **declaration: Any
     ) -> Callable[[Function], Job]:
-        """Declare a job of the pipeline; the options are the attributes of `Job`."""
+        """Declare a job of the pipeline, with the attributes of `Job` as options."""
 
         def decorate(function: Function) -> Job:
             with exit_on_error(self.redact):
@@ -99,10 +99,10 @@ class Suite:
     def _declared(self, job: Job) -> Job:
         """Return the job with each `{name}` in its inputs replaced by patterns.
 
-        The patterns are those that `[tool.lake_ci.paths]` defines for the name.
+        `[tool.lake_ci.paths]` defines the patterns of each name.
 
         Raises:
-            UsageError: the table does not define the name.
+            UsageError: the table does not define a name.
         """
         inputs: list[str] = []
         for pattern in job.inputs:
@@ -119,7 +119,7 @@ class Suite:
         return replace(job, inputs=tuple(inputs))
 
     def helper(self, **declaration: Any) -> Callable[[Function], Job]:
-        """Declare a session for developers that no event starts."""
+        """Declare a helper: a session for developers that no event starts."""
 
         def decorate(function: Function) -> Job:
             with exit_on_error(self.redact):
@@ -187,7 +187,7 @@ class Suite:
         _raise_if_failed(session, run)
 
     def _warn_of_incomplete_needs(self, job: Job, run: Run) -> None:
-        """Warn about each need whose files are those of a partial run."""
+        """Warn about each needed job whose files come from a partial run."""
         for need in job.artifacts_from:
             for variant in self.graph.jobs[need].variants:
                 why = results.incomplete(self.root / REPORTS / variant.id)
@@ -210,9 +210,9 @@ class Suite:
     ) -> CachedVerdict | None:
         """Look up a session in the result cache before it runs.
 
-        Return None if its result must not be cached. This is the case if arguments
-        select a part of a job or change what it does, and in an environment that the
-        suite may not install into.
+        Return None if the result must not be cached. This is the case if arguments
+        select a part of the job or change its work, or if the suite may not install
+        into the environment.
         """
         mode = lookup.mode(self.env)
         if mode is Mode.OFF or not self._may_cache(variant.job, where, posargs):
@@ -229,14 +229,14 @@ class Suite:
         return CachedVerdict(cache, verdict)
 
     def _may_cache(self, job: Job, where: Environment, posargs: Sequence[str]) -> bool:
-        """Return whether the result of a session depends on its inputs only."""
+        """Return whether a session's result depends only on its declared inputs."""
         is_cached_job = self.graph.jobs.get(job.name) is job and not job.never_cached
         is_whole_run = not posargs and not where.install_only
         is_known_environment = where.may_install or not where.own
         return is_cached_job and is_whole_run and is_known_environment
 
     def _reused(self, cached: CachedVerdict) -> bool:
-        """Restore the cached result if there is one; return whether it was restored."""
+        """Restore the cached result, if there is one; return whether that succeeded."""
         if cached.verdict.entry is None:
             return False
         result = cached.cache.restore(cached.verdict, facts(self.root, self.env))
@@ -248,13 +248,13 @@ class Suite:
 
 @dataclass(frozen=True)
 class CachedVerdict:
-    """The verdict of the result cache on a session before it runs."""
+    """The cache's decision about a session before it runs."""
 
     cache: ResultCache
     verdict: Verdict
 
     def keep(self, result: Result) -> str | None:
-        """Store the session's result in the cache if it may be cached."""
+        """Store the result of the session in the cache if the result may be cached."""
         return (
             self.cache.keep(self.verdict.fingerprint, result)
             if self.verdict.fingerprint
@@ -262,12 +262,12 @@ class CachedVerdict:
         )
 
     def observe(self) -> None:
-        """Record the state of provisioned resources before the session uses them."""
+        """Record the state of the prepared resources before the session uses them."""
         self.cache.now().of(self.verdict.variant)
 
 
 def _raise_if_failed(session: nox.Session, run: Run) -> None:
-    """End the nox session with an error if the result of its run is a failure."""
+    """End the nox session with an error if its result is a failure."""
     result = run.result
     if result is None or result.status is not Status.FAILURE:
         return
@@ -291,7 +291,7 @@ def _observe_nothing() -> None:
 def processors() -> int:
     """Return how many processors this process may use.
 
-    A pipeline runs one session per processor.
+    By default, a pipeline runs this number of sessions at once.
     """
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -313,8 +313,8 @@ def exit_on_error(redact: Callable[[str], str] = str) -> Iterator[None]:
         print(redact(str(error)), file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        # The pipe has no reader, so Python could not flush its buffer either, and would
-        # print an error at exit.
+        # The pipe has no reader. Without this, Python would try to flush its buffer at
+        # exit and print an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
     except Exception as error:  # noqa: B902 - printed by nox with secrets
@@ -323,7 +323,7 @@ def exit_on_error(redact: Callable[[str], str] = str) -> Iterator[None]:
 
 
 def _job(function: Function, **declaration: Any) -> Job:
-    """Return the declared job.
+    """Create a job from its declaration.
 
     Raises:
         UsageError: an argument is not an attribute of a job.

@@ -1,1 +1,1 @@
-"""Processes, signals, files, git, interpreters and environment variables."""
+"""Accesses the system: processes, signals, files, git, interpreters and variables."""

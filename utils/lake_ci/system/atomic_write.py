@@ -1,4 +1,4 @@
-"""Writes files atomically: a reader never sees half of a file."""
+"""Writes files atomically: a reader never sees a part of a file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file through a temporary file, so that no reader sees half of it."""
+    """Write a file atomically, by renaming a temporary file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -22,9 +22,9 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a text file through a temporary file beside it.
+    """Write a text file atomically, by renaming a temporary file in the same folder.
 
-    No reader sees half of the file. A lone surrogate, which comes from a file name that
-    is not UTF-8, is written as an escape that JSON reads back.
+    A lone surrogate, which comes from a file name that is not UTF-8, is written as an
+    escape sequence of JSON.
     """
     write_atomically(path, text.encode("utf-8", "backslashreplace"))

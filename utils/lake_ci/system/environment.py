@@ -1,6 +1,6 @@
-"""The Python environment of a session: nox creates it, and a lock defines its packages.
+"""Installs the packages of a lock into the Python environment of a session.
 
-Packages are installed again only when the lock changed.
+nox creates the environment. Packages are installed again only if the lock changed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.processes import Completed
 
 STAMP = ".lake-ci-lock"
-# The variables that users set; the README describes them.
+# The variables for users; the README describes them.
 VARIABLES = (
     "LAKE_CI_ADVISORIES",
     "LAKE_CI_CACHE",
@@ -30,7 +30,7 @@ VARIABLES = (
     "LAKE_CI_STORE",
     "LAKE_CI_STRICT",
 )
-# Those that the suite sets for its own processes, for tests and for benchmarks.
+# The variables that the suite sets for its own processes, tests and benchmarks.
 INTERNAL = (
     "LAKE_CI_AFFECTED",
     "LAKE_CI_ENGINE",
@@ -49,8 +49,8 @@ INTERNAL = (
     "LAKE_CI_SIDE",
     "LAKE_CI_TURNS",
 )
-# Variables that nox and the suite use between their own processes. Tools must not see
-# them, above all a tool that runs nox again.
+# Variables that nox and the suite pass between their own processes. Tools must not get
+# these variables, especially a tool that runs nox again.
 PRIVATE = re.compile(
     r"LAKE_CI_(PLAN|RUN|EVENT|CACHE|STORE|PROVISIONING)|NOX.*|VIRTUAL_ENV"
     r"|CONDA_PREFIX|UV_PYTHON|UV_PROJECT_ENVIRONMENT"
@@ -70,15 +70,15 @@ UNREACHABLE = re.compile(
 
 @dataclass(frozen=True)
 class Environment:
-    """The environment that nox created, and nox's options for it.
+    """The environment of a session, and nox's options for it.
 
     Attributes:
         folder: the environment's folder; its interpreter is `bin/python` in it.
         may_install: false under `-R` and `--no-install`, if the environment existed
             before.
         install_only: true under `--install-only`: nothing is run.
-        own: whether nox created it for this session; if not, the session runs on the
-            suite's own interpreter.
+        own: whether nox created the environment for this session. If not, the session
+            uses the suite's own interpreter.
     """
 
     folder: Path
@@ -92,7 +92,7 @@ class Environment:
 
     @property
     def python_version(self) -> str | None:
-        """The interpreter's version, as the environment records it."""
+        """The Python version in the environment's configuration file."""
         try:
             text = (self.folder / "pyvenv.cfg").read_text(encoding="utf-8")
         except OSError:
@@ -101,7 +101,7 @@ class Environment:
         return match[1] if match else None
 
     def variables(self, env: Mapping[str, str]) -> dict[str, str]:
-        """Return the environment variables of the tools that run in it."""
+        """Return the environment variables for tools that run in this environment."""
         variables = {
             name: value
             for name, value in env.items()
@@ -111,8 +111,8 @@ class Environment:
             [str(self.folder / "bin"), env.get("PATH", os.defpath)]
         )
         variables["VIRTUAL_ENV"] = str(self.folder)
-        # By default uv trusts only its own list of certificates, which does not contain
-        # a company's proxy.
+        # By default, uv trusts only its own list of certificates, which does not
+        # contain the certificate of a company's proxy.
         variables.setdefault("UV_SYSTEM_CERTS", "1")
         variables.setdefault("PYTHONUNBUFFERED", "1")
         return variables
@@ -122,7 +122,7 @@ class Environment:
     ) -> bool:
         """Install exactly the packages that `requirements/<purpose>.txt` locks.
 
-        Returns whether anything was installed or removed.
+        Returns whether a package was installed or removed.
 
         Raises:
             NoEnvironmentError: the lock does not exist, or uv could not install it; the
@@ -161,12 +161,12 @@ class Environment:
 
 
 def check_variables(env: Mapping[str, str]) -> None:
-    """Refuse a variable `LAKE_CI_*` that does not exist, and another value of STRICT.
+    """Raise UsageError for an unknown variable `LAKE_CI_*`, or a wrong value of STRICT.
 
-    Without this a misspelled variable would have no effect, and no message.
+    Without this check, a misspelled variable would be ignored without a message.
 
     Raises:
-        UsageError: with the nearest name.
+        UsageError: a variable or a value is wrong; the hint is the nearest name.
     """
     for name in sorted(env):
         if name.startswith("LAKE_CI_") and name not in (*VARIABLES, *INTERNAL):
@@ -177,9 +177,9 @@ def check_variables(env: Mapping[str, str]) -> None:
 
 
 def uv_program() -> str | None:
-    """Return the uv to use: the uv installed with nox, or else the uv on PATH.
+    """Return the path of uv: the uv installed with nox, or else the uv on PATH.
 
-    Return None if neither exists.
+    The result is None if neither exists.
     """
     try:
         import uv

@@ -1,4 +1,4 @@
-"""File locks that several processes share."""
+"""Locks files between processes."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ def locked(
 
     Args:
         path: the lock file; it is created if it is missing, and not deleted.
-        waiting: called once with the text that the holder wrote, if this process has to
-            wait.
+        waiting: called once with the holder's text if this process must wait.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
@@ -33,5 +32,5 @@ def locked(
 
 
 def sign(path: Path, text: str) -> None:
-    """Write into a lock file who holds it, for processes that wait."""
+    """Write the holder of a lock into the lock file, for processes that wait."""
     path.write_text(text + "\n", encoding="utf-8")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def ask(root: Path, *arguments: str) -> str | None:
-    """Return the output of a git command without its last newline; None if it fails."""
+    """Return the output of a git command without the last newline; None if it fails."""
     try:
         done = subprocess.run(
             ["git", *arguments], cwd=root, capture_output=True, check=False
@@ -25,12 +25,12 @@ def ask(root: Path, *arguments: str) -> str | None:
 
 
 def branch(root: Path) -> str | None:
-    """Return the branch that is checked out; None if none is."""
+    """Return the name of the checked-out branch; None if no branch is checked out."""
     return ask(root, "symbolic-ref", "--short", "-q", "HEAD") or None
 
 
 def commit(root: Path) -> str | None:
-    """Return the full id of the commit that is checked out."""
+    """Return the full id of the checked-out commit."""
     return ask(root, "rev-parse", "--verify", "-q", "HEAD") or None
 
 
@@ -50,7 +50,8 @@ def commit_time(root: Path) -> int:
 def files(root: Path, *paths: str) -> tuple[str, ...]:
     """Return the existing files under these paths, relative to `root`.
 
-    These are the files that git tracks, and untracked files that it does not ignore.
+    The result contains the files that git tracks, and untracked files that it does not
+    ignore.
     """
     listing = (
         ask(
@@ -78,10 +79,10 @@ def is_ancestor(root: Path, commit: str, branch: str) -> bool:
 
 
 def is_shallow(root: Path) -> bool:
-    """Return whether the clone lacks the beginning of its history."""
+    """Return whether the clone is shallow, so that old commits are missing."""
     return ask(root, "rev-parse", "--is-shallow-repository") == "true"
 
 
 def version_tag(root: Path) -> str | None:
-    """Return the newest version tag (`v1.2.3`) among the commit and its ancestors."""
+    """Return the newest version tag (`v1.2.3`) of the commit and its ancestors."""
     return ask(root, "describe", "--tags", "--abbrev=0", "--match", "v*") or None

@@ -1,4 +1,4 @@
-"""Finds Python interpreters that are neither on PATH nor known to nox."""
+"""Finds Python interpreters that nox does not find."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 
 def places(env: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return where tools install interpreters, by tool, as glob patterns.
+    """Return glob patterns of the folders where tools install interpreters, by tool.
 
-    `{}` in a pattern is the version, `3.10`.
+    In a pattern, `{}` is the version, such as `3.10`.
     """
     home = Path(env.get("HOME") or Path.home())
     data = Path(env.get("XDG_DATA_HOME") or home / ".local" / "share")
@@ -36,9 +36,9 @@ def places(env: Mapping[str, str]) -> dict[str, list[str]]:
 
 
 def find(version: str, env: Mapping[str, str]) -> Path | None:
-    """Return the folder of a `python<version>` outside PATH.
+    """Return the folder of a `python<version>` that is not on PATH, or None.
 
-    If there are several, return the newest patch release.
+    If there are several, return the folder of the newest patch release.
     """
     for patterns in places(env).values():
         for pattern in patterns:
@@ -49,8 +49,8 @@ def find(version: str, env: Mapping[str, str]) -> Path | None:
                 if (path / f"python{version}").is_file()
             ]
             if found:
-                # Compare numbers: 3.10.13 is newer than 3.10.9, and uv's folder is
-                # cpython-3.10.13-linux-...
+                # Compare the versions as numbers, because 3.10.13 is newer than 3.10.9.
+                # A folder of uv is named cpython-3.10.13-linux-...
                 return max(
                     found,
                     key=lambda path: [
@@ -61,10 +61,11 @@ def find(version: str, env: Mapping[str, str]) -> Path | None:
 
 
 def show(versions: Iterable[str], env: MutableMapping[str, str]) -> None:
-    """Append the folders of these Pythons to PATH, if PATH lacks them.
+    """Append the folders of these Python versions to PATH if they are missing there.
 
-    nox and uv then find them. pyenv's shims are on PATH under every name, and fail for
-    a version that is not active: the real folder comes after them, and is still found.
+    nox and uv then find these versions. pyenv puts a shim on PATH for each version, and
+    a shim fails if its version is not active. The real folder, later on PATH, is then
+    used.
     """
     known = env.get("PATH", "").split(os.pathsep)
     for version in versions:
@@ -75,9 +76,9 @@ def show(versions: Iterable[str], env: MutableMapping[str, str]) -> None:
 
 
 def missing(version: str, env: Mapping[str, str]) -> str:
-    """Return the message for a missing Python.
+    """Return the message for a missing Python version.
 
-    It states where the Python was searched, and how to install it.
+    The message lists the searched folders, and how to install the version.
     """
     looked = ", ".join(["PATH", *places(env)])
     return (

@@ -1,4 +1,4 @@
-"""Reads what a child process writes, line by line, until the child has ended."""
+"""Reads the output of a child process line by line, until the child has ended."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from typing import IO, Any
 
 
 class _Pipe(io.RawIOBase):
-    """The reading end of a child's pipe; it ends when the child has ended.
+    """The reading end of a child's pipe, which is at its end when the child has ended.
 
-    A daemon that the child started may hold the pipe open forever. All output of the
-    child itself is in the pipe when the child ends. That much is read, however long it
-    takes.
+    A daemon that the child started may keep the pipe open forever. So this class does
+    not wait for the end of the pipe: when the child has ended, it reads only the bytes
+    that are then in the pipe.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
@@ -34,7 +34,7 @@ class _Pipe(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read the available bytes into a buffer, and return how many there were."""
+        """Read available bytes into a buffer, and return their number."""
         if self._left is None:
             ready = [key.fileobj for key, _ in self._selector.select()]
             if self._ended in ready:
@@ -46,7 +46,7 @@ class _Pipe(io.RawIOBase):
         return number
 
     def child_ended(self) -> None:
-        """Read the bytes that are in the pipe now, and then stop."""
+        """Make the pipe end after the bytes that it contains now."""
         self._end.close()
 
     def close(self) -> None:
@@ -56,7 +56,7 @@ class _Pipe(io.RawIOBase):
 
 
 def _bytes_in(stream: IO[bytes]) -> int:
-    """Return the number of bytes in a pipe."""
+    """Return the number of bytes that can be read from a pipe now."""
     number = array("i", [0])
     fcntl.ioctl(stream, termios.FIONREAD, number)
     return number[0]
@@ -65,7 +65,8 @@ def _bytes_in(stream: IO[bytes]) -> int:
 class Reader(threading.Thread):
     """Reads one pipe to its end, line by line, and redacts each line.
 
-    A child may write a line in parts, and a secret is only recognized in a whole line.
+    Whole lines are redacted, because a child may write a line, and a secret in it, in
+    parts.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class Reader(threading.Thread):
                     self._echo(line)
 
     def text(self) -> str:
-        """Return all output of the child, which must have ended."""
+        """Return all output of the child; call this only after the child has ended."""
         self._pipe.child_ended()
         self.join()
         return "".join(self._lines)

@@ -1,4 +1,4 @@
-"""Runs child processes, each in its own session, and ends all their descendants."""
+"""Runs child processes, each in its own process session, and ends all descendants."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from lake_ci.errors import LakeCiError
 from lake_ci.system.pipes import Reader
 from lake_ci.system.redaction import Redactor
 
-# nox kills a worker 2 s after its SIGTERM. Before that, the tools must have ended, and
-# the result must be written.
+# nox kills a worker 2 s after SIGTERM. Within this time the tools must end, and the
+# result must be written.
 GRACE_SECONDS = 0.8
-# Seconds between two checks whether a server that has printed nothing is still alive.
+# The seconds between two checks whether a silent server is still alive.
 ALIVE_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
 class Completed:
-    """A child that has ended. `stopped` is None, `timeout` or `interrupted`."""
+    """A child that has ended; `stopped` is None, `timeout` or `interrupted`."""
 
     argv: tuple[str, ...]
     code: int
@@ -37,26 +37,27 @@ class Completed:
     stopped: str | None = None
 
     def last_lines(self, number: int = 12) -> str:
-        """Return the end of the child's standard error, else of its standard output."""
+        """Return the last lines of standard error, or else of standard output."""
         text = self.stderr.strip() or self.stdout.strip()
         return "\n".join(text.splitlines()[-number:])
 
 
 class Processes:
-    """The children that run now.
+    """Starts child processes, and can end all children that are running.
 
-    Each child leads its own session, and so its own process group. A signal to the
-    group reaches the child's descendants. A signal to the suite's group does not reach
-    the child directly; the suite handles it.
+    Each child has its own session, and so its own process group. A signal to that group
+    reaches the child's descendants. A signal to the suite's group reaches only the
+    suite, which handles it.
 
     Attributes:
-        orphan_seconds: processor time of descendants that outlived their child. No
-            process waits for them, so `processor_seconds` does not include them.
+        orphan_seconds: the processor time of descendants that outlived their child.
+            `processor_seconds` does not include this time, because no process waits for
+            these descendants.
 
     Args:
-        clock: returns the seconds that a deadline is compared with.
-        redact: redacts the output of all children. The secrets of a child's own
-            environment are always redacted.
+        clock: returns the time in seconds, for deadlines.
+        redact: redacts the output of all children. In addition, the secrets in a
+            child's own environment are always redacted.
     """
 
     def __init__(
@@ -82,17 +83,17 @@ class Processes:
         attached: bool = False,
         grace: float = GRACE_SECONDS,
     ) -> Completed:
-        """Run a command to its end and return its output, redacted.
+        """Run a command to its end and return its redacted output.
 
         Args:
             argv: the command.
-            cwd: its working directory.
-            env: its whole environment.
-            deadline: the clock's time at which the command is ended,
+            cwd: the working directory of the command.
+            env: all environment variables of the command.
+            deadline: the time of the clock when the command is ended, with
                 `stopped="timeout"`.
             echo: called with each line when it arrives.
-            attached: whether the command gets the terminal and stays in this process's
-                group; no output is captured then.
+            attached: whether the command gets the terminal and stays in the group of
+                this process. Its output is then not captured.
             grace: the seconds between SIGTERM and SIGKILL when the command is stopped.
 
         Raises:
@@ -127,25 +128,25 @@ class Processes:
         env: Mapping[str, str],
         deadline: float | None = None,
     ) -> Iterator[str]:
-        """Run a server as long as the `with` body runs, and yield its first line.
+        """Run a server during a `with` block, and yield the server's first line.
 
-        The first line means that the server is ready. The server's standard input is a
-        pipe from this process. The pipe closes even after a kill -9 of this process, so
-        that the server can exit.
+        A server prints its first line when it is ready. Its standard input is a pipe
+        from this process. The server should exit when this pipe closes, which happens
+        even after a kill -9 of this process.
 
         Raises:
-            LakeCiError: the server ended, or the deadline passed, before its first
-                line; the message contains its last lines.
+            LakeCiError: the server ended, or the deadline passed, before the first
+                line; the message contains the last lines of its output.
             OSError: the server could not be started.
         """
         process = self._start(argv, cwd, env, subprocess.PIPE)
         if process is None:
             raise LakeCiError(f"{argv[0]} was not started: {self._stopped}")
-        # PIPE was requested, so all three exist; this is for mypy.
+        # For mypy: all three pipes exist, because PIPE was requested.
         assert process.stdin and process.stdout and process.stderr
         lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         redact = self._redact.including_env(env)
-        # The first line may contain a secret that the server created for the body.
+        # The first line is not redacted: it may contain a secret that the block needs.
         readers = [
             Reader(process.stdout, lines.put, Redactor()),
             Reader(process.stderr, None, redact),
@@ -166,7 +167,7 @@ class Processes:
                 process.stdin.close()
 
     def stop_all(self, why: str = "interrupted") -> None:
-        """End every running child and its descendants; start no more children."""
+        """End all children and their descendants, and start no more children."""
         with self._lock:
             self._stopped = why
             running = list(self._running)
@@ -183,9 +184,9 @@ class Processes:
         *,
         attached: bool = False,
     ) -> subprocess.Popen[bytes] | None:
-        """Start a child, with piped output unless it is attached.
+        """Start a child, and capture its output unless the child is attached.
 
-        Returns None once all children have been stopped.
+        Returns None after `stop_all`.
         """
         pipe = None if attached else subprocess.PIPE
         with self._lock:
@@ -206,7 +207,10 @@ class Processes:
     def _wait(
         self, process: subprocess.Popen[bytes], deadline: float | None, grace: float
     ) -> bool:
-        """Wait for a child, then end it; return whether the deadline came first."""
+        """Wait for a child and end its descendants.
+
+        Returns whether the deadline passed before the child ended.
+        """
         try:
             process.wait(
                 None if deadline is None else max(0.0, deadline - self._clock())
@@ -214,8 +218,8 @@ class Processes:
         except subprocess.TimeoutExpired:
             return True
         finally:
-            # Also after a success: a running grandchild would hold the pipes open, and
-            # outlive the job.
+            # Do this even after a success: a running grandchild would keep the pipes
+            # open, and outlive the job.
             self._end(process, grace)
         return False
 
@@ -244,7 +248,7 @@ class Processes:
 
 
 def processor_seconds() -> float:
-    """Return user and system time of this process and its reaped descendants."""
+    """Return user and system time of this process and of its ended descendants."""
     usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
@@ -254,8 +258,8 @@ def end(
 ) -> float:
     """End these children and all processes that they started.
 
-    All get SIGTERM. Those that remain get SIGKILL once the child itself has ended, at
-    most `grace` seconds later.
+    All processes get SIGTERM. The remaining processes get SIGKILL when the child itself
+    has ended, at most `grace` seconds later.
 
     Returns the processor seconds of descendants that outlived their child.
     """
@@ -264,7 +268,7 @@ def end(
     for process in ending:
         ended = process.poll() is not None
         members = _signal(process, signal.SIGTERM)
-        # A child that still runs can wait for its own children.
+        # A child that is still running can wait for its own children.
         orphans.update(members if ended else {})
     deadline = time.monotonic() + grace
     for process in ending:
@@ -294,12 +298,13 @@ def _signal(
 def _members(session: int) -> dict[int, float]:
     """Return the processor seconds of each living process of a session, by its id.
 
-    This includes processes that left the group, as those of PySpark do. On macOS the
-    seconds are 0.
+    The result includes processes that left the group, as PySpark's processes do. On
+    macOS the seconds are 0.
     """
     if Path("/proc/self/stat").exists():
         return _members_in_proc(session)
-    # macOS does not show session ids; there a process that left the group is not found.
+    # macOS does not show session ids, so a process that left the group is not found
+    # there.
     listing = subprocess.run(
         ["ps", "-A", "-o", "pid=,pgid=,stat="],
         capture_output=True,

@@ -1,15 +1,15 @@
-"""Waits for the parts of a machine that are still prepared in the background.
+"""Waits for resources of a new machine that are being prepared in the background.
 
-`.ci/prepare` starts to prepare the missing parts of a new machine (`engine`,
-`api-server`, `browser`) and returns. LAKE_CI_PROVISIONING names its folder. Without
-that variable no session waits. The folder holds for each of these resources:
+On a new machine, `.ci/prepare` starts to prepare the missing resources (`engine`,
+`api-server`, `browser`) and returns. LAKE_CI_PROVISIONING is the folder of their state.
+Without this variable no session waits. The folder contains for each resource:
 
-    NAME.resource  the identity in the first line; then lines `VARIABLE=value`: a
-                   session uses the resource only if all these variables are so set
-    NAME.running   locked (shared) by each process that prepares it
+    NAME.resource  the identity in the first line, then lines `VARIABLE=value`. A
+                   session uses the resource only if all variables have these values.
+    NAME.running   locked (shared) by each process that prepares the resource
     NAME.log       the output of the last attempt
     NAME.ready     exists once the resource is ready
-    NAME.observed  the identity, then the state that was found once it was ready
+    NAME.observed  the identity, then the first state that was observed
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from lake_ci.errors import MachineError
 from lake_ci.system.atomic_write import write_whole
 
 FOLDER = "LAKE_CI_PROVISIONING"
-# The `cause` of a result whose session could not run.
+# The `cause` of a result if the machine could not be prepared.
 CAUSE = "not-provisioned"
-# At low priority, work of 9 minutes may take much longer.
+# The preparation takes 9 minutes, and much longer at low priority.
 LIMIT_SECONDS = 60 * 60
 POLL_SECONDS = 0.2
 LAST_LINES = 12
@@ -36,12 +36,12 @@ FULL_BYTES = 100 * 10**6
 
 @dataclass(frozen=True)
 class Resource:
-    """A part of the machine that is, or was, prepared in the background.
+    """A resource of the machine that is, or was, prepared in the background.
 
     Attributes:
         folder: the folder of LAKE_CI_PROVISIONING.
         name: a name of `Job.setup` or `Job.external_inputs`.
-        identity: describes the resource; known before the resource is ready.
+        identity: describes the resource, and is known before the resource is ready.
     """
 
     folder: Path
@@ -58,7 +58,7 @@ class Resource:
 
     @property
     def is_running(self) -> bool:
-        """Whether a process still prepares it.
+        """Whether a process is still preparing the resource.
 
         The lock of a dead process is released.
         """
@@ -74,8 +74,9 @@ class Resource:
     def state(self, observe: Callable[[], str]) -> str:
         """Return the state of the resource for a fingerprint.
 
-        The state is the same before and after the resource is ready: it is the
-        identity. The identity represents only the first state that is observed.
+        The state is the identity, both before and after the resource is ready, so that
+        the fingerprint does not change. If the resource later differs from its first
+        observed state, the state is the observed one.
 
         Args:
             observe: returns the current state of the resource.
@@ -91,7 +92,7 @@ class Resource:
     def last_lines(self) -> str:
         """Return the end of the log.
 
-        A note is added for a full disk, because a full disk leaves no log.
+        If the disk is full, add a note, because the log may then be empty.
         """
         try:
             text = self.log.read_text(encoding="utf-8", errors="replace").strip()
@@ -118,7 +119,7 @@ class Resource:
 
 
 def find(env: Mapping[str, str], name: str) -> Resource | None:
-    """Return the resource of that name that these variables select, or None."""
+    """Return the resource of that name, or None if the variables do not use it."""
     if not env.get(FOLDER):
         return None
     folder = Path(env[FOLDER])
@@ -140,14 +141,14 @@ def wait(
     say: Callable[[str], None],
     limit_seconds: float = LIMIT_SECONDS,
 ) -> bool:
-    """Wait until these resources are ready; return whether one of them was not ready.
+    """Wait until these resources are ready; return whether a wait was necessary.
 
     Args:
-        say: called with a line for each resource that is still being prepared.
+        say: called with a line for each resource that is not ready.
 
     Raises:
-        MachineError: a resource could not be prepared, or not within the limit; the
-            message contains the end of its log.
+        MachineError: the preparation of a resource failed, or exceeded the time limit;
+            the message contains the end of the log.
     """
     deadline = time.monotonic() + limit_seconds
     waited = False
@@ -163,7 +164,7 @@ def wait(
 
 def _wait_for(resource: Resource, deadline: float) -> None:
     while not resource.is_ready:
-        # It becomes ready before its lock is released.
+        # A resource becomes ready before its lock is released.
         if not resource.is_running and not resource.is_ready:
             raise _error(resource, "could not be prepared")
         if time.monotonic() >= deadline:

@@ -33,9 +33,10 @@ def read_project(root: Path) -> dict[str, Any]:
 
 
 def setting_line(root: Path, table: str, name: str) -> int | None:
-    """Return the line of pyproject.toml that defines or names something in a table.
+    """Return the line of a key or value in a table of pyproject.toml.
 
-    Tables inside the table count as well. Without such a line, return the table's line.
+    Tables inside the table are searched, too. If the text is not found, return the line
+    of the table.
     """
     lines = (root / FILE).read_text(encoding="utf-8").splitlines()
     inside = dict(_inside(lines, table))

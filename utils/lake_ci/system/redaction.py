@@ -1,8 +1,8 @@
-"""Removes secrets from output: finds the variables that hold secrets, and redacts text.
+"""Replaces secrets in output: finds variables that contain secrets, and redacts text.
 
 All output of the suite passes through a `Redactor`: the output of children, results,
-reports, messages and the ledger of deploys. It replaces a secret before the text is
-encoded or cut, and also finds it in the encodings that other programs use.
+reports, messages and the ledger of deploys. A secret is replaced before the text is
+encoded or shortened, and also in encodings that other programs use.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from urllib.parse import quote, quote_plus
 from lake_ci.system.atomic_write import write_atomically
 
 HIDDEN = "[hidden]"
-# Shorter values are words such as `testing`, which moto's documentation uses as a key.
-# To replace them everywhere would make paths and messages unreadable.
+# Shorter values are not redacted, because they may be words such as `testing`, which
+# moto's documentation uses as a key. Replacing such words would make paths and messages
+# unreadable.
 SHORTEST = 8
-# Variables that hold a secret. Those that end in _FILE, _URL or _ID do not.
+# Variables that contain a secret. Variables that end in _FILE, _URL or _ID do not.
 NAMES = re.compile(
     r"(.*_)?(TOKENS?|SECRETS?|PASSWORD|PASSWD|PASSPHRASE|PAT|API_?KEY"
     r"|(ACCESS|ACCOUNT|ENCRYPTION|PRIVATE|SECRET|STORAGE)_KEY"
@@ -33,7 +34,7 @@ NAMES = re.compile(
     r"|TF_TOKEN_.*|(DATABRICKS_)?GOOGLE_CREDENTIALS",
     re.IGNORECASE,
 )
-# The password in `https://user:password@host`, the form used for proxies and package
+# The password in `https://user:password@host`, as in the URLs of proxies and package
 # indexes.
 URL_PASSWORD = re.compile(r"://[^\s/:@]*:([^\s/@]+)@")
 PERCENT = re.compile("%[0-9A-F]{2}")
@@ -50,16 +51,16 @@ ENCODERS: tuple[Callable[[str], str], ...] = (
     lambda text: html.escape(text),
     lambda text: html.escape(text).replace("&#x27;", "&#39;"),
     lambda text: html.escape(text).replace("&#x27;", "'"),
-    # How Jinja2's templates escape it.
+    # Jinja2's templates escape a secret in this way.
     lambda text: html.escape(text)
     .replace("&#x27;", "&#39;")
     .replace("&quot;", "&#34;"),
     lambda text: html.escape(text, quote=False),
     lambda text: shlex.quote(text).strip("'"),
 )
-# There are many ways to encode these characters.
+# Programs encode these characters in different ways.
 CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
-# An error that quotes JSON is often shown by its repr.
+# An error message that quotes JSON is often the repr of the text.
 DEPTH = 2
 Value = TypeVar("Value")
 
@@ -68,27 +69,29 @@ class Redactor:
     """Replaces secrets in text.
 
     Args:
-        secrets: the values; those with fewer than `SHORTEST` characters are ignored.
+        secrets: the values of the secrets; values with fewer than `SHORTEST` characters
+            are ignored.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets = frozenset(secrets)
         found = {form for secret in self._secrets for form in _forms(secret)}
-        # The longest form first: otherwise a shorter form would break up a longer one.
+        # Replace the longest forms first, because a shorter form may be a part of a
+        # longer form.
         self._forms = sorted(found, key=lambda form: (-len(form), form))
 
     @classmethod
     def of(cls, env: Mapping[str, str]) -> Redactor:
-        """Return the redactor for the secrets of an environment."""
+        """Return a redactor for the secrets in environment variables."""
         return cls(_secrets(env))
 
     def including(self, *secrets: str) -> Redactor:
-        """Return a redactor that also replaces these secrets."""
+        """Return a redactor that replaces these secrets, too."""
         more = self._secrets.union(secrets)
         return self if more == self._secrets else Redactor(more)
 
     def including_env(self, env: Mapping[str, str]) -> Redactor:
-        """Return a redactor that also replaces the secrets of an environment."""
+        """Return a redactor that replaces the secrets in environment variables, too."""
         return self.including(*_secrets(env))
 
     def __call__(self, text: str) -> str:
@@ -126,10 +129,10 @@ class Redactor:
 
 
 def strip_secrets(env: MutableMapping[str, str]) -> None:
-    """Remove white space around the secrets of an environment.
+    """Remove white space around the secrets in environment variables.
 
-    A secret that was created with `echo`, or read from a file, ends in a line break. No
-    service accepts that, and an HTTP header cannot contain it.
+    A secret from `echo` or from a file ends in a line break, which no service accepts
+    and an HTTP header cannot contain.
     """
     for name, value in list(env.items()):
         if NAMES.fullmatch(name) and value != value.strip():
@@ -145,12 +148,12 @@ def _secrets(env: Mapping[str, str]) -> Iterator[str]:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """Yield all texts by which a secret is recognized.
+    """Yield all encoded forms of a secret.
 
-    Each line of a secret is a secret.
+    Each line of a secret counts as a secret.
     """
     whole = secret.strip()
-    # Output that is not UTF-8 is read with replacement characters.
+    # In output that is not UTF-8, bytes were replaced by replacement characters.
     readable = _bytes(whole).decode("utf-8", "replace")
     for text in {whole, readable, *map(str.strip, CONTROL.split(whole))}:
         if len(text) >= SHORTEST:
@@ -167,10 +170,11 @@ def _encoded(text: str) -> set[str]:
 
 
 def _base64(content: bytes) -> Iterator[str]:
-    """Yield the characters that Base64 makes of this content only, for each alignment.
+    """Yield the Base64 characters that depend on this content only, for each offset.
 
-    Basic authentication encodes `user:secret`. Three bytes become four characters, so
-    the text before the secret shifts it by zero, one or two bytes.
+    Basic authentication encodes `user:secret`. Base64 encodes three bytes as four
+    characters, so the text before the secret shifts the secret by zero, one or two
+    bytes.
     """
     for shift in range(3):
         text = base64.b64encode(bytes(shift) + content).decode().rstrip("=")

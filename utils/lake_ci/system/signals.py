@@ -17,8 +17,8 @@ def install() -> None:
     """Raise `Interrupted`, a KeyboardInterrupt, in the main thread on a signal.
 
     The signals are SIGINT, SIGTERM and SIGHUP. nox does not handle SIGTERM: without
-    this, no `finally` block would run and no result would be written. A clean end takes
-    a second or two. A second Ctrl-C must not interrupt it.
+    this function, no `finally` block would run and no result would be written. A clean
+    end takes a second or two, and a second Ctrl-C does not interrupt it.
     """
     if threading.current_thread() is not threading.main_thread():
         return
@@ -30,7 +30,8 @@ def install() -> None:
             raise Interrupted(seen[0])
 
     for number in SIGNALS:
-        # `nohup` and background shells ignore a signal on purpose; keep that.
+        # `nohup` and background shells ignore a signal on purpose: do not handle such a
+        # signal.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, handle)
 
@@ -38,8 +39,8 @@ def install() -> None:
 def end_with_parent() -> None:
     """Send this process a SIGTERM once its parent has ended.
 
-    Otherwise an orphan could continue a deploy. A kill -9 of the outer nox signals no
-    other process; a changed parent id is the only trace that exists on every system.
+    Otherwise an orphan could continue a deploy. After a kill -9 of nox, its children
+    get no signal; on every system they can only see that their parent's id changed.
     """
     parent = os.getppid()
     never = threading.Event()

@@ -1,1 +1,1 @@
-"""Generates ci.yml from the declared jobs, and checks it."""
+"""Generates ci.yml from the declared jobs, and checks the file."""

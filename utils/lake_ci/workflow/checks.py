@@ -1,6 +1,6 @@
-"""Checks the workflow files.
+"""Defines the checks of the workflow files.
 
-The checks are about schema, errors, security, and steps that only call sessions.
+They check the schema, errors, security, and that steps only call sessions.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def workflows(ctx: CheckContext) -> list[str]:
 
 
 class Schema(CommandCheck):
-    """The workflow files are valid by GitHub's schema."""
+    """The workflow files match GitHub's schema."""
 
     name = "workflow schema"
 
@@ -40,8 +40,8 @@ class Schema(CommandCheck):
     def findings(self, done: Completed, ctx: CheckContext) -> Iterator[Finding]:
         report = json.loads(done.stdout)
         for error in report["errors"]:
-            # A wrong step makes the whole job invalid for every alternative in the
-            # schema: the deepest match names the cause.
+            # The schema has alternatives for a job, and a wrong step makes the job
+            # invalid in each of them. The deepest match is the cause.
             match = error.get("best_deep_match") or error
             place = match["path"].removeprefix("$.")
             file = ctx.relative(error["filename"])
@@ -64,9 +64,9 @@ class Schema(CommandCheck):
 
 
 def _line_of(ctx: CheckContext, file: str, place: str) -> int:
-    """Return the line where a path such as `jobs.lint.steps[0]` begins.
+    """Return the line of a path such as `jobs.lint.steps[0]`.
 
-    Follow its keys as far as possible.
+    If a key is not found, return the line of the keys before it.
     """
     lines = Path(ctx.root, file).read_text(encoding="utf-8").splitlines()
     at = 0
@@ -84,7 +84,7 @@ class Actionlint(CommandCheck):
     name = "actionlint"
 
     def command(self, ctx: CheckContext) -> list[str]:
-        # actionlint would also call other linters if the machine has them.
+        # Without these options, actionlint would also call other installed linters.
         return [
             ctx.bin("actionlint"),
             "-shellcheck=",
@@ -141,7 +141,7 @@ class Zizmor(CommandCheck):
 class Sessions(CommandCheck):
     """Each job of ci.yml has at most five steps and runs an existing session.
 
-    Its `needs:` are the declared needs.
+    The `needs:` of each job are the declared needed jobs.
     """
 
     name = "workflow sessions"

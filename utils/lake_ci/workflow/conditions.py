@@ -1,8 +1,9 @@
 """Computes the `if:` of each job in the GitHub workflow.
 
 GitHub puts `success() &&` before a condition without a status function. `success()` is
-false when any ancestor was skipped, not only a direct need. If an event skips an
-ancestor of a job and still starts the job, the job must state its condition in full.
+false when any ancestor of the job was skipped, even one that the job does not need
+directly. If an event skips an ancestor of a job and still starts the job, the job needs
+a condition with a status function.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ TAG = "(github.event_name == 'push' && github.ref_type == 'tag')"
 def condition(job: Job) -> str | None:
     """Return the condition that starts a job on its events.
 
-    Return None for a job of every event. The implicit `success()` is correct here: an
-    event that skips an ancestor also skips the job, as in the plan.
+    Return None for a job that every event starts. In this case the implicit `success()`
+    is correct: an event that skips an ancestor also skips the job, as in the plan.
     """
     if set(job.events) >= set(EVENTS):
         return None
@@ -28,10 +29,10 @@ def condition(job: Job) -> str | None:
 
 
 def release(needs: Iterable[str]) -> str:
-    """Return the condition of a release: a pushed tag, and success of these needs.
+    """Return the condition of a release: a pushed tag, and success of these jobs.
 
-    The implicit `success()` would be wrong: the summary, which is a need, runs after
-    jobs that a tag skips.
+    The implicit `success()` would be false: a release needs the summary, whose
+    ancestors include jobs that a tag skips.
     """
     passed = [f"needs.{need}.result == 'success'" for need in needs]
     return " && ".join([TAG, "!cancelled()", *passed])

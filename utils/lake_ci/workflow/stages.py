@@ -1,4 +1,4 @@
-"""Creates all checks of the GitHub workflow."""
+"""Creates the stages with all checks of the GitHub workflow."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from lake_ci.workflow.workflow import InSync
 
 
 def checks(graph: Graph) -> list[Check]:
-    """Return the checks of ci.yml: it matches the graph, and it is valid."""
+    """Return the checks that ci.yml matches the graph and is valid."""
     return [InSync(graph), Schema(), Actionlint(), Zizmor(), Sessions(graph)]

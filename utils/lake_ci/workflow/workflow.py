@@ -19,18 +19,18 @@ FILE = ".github/workflows/ci.yml"
 WORKFLOW = Generated(FILE, session="workflow", source="noxfile.py")
 HOW_TO_FIX = "run `nox -s workflow`"
 RUNNER = "ubuntu-24.04"
-# The job's own limit ends its tools and writes a result. GitHub's limit comes this
-# much later, because a job that GitHub stops writes no result.
+# The minutes between the job's own time limit and GitHub's limit. At its own limit, a
+# job ends its tools and writes a result. A job that GitHub stops writes no result.
 SPARE_MINUTES = 15
 SUMMARY = "summary"
 PUBLISH = "publish"
 REPORT_FILES = "reports/index.html\nreports/summary.md"
-# The setup that a job can request beside Python and git: the inputs of
+# The programs that a job can request beside Python and git, which are inputs of
 # .github/actions/setup.
 SETUPS = ("api-server", "browser", "engine", "kubernetes", "terraform")
 
-# These come from the environment on GitHub. They are not secret: the service principal
-# trusts this repository's runs.
+# These variables come from the GitHub environment. Their values are not secret, because
+# the service principal trusts this repository's runs.
 CREDENTIALS = {
     "DATABRICKS_HOST": "${{ vars.DATABRICKS_HOST }}",
     "DATABRICKS_CLIENT_ID": "${{ vars.DATABRICKS_CLIENT_ID }}",
@@ -72,15 +72,15 @@ def render(graph: Graph) -> str:
         },
         "permissions": {},
         "concurrency": {
-            # A new push to a pull request cancels the run before it; no other run is
-            # ever canceled.
+            # A new push to a pull request cancels the previous run of this pull
+            # request. No other run is canceled.
             "group": (
                 "ci-${{ github.event_name == 'pull_request' && github.ref ||"
                 " github.run_id }}"
             ),
             "cancel-in-progress": "${{ github.event_name == 'pull_request' }}",
         },
-        # A variable of the repository; `off` disables the result cache.
+        # This variable of the repository disables the result cache if it is `off`.
         "env": {"LAKE_CI_STRICT": "1", "LAKE_CI_CACHE": "${{ vars.LAKE_CI_CACHE }}"},
         "jobs": {job.name: _job(job) for job in graph} | closing,
     }
@@ -174,7 +174,7 @@ def _steps(job: Job, *, matrix: bool) -> Iterable[Value]:
     ):
         if report in job.reports:
             given[name] = "true"
-    # Also upload after a failure, and the files that exist after a cancellation.
+    # Also upload files after a failure or a cancellation.
     yield {"uses": "./.github/actions/artifacts-out", "if": "always()", "with": given}
 
 
@@ -223,7 +223,7 @@ def _closing(graph: Graph) -> dict[str, Value]:
             ],
         }
     }
-    # If a tag does not start a needed job, the release would never run.
+    # A release that needs a job that no tag starts would never run.
     tagged = select(graph, Event("tag")).starts
     built = [job.name for job in tagged if "dist/" in job.reports]
     if built:
@@ -264,7 +264,7 @@ def parser() -> Parser:
 
 
 def tool(graph: Graph, posargs: Sequence[str]) -> Check:
-    """Return the check that `nox -s workflow` runs with these arguments.
+    """Return the check that `nox -s workflow` runs for these arguments.
 
     Raises:
         UsageError: an argument is wrong.

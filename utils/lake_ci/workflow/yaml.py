@@ -1,7 +1,7 @@
 """Writes the simple YAML of workflow files.
 
-It supports mappings, lists, strings, numbers and booleans. The noxfile depends only on
-nox, and nox does not include a YAML library.
+This module supports mappings, lists, strings, numbers and booleans. The noxfile depends
+only on nox, which does not include a YAML library.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Union
 
 Value = Union[str, int, bool, None, Mapping[str, "Value"], Sequence["Value"]]
-# Strings that need no quotes: they contain no indicator, and no colon or hash that
-# would end them.
+# Strings without quotes: no character in them has a special meaning in YAML.
 PLAIN = re.compile(r"[A-Za-z./$(][\w./@$ (){}\[\]!=|&,>'\"-]*(?<! )")
 KEY = re.compile(r"[A-Za-z][\w-]*")
-# Words that YAML 1.1 parsers do not read as strings.
+# Words that a YAML 1.1 parser reads as another type than a string.
 WORDS = {"y", "yes", "n", "no", "true", "false", "on", "off", "null", "~"}
 
 
@@ -32,7 +31,7 @@ class Commented(str):
 
 
 def dump(value: Mapping[str, Value]) -> str:
-    """Return the mapping as a YAML document, with keys in their order."""
+    """Return a mapping as a YAML document, and keep the order of the keys."""
     return "\n".join(_mapping(value, "")) + "\n"
 
 

@@ -1,1 +1,1 @@
-"""Unity Catalog, only as required by volumes: `/api/2.1/unity-catalog`."""
+"""Unity Catalog, only the part that volumes require: `/api/2.1/unity-catalog`."""

@@ -1,5 +1,5 @@
-"""A single catalog with its schemas and managed volumes. Tables are in the catalog of
-Spark with the same name.
+"""Stores a single catalog with its schemas and managed volumes. Spark has a catalog of
+the same name for the tables.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NAME = re.compile(r"\w[\w-]*")
 
 
 class Catalog:
-    """Schemas and volumes. A volume is the folder
+    """The schemas and volumes of the catalog. A volume is the folder
     `/Volumes/<catalog>/<schema>/<volume>`.
     """
 
@@ -37,7 +37,7 @@ class Catalog:
             self.create_schema(CATALOG, "default", "")
 
     def catalog(self, name: str) -> Document:
-        """Return the catalog. Raises ApiError for another name."""
+        """Return the catalog in the API's format. Raises ApiError for another name."""
         if name != CATALOG:
             raise errors.no_catalog(name, CATALOG)
         return {

@@ -1,5 +1,5 @@
-"""Clusters and their state transitions. Every running cluster has a separate
-environment.
+"""Stores clusters and executes their state transitions. Each running cluster has a
+separate Python environment.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from ..tree import milliseconds
 from . import errors
 
 SETTLED = ("RUNNING", "TERMINATED")
-# Fields of a cluster's settings that responses repeat. The README lists fields without
-# effect.
+# The fields of a cluster's settings that responses contain. README.md lists the fields
+# without effect.
 KEPT = (
     "cluster_name",
     "spark_version",
@@ -43,13 +43,13 @@ KEPT = (
 
 
 class Clusters:
-    """Clusters by id.
+    """The clusters of the workspace by id.
 
     Attributes:
-        on_start: called with the id when a cluster has a new environment, before
-            clients see its state RUNNING.
-        on_delete: called with the id when a cluster is permanently deleted.
-        on_stop: called with the id and the reason before a cluster's environment is
+        on_start: called with the cluster's id when its new environment is ready, before
+            clients see the state RUNNING.
+        on_delete: called with the cluster's id when it is permanently deleted.
+        on_stop: called with the cluster's id and the reason before its environment is
             removed.
     """
 
@@ -71,8 +71,8 @@ class Clusters:
         self.on_stop: list[Callable[[str, str], None]] = []
 
     def resume(self) -> None:
-        """Continue the transitions that the end of the last emulator process
-        interrupted.
+        """Continue the state transitions that were interrupted when the last emulator
+        process ended.
         """
         for cluster_id, cluster in self._clusters.items():
             if cluster["state"] == "TERMINATING":
@@ -142,7 +142,7 @@ class Clusters:
         self._start(cluster_id, "RESTARTING", "Recreating the environment")
 
     def delete(self, cluster_id: str) -> None:
-        """Terminate a cluster; it can be started again."""
+        """Terminate a cluster, which can be started again."""
         if self._get(cluster_id)["state"] in ("TERMINATED", "TERMINATING"):
             return
         self._stopping(cluster_id, "terminated")
@@ -169,15 +169,15 @@ class Clusters:
         )
 
     def runs(self, cluster_id: str) -> bool:
-        """Return whether the state is RUNNING."""
+        """Return whether a cluster is in the state RUNNING."""
         return self.state(cluster_id) == "RUNNING"
 
     def state(self, cluster_id: str) -> str:
-        """Return its state; TERMINATED for a cluster that was permanently deleted."""
+        """Return the state of a cluster; TERMINATED if it was permanently deleted."""
         return str(self._clusters.get(cluster_id, {"state": "TERMINATED"})["state"])
 
     async def settled(self, cluster_id: str) -> None:
-        """Wait until the state is RUNNING or TERMINATED."""
+        """Wait until a cluster is in the state RUNNING or TERMINATED."""
         await self._background.until(lambda: self.state(cluster_id) in SETTLED)
 
     def _get(self, cluster_id: str) -> Document:
@@ -195,8 +195,8 @@ class Clusters:
 
     async def _bring_up(self, cluster_id: str) -> None:
         before = self._get(cluster_id)["generation"]
-        # The number is counted before the folder is created, so a folder that an
-        # interrupted start leaves is not used again.
+        # Increase the number before the folder is created, so that the next start does
+        # not use the folder of an interrupted start.
         made = int(
             self._clusters.change(cluster_id, made=self._get(cluster_id)["made"] + 1)[
                 "made"

@@ -77,7 +77,7 @@ def _changing(dbfs: Dbfs) -> list[Route]:
 
 
 def _streaming(dbfs: Dbfs) -> list[Route]:
-    """Return the routes that write a file in blocks through a handle."""
+    """Return the routes that write a file in blocks by a handle."""
 
     def create(call: Call) -> dict[str, Any]:
         return {

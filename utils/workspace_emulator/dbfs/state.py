@@ -1,4 +1,6 @@
-"""DBFS: a file system whose files are written whole, or in blocks through a handle."""
+"""Implements DBFS, where clients write a file as a whole, or in blocks through a
+handle.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from . import errors
 
 @dataclass
 class Stream:
-    """A file that is being written. It becomes visible when it is closed."""
+    """A file that is being written, and becomes visible when the stream is closed."""
 
     file: Path
     path: str
@@ -25,8 +27,8 @@ class Stream:
 
 
 class Dbfs:
-    """The files below `dbfs:/`. Open streams end with the emulator, as handles end with
-    their node in Databricks.
+    """The files below `dbfs:/`. Open streams are lost when the emulator ends, as
+    handles in Databricks are lost when their node ends.
     """
 
     def __init__(self, tree: Tree) -> None:
@@ -48,7 +50,7 @@ class Dbfs:
         }
 
     def entries(self, path: str) -> list[dict[str, Any]]:
-        """Return the entries of a folder; for a file, the file."""
+        """Return the entries of a folder; for a file, return only this file."""
         file = self._existing(path)
         found = sorted(file.iterdir()) if file.is_dir() else [file]
         return [self.status(self._tree.path("dbfs", each)) for each in found]
@@ -86,7 +88,7 @@ class Dbfs:
             raise errors.already_exists(path) from None
 
     def delete(self, path: str, *, recursive: bool) -> None:
-        """Delete a file or folder. A missing path is not an error in DBFS."""
+        """Delete a file or folder. As in DBFS, a missing path is not an error."""
         file = self._file(path)
         if not file.exists():
             return
@@ -125,7 +127,7 @@ class Dbfs:
             opened.write(block)
 
     def close(self, handle: int) -> None:
-        """Close a stream: the complete file gets its name."""
+        """Close a stream, so that the complete file gets its final name."""
         stream = self._stream(handle)
         del self._streams[handle]
         with stream.held:

@@ -17,7 +17,9 @@ CALLER_CHECK_SECONDS = 0.05
 
 
 class FileAnswer(web.FileResponse):
-    """A file response that knows its file, so that it can be truncated."""
+    """A file response with the path of its file, so that a fault can truncate the
+    response.
+    """
 
     def __init__(self, file: str, content_type: str) -> None:
         super().__init__(file, headers={"Content-Type": content_type})
@@ -31,7 +33,7 @@ async def injected(
     background: Background,
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> web.StreamResponse:
-    """Answer a request that a fault matches; `handle` returns the response without the
+    """Answer a request that matches a fault. `handle` returns the response without the
     fault.
 
     Raises:
@@ -67,8 +69,8 @@ async def wait(
     background: Background,
     sleep: Callable[[float], Awaitable[object]],
 ) -> None:
-    """Wait for the faults slow and hold. If the client disconnects meanwhile, the
-    request is not handled.
+    """Wait, for the faults `slow` and `hold`. If the client disconnects during the
+    wait, the request is not handled.
     """
     if rule.kind == "slow":
         await sleep(rule.seconds)
@@ -95,9 +97,7 @@ def drop(request: web.Request) -> None:
 async def truncated(
     answer: web.StreamResponse, request: web.Request
 ) -> web.StreamResponse:
-    """Send the headers and the first half of the body, and then close the
-    connection.
-    """
+    """Send the headers and the first half of the body, then close the connection."""
     if isinstance(answer, FileAnswer):
         with open(answer.file, "rb") as opened:
             body = opened.read()
@@ -124,7 +124,7 @@ async def truncated(
 
 
 def changed(answer: web.StreamResponse, rule: Rule) -> web.StreamResponse:
-    """Return the response with the fault's values."""
+    """Return the response with the values that the fault sets."""
     if (
         not isinstance(answer, web.Response)
         or answer.content_type != "application/json"

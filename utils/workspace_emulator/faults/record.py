@@ -1,4 +1,4 @@
-"""The record of requests: a line of JSON per request, without secrets."""
+"""Records the requests: one line of JSON per request, without secrets."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ SECRET = ("string_value", "bytes_value", "token_value", "contents", "content", "
 
 
 class Record:
-    """Requests in the order of their responses; `number` is the order of their
-    arrival.
+    """The recorded requests, in the order of the responses. `number` is the order in
+    which the requests arrived.
     """
 
     def __init__(self, file: Path) -> None:
@@ -35,14 +35,14 @@ class Record:
             opened.write(json.dumps(request) + "\n")
 
     def clear(self) -> None:
-        """Remove all recorded requests; numbering continues."""
+        """Remove all recorded requests; the numbers of new requests continue."""
         self.requests.clear()
         self._file.unlink(missing_ok=True)
 
 
 def redacted(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a body without its secrets: contents and secrets are replaced by their
-    size, and variables are reduced to their names.
+    """Return a body without secrets: contents and secrets are replaced by their size,
+    and variables by their names.
     """
     result: dict[str, Any] = {}
     for name, value in body.items():

@@ -1,5 +1,5 @@
-"""The admin routes below `/emulator`, which are not recorded and not affected by
-faults.
+"""The admin routes below `/emulator`. Their requests are not recorded, and faults do
+not affect them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def routes(faults: Faults, record: Record, background: Background) -> list[Route
         try:
             await asyncio.wait_for(reached, call.number("seconds", 30))
         except asyncio.TimeoutError:
-            pass  # the response contains the outcome
+            pass  # the counts in the response show that no request came
         return asdict(rule)
 
     def release(call: Call) -> Answer:

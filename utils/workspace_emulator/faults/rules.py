@@ -1,4 +1,4 @@
-"""Fault rules: which requests fail, how, and how often."""
+"""Defines the rules of faults: which requests fail, how, and how often."""
 
 from __future__ import annotations
 
@@ -16,24 +16,25 @@ AFTER_ONLY = ("truncate", "state")
 
 @dataclass
 class Rule:
-    """One fault for requests with a method and a path (`*` matches any text, also `/`).
+    """A fault for requests with a method and a path (`*` matches any text, also `/`).
 
     Attributes:
         kind: `status` returns an error status, `drop` resets the connection, `truncate`
-            cuts the response in the middle, `slow` waits, `hold` waits until it is
-            released or the client disconnects, `state` overwrites fields anywhere in
-            the response (null removes them), `expired-token` responds as to an expired
-            token.
-        when: `before` the request is handled (only slow and hold then handle it at
-            all), or `after`.
-        skip: the number of matching requests that succeed first.
-        count: the number of requests that fail after that; None: all.
-        status: for `status`, together with `error_code`, `message` and `headers`.
-        seconds: for `slow`.
-        fields: for `state`: values by name.
-        seen: the number of matching requests so far.
-        hit: the number of requests with the fault so far.
-        holding: the number of requests that are held now.
+            cuts the response in the middle, `slow` waits, `hold` waits until the fault
+            is released or the client disconnects, `state` overwrites fields anywhere in
+            the response (null removes a field), `expired-token` returns the error for
+            an expired token.
+        when: whether the fault occurs `before` the request is handled, or `after`. With
+            `before`, only `slow` and `hold` handle the request afterwards.
+        skip: the number of matching requests that succeed before the first fault.
+        count: the number of requests that then fail; None means all.
+        status: the status of the kind `status`, which also uses `error_code`, `message`
+            and `headers`.
+        seconds: the wait of the kind `slow`.
+        fields: the values by field name, of the kind `state`.
+        seen: the number of matching requests until now.
+        hit: the number of requests with the fault until now.
+        holding: the number of requests that wait now.
     """
 
     kind: str
@@ -68,8 +69,8 @@ ORDERED = {each.name for each in fields(Rule)} - {
 
 
 class Faults:
-    """The rules in the order of their creation. The first matching rule that is not
-    used up applies.
+    """The rules in the order of their creation. The first matching rule applies that
+    has not reached its count.
     """
 
     def __init__(self, background: Background) -> None:
@@ -103,7 +104,7 @@ class Faults:
         return rule
 
     def hit(self, method: str, path: str) -> Rule | None:
-        """Return the fault for a request, and count it; None if no rule applies."""
+        """Return the fault for a request and count it; None if no rule applies."""
         for rule in self._rules.values():
             if not rule.matches(method, path):
                 continue
@@ -139,8 +140,8 @@ class Faults:
 
 
 def overwritten(value: Any, new: Mapping[str, Any]) -> Any:
-    """Return a JSON value in which all fields with these names are overwritten, or
-    removed (None), at any depth.
+    """Return a JSON value in which all fields with these names, at any depth, are
+    overwritten, or removed if the value is None.
     """
     if isinstance(value, list):
         return [overwritten(each, new) for each in value]

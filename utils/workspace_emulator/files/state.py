@@ -1,4 +1,4 @@
-"""Files and folders on volumes."""
+"""Stores the files and folders on volumes."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Files:
         return file
 
     def place(self, received: Path, path: str, *, overwrite: bool) -> None:
-        """Move an upload to its path atomically. If two concurrent uploads may not
-        overwrite, one fails.
+        """Move an upload to its path atomically. If two concurrent uploads must not
+        overwrite a file, one of the two fails.
         """
         file = self._locate(path)
         try:

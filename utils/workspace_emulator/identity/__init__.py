@@ -1,1 +1,3 @@
-"""The caller's identity: tokens, the permissions on them, and the SCIM endpoint Me."""
+"""The caller's identity: tokens, the permissions to use tokens, and the SCIM endpoint
+Me.
+"""

@@ -1,4 +1,4 @@
-"""The only user, the user's tokens, and the permissions to use tokens."""
+"""Stores the tokens of the only user, and the permissions to use tokens."""
 
 from __future__ import annotations
 
@@ -73,7 +73,9 @@ class Identity:
         }
 
     def create(self, comment: str, lifetime: int | None) -> dict[str, Any]:
-        """Create a token; its value is returned only here. `lifetime` is in seconds."""
+        """Create a token and return its value, which no other method returns.
+        `lifetime` is in seconds.
+        """
         if lifetime is not None and lifetime <= 0:
             raise invalid_parameter("lifetime_seconds must be positive")
         value = f"dapi{secrets.token_hex(16)}"
@@ -111,8 +113,8 @@ class Identity:
         return {**OBJECT, "access_control_list": entries}
 
     def permit(self, entries: list[dict[str, Any]], *, replace: bool) -> dict[str, Any]:
-        """Permit principals to use tokens, in addition to the existing permissions or
-        replacing them.
+        """Permit principals to use tokens. The new permissions are added to the
+        existing permissions, or replace them.
         """
         wanted: dict[str, Document] = {}
         for entry in entries:

@@ -2,10 +2,11 @@
 
     python run_task.py task.json
 
-The file defines what to call: an entry point of an installed package, or a script. The
-result is written to `result`; all other output is the task's. The task requests Spark
-from the emulator over the inherited socket `control`. When the socket closes, the
-emulator has ended, and this process ends with all processes that it started.
+task.json defines the program: an entry point of an installed package, or a script. This
+script writes the task's result to the file `result`, and prints nothing itself. The
+task requests Spark from the emulator over the inherited socket `control`. When the
+socket closes, the emulator has ended; then this process ends, with all processes that
+it started.
 """
 
 import importlib
@@ -73,15 +74,15 @@ class SparkOnImport(importlib.abc.MetaPathFinder):
                 execute(module)
                 attach(self._control.ask("spark"))
 
-            # This patches the loader of this import only; other imports of PySpark do
+            # Patch the loader of this import only, so that other imports of PySpark do
             # not change.
             loader.exec_module = then_attach  # type: ignore[method-assign]  # its own
         return spec
 
 
 def attach(answer: dict[str, Any]) -> None:
-    """Create the session of this task. Settings and temporary views belong to the task,
-    tables are shared by all tasks.
+    """Create the Spark session of this task. Settings and temporary views belong to the
+    task; all tasks share the tables.
     """
     if "error" in answer:
         raise RuntimeError(answer["error"])
@@ -108,7 +109,7 @@ def attach(answer: dict[str, Any]) -> None:
 
 
 def call(task: dict[str, Any]) -> None:
-    """Call the task's script as `__main__`, or its entry point."""
+    """Run the task's script as `__main__`, or call its entry point."""
     if "file" in task:
         sys.argv = [task["file"], *task["parameters"]]
         sys.path.insert(0, os.path.dirname(task["file"]))
@@ -125,8 +126,8 @@ def call(task: dict[str, Any]) -> None:
 
 
 def run(task: dict[str, Any]) -> int:
-    """Run the task; return the exit code. SystemExit with 0 is a success, with another
-    value an error of the task.
+    """Run the task; return the exit code. SystemExit with 0 is a success, and
+    SystemExit with any other value is an error of the task.
     """
     try:
         call(task)

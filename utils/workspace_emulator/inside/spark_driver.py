@@ -1,5 +1,5 @@
-"""Runs Spark's JVM for the emulator. Prints one line of JSON with the address to attach
-to, and ends at the end of standard input.
+"""Runs Spark's JVM for the emulator. Prints a line of JSON with the address for
+clients, and ends at the end of standard input.
 """
 
 import json
@@ -16,7 +16,7 @@ def main(settings_file: str) -> None:
         conf=SparkConf().setAll(list(settings.items()))
     ).getOrCreate()
     session.sparkContext.setLogLevel("WARN")
-    # This opens the metastore, so that a failure to open it is reported here.
+    # Open the metastore now, so that an error is reported here.
     session.sql("SHOW SCHEMAS").first()
     gateway = session.sparkContext._gateway.gateway_parameters
     print(json.dumps({"port": gateway.port, "secret": gateway.auth_token}), flush=True)

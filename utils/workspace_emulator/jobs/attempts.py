@@ -1,4 +1,6 @@
-"""One attempt of a task: a process on its cluster, with its libraries."""
+"""Runs attempts of tasks: each attempt is a process on the task's cluster, with its
+libraries.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ class Verdict:
 
 @dataclass
 class Attempt:
-    """A running process, and the reason if the emulator ended it."""
+    """A running process, and the reason if the emulator has ended the process."""
 
     cluster_id: str
     process: TaskProcess
@@ -64,7 +66,7 @@ class Attempts:
         clusters.on_stop.append(self._cluster_stopped)
 
     def log(self, task_run_id: int) -> bytes:
-        """Return the output of an attempt so far."""
+        """Return the output of an attempt until now."""
         file = self._folder / str(task_run_id) / "log.txt"
         return file.read_bytes() if file.exists() else b""
 
@@ -143,8 +145,8 @@ class Attempts:
         return verdict_of(ended, attempt.reason)
 
     def _program(self, run_id: int, task: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what the process calls, with workspace paths replaced by real
-        paths.
+        """Return the script or entry point that the process calls, with workspace paths
+        replaced by real paths.
         """
         run = self._jobs.run(run_id)
         given = run["overriding_parameters"]
@@ -216,8 +218,8 @@ class Attempts:
 
 
 def verdict_of(ended: ProcessResult, reason: str) -> Verdict:
-    """Return the verdict on a process. A reason to end it has precedence over its exit
-    code.
+    """Return the result of a process. If the emulator ended the process, that reason
+    has precedence over the exit code.
     """
     if reason:
         return Verdict("INTERNAL_ERROR", FAILED, reason)

@@ -1,4 +1,4 @@
-"""Executes runs: their tasks in order, with retries and time limits."""
+"""Executes runs: the tasks in order, with retries and time limits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_LOG = 5 * 1024 * 1024
 """The maximum size in bytes of the log in runs/get-output; the end of the log is
 returned.
 """
-# Fields of an attempt that are not fields of its task.
+# The fields of an attempt that its task does not have.
 OF_AN_ATTEMPT = (
     "run_id",
     "attempt_number",
@@ -44,7 +44,7 @@ class Execution:
         self._canceled: set[int] = set()
 
     def resume(self) -> None:
-        """Mark the runs that the end of the emulator interrupted."""
+        """Mark runs as interrupted that were active when the emulator ended."""
         for run in self._jobs.runs(None, active=True, completed=False):
             message = "The emulator ended while the run was under way"
             for task in run["tasks"]:
@@ -55,7 +55,7 @@ class Execution:
             self._jobs.set_state(run["run_id"], "INTERNAL_ERROR", FAILED, message)
 
     def start(self, run: Document) -> None:
-        """Start a new run, or skip it if its job has reached its maximum of concurrent
+        """Start a new run, or skip the run if the job has its maximum of concurrent
         runs.
         """
         run_id, job_id = int(run["run_id"]), run.get("job_id")
@@ -112,8 +112,8 @@ class Execution:
         except asyncio.TimeoutError:
             self._cut(run_id, "TIMEDOUT", f"The run took longer than {limit} s")
         except asyncio.CancelledError:
-            # Without a cancel request, the emulator itself is ending, and `resume`
-            # marks the run at the next start.
+            # If no client canceled the run, the emulator is ending, and `resume` marks
+            # the run at the next start.
             if run_id in self._canceled:
                 self._canceled.discard(run_id)
                 self._cut(run_id, "CANCELED", "Run cancelled.")
@@ -150,7 +150,7 @@ class Execution:
     async def _tasks(
         self, run_id: int, settings: Mapping[str, Any]
     ) -> dict[str, Verdict]:
-        """Run each task after its dependencies have ended; return the verdicts."""
+        """Run each task after its dependencies have ended; return the results."""
         waiting = {task["task_key"]: task for task in self._jobs.run(run_id)["tasks"]}
         results: dict[str, Verdict] = {}
         running: dict[asyncio.Task[Verdict], str] = {}
@@ -193,8 +193,8 @@ class Execution:
     async def _task(
         self, run_id: int, task: Mapping[str, Any], settings: Mapping[str, Any]
     ) -> Verdict:
-        """Run attempts until one succeeds or the retries are used up; -1 retries
-        without a limit.
+        """Run attempts of a task until an attempt succeeds or no retry is left. With
+        -1, retries have no limit.
         """
         retries, attempt, task_run_id = (
             int(task.get("max_retries", 0)),
@@ -226,7 +226,7 @@ def _run_if(task: Mapping[str, Any]) -> str:
 
 
 def _may_run(task: Mapping[str, Any], results: Mapping[str, Verdict]) -> bool:
-    """Return whether a task runs after these verdicts on its dependencies."""
+    """Return whether a task runs after these results of its dependencies."""
     needed = [results[need].result for need in needs_of(task)]
     return satisfied(_run_if(task), needed)
 

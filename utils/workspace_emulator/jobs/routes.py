@@ -9,7 +9,7 @@ from ..routing import Answer, Call, Route
 from .state import Jobs
 
 VERSIONS = ("2.0", "2.1", "2.2")
-# Fields of the request that are not settings of the job or run.
+# The fields of a request that are not settings of the job or the run.
 OF_THE_REQUEST = ("idempotency_token", "access_control_list")
 
 
@@ -61,7 +61,7 @@ def routes(jobs: Jobs) -> list[Route]:
 
 
 def settings_of(call: Call) -> dict[str, Any]:
-    """Return the settings of a job or a one-time run in a request."""
+    """Return the settings of a job or a one-time run from a request."""
     return {
         name: value for name, value in call.fields.items() if name not in OF_THE_REQUEST
     }

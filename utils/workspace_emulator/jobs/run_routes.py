@@ -12,7 +12,7 @@ from .state import Jobs, shown
 
 
 class Runs:
-    """Handlers of the requests; `url` is the base of a run's page URL."""
+    """Handles the requests about runs; `url` is the base of the URL of a run's page."""
 
     def __init__(self, jobs: Jobs, execution: Execution, url: str) -> None:
         self._jobs = jobs

@@ -1,4 +1,4 @@
-"""Jobs and their runs as documents. `execution` executes the runs; this module never
+"""Stores jobs and runs as documents. `execution` executes the runs; this module never
 waits.
 """
 
@@ -20,8 +20,8 @@ GIVEN = ("python_params", "python_named_params", "job_parameters")
 
 
 class Jobs:
-    """Jobs by id, and runs by id. The runs of a run's tasks have ids of the same
-    sequence.
+    """The jobs and the runs by id. Runs and runs of their tasks share one sequence of
+    ids.
     """
 
     def __init__(self, store: Store, owner: str) -> None:
@@ -54,7 +54,7 @@ class Jobs:
         return self._jobs[str(job_id)]
 
     def jobs(self, name: str) -> list[Document]:
-        """Return all jobs, or those with a name, newest first."""
+        """Return all jobs, or the jobs with this name, newest first."""
         found = reversed(list(self._jobs.values()))
         return [
             job
@@ -72,7 +72,7 @@ class Jobs:
     def update(
         self, job_id: int, settings: Mapping[str, Any], removed: list[str]
     ) -> None:
-        """Change some of a job's settings and remove others."""
+        """Change some settings of a job, and remove other settings."""
         remaining = {
             name: value
             for name, value in self.job(job_id)["settings"].items()
@@ -107,9 +107,7 @@ class Jobs:
         token: str,
         job_id: int | None = None,
     ) -> Document:
-        """Store a new run that has not started. `given` has the parameters of
-        run-now.
-        """
+        """Store a new run before it starts. `given` has the parameters of run-now."""
         tasks = tasks_of(settings)
         run_id = self._number()
         now = milliseconds(time.time())
@@ -182,8 +180,8 @@ class Jobs:
     def runs(
         self, job_id: int | None, *, active: bool, completed: bool
     ) -> list[Document]:
-        """Return runs, newest first; optionally of one job, only active or only
-        completed.
+        """Return runs, newest first; optionally only those of a job, only active or
+        only completed runs.
         """
         found = []
         for run in reversed(list(self._runs.values())):
@@ -237,7 +235,7 @@ class Jobs:
 
 
 def _token_key(token: str, job_id: int | None) -> str:
-    """Return the key of an idempotency token, which is valid for one job, or for
+    """Return the key of an idempotency token. A token is valid for one job, or for
     one-time runs.
     """
     return f"{job_id or ''}/{token}"

@@ -19,8 +19,8 @@ RUN_IF = (
     "ALL_FAILED",
     "AT_LEAST_ONE_FAILED",
 )
-# Task fields that a job with a single task may have on its own level, as in the API
-# 2.0.
+# The fields of a task that a job with a single task may have in its own settings, as in
+# the API 2.0.
 ON_THE_JOB = (
     *EMULATED,
     "existing_cluster_id",
@@ -80,10 +80,10 @@ def parameters_of(
     """Return the arguments of a task's program.
 
     Args:
-        task: as it was declared.
+        task: the declared task.
         given: replacements from run-now: `python_params`, `python_named_params`.
-        values: the values of references such as `{{job.id}}`; other references do not
-            change.
+        values: the values of references such as `{{job.id}}`; references without a
+            value do not change.
     """
     kind = kind_of(task)
     positional = given.get("python_params") or task[kind].get("parameters") or []
@@ -102,7 +102,7 @@ def kind_of(task: Mapping[str, Any]) -> str:
 
 
 def _declared(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the declared tasks, or the single task that a job has on its own level."""
+    """Return the declared tasks, or the single task from the job's own settings."""
     if "tasks" not in settings:
         task = {name: settings[name] for name in settings if _of_a_task(name)}
         return [{"task_key": "main", **task}]
@@ -187,7 +187,7 @@ def _check_compute(task: Mapping[str, Any], settings: Mapping[str, Any]) -> None
 def new_cluster(
     task: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> dict[str, Any] | None:
-    """Return the settings of the new cluster for a task; None for a task on an existing
+    """Return the settings of a task's new cluster; None for a task on an existing
     cluster.
     """
     if task.get("existing_cluster_id"):

@@ -1,5 +1,5 @@
-"""Errors of the libraries API. A library that cannot be installed is not an error but a
-status.
+"""Errors of the libraries API. If a library cannot be installed, there is no error, but
+the library gets a status.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Libraries of clusters, which pip installs in the background, one at a time, into the
+"""Installs the libraries of clusters in the background, one at a time, into the
 cluster's environment.
 """
 
@@ -25,9 +25,9 @@ UNSETTLED = ("PENDING", "RESOLVING", "INSTALLING")
 class Libraries:
     """The libraries of every cluster, in the order of the install requests.
 
-    A running cluster's tasks never see a package change: a library that would replace
-    an installed package is only resolved in a dry run. It is INSTALLED when the next
-    start recreates the environment.
+    Packages never change while a cluster runs. If a library would replace an installed
+    package, the install is only tested in a dry run, and done when the next start
+    creates a new environment.
     """
 
     def __init__(
@@ -42,8 +42,8 @@ class Libraries:
         clusters.on_delete.append(self._deleted)
 
     def resume(self) -> None:
-        """Continue the installs that the end of the last emulator process
-        interrupted.
+        """Continue the installs that were interrupted when the last emulator process
+        ended.
         """
         for library in self._libraries.values():
             if library["status"] in UNSETTLED:
@@ -51,8 +51,8 @@ class Libraries:
                 self._work(library["cluster_id"])
 
     def install(self, cluster_id: str, libraries: Sequence[Library]) -> None:
-        """Request the install of libraries; on a stopped cluster, they are installed at
-        its next start.
+        """Request the install of libraries. On a stopped cluster, the install happens
+        at the next start.
         """
         self._clusters.get(cluster_id)
         for library in libraries:
@@ -67,7 +67,7 @@ class Libraries:
         self._work(cluster_id)
 
     def uninstall(self, cluster_id: str, libraries: Sequence[Library]) -> None:
-        """Remove libraries at the next start; missing libraries are ignored."""
+        """Remove libraries at the next start of a cluster; ignore missing libraries."""
         self._clusters.get(cluster_id)
         for library in libraries:
             key = _key(cluster_id, library)
@@ -101,7 +101,7 @@ class Libraries:
         ]
 
     async def settled(self, cluster_id: str) -> None:
-        """Wait until no install is pending, or the cluster has stopped."""
+        """Wait until a cluster has no pending install or has stopped."""
         await self._background.until(
             lambda: not self._clusters.runs(cluster_id)
             or not any(each["status"] in UNSETTLED for each in self._of(cluster_id))
@@ -157,7 +157,7 @@ class Libraries:
             self._background.changed()
 
     def _advance(self, library: Document, status: str, *messages: str) -> None:
-        """Store the status of an install, unless an uninstall was requested
+        """Store the status of an install, unless a client has requested the uninstall
         meanwhile.
         """
         now = self._libraries.get(_key(library["cluster_id"], library["library"]))
@@ -170,7 +170,7 @@ class Libraries:
         installed = environment.packages()
         changes = await environment.changes(arguments)
         self._advance(library, "INSTALLING")
-        if library.get("at_start"):  # no task has run in it yet
+        if library.get("at_start"):  # no task has run in this environment yet
             await environment.install(arguments)
         elif changes.removed or wheel_name(library["library"]) in installed:
             await environment.rehearse(
@@ -198,8 +198,8 @@ class Libraries:
 
 
 def check(library: Library) -> None:
-    """Validate a library. Raises ApiError, with status 501 for libraries of other
-    languages.
+    """Validate a library. Raises ApiError, with status 501 for a library in another
+    language than Python.
     """
     for kind in FOREIGN:
         if kind in library:
@@ -220,7 +220,7 @@ def _is_argument(value: Any) -> bool:
 
 
 def wheel_name(library: Library) -> str:
-    """Return the package of a wheel, by its file's name; empty for another library."""
+    """Return the package in a wheel's file name; empty for any other library."""
     return normalized(PurePosixPath(library.get("whl", "")).name.split("-")[0])
 
 

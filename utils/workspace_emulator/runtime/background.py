@@ -1,4 +1,4 @@
-"""Background work: named tasks of the event loop, and waiting for their changes."""
+"""Runs background work: named tasks of the event loop, and waiting for conditions."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class Background:
         self._changed = asyncio.Event()
 
     def spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        """Start a task under a name; cancel a task that still runs under this name."""
+        """Start a task with a name, and cancel the running task with this name."""
         self.cancel(name)
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks[name] = task
         task.add_done_callback(self._ended)
 
     def runs(self, name: str) -> bool:
-        """Return whether a task runs under this name."""
+        """Return whether a task with this name is running."""
         return name in self._tasks
 
     def cancel(self, name: str) -> None:

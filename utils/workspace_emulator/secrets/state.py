@@ -1,5 +1,5 @@
-"""Secret scopes and their access lists. There is only one user, so access lists are
-stored but not enforced.
+"""Stores secret scopes and their access lists. Access lists are not enforced, because
+there is only one user.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ REFERENCE = re.compile(r"\{\{secrets/([^/{}]+)/([^/{}]+)\}\}")
 
 
 class Secrets:
-    """Values by scope and key."""
+    """The secret values by scope and key."""
 
     def __init__(self, store: Store) -> None:
         self._scopes = store.collection("secret_scope")
 
     def create_scope(self, scope: str, owner: str) -> None:
-        """Create a scope that its owner manages. Raises ApiError if it exists."""
+        """Create a scope that its owner manages. Raises ApiError if the name exists."""
         if not NAME.fullmatch(scope):
             raise invalid_parameter(f"Invalid scope name: {scope!r}")
         if scope in self._scopes:
@@ -41,7 +41,7 @@ class Secrets:
         return [{"name": name, "backend_type": "DATABRICKS"} for name in self._scopes]
 
     def put(self, scope: str, key: str, value: str) -> None:
-        """Store a value, as base64; replaces an existing value."""
+        """Store a value as base64, in place of an existing value."""
         if not NAME.fullmatch(key):
             raise invalid_parameter(f"Invalid secret key: {key!r}")
         document = self._scope(scope)
@@ -52,7 +52,7 @@ class Secrets:
         self._scopes[scope] = document
 
     def get(self, scope: str, key: str) -> str:
-        """Return a value, as base64."""
+        """Return a value as base64."""
         found = self._scope(scope)["secrets"]
         if key not in found:
             raise errors.no_secret(scope, key)

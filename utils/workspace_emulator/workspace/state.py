@@ -1,5 +1,5 @@
-"""Workspace files and notebooks. A notebook is a source file with a language; it is
-stored, not run.
+"""Stores workspace files and notebooks. A notebook is a source file with a language,
+and cannot be run.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ NOTEBOOK_HEADER = b"# Databricks notebook source"
 
 
 class Workspace:
-    """The tree of `/Workspace`; in API paths, this prefix is optional."""
+    """The files and notebooks below `/Workspace`, a prefix that is optional in API
+    paths.
+    """
 
     def __init__(self, store: Store, tree: Tree) -> None:
         self._store = store
@@ -28,8 +30,8 @@ class Workspace:
     def import_(
         self, path: str, content: bytes, kind: str, language: str, *, overwrite: bool
     ) -> None:
-        """Store a file, or a notebook if the format is SOURCE or AUTO and the content
-        is a notebook's.
+        """Store a file. With the format SOURCE or AUTO, store a notebook if the content
+        is a notebook.
         """
         if kind not in ("SOURCE", "AUTO", "RAW"):
             raise not_emulated(f"workspace imports of format {kind}")
@@ -98,8 +100,8 @@ class Workspace:
     def _entry(self, file: Path) -> Document:
         name = self._name(file)
         if file.is_dir() and name not in self._objects:
-            # A file in a folder also creates the folder, so a folder gets its number
-            # when it is first read.
+            # A folder gets its number when it is first read, because the import of a
+            # file also creates its folder.
             number = self._store.next_number("object")
             self._objects[name] = {"object_type": "DIRECTORY", "object_id": number}
         known: dict[str, Any] = self._objects.get(
@@ -122,7 +124,7 @@ class Workspace:
 
 
 def _is_notebook(kind: str, content: bytes) -> bool:
-    """Return whether an import with this format is a notebook, not a plain file."""
+    """Return whether an import with this format is a notebook and not a plain file."""
     if kind == "AUTO":
         return content.startswith(NOTEBOOK_HEADER)
     return kind == "SOURCE"

@@ -1,6 +1,4 @@
-"""External inputs of the machine and the network: which changes are detected, and which
-are ignored.
-"""
+"""External inputs of the machine and the network: detected and ignored changes."""
 
 from __future__ import annotations
 
@@ -81,7 +79,7 @@ def test_a_jdk_that_is_named_counts_by_its_release(make: Make, tmp_path: Path) -
     )
 
 
-def test_the_interpreter_of_an_environment_and_the_one_it_was_made_of_have_one_name(
+def test_interpreter_of_an_environment_and_its_base_have_one_name(
     make: Make, tmp_path: Path, venv: Path
 ) -> None:
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -96,8 +94,8 @@ def test_the_interpreter_of_an_environment_and_the_one_it_was_made_of_have_one_n
 def test_the_interpreter_is_the_one_that_nox_makes_environments_of(
     make: Make, tmp_path: Path
 ) -> None:
-    """The Python that runs nox is preferred to another of its version on PATH, and
-    nothing else is preferred to it.
+    """The Python that runs nox has precedence over any other Python of that version on
+    PATH.
     """
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     for name, script in (
@@ -136,7 +134,7 @@ def test_a_python_is_looked_for_once_for_all_sessions(
     assert listing_process == [version, "3.97"]
 
 
-def test_terraform_counts_with_its_settings_and_not_at_all_with_credentials(
+def test_terraform_state_has_its_settings_and_is_unknown_with_credentials(
     make: Make, tmp_path: Path
 ) -> None:
     settings = tmp_path / "terraform.tfrc"
@@ -221,7 +219,7 @@ class Engine:
 
     @property
     def images(self) -> dict[str, str]:
-        """Return the ids of its images by name."""
+        """Return the ids of the engine's images by name."""
         return {unquote(file.name): file.read_text() for file in self._images.iterdir()}
 
     @images.setter

@@ -1,4 +1,4 @@
-"""Hashes that are cached between runs are never those of an earlier content."""
+"""A cached hash is never the hash of an earlier content of the file."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from lake_ci.cache.file_hashes import Digests
 
 @pytest.fixture
 def look(tmp_path: Path) -> Callable[..., dict[str, str]]:
-    """Return a function that returns the hashes of the folder's files, as one run reads
-    them.
-    """
+    """Return a function that returns the hashes of the folder's files in a new run."""
 
     def run(*names: str) -> dict[str, str]:
         found = Digests(tmp_path, tmp_path / ".cache" / "digests")
@@ -28,8 +26,8 @@ def look(tmp_path: Path) -> Callable[..., dict[str, str]]:
 
 
 def age(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Move the file system's clock a minute after the file's times, as in a checkout of
-    yesterday.
+    """Move the file system's clock a minute after the file's times, as if the checkout
+    were a day old.
     """
     later = path.lstat().st_ctime_ns + 60 * 10**9
     monkeypatch.setattr(
@@ -38,7 +36,7 @@ def age(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the list of files that are read from now on."""
+    """Return a list to which each file that is read from now on is added."""
     noted: list[str] = []
     real = file_hashes._read
 
@@ -106,7 +104,7 @@ def test_nothing_is_believed_once_the_clock_went_back(
     assert noted == ["one"]
 
 
-def test_without_the_file_systems_clock_only_what_is_surely_old_is_believed(
+def test_without_file_system_clock_only_old_files_are_trusted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "one").write_text("1")

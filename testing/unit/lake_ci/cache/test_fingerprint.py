@@ -1,5 +1,5 @@
-"""The fingerprint of a session covers all its inputs; undeterminable inputs make it
-uncacheable.
+"""The fingerprint of a session covers all its inputs. A session with an unknown input
+is not cached.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def test_each_way_in_which_a_file_can_differ_is_named(root: Path, look: Look) ->
     ]
 
 
-def test_a_file_that_got_its_old_content_back_is_the_same_and_another_moment(
+def test_file_with_restored_content_has_same_digest_and_another_moment(
     root: Path, look: Look
 ) -> None:
     (root / "one").write_text("1")
@@ -147,7 +147,7 @@ def test_a_python_that_is_not_there_cannot_be_told(look: Look) -> None:
     assert "3.99" in (look(python="3.99").unknown_input or "")
 
 
-def test_a_fact_counts_by_its_day_and_one_that_cannot_be_told_makes_the_job_run(
+def test_external_input_changes_daily_and_an_unknown_one_makes_the_job_run(
     root: Path, look: Look, tmp_path: Path
 ) -> None:
     (tmp_path / "advisories").mkdir()

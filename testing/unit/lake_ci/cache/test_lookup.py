@@ -1,5 +1,5 @@
-"""The cache reuses exactly the valid results of earlier runs, in a real nox, and the
-plan reports it before the run.
+"""In a real nox, the cache reuses exactly the valid results of earlier runs, and the
+plan reports the reuse before the run.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def fourth(run):
 
 
 class Reusing:
-    """The repository of these jobs, and a record of the jobs that ran."""
+    """A repository with these jobs, and a record of the jobs that ran."""
 
     def __init__(self, nox_run: Nox) -> None:
         self.nox = nox_run
@@ -78,8 +78,8 @@ class Reusing:
         (self.root / path).write_text(text)
 
     def run(self, *arguments: str) -> list[str]:
-        """Run the pipeline, or the given arguments; return the jobs that really ran,
-        sorted by name.
+        """Run the pipeline, or nox with the given arguments; return the jobs that
+        really ran, sorted by name.
         """
         (self.root / "ran").unlink(missing_ok=True)
         self.code = self.nox.here(*(arguments or ("--", "--plain", "-j", "1")))
@@ -91,7 +91,7 @@ class Reusing:
     def planned(
         self, capsys: pytest.CaptureFixture[str], *arguments: str
     ) -> dict[str, Any]:
-        """Return the plan's verdicts by session."""
+        """Return the decisions in the plan by session."""
         capsys.readouterr()
         assert self.nox.here("-s", "plan", "--", "--json", *arguments) == 0
         found: dict[str, Any] = json.loads(capsys.readouterr().out)["cache"]
@@ -138,10 +138,11 @@ def test_cached_sessions_are_counted_and_take_no_time(
     capsys.readouterr()
     jobs.run()
     output = capsys.readouterr().out.splitlines()
-    # Sessions, cached ones, ones to run, seconds, workers.
+    # The numbers of sessions, of cached sessions, of sessions to run, of seconds, and
+    # of workers.
     numbers = re.findall(r"\d+", output[1])
     assert (numbers[:3], numbers[-1]) == (["4", "2", "2"], "1")
-    # The cache has the durations of the others; `fourth` is never cached.
+    # The cache has the durations of the other jobs; `fourth` is never cached.
     assert re.findall(r"\d+", output[2]) == ["1"]
     shutil.rmtree(jobs.root / "reports")
     jobs.nox.here("-s", "plan")
@@ -270,7 +271,7 @@ def test_a_result_that_inputs_contradict_is_forgotten(
     assert jobs.planned(capsys)["first"]["answer"] == "run"
 
 
-def test_an_input_that_is_written_to_while_the_job_runs_keeps_its_result_out(
+def test_input_written_during_the_run_prevents_caching(
     jobs: Reusing, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = (jobs.root / "noxfile.py").read_text()

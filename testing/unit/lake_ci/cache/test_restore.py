@@ -25,7 +25,7 @@ VARIANT = Job("build", build, reports=("SHA256SUMS", "dist/")).variants[0]
 
 
 class Checkout:
-    """A checkout whose job wrote a report and dist/, and the store with these files."""
+    """A checkout whose job wrote a report and dist/, and a store with these files."""
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "checkout"

@@ -91,7 +91,7 @@ def test_a_damaged_entry_is_refused_and_says_which_file(
             entry.copy(cached, tmp_path / "back" / cached.path)
 
 
-def test_an_entry_under_another_fingerprint_and_one_of_another_shape_are_refused(
+def test_entry_with_wrong_fingerprint_or_format_is_rejected(
     store: Store, tmp_path: Path
 ) -> None:
     store.keep(PRINT, b"inputs", RESULT, tmp_path, leave(tmp_path))
@@ -233,7 +233,7 @@ def test_the_oldest_use_leaves_first_and_the_newest_entry_stays(
     for number in range(4):
         store.keep(f"{number}" * 64, b"", RESULT, tmp_path, files)
         os.utime(store.folder / "v2" / (f"{number}" * 64), (number, number))
-    assert store.find("0" * 64) is not None  # it was just used
+    assert store.find("0" * 64) is not None  # the entry was just used
     entries, size = store.status()
     store.limit = size - 1
     gone, freed = store.prune()
@@ -250,7 +250,7 @@ def test_the_oldest_use_leaves_first_and_the_newest_entry_stays(
     assert store.clear()[0] == 1 and store.status() == (0, 0)
 
 
-def test_entries_of_an_older_schema_and_what_a_killed_process_left_are_removed(
+def test_entries_of_an_older_schema_and_of_killed_processes_are_removed(
     store: Store, tmp_path: Path
 ) -> None:
     store.keep(PRINT, b"", RESULT, tmp_path, leave(tmp_path))
@@ -313,7 +313,7 @@ for number in range(10**6):
 """
 
 
-def test_two_writers_and_kills_at_random_moments_leave_a_whole_entry_or_none(
+def test_two_writers_and_random_kills_leave_a_complete_entry_or_none(
     store: Store, tmp_path: Path
 ) -> None:
     chance = random.Random(20261125)  # nosec B311 - moments to kill at, and no secret
@@ -355,8 +355,8 @@ def test_two_writers_and_kills_at_random_moments_leave_a_whole_entry_or_none(
 
 
 def whole(store: Store, back: Path, *, replaced: bool = False) -> int:
-    """Return 1 for a complete entry of a single run; 0 if there is none, or if it may
-    just have been replaced.
+    """Return 1 for a complete entry of a single run; 0 if there is no entry, or if the
+    entry may just have been replaced.
     """
     try:
         entry = store.find(PRINT)

@@ -38,7 +38,7 @@ def test_a_picture_that_was_not_drawn_is_a_failure(
     assert (outcome.status, outcome.findings[0].rule) == (Status.FAILURE, rule)
 
 
-def test_screenshots_are_taken_of_the_last_report_and_kept_under_their_names(
+def test_screenshots_of_the_last_report_are_stored_by_name(
     ctx: CheckContext, answering: Answering
 ) -> None:
     (ctx.root / "reports" / "index.html").write_text("a report", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The results of files that are cached, and the changes that invalidate them."""
+"""The cached results of files, and the changes that invalidate these results."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The check of declared inputs: copies with only the declared files, and the messages
-about missing ones.
+"""The check of declared inputs: copies with only the declared files, and messages about
+files that are not declared.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def graph() -> Graph:
     return found
 
 
-def test_a_copy_holds_the_files_it_is_given_and_the_tags_and_history_of_the_checkout(
+def test_copy_has_the_given_files_and_the_checkouts_tags_and_history(
     root: Path, tmp_path: Path, git: Callable[..., str]
 ) -> None:
     git(root, "tag", "v1.2.3")
@@ -135,7 +135,7 @@ def test_what_a_job_takes_comes_from_the_copy_of_its_need(
     assert (copy / "reports" / "docker-3.11-java17" / "images.json").read_text() == "[]"
 
 
-def test_one_session_of_each_job_is_looked_at_and_what_is_taken_comes_first(
+def test_chosen_has_one_session_per_job_with_artifact_sources_first(
     graph: Graph, root: Path
 ) -> None:
     assert [each.session for each in chosen(graph, (), "inputs")] == [
@@ -157,9 +157,7 @@ def test_one_session_of_each_job_is_looked_at_and_what_is_taken_comes_first(
     assert options(("lint",)).partial and not options(()).partial
 
 
-def test_results_are_alike_whatever_they_took_and_whichever_commit_they_are_of() -> (
-    None
-):
+def test_results_with_other_times_and_commits_are_the_same() -> None:
     other = replace(
         RESULT,
         run="2",

@@ -1,4 +1,6 @@
-"""A fake workspace in memory that records its calls, and a small release to deploy."""
+"""Fixtures: a fake workspace in memory that records its calls, and a small release to
+deploy.
+"""
 
 from __future__ import annotations
 
@@ -54,11 +56,12 @@ class FakeWorkspace:
     Attributes:
         calls: the calls that change something, in order.
         files: the files of the volume.
-        running: the wheel that the cluster's processes import: the wheel that was
-            installed at its last start, or that was new since then.
-        break_at: raises the error for the first call of that name, before the call has
-            an effect.
-        lose_at: raises the error after the call took effect: its response is lost.
+        running: the wheel that the cluster's processes import: the wheel at the
+            cluster's last start, or a wheel that was new since then.
+        break_at: raises an error for the first call of a name, before the call takes
+            effect.
+        lose_at: raises an error after the call took effect, as if the response were
+            lost.
         tables: Delta versions, as `inspect` reports them.
         result: the result of the next scripts.
     """

@@ -1,4 +1,6 @@
-"""Artifacts that differ from the build of this commit are rejected by name."""
+"""Artifacts that differ from the build of this commit are rejected, with the file's
+name.
+"""
 
 from __future__ import annotations
 

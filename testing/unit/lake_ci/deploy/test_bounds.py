@@ -1,5 +1,5 @@
-"""Every method that sends requests to a workspace ends: its attempts, pages and time
-are limited.
+"""Every method that sends requests to a workspace ends, because its attempts, pages and
+time are limited.
 
 The methods are found by introspection, so that new methods are included.
 """
@@ -83,14 +83,15 @@ POLLING = {
     *(f"Installation.{name}" for name in WAITS),
 }
 PENDING_CLI = {"clusters": [], "jobs": [], "run_id": 1, "job_id": 1, "settings": {}}
-# For a lost connection, the CLI prints the error of requests; for a refusal, the
-# response.
+# For a lost connection, the CLI prints the error of `requests`; for a rejected request,
+# the CLI prints the response.
 BUSY = {"error_code": "TEMPORARILY_UNAVAILABLE", "message": "try again"}
 CLI_SAYS = {
     "503": f"Error: {json.dumps(BUSY).encode()!r}",
     "dropped": "requests.exceptions.ConnectionError: Remote end closed connection",
 }
-# Methods that do not fail if the workspace fails: an unknown result stays unknown.
+# Methods that do not fail if the workspace fails, because an unknown result stays
+# unknown.
 TOLERANT = {"DeployContext.seen", "DeployContext.entry"}
 
 
@@ -404,7 +405,7 @@ def test_method_ends_within_its_attempts_where_the_workspace_fails(
         pauses = LIMITS.pause * (2 ** (LIMITS.attempts - 1) - 1)
         # The SDK waits once per request before it checks its time limit.
         assert world.seconds <= pauses + LIMITS.attempts * LIMITS.request + 1e-6
-    # Some requests accept an empty answer; others poll to their limit.
+    # Some requests accept an empty answer; other requests poll until the time limit.
     assert world.requests < MOST
     assert world.seconds <= 2 * (LIMITS.run + LIMITS.poll)
 
@@ -415,8 +416,8 @@ def test_method_ends_in_time_where_everything_stays_pending(
 ) -> None:
     world = World(server, tmp_path, target)
     error = outcome(world, kind, name)
-    # A run that does not end is canceled, and the deploy waits for its end equally
-    # long.
+    # A run that does not end is canceled; then the deploy waits as long again for its
+    # end.
     assert world.seconds <= 2 * (LIMITS.run + LIMITS.poll)
     assert world.requests < MOST
     if f"{kind.__name__}.{name}" in POLLING or world.seconds > 0:

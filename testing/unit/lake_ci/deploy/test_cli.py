@@ -1,5 +1,5 @@
 """The output of databricks-cli becomes responses and errors, and no argument contains
-its token.
+the token.
 """
 
 from __future__ import annotations

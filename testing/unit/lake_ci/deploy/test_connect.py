@@ -28,7 +28,7 @@ TOKEN = "dapi0123456789abcdef"
 
 
 class Server(ThreadingHTTPServer):
-    """A workspace that rejects every token, and repeats it in the response.
+    """A workspace that rejects every token and repeats the token in the response.
 
     Attributes:
         headers: the received authentication headers.
@@ -120,7 +120,7 @@ def test_connect_hides_the_token_in_all_that_follows(
     assert "Bearer [hidden]" in lines[-1] and TOKEN not in "".join(lines)
 
 
-def test_a_token_that_ends_in_a_line_break_is_used_without_it_and_not_shown(
+def test_line_break_after_a_token_is_removed_and_the_token_redacted(
     server: Server, here: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     here.setenv("DATABRICKS_TOKEN", f"{TOKEN}\n")

@@ -1,4 +1,4 @@
-"""The ledger is append-only, and records which entry is based on which."""
+"""The ledger is append-only, and each entry records the previous entry."""
 
 from __future__ import annotations
 

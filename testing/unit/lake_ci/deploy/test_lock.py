@@ -1,5 +1,5 @@
-"""One deploy at a time: a second deploy is refused with the holder's name, and a lock
-expires with its holder.
+"""Only one deploy runs at a time: a second deploy is refused with the holder's name,
+and a lock expires with its holder.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""A release has one address for its bytes, and contains the paths of its job's
-scripts.
+"""The folder of a release depends on its content, and the job of a release has the
+paths of the release's scripts.
 """
 
 from __future__ import annotations

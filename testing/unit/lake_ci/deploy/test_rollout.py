@@ -1,5 +1,5 @@
-"""A deploy ends at the new or the old version, and the ledger agrees with the
-cluster.
+"""After a deploy, the workspace has the new or the old version, and the ledger agrees
+with the cluster.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def deploy(scene: Scene, made: tuple[Release, dict[str, bytes]]) -> str:
 
 
 def assert_whole(scene: Scene, release: Release | None) -> None:
-    """Assert that the workspace is completely at this release, and that no deploy left
-    anything.
+    """Assert that the workspace is completely at this release, without remains of a
+    deploy.
     """
     workspace = scene.workspace
     assert workspace.names(f"{BASE}/locks") == []

@@ -1,6 +1,4 @@
-"""How the deploy interprets responses of the real clients: missing, lost, repeated or
-incomplete.
-"""
+"""Responses of the real clients may be missing, lost, repeated or incomplete."""
 
 from __future__ import annotations
 
@@ -60,7 +58,7 @@ def files(clock: Clock, **methods: Any) -> Databricks:
     return workspace(Cli(), clock, files=SimpleNamespace(**methods))
 
 
-def test_what_is_not_there_reads_as_none_lists_as_nothing_and_is_deleted_already(
+def test_missing_file_reads_as_none_lists_empty_and_deletes_without_error(
     clock: Clock,
 ) -> None:
     missing = raising(sdk_errors.NotFound("no such file"))
@@ -199,7 +197,7 @@ def test_a_run_that_has_no_state_yet_is_pending(clock: Clock) -> None:
     assert (found.state, found.tasks[0].state) == ("PENDING", "PENDING")
 
 
-def test_a_job_whose_creation_was_not_answered_is_found_by_its_name_and_made_once(
+def test_job_created_without_an_answer_is_found_by_name_and_created_once(
     clock: Clock,
 ) -> None:
     lost = WorkspaceError("no answer", retryable=True)

@@ -19,8 +19,8 @@ def session(run: Run) -> None:
 
 @pytest.fixture
 def graph() -> Graph:
-    """Return a graph with all kinds of triggers: always, also daily, push to main only,
-    dispatch only.
+    """Return a graph with all kinds of triggers: every event, every night, only a push
+    to main, only a dispatch.
     """
     graph = Graph()
     graph.add(Job("lint", session))
@@ -60,7 +60,7 @@ ALL = ("lint", "security", "tests", "build")
         ("schedule", None, ("security",)),
     ],
 )
-def test_an_event_starts_its_jobs_in_order_and_names_a_reason_for_each_other(
+def test_event_starts_jobs_in_order_and_gives_reasons_for_the_others(
     graph: Graph, event: str, branch: str | None, starts: tuple[str, ...]
 ) -> None:
     plan = select(graph, Event(event, branch))

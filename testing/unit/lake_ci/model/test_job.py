@@ -1,4 +1,4 @@
-"""The declaration of a job: the names of its variants, and errors of the graph."""
+"""The declaration of a job: the names of its sessions, and errors of the graph."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""result.json is read as it was written, completely or not at all."""
+"""result.json is read exactly as it was written, or rejected."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def test_any_checks_survive_the_round_trip_through_json(
         ((FAILED,), "no-environment", Status.FAILURE),
     ],
 )
-def test_a_job_is_as_good_as_its_worst_check_and_never_passed_when_cut_short(
+def test_job_has_the_worst_status_and_never_passes_when_interrupted(
     checks: tuple[CheckResult, ...], cause: str | None, status: Status
 ) -> None:
     assert result(*checks, cause=cause).status is status

@@ -1,4 +1,4 @@
-"""`[tool.lake_ci]`: the defaults, and wrong settings refused with file and line."""
+"""`[tool.lake_ci]` has defaults, and wrong settings are errors with file and line."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ from lake_ci.pipeline import github_issue
 
 
 class GitHub(ThreadingHTTPServer):
-    """A fake GitHub that stores issues and records requests; with another `code` than
-    200, all requests fail.
+    """A fake GitHub that stores issues and records requests. If `code` is not 200, all
+    requests fail.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The whole graph, run by a real nox on small noxfiles."""
+"""Runs of the whole graph by a real nox, with small noxfiles."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_only_runs_a_job_whose_needs_are_not_run(
     assert two.statuses() == {"tests": ("success", None)}
 
 
-def test_a_skipped_job_takes_its_dependents_along_and_nothing_is_left_to_run(
+def test_skipped_job_skips_its_dependents_so_that_nothing_runs(
     two: Nox, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert two.here("--", "--skip", "lint") == 0
@@ -239,7 +239,7 @@ def test_a_second_pipeline_in_the_same_checkout_waits_for_the_first(
     os.mkfifo(two.root / "gate")
     monkeypatch.setenv("LINT", "echo open > gate; cat gate > /dev/null")
     with two.start("--", "--plain", "--only", "lint") as first:
-        (two.root / "gate").read_text()  # the first is now running its session
+        (two.root / "gate").read_text()  # the first pipeline is now running its session
         monkeypatch.delenv("LINT")
         with two.start("--", "--plain", "--only", "tests") as second:
             assert second.stdout is not None
@@ -259,7 +259,7 @@ def test_a_second_pipeline_in_the_same_checkout_waits_for_the_first(
     assert (two.root / "tests-ran").exists()
 
 
-def test_an_interrupted_pipeline_ends_with_130_and_every_job_has_its_result(
+def test_interrupted_pipeline_exits_with_130_and_writes_all_results(
     two: Nox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     os.mkfifo(two.root / "gate")
@@ -343,7 +343,7 @@ def test_the_summary_is_that_of_the_last_pipeline_with_its_own_plan(
     assert "exit 1" in text
 
 
-def test_on_github_the_summary_is_that_of_the_run_and_heeds_what_github_says(
+def test_summary_on_github_is_of_the_run_and_uses_github_results(
     two: Nox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GITHUB_RUN_ID", "4711")
@@ -601,8 +601,8 @@ BAD_ORDER_SECONDS = {
 
 
 def record(root: Path, seconds: Mapping[str, float]) -> None:
-    """Write the results of an earlier run with these durations in seconds, by folder
-    name.
+    """Write the results of an earlier run with these durations in seconds, by the name
+    of the session's folder.
     """
     for name, each in seconds.items():
         result = Result(
@@ -632,7 +632,8 @@ def test_sessions_start_by_the_longest_path_of_the_recorded_seconds(
         *("lint", "tests11", "tests17", "short", "build")
     ]
     first, second, third = estimate_of(output)
-    # Sessions, cached ones, ones to run, minutes, workers.
+    # The numbers of sessions, of cached sessions, of sessions to run, of minutes, and
+    # of workers.
     assert re.findall(r"\d+", first) == ["5", "0", "5", "3", "1"]
     assert f"lint → tests-{THIS}(java11) → build" in second
     assert second.endswith(" 92 s")
@@ -653,7 +654,7 @@ def test_estimated_seconds_of_pyproject_order_the_first_run(nox_run: Nox) -> Non
     code, output = nox_run.run("--", "--plain", "-j", "1")
     assert code == 0, output
     assert (nox_run.root / "order").read_text().split()[:2] == ["short", "lint"]
-    # So many sessions have no recorded run.
+    # This number of sessions has no recorded run.
     assert re.findall(r"\d+", estimate_of(output)[1]) == ["5"]
 
 

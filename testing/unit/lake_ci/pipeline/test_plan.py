@@ -1,4 +1,4 @@
-"""The plan: what an event would run, reported before anything runs."""
+"""The plan shows the jobs of an event before the event runs."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ def known(**seconds: float) -> Durations:
 
 
 def verdicts(plan: Plan, *cached: str) -> list[Verdict]:
-    """Return the verdicts of the cache: these sessions are cached, the others run."""
+    """Return decisions of the cache: these sessions are cached, and all other sessions
+    run.
+    """
     entry = CacheEntry(Path(), "", "", samples.result_of(plan.variants[0]), 0.0, (), "")
     return [
         (

@@ -1,4 +1,4 @@
-"""The summary of a run: which results it includes and rejects, and what it writes."""
+"""The summary of a run: included results, rejected results, and written files."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def refused(overview: Overview) -> dict[str, str]:
     return {entry.file: entry.reason for entry in overview.refused}
 
 
-def test_every_planned_session_has_its_result_and_every_other_job_its_reason(
+def test_planned_sessions_have_results_and_other_jobs_reasons(
     good: Path,
 ) -> None:
     overview = samples.collect(good)
@@ -219,8 +219,8 @@ def test_githubs_word_that_a_job_failed_outweighs_its_results(
         == "its result is passed, but GitHub reports cancelled"
     )
     assert one(overview, "build").state is State.SUCCESS
-    # GitHub only reports the result of a whole matrix: all its sessions are in doubt,
-    # unless one of them reports a failure.
+    # GitHub reports only one result for a whole matrix, so each session of the matrix
+    # may have failed, unless a session reports a failure itself.
     tests = [each.state for each in overview.sessions if each.job == "tests"]
     assert tests == [State.FAILURE] * 6
     samples.leave(

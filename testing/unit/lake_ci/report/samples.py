@@ -1,5 +1,5 @@
-"""A pipeline with the jobs in DESIGN and the results of a run, for the tests of all
-reports.
+"""Creates a pipeline with the jobs in DESIGN.md and the results of a run, for the tests
+of all reports.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HOSTILE = (
     " \ud800 ${{ secrets.X }}"
 )
 
-# A run with failures: the variant whose tests fail, the error, and the skipped jobs.
+# A run with failures: the session whose tests fail, the error, and the skipped jobs.
 BROKEN = "tests-3.10-java17"
 LATE = Finding(
     "pytest",
@@ -54,7 +54,7 @@ def session(run: Run) -> None:
 
 
 def design() -> Graph:
-    """Return the jobs in DESIGN's table, including `summary`."""
+    """Return the jobs in the table of DESIGN.md, including `summary`."""
     graph = Graph()
     pythons, javas = ("3.9", "3.10", "3.11"), ("11", "17")
     for job in (
@@ -135,7 +135,7 @@ def result_of(
 
 
 def leave(root: Path, result: Result, folder: str | None = None) -> Path:
-    """Write the result like its session, and return its folder."""
+    """Write a result as its session would, and return the folder."""
     path = root / "reports" / (folder or result.job)
     results.write(path, result)
     return path
@@ -271,8 +271,8 @@ def bad_terraform(variant: Variant) -> Result:
 
 
 def not_reached(job: Job) -> Result:
-    """Return the result of a session that was skipped because of the first of its
-    needs.
+    """Return the result of a session that was skipped because its first needed job
+    failed.
     """
     detail = f"needs {job.needs[0]}, which did not pass"
     row = CheckResult("session", Status.SKIPPED, detail=detail)
@@ -280,7 +280,7 @@ def not_reached(job: Job) -> Result:
 
 
 def bad_tests(variant: Variant, number: int) -> Result:
-    """Return the result of a variant with one failed test. Variants with a higher
+    """Return the result of a session with one failed test. Sessions with a higher
     number have less coverage.
     """
     bad = variant.id == BROKEN
@@ -317,7 +317,7 @@ def bad_tests(variant: Variant, number: int) -> Result:
 
 
 def bad_junit_xml(variant: Variant) -> str:
-    """Return the junit.xml of a variant: many quick tests, and one that may have
+    """Return the junit.xml of a session: many quick tests, and a test that may have
     failed.
     """
     output = (

@@ -1,4 +1,4 @@
-"""Wall time compared with the lower bound, and what sessions waited for."""
+"""Wall time compared with the lower bound, and the reasons why sessions waited."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def of(*ran: Session, workers: Workers | None = TWO) -> Efficiency:
 
 REUSED = {"run": "before", "since": "2026-01-30T00:00:00Z"}
 FAILED = {"checks": (CheckResult("one", Status.FAILURE),)}
-# lint and security start first; docker needs tests, of which one variant ran.
+# lint and security start first; docker needs tests, of which one session ran.
 LINT = ran("lint", 0, 10, 10.0)
 TESTS = ran("tests", 12, 60, 100.0)
 DOCKER = ran("docker", 75, 25, 5.0)
@@ -177,13 +177,14 @@ def test_waits_are_for_a_worker_for_preparation_or_for_the_start() -> None:
     found = of(ran("lint", 2, 8), first, second, third)
     assert waited(found, "lint") == (0, 0, 2)
     assert waited(found, first.id) == (0, 0, 2)
-    # Both workers are busy until second 72; of the following 8 s it waits 5 s for a
-    # lock.
+    # Both workers are busy until second 72; of the following 8 s, the session waits 5 s
+    # for a lock.
     assert waited(found, third.id) == (62, 5, 3)
 
 
 def test_more_recorded_than_the_whole_wait_is_cut() -> None:
-    # While it waited for its lock, its needs and a worker were also missing.
+    # While the session waited for its lock, it also waited for needed sessions and a
+    # worker.
     found = of(ran("lint", 4, 8, waited_seconds=30.0))
     assert waited(found, "lint") == (0, 4, 0)
 

@@ -83,7 +83,7 @@ def test_the_newest_run_of_the_same_branch_is_compared_with(tmp_path: Path) -> N
     assert elsewhere is not None and elsewhere.run == "other"
 
 
-def test_nothing_differs_from_the_same_and_there_is_nothing_to_say_without_a_run(
+def test_comparison_is_empty_for_equal_runs_and_without_a_previous_run(
     tmp_path: Path,
 ) -> None:
     overview = samples.overview_of(tmp_path)

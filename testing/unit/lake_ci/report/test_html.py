@@ -21,7 +21,7 @@ VOID = {"meta", "link", "br", "input"}
 
 
 class Document(HTMLParser):
-    """Parses all elements with attributes and texts, and whether all elements were
+    """Collects all elements with attributes and texts, and checks that all elements are
     closed.
     """
 
@@ -150,7 +150,7 @@ def test_the_policy_lets_only_the_pages_own_style_and_script_through() -> None:
     )
 
 
-def test_style_and_script_hold_nothing_that_would_end_them_or_ask_the_network() -> None:
+def test_style_and_script_cannot_be_closed_early_or_use_the_network() -> None:
     for name in ("report.css", "report.js"):
         text = html.asset(name)
         assert "</" not in text and "<!--" not in text

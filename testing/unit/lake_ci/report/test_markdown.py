@@ -34,7 +34,7 @@ def test_the_head_says_how_it_ended_and_of_what(bad_day: str) -> None:
     ]
 
 
-def test_failures_stand_first_with_place_message_and_the_command_that_repeats_them(
+def test_failures_come_first_with_place_message_and_rerun_command(
     bad_day: str,
 ) -> None:
     assert bad_day.index("### Failures") < bad_day.index("### Jobs")
@@ -330,8 +330,7 @@ def test_hostile_text_in_every_field_breaks_nothing(tmp_path: Path) -> None:
     )
     text = markdown.report(overview)
     text.encode()
-    # Without escaped characters and code spans, the rest is all text that could be
-    # markup.
+    # Remove escaped characters and code spans: only the remaining text could be markup.
     markup = re.sub(r"\\.|(`+).*?(?<!`)\1(?!`)", "", text)
     assert re.findall("<.*?>", markup) == ["<br>"] * markup.count("<")
     assert "](" not in markup

@@ -1,4 +1,4 @@
-"""The overview of a run: its state, its duration, its critical path."""
+"""The overview of a run: state, duration and critical path."""
 
 from __future__ import annotations
 

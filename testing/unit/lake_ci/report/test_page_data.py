@@ -86,8 +86,7 @@ def test_what_is_left_out_is_counted(
         lists.tests,
         lists.tests_left_out,
     ) == (2, 1, 2, 1)
-    # The failed test replaces a slower one that passed, and is still sorted by its
-    # time.
+    # The failed test replaces a slower passed test, and is still sorted by its time.
     assert [row[1] for row in json.loads(lists.json)["tests"]] == ["slow", "fast"]
 
 

@@ -1,4 +1,4 @@
-"""The parts of the page that need no script."""
+"""The sections of the page that work without a script."""
 
 from __future__ import annotations
 

@@ -192,9 +192,7 @@ def test_seconds_are_told_in_minutes_once_there_are_many(
     assert terminal.seconds(number) == text
 
 
-def test_a_result_that_was_reused_says_since_when_it_is_known_and_by_which_run() -> (
-    None
-):
+def test_reused_result_shows_its_date_and_its_run() -> None:
     reused = replace(
         RESULT, reused={"run": "0123456789ab", "since": "2026-01-30T23:59:59Z"}
     )

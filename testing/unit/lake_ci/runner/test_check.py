@@ -16,7 +16,9 @@ Answering = Callable[..., list[list[str]]]
 
 
 class Grep(CommandCheck):
-    """Lines `file:line` are findings; its reader does not know the line `odd`."""
+    """A check whose output lines `file:line` are findings; the line `odd` cannot be
+    parsed.
+    """
 
     name = "grep"
 

@@ -1,4 +1,4 @@
-"""The private parts of nox that the suite reads, all in one module."""
+"""Only one module of the suite reads private parts of nox."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The `Run` of a session: after any failure, its result is written and reports it."""
+"""After any failure, the `Run` of a session writes a result with the failure."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FINE = Outcome(Status.SUCCESS, "fine")
 
 
 class Answer(Check):
-    """Returns the given row."""
+    """A check that returns the given row."""
 
     def __init__(self, name: str, outcome: Outcome | Exception = FINE) -> None:
         self.name = name
@@ -65,7 +65,7 @@ class Shell(Check):
 
 
 class Clock:
-    """A clock that a test moves, or that moves by an hour when an event occurs."""
+    """A clock that the test moves, or that moves by an hour when an event occurs."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -364,7 +364,7 @@ def test_an_interrupted_run_ends_its_tools_and_writes_what_there_is(
         Status.FAILURE,
     )
     assert cut.findings[0].rule == "interrupted"
-    # The signal may arrive before it is started, or after it has ended.
+    # The signal may arrive before the tool starts, or after its end.
     assert (three.name, three.status) in [
         ("three", Status.SUCCESS),
         ("three", Status.SKIPPED),
@@ -396,7 +396,7 @@ def test_a_tool_that_a_signal_left_unstarted_has_its_row_too(
     ]
 
 
-def test_at_the_time_limit_the_running_tool_is_ended_and_no_further_one_started(
+def test_time_limit_ends_the_running_tool_and_starts_no_other(
     make: Make, root: Path
 ) -> None:
     clock, printed = Clock(), threading.Event()
@@ -436,7 +436,7 @@ def test_waiting_is_recorded_and_is_no_part_of_the_seconds(
 ) -> None:
     clock = Clock()
     waiting = make(clock=clock)
-    clock.now = 100.0  # it got its lock long after it was created
+    clock.now = 100.0  # the run got its lock long after it was created
     with waiting as run:
         run.check(Answer("quick"))
     result = read(root)
@@ -516,7 +516,7 @@ def test_tools_run_side_by_side_and_their_rows_stand_in_the_declared_order(
     make: Make, root: Path, printed: list[str]
 ) -> None:
     class Meeting(Check):
-        """Ends only after the other check has started."""
+        """A check that ends only after the other check has started."""
 
         def __init__(
             self, name: str, mine: threading.Event, other: threading.Event
@@ -529,7 +529,7 @@ def test_tools_run_side_by_side_and_their_rows_stand_in_the_declared_order(
             return Outcome(Status.SUCCESS if met else Status.FAILURE)
 
     class Last(Check):
-        """Ends only after the rows of two other checks were printed."""
+        """A check that ends only after the rows of two other checks were printed."""
 
         name = "last to end"
 
@@ -585,7 +585,7 @@ def test_a_tool_that_must_be_alone_has_nothing_beside_it(
 @pytest.mark.parametrize(
     "error", [None, KeyboardInterrupt()], ids=["to the end", "interrupted"]
 )
-def test_a_stage_is_made_after_the_one_before_and_what_it_holds_ends_with_the_run(
+def test_stage_is_created_after_the_previous_and_its_resources_end(
     make: Make, root: Path, error: KeyboardInterrupt | None
 ) -> None:
     log: list[str] = []
@@ -642,7 +642,7 @@ def test_a_command_that_is_not_there_ends_with_127_as_in_a_shell(make: Make) -> 
     )
 
 
-def test_commands_run_at_the_root_in_the_jobs_environment_unless_told_otherwise(
+def test_commands_run_at_the_root_in_the_job_environment_by_default(
     make: Make, root: Path, venv: Path
 ) -> None:
     with make() as run:
@@ -772,7 +772,7 @@ def test_a_secret_of_a_tool_is_neither_printed_nor_in_the_result(
 
 
 @pytest.mark.parametrize("error", [LakeCiError(SECRET), RuntimeError(SECRET)])
-def test_a_secret_of_an_error_or_a_note_is_neither_printed_nor_in_the_result(
+def test_secret_in_an_error_or_a_note_is_redacted_everywhere(
     make: Make, root: Path, printed: list[str], error: Exception
 ) -> None:
     with (
@@ -788,7 +788,7 @@ def test_a_secret_of_an_error_or_a_note_is_neither_printed_nor_in_the_result(
     assert "0123456789" not in written + "".join(printed)
 
 
-def test_a_report_of_a_tool_is_redacted_with_a_note_and_others_stay_as_they_are(
+def test_report_with_a_secret_is_redacted_and_other_reports_unchanged(
     make: Make, root: Path
 ) -> None:
     with make(env=SECRETS, reports=("junit.xml", "plan.bin")) as run:

@@ -274,7 +274,7 @@ def test_what_is_reused_does_not_wait_and_is_known_by_the_same_inputs(
     assert nox_run.here("-s", "k8s") == 0
     assert (nox_run.root / "asked").read_text() == "asked\n"
     assert (api_server / "api-server.observed").read_text() == "v1.34.2\nnone"
-    # It was removed, and prepared again from the same pins.
+    # The server was removed, and prepared again from the same pins.
     (api_server / "api-server.ready").unlink()
     assert nox_run.here("-s", "k8s") == 0
     assert (nox_run.root / "asked").read_text() == "asked\n"

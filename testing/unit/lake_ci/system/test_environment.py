@@ -1,6 +1,4 @@
-"""The environment of a session is installed from its lock, and only when the lock
-changed.
-"""
+"""The environment of a session is installed from its lock, only if the lock changed."""
 
 from __future__ import annotations
 
@@ -127,7 +125,7 @@ def test_a_failed_install_says_uvs_words_and_is_tried_again(
     assert made.install(locked_root, "lint", Uv()) is True
 
 
-def test_the_tools_find_the_environment_first_and_nothing_of_the_suites_own(
+def test_tools_get_the_environment_first_and_no_internal_variables(
     made: Environment,
 ) -> None:
     variables = made.variables(

@@ -94,7 +94,7 @@ def test_found_folders_go_to_the_end_of_path_once(home: Path) -> None:
     assert env["PATH"].split(os.pathsep) == ["/usr/bin", str(nine), str(ten)]
 
 
-def test_what_is_missing_is_said_with_where_it_was_looked_for_and_how_to_get_it(
+def test_missing_python_message_lists_folders_and_installation(
     home: Path,
 ) -> None:
     assert (

@@ -319,7 +319,7 @@ def test_a_server_ends_with_a_block_that_fails(tmp_path: Path) -> None:
     os.close(watched)
 
 
-def test_a_server_that_ends_before_it_is_ready_is_an_error_with_its_last_lines(
+def test_server_that_ends_before_it_is_ready_raises_with_last_lines(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(LakeCiError, match="did not start\nno such port"):

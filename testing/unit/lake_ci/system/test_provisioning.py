@@ -1,5 +1,5 @@
-"""Sessions wait for resources in preparation, and identify them equally before and
-after.
+"""Sessions wait for resources in preparation. The state of a resource is the same
+before and after its preparation.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from lake_ci.errors import MachineError
 from lake_ci.system import provisioning
 from lake_ci.system.provisioning import FOLDER, find, wait
 
-# Prepares the engine until it reads a line: then the engine is ready. At the end of its
-# input, it fails.
+# A preparation of the engine: when the process reads a line, the engine is ready. At
+# the end of its input, the process fails.
 PREPARE = """
 import fcntl, pathlib, sys
 folder = pathlib.Path(sys.argv[1])
@@ -100,7 +100,7 @@ def test_a_session_waits_until_the_resource_is_ready(
 
 
 @pytest.mark.parametrize("end", [Background.fail, Background.kill])
-def test_a_failed_or_killed_preparation_is_an_error_with_the_end_of_its_log(
+def test_failed_or_killed_preparation_raises_with_the_end_of_the_log(
     folder: Path, start: Callable[[], Background], end: Callable[[Background], None]
 ) -> None:
     background = start()
@@ -167,7 +167,7 @@ def test_the_state_is_the_identity_before_and_after(folder: Path) -> None:
     (folder / "engine.ready").touch()
     assert resource.state(lambda: "20.10 sha256:1") == "engine 1"
     assert resource.state(lambda: "20.10 sha256:1") == "engine 1"
-    # Another engine replaced it; then the first engine returned.
+    # Another engine replaced the first engine; then the first engine returned.
     assert resource.state(lambda: "20.10 sha256:2") == "20.10 sha256:2"
     assert resource.state(lambda: "20.10 sha256:1") == "engine 1"
 

@@ -1,4 +1,4 @@
-"""The settings in pyproject.toml, and an error in one line if it cannot be read."""
+"""The settings in pyproject.toml, and a one-line error if the file is unreadable."""
 
 from __future__ import annotations
 

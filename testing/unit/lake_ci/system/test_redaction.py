@@ -82,7 +82,7 @@ def test_redactor_replaces_basic_authentication_of_any_user(
         redacted = Redactor([secret])(f"Authorization: Basic {encoded}")
         visible = redacted.removeprefix("Authorization: Basic ").split(HIDDEN)
         assert len(visible) == 2
-        # The rest on each side contains at most one whole character of the secret.
+        # On each side, at most one whole character of the secret remains.
         assert len(visible[0]) <= len(encode(f"{user}:".encode()).rstrip(b"=")) + 1
 
 

@@ -1,4 +1,4 @@
-"""GitHub's documented rules for which jobs of a workflow run.
+"""Implements GitHub's documented rules that decide which jobs of a workflow run.
 
 From docs.github.com, "Workflow syntax" (`on`, and of a job `needs` and `if`) and
 "Evaluate expressions" (status check functions, operators, literals):
@@ -18,7 +18,7 @@ From docs.github.com, "Workflow syntax" (`on`, and of a job `needs` and `if`) an
   `failure`, `cancelled` or `skipped`. A property that does not exist is null.
 - Strings are compared without regard to case; `&&` and `||` give one of their operands.
 
-Everything else that an expression may hold is refused with ValueError.
+Any other part of an expression raises ValueError.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def run(
     before = ancestors(jobs, cancelled_at) | {cancelled_at} if cancelled_at else set()
     results: dict[str, str] = {}
     for name in in_order(jobs):
-        # Jobs that the canceled job does not need start after it.
+        # Jobs that the canceled job does not need start after the canceled job.
         after = bool(cancelled_at) and name not in before
         chain = {results[each] for each in ancestors(jobs, name)}
         status = {
@@ -121,13 +121,13 @@ def needs_of(jobs: Mapping[str, Any], name: str) -> list[str]:
 
 
 def ancestors(jobs: Mapping[str, Any], name: str) -> set[str]:
-    """Return the direct and indirect needs of a job."""
+    """Return the jobs that a job needs directly or indirectly."""
     direct = needs_of(jobs, name)
     return set(direct).union(*(ancestors(jobs, need) for need in direct))
 
 
 def in_order(jobs: Mapping[str, Any]) -> list[str]:
-    """Return the jobs, needs first."""
+    """Return the jobs in an order in which needed jobs come first."""
     return sorted(jobs, key=lambda name: (len(ancestors(jobs, name)), name))
 
 

@@ -132,7 +132,7 @@ def graph() -> Graph:
     return graph
 
 
-def test_the_schemas_objections_are_placed_where_the_deepest_wrong_key_begins(
+def test_schema_errors_are_placed_at_the_deepest_wrong_key(
     seeded: CheckContext, answering: Answering
 ) -> None:
     answering(completed(1, SCHEMA))

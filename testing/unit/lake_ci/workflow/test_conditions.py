@@ -1,4 +1,4 @@
-"""The jobs that GitHub starts by its documented rules, for each event and failure."""
+"""By its documented rules, GitHub starts the right jobs for each event and failure."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ for name in ENVIRONMENTS:
     TRIGGERS[f"dispatch to {name}"] = Trigger("workflow_dispatch", inputs=chosen)
 TESTED = {"lint", "security", "terraform", "tests", "suite", "docker", "k8s", "build"}
 DISPATCHED = TESTED | {"acceptance", "deploy"}
-# As in README.md and the design.
+# The jobs of each event, as in README.md and DESIGN.md.
 DECLARED = {
     "push to main": TESTED | {"performance", "deploy"},
     "push to develop": TESTED,
@@ -129,7 +129,7 @@ def test_after_a_job_that_did_not_pass_github_skips_what_the_plan_skips(
     arguments = plan_arguments(trigger)
     for bad in sorted(DECLARED[name]):
         results = github.run(workflow, trigger, {bad: outcome})
-        # The summary passes here, but this alone must not release anything.
+        # The summary passes here, but a passed summary alone must not start a release.
         assert (results[bad], results[SUMMARY]) == (outcome, SUCCESS)
         rest = names(planned(graph, {}, *arguments, "--skip", bad))
         assert github.ran(results) == rest | {bad, SUMMARY}, bad

@@ -1,4 +1,4 @@
-"""The evaluator of GitHub's rules returns the results in GitHub's documentation."""
+"""`github_rules` returns the results that GitHub's documentation states."""
 
 from __future__ import annotations
 

@@ -205,7 +205,7 @@ def test_arguments_choose_between_writing_and_comparing(graph: Graph) -> None:
         workflow.tool(graph, ["--chek"])
 
 
-def test_an_edit_by_hand_is_shown_as_a_diff_with_its_line_and_the_command_that_mends_it(
+def test_manual_edit_is_shown_as_a_diff_with_line_and_fix_command(
     ctx: CheckContext, graph: Graph, written: Path
 ) -> None:
     written.write_text(written.read_text().replace("ubuntu-24.04", "ubuntu-latest", 1))
@@ -238,7 +238,7 @@ def test_a_missing_or_truncated_file_is_out_of_step(
     assert finding.line == line
 
 
-def test_each_session_is_given_its_own_kept_results_and_one_that_always_runs_none(
+def test_each_session_has_its_own_cache_unless_it_always_runs(
     graph: Graph,
 ) -> None:
     graph.add(Job("deploy", session, never_cached=True))

@@ -1,1 +1,1 @@
-"""Checks of the container images: lint, build, contents, size and smoke tests."""
+"""Checks the container images: lint, build, contents, size and smoke tests."""

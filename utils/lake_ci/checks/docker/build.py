@@ -33,17 +33,17 @@ WORK = ".cache/docker"
 
 @dataclass
 class Images:
-    """The images of one run, and the data that the checks have collected about them.
+    """The images of one run, with the data that checks have collected about them.
 
     Attributes:
-        engine: the container engine that builds them.
+        engine: the container engine that builds the images.
         targets: the images to build.
-        settings: the table of pyproject.toml about the images.
-        version: the project's version in the images.
-        ids: the id of each image that was built.
-        sizes: their sizes in bytes.
-        labels: their labels.
-        packages: the Python packages in them, by name, after `ImageContents` has run.
+        settings: the table `[tool.lake_ci.docker]` of pyproject.toml.
+        version: the version of the project, which the images contain.
+        ids: the ids of the built images, by target.
+        sizes: the sizes of the built images in bytes.
+        labels: the labels of the built images.
+        packages: the Python packages in the images, by name; set by `ImageContents`.
     """
 
     engine: Engine
@@ -56,11 +56,11 @@ class Images:
     packages: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def name(self, target: str, tag: str = "checked") -> str:
-        """Return the name that an image has during a run."""
+        """Return the temporary name of an image during a run."""
         return self.engine.image(target, tag)
 
     def scratch(self, ctx: CheckContext, name: str) -> Path:
-        """Create an empty folder for this run, without files of a killed run."""
+        """Empty or create the temporary folder of this run."""
         folder = ctx.root / SCRATCH / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -119,7 +119,7 @@ class Hadolint(CommandCheck):
 
 
 class ImageCheck(Check):
-    """Base class of the checks of built images; skipped if no image was built."""
+    """The base class of checks of built images; skipped if no image was built."""
 
     def __init__(self, images: Images) -> None:
         self.images = images
@@ -130,7 +130,7 @@ class ImageCheck(Check):
         return self.check(ctx)
 
     def check(self, ctx: CheckContext) -> Outcome:
-        """Check the images that were built."""
+        """Check the built images, and return the outcome."""
         raise NotImplementedError
 
 
@@ -181,10 +181,10 @@ def bake(
     comment: str = "",
     targets: Sequence[str] = (),
 ) -> Completed:
-    """Build images from a context, and name them after this checkout.
+    """Build images from a context, under the temporary names of this checkout.
 
     Args:
-        comment: added to pip's settings.
+        comment: a comment that is added to pip's configuration file.
         targets: the images to build; all images of the run by default.
     """
     settings = {
@@ -218,8 +218,9 @@ def source(ctx: CheckContext) -> str:
 def pip_conf(env: Mapping[str, str]) -> str:
     """Return a pip.conf for the builds with this machine's package index and proxy.
 
-    It is made from the variables of pip, or from those of uv with the same meaning.
-    Files and folders of this machine are left out: they do not exist in the build.
+    The values come from the environment variables of pip, or from uv's variables with
+    the same meaning. Paths on this machine are left out, because they do not exist in
+    the build.
     """
     names = {
         "index-url": ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL"),
@@ -236,7 +237,7 @@ def pip_conf(env: Mapping[str, str]) -> str:
 
 
 def checkout_version(ctx: CheckContext) -> str:
-    """Return the version of the checkout, the same as in the wheel of `nox -s build`.
+    """Return the version of the checkout, as `nox -s build` writes it into the wheel.
 
     Raises:
         ValueError: git cannot determine the version.
@@ -250,7 +251,7 @@ def checkout_version(ctx: CheckContext) -> str:
 
 
 def gather_jars(ctx: CheckContext) -> None:
-    """Copy the locked jars into the build context, which may not contain symlinks."""
+    """Copy the locked jars into the build context, where symlinks are not allowed."""
     source, target = Path(ctx.env["LAKE_CI_JARS"]), ctx.root / WORK / "jars"
     wanted = {jar.file for jar in read_jars(ctx.root)}
     if target.is_dir() and {path.name for path in target.iterdir()} == wanted:

@@ -1,9 +1,9 @@
 """Checks the configuration, contents and size of the images.
 
-It reports them in reports/docker/images.json, a list of objects: name
+The checks write reports/docker/images.json, a list with an object for each image: name
 (`PREFIX-api:1.2.3`, without a registry), target, id, size (bytes), labels (an object),
-packages (an object of Python packages and their versions). In the same folder is
-`sbom-<target>.json`, in CycloneDX.
+packages (an object of Python packages and their versions). They also write
+`sbom-<target>.json`, in CycloneDX, to the same folder.
 """
 
 from __future__ import annotations
@@ -112,8 +112,8 @@ def _health_check_problems(
 class ImageContents(ImageCheck):
     """Check the files in each image.
 
-    An image contains its own package and no setuid program. Images that run the lake
-    contain no compiler, cache, test, pip or git.
+    Each image must contain its own package, and no setuid program. Runtime images must
+    not contain a compiler, a cache, a test, pip or git.
     """
 
     name = "contents"
@@ -174,7 +174,7 @@ def misplaced(
 
     Args:
         inside: the output of scripts/inspect_image.py for the image.
-        package: the Python package that it must contain, if any.
+        package: the Python package that the image must contain, if any.
     """
     if package is not None and package not in inside["packages"]:
         yield "package", f"the Python package {package} is not installed"
@@ -185,7 +185,7 @@ def misplaced(
 
 
 def component(kind: str, name: str, version: str) -> dict[str, str]:
-    """Return a component of a CycloneDX bill of materials."""
+    """Return a package as a component of a CycloneDX bill of materials."""
     purl = f"pkg:{kind}/{name.lower()}@{version.replace('+', '%2B')}"
     return {
         "type": "library",
@@ -300,7 +300,7 @@ def stage_line(ctx: CheckContext, target: str) -> int:
 
 
 def budget_line(ctx: CheckContext, target: str) -> int:
-    """Return the line of pyproject.toml that holds a target's budget."""
+    """Return the line of pyproject.toml with the size limit of a target."""
     lines = (ctx.root / "pyproject.toml").read_text(encoding="utf-8").splitlines()
     start = (
         lines.index("[tool.lake_ci.docker]") if "[tool.lake_ci.docker]" in lines else 0

@@ -1,8 +1,9 @@
 """Detects the container engine, runs its commands, and cleans up after a run.
 
 Each container has a label with the checkout's name, and the name of each image starts
-with it. Both are removed when the session ends. The next session removes the leftovers
-of a killed session, and ends its processes that are still building or running.
+with this name. When the session ends, its containers and images are removed. If a
+session was killed, the next session removes its containers and images, and ends its
+processes.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ GET = (
 )
 LABEL = "lake-ci.checkout"
 MARK = "LAKE_CI_ENGINE"
-# Temporary files of the checks of the images.
+# The folder for temporary files of the image checks.
 SCRATCH = ".cache/docker/run"
 QUERY_TIMEOUT_SECONDS = 20
 
@@ -39,10 +40,10 @@ class Engine:
     """The container engine of one run.
 
     Attributes:
-        ctx: runs its commands.
+        ctx: runs the commands of the engine.
         checkout: a short name of the checkout, the same in each run.
-        version: the version that the engine reports; empty if no engine answers.
-        missing: why the engine cannot be used; empty if it can.
+        version: the version of the engine; empty if no engine answers.
+        missing: why the engine cannot be used, or an empty text.
     """
 
     ctx: CheckContext
@@ -52,9 +53,10 @@ class Engine:
 
     @property
     def env(self) -> dict[str, str]:
-        """The environment of its commands.
+        """The environment variables of the engine's commands.
 
-        It contains a mark, by which the next run finds processes of a killed run.
+        One variable is a mark, which lets the next run find the processes of a killed
+        run.
         """
         return {
             **self.ctx.env,
@@ -63,7 +65,7 @@ class Engine:
         }
 
     def image(self, target: str, tag: str = "checked") -> str:
-        """Return the name that an image of this checkout has during a run."""
+        """Return the temporary name of an image of this checkout."""
         return f"{self.prefix}{target}:{tag}"
 
     @property
@@ -79,7 +81,7 @@ class Engine:
         return self.docker("run", "--rm", *self.labelled, *options, image, *command)
 
     def volume(self, name: str) -> str:
-        """Create an empty volume, removed with the run. Raises LakeCiError."""
+        """Create an empty volume for this run only. Raises LakeCiError."""
         made = self.docker(
             "volume", "create", *self.labelled, f"lake-ci-{self.checkout}-{name}"
         )
@@ -92,10 +94,9 @@ class Engine:
         return ["--label", f"{LABEL}={self.checkout}"]
 
     def sweep(self) -> list[str]:
-        """Remove processes, containers, volumes and images of runs of this checkout.
+        """Remove the processes, containers, volumes and images of this checkout.
 
-        It does not use `ctx`, because it also runs after a signal, when `ctx` starts no
-        more commands.
+        This does not use `ctx`, which starts no more commands after a signal.
 
         Returns:
             The names of the removed objects.
@@ -140,7 +141,7 @@ class Engine:
 
 @contextlib.contextmanager
 def engine(ctx: CheckContext) -> Iterator[Engine]:
-    """Provide the engine to a `with` block; clean up this checkout before and after."""
+    """Provide the engine to a `with` block, and clean up before and after the block."""
     found = Engine(ctx, hashlib.sha256(str(ctx.root).encode()).hexdigest()[:12])
     _detect(found)
     if found.missing:
@@ -168,7 +169,8 @@ def _detect(found: Engine) -> None:
         )
         return
     version, _, api_version = answer.stdout.strip().partition(" ")
-    # buildx uses the newest version of the API, even if the engine does not support it.
+    # Set the API's version, because buildx uses the newest one even if the engine does
+    # not support it.
     found.ctx.env.setdefault("DOCKER_API_VERSION", api_version)
     buildx = found.docker("buildx", "version")
     if buildx.code != 0:
@@ -200,7 +202,7 @@ class EngineCheck(Check):
 
 
 def _end_marked(checkout: str) -> list[int]:
-    """Kill the processes that a killed run of this checkout left; only on Linux."""
+    """Kill processes that a killed run of this checkout has left; only on Linux."""
     ended = []
     wanted = f"{MARK}={checkout}".encode()
     for folder in Path("/proc").glob("[0-9]*"):

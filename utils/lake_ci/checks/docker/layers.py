@@ -1,4 +1,4 @@
-"""Reads an image's own layers from the archive that `docker save` writes."""
+"""Reads the layers above the base image from an archive of `docker save`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO, Any
 
 CHUNK = 1 << 20
-# Keys of the configuration with the build time and the build program, or with digests
-# of archives, which contain dates.
+# Keys of the configuration that differ in every build: the build time, the build
+# program, and digests of archives, which contain dates.
 DATED = (
     "created",
     "history",
@@ -27,7 +27,7 @@ CONFIGURATION = "the configuration"
 
 @dataclass(frozen=True)
 class LayerPath:
-    """A path in an image, or its configuration, and the instruction of its layer."""
+    """A path in an image, or its configuration, with the instruction of the layer."""
 
     path: str
     instruction: str
@@ -35,12 +35,12 @@ class LayerPath:
 
 @dataclass(frozen=True)
 class LayerContents:
-    """The layers of an image above its base, and its configuration without dates.
+    """The layers of an image above the base image, and its configuration without dates.
 
     Attributes:
-        files: for each path, kind, mode, owner and sha256, and the instruction of its
-            layer; one path may be in several layers.
-        secrets: where one of the secret words was found.
+        files: kind, mode, owner and sha256 of each path, with the instruction of the
+            layer; a path may be in several layers.
+        secrets: the places where a secret was found.
     """
 
     files: frozenset[tuple[LayerPath, str]]
@@ -48,7 +48,7 @@ class LayerContents:
 
     @property
     def digest(self) -> str:
-        """The sha256 of all files and of the configuration."""
+        """A sha256 of all files and the configuration."""
         lines = sorted(f"{place.path} {facts}" for place, facts in self.files)
         return hashlib.sha256(
             "\n".join(lines).encode("utf-8", "surrogateescape")
@@ -56,10 +56,10 @@ class LayerContents:
 
 
 class ArchiveReader:
-    """Reads archives of images; a layer that several images share is read once.
+    """Reads archives of images, and each shared layer only once.
 
     Args:
-        base_layers: how many layers belong to the base image.
+        base_layers: the number of layers that belong to the base image.
         words: secrets that no layer may contain.
     """
 
@@ -69,7 +69,7 @@ class ArchiveReader:
         self._seen: dict[str, tuple[list[tuple[str, str]], list[str]]] = {}
 
     def read(self, archive: Path) -> LayerContents:
-        """Read the only image of an archive.
+        """Return the contents of the only image in an archive.
 
         Raises:
             ValueError: the archive does not have the format of `docker save`.
@@ -114,7 +114,7 @@ class ArchiveReader:
                 content = member.linkname
                 if member.isreg():
                     data = tar.extractfile(member)
-                    assert data is not None  # it is a regular file
+                    assert data is not None  # the member is a regular file
                     content, found = _hashed(data, self._words)
                     if found:
                         places.append(member.name)
@@ -130,9 +130,10 @@ class ArchiveReader:
 
 
 def instruction_line(instruction: str, dockerfile: Sequence[str]) -> int | None:
-    """Return the Dockerfile line of an instruction in an image's history, or None.
+    """Return the line in the Dockerfile of an instruction in an image's history.
 
-    The history leaves out flags, writes the shell of RUN, and joins continued lines.
+    The result is None if the line is not found. The history has no flags, adds the
+    shell to RUN, and joins continued lines.
     """
     wanted = _plain(re.sub(r"^RUN (?:\|\d+ .*?)?/bin/sh -c ", "RUN ", instruction))
     for number, text in _instructions(dockerfile):

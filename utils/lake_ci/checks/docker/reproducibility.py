@@ -1,12 +1,12 @@
-"""Builds the images a second time and compares their contents.
+"""Builds the images a second time, and compares the contents of both builds.
 
-The contents must be the same, and contain no secret of the build folder.
+The contents of both builds must be the same, without a secret of the build folder.
 
-A layer from the build cache proves nothing, and a build without a cache takes minutes.
-So `proven.json` stores the ids of the layers that were built twice with the same
-result. If a commit changes only the code of the project, the stage that builds its
-wheel runs again and all other layers come from the cache. If any other layer is new,
-everything is built without a cache.
+If a layer comes from the build cache, the second build does not test this layer, but a
+build without the cache takes minutes. So `proven.json` stores the ids of layers that
+were built twice with the same result. If a commit changes only the project's code, the
+second build repeats only the stage of the project's wheel. If any other layer is new,
+the second build uses no cache.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ MAX_IDS = 500
 
 
 class RebuildCheck(ImageCheck):
-    """Build the images again and compare them; the build folder is full of secrets.
+    """Build the images again from a folder with planted secrets, and compare them.
 
-    The contents must be the same, and contain no secret.
+    The contents of both builds must be the same, without a secret.
     """
 
     name = "again"
@@ -70,7 +70,7 @@ class RebuildCheck(ImageCheck):
                 Status.SUCCESS,
                 "an earlier run verified all layers",
             )
-        # Only the layer of the project's own code may change with each commit.
+        # Only the layer with the project's own code may change in each commit.
         if all(verified.missing(self._layers(target)) == 1 for target in new):
             how = f"--set=*.args.BUILD={secrets.token_hex(8)}"
             outcome = self._rebuild(new, verified, ctx, how)
@@ -85,14 +85,14 @@ class RebuildCheck(ImageCheck):
     def _unverified(self, targets: Iterable[str], verified: VerifiedIds) -> list[str]:
         """Return the images with a layer that is not yet verified.
 
-        A layer is verified once it was built twice with the same result.
+        A layer is verified when it was built twice with the same result.
         """
         return [target for target in targets if verified.missing(self._layers(target))]
 
     def _rebuild(
         self, targets: Sequence[str], verified: VerifiedIds, ctx: CheckContext, how: str
     ) -> Outcome:
-        """Build images again, compare them, and record the equal layers."""
+        """Build images again, compare them, and store the ids of equal layers."""
         images = self.images
         word = f"canary-{secrets.token_hex(12)}"
         folder = images.scratch(ctx, TAG)
@@ -138,12 +138,12 @@ class RebuildCheck(ImageCheck):
     def _remember(
         self, shown: Mapping[str, str], verified: VerifiedIds, *, uncached: bool
     ) -> bool:
-        """Record equal images and layers; return whether all ids are equal."""
+        """Store the ids of equal images and layers; return whether all are equal."""
         same = True
         for target, what in shown.items():
             pairs = list(zip(self._layers(target), self._layers(target, TAG)))
-            # With a cache, a layer with the same id may have come from the cache. Later
-            # builds may find either layer in the cache.
+            # With a cache, an equal id proves nothing. If the ids differ, later builds
+            # may use either layer from the cache.
             rebuilt = [(one, two) for one, two in pairs if uncached or one != two]
             verified.add_layers([layer for pair in rebuilt for layer in pair])
             if not verified.missing([one for one, _ in pairs]):
@@ -152,7 +152,7 @@ class RebuildCheck(ImageCheck):
         return same
 
     def _layers(self, target: str, tag: str = "checked") -> list[str]:
-        """Return the ids of an image's own layers. Raises LakeCiError."""
+        """Return the ids of an image's layers above the base. Raises LakeCiError."""
         name = self.images.name(target, tag)
         answer = self.images.engine.docker(
             "image", "inspect", "--format={{json .RootFS.Layers}}", name
@@ -198,7 +198,7 @@ class RebuildCheck(ImageCheck):
                 place,
                 ctx,
             )
-        # A secret in an image is a difference as well, but is reported only once.
+        # A secret is also a difference, and is not reported a second time.
         leaked = {place.path for place in second.secrets}
         places = {
             place for place, _ in first.files ^ second.files if place.path not in leaked
@@ -237,20 +237,20 @@ class VerifiedIds:
     path: Path
 
     def digests(self) -> dict[str, str]:
-        """The digest of the contents by the id of the image; empty if unreadable."""
+        """The digest of each image's contents, by image id; empty if unreadable."""
         return self._read("images")
 
     def missing(self, layers: Sequence[str]) -> int:
-        """Return how many of these layers are not yet verified."""
+        """Return the number of these layers that are not yet verified."""
         verified = self._read("layers")
         return sum(layer not in verified for layer in layers)
 
     def add(self, digests: Mapping[str, str]) -> None:
-        """Add these images; keep the newest of the others."""
+        """Add these images, and drop the oldest entries above the limit."""
         self._write("images", digests)
 
     def add_layers(self, layers: Sequence[str]) -> None:
-        """Add these layers; keep the newest of the others."""
+        """Add these layers, and drop the oldest entries above the limit."""
         self._write("layers", dict.fromkeys(layers, ""))
 
     def _read(self, kind: str) -> dict[str, str]:
@@ -269,7 +269,7 @@ class VerifiedIds:
 
 
 def copy_context(settings: Docker, ctx: CheckContext, to: Path, word: str) -> None:
-    """Copy the files that git lists, and write a secret where people may leave one."""
+    """Copy the files that git lists, and plant secrets where people may leave them."""
     for name in git.files(ctx.root, *settings.context):
         (to / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ctx.root / name, to / name)
@@ -279,10 +279,9 @@ def copy_context(settings: Docker, ctx: CheckContext, to: Path, word: str) -> No
 
 
 def base_layers(images: Images, ctx: CheckContext) -> int:
-    """Return how many layers of the images belong to the base image.
+    """Return the number of layers of the base image.
 
-    BuildKit may have used the base image although the engine does not have it; then it
-    is pulled.
+    If BuildKit used the base image but the engine does not have it, pull it.
     """
     text = (ctx.root / DOCKERFILE).read_text(encoding="utf-8")
     base = re.search(r"^ARG BASE=(\S+)", text, re.MULTILINE)

@@ -71,7 +71,7 @@ def _missing_paths(settings: Docker, root: Path) -> list[str]:
 
 
 def _misnamed_tests(settings: Docker, root: Path) -> list[str]:
-    """Problems of file names: tests that belong to no image would never run."""
+    """Return the images without a test file, and the test files without an image."""
     wanted = {settings.test_file(target) for target in TARGETS}
     there = {
         path.relative_to(root).as_posix()

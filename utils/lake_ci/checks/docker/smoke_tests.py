@@ -16,9 +16,8 @@ from lake_ci.model.results import Outcome, Status
 from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
 
-# The environment variables that the tests read: the image's name, the label for every
-# container that they start, and a folder for their files, which is removed with the
-# run.
+# The environment variables for the tests: the image's name, the label for the tests'
+# containers, and a folder for the tests' files, which is removed after the run.
 IMAGE = "LAKE_CI_IMAGE"
 CONTAINER_LABEL = "LAKE_CI_LABEL"
 FOLDER = "LAKE_CI_SCRATCH"
@@ -27,10 +26,11 @@ FOLDER = "LAKE_CI_SCRATCH"
 class SmokeTest(Pytest):
     """Run the smoke tests of an image, `test_IMAGE.py`.
 
-    The setting `tests` of `[tool.lake_ci.docker]` names their folder.
+    The setting `tests` of `[tool.lake_ci.docker]` is the folder of the tests.
     """
 
-    # Each image has its own containers, so the tests of all images run in parallel.
+    # The tests of all images run in parallel, because each image has its own
+    # containers.
     exclusive = False
 
     def __init__(self, images: Images, target: str) -> None:
@@ -40,7 +40,7 @@ class SmokeTest(Pytest):
     def run(self, ctx: CheckContext) -> Outcome:
         if self.name not in self.images.ids:
             return Outcome(Status.SKIPPED, f"{self.name} was not built")
-        # The arguments of the session name images, not tests.
+        # The arguments of the session select images, not tests.
         return super().run(replace(ctx, posargs=(), workers=1))
 
     def arguments(self, ctx: CheckContext) -> list[str] | None:
@@ -58,7 +58,7 @@ class SmokeTest(Pytest):
         }
 
     def echo(self, line: str) -> None:
-        """Print nothing: the lines of several images would be mixed."""
+        """Print nothing, because the lines of several images would be mixed."""
 
     def outcome(self, done: Completed, junit: Path, ctx: CheckContext) -> Outcome:
         outcome = super().outcome(done, junit, ctx)

@@ -1,1 +1,1 @@
-"""Checks of the Kubernetes manifests: YAML, schemas, dry-runs and rules."""
+"""Checks the Kubernetes manifests: YAML, schemas, dry-runs and rules."""

@@ -1,4 +1,4 @@
-"""Starts the Kubernetes API server for dry-runs, or connects to a named cluster."""
+"""Starts a Kubernetes API server for dry-runs, or connects to the user's cluster."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ HOW = (
 
 @dataclass(frozen=True)
 class ApiResponse:
-    """A response of the server: status code, body (an object or an error), warnings."""
+    """A response of the server: status code, body (object or error) and warnings."""
 
     code: int
     body: Mapping[str, Any]
@@ -45,12 +45,14 @@ class ApiResponse:
 
 @dataclass(frozen=True)
 class Api:
-    """The address of a server.
+    """The address of an API server.
 
     Attributes:
-        endpoint: output of the serving script: `socket`, or `url`, `ca` and `token`.
+        endpoint: the output of `scripts/serve_kubernetes.py`: `socket`, or `url`, `ca`
+            and `token`.
         label: the server's name in messages.
-        own: whether the session started it; nothing is written to other servers.
+        own: whether the session started the server; the checks only write to such a
+            server.
     """
 
     endpoint: Mapping[str, str]
@@ -58,7 +60,7 @@ class Api:
     own: bool
 
     def connect(self) -> ApiConnection:
-        """Open a connection for one thread."""
+        """Open a connection, which only one thread may use."""
         if "socket" in self.endpoint:
             return ApiConnection(_Unix(self.endpoint["socket"]), {})
         url = urlsplit(self.endpoint["url"])
@@ -74,7 +76,8 @@ class Api:
 class _Unix(http.client.HTTPConnection):
     """HTTP over a Unix socket.
 
-    The path of a socket may have about 100 characters, so a relative path is used.
+    The path is relative, because the path of a socket may have only about 100
+    characters.
     """
 
     def __init__(self, address: str) -> None:
@@ -88,7 +91,7 @@ class _Unix(http.client.HTTPConnection):
 
 
 class ApiConnection:
-    """Sends requests to the server; connection errors become a LakeCiError."""
+    """Sends requests to the server; raises LakeCiError for connection errors."""
 
     def __init__(
         self, connection: http.client.HTTPConnection, headers: Mapping[str, str]
@@ -171,12 +174,12 @@ class ApiConnection:
 
 
 class ApiServer(Check):
-    """Provide a Kubernetes API server for the dry runs, until `held` is closed.
+    """Provide a Kubernetes API server for the dry-runs, until `held` is closed.
 
-    It is the server of the named cluster, or a server that the session starts.
+    The server belongs to the cluster of KUBE_CONTEXT, or the session starts it.
 
     Attributes:
-        api: the server's address, once it is ready; None if there is no server.
+        api: the address of the ready server; None if there is no server.
     """
 
     name = "API server"
@@ -194,7 +197,7 @@ class ApiServer(Check):
                 self.api.set_result(None)
 
     def serve(self, ctx: CheckContext) -> Outcome:
-        """Start the server, or connect to the named cluster. Raises LakeCiError."""
+        """Start the server, or connect to the user's cluster. Raises LakeCiError."""
         context, assets = ctx.env.get(CONTEXT), ctx.env.get(ASSETS)
         argv = [str(ctx.python), SERVE, WORK]
         if context:
@@ -232,7 +235,7 @@ class ApiServer(Check):
         return Outcome(Status.WARNING, f"no API server: {HOW}", not_checked=why)
 
     def started(self, argv: list[str], ctx: CheckContext) -> Mapping[str, str]:
-        """Start the serving script, and return the endpoint that it prints."""
+        """Start `scripts/serve_kubernetes.py`; return the endpoint that it prints."""
         endpoint: Mapping[str, str] = json.loads(
             self.held.enter_context(ctx.serve(argv, env=ctx.env))
         )

@@ -1,6 +1,6 @@
 """Finds the environment variables that a program reads, by parsing its code.
 
-The code is not imported, so its dependencies need not be installed.
+The code is parsed and not imported, so it works without the code's dependencies.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from lake_ci.errors import UsageError
 def variables(
     root: Path, code: Sequence[str], settings: Mapping[str, str]
 ) -> frozenset[str]:
-    """Return the environment variables that a program reads.
+    """Return the environment variables that a program reads, by settings or by name.
 
-    It reads them by its settings or by name.
+    A setting is a key of a dictionary or a field of a class in the program's code.
 
     Args:
-        code: the folders of its code, relative to the repository.
-        settings: by the prefix of its variables, `FILE:NAME` of the dictionary or class
-            whose keys or fields are its settings.
+        code: the folders of the program's code, relative to the repository.
+        settings: `FILE:NAME` of each dictionary or class with settings, by the prefix
+            of their variables.
 
     Raises:
         UsageError: a folder or a declaration does not exist.
@@ -34,7 +34,7 @@ def variables(
 
 
 def _declared(root: Path, place: str) -> list[str]:
-    """Return the names of settings, as in variables without their prefix."""
+    """Return the names of settings, which are variables without their prefix."""
     file, _, name = place.rpartition(":")
     path = root / file
     if not path.is_file():
@@ -79,7 +79,7 @@ def _fields(body: Sequence[ast.stmt], name: str) -> list[str]:
 
 
 def _prefixed(body: Sequence[ast.stmt]) -> Iterator[str]:
-    """Yield the name after the prefix in constants such as `f"{PREFIX}TOKENS"`."""
+    """Yield the part after the prefix in names such as `f"{PREFIX}TOKENS"`."""
     for node in body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.JoinedStr):
             yield from (

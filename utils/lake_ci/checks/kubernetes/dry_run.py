@@ -1,6 +1,6 @@
-"""Dry-runs the manifests on a real API server.
+"""Checks the manifests by dry-runs on a real API server.
 
-Errors and warnings become findings at the line in the sources.
+Errors and warnings become findings with file and line of the source.
 """
 
 from __future__ import annotations
@@ -57,10 +57,11 @@ class DryRun(Check):
             connection.close()
 
     def ask(self, rendered: Rendered, api: Api, connection: ApiConnection) -> Outcome:
-        """Dry-run each object.
+        """Dry-run each object, and return the outcome.
 
-        Objects in a namespace can be applied only if the namespace exists. It is
-        created on the session's own server; a cluster must already have it.
+        Objects in a namespace can be applied only if the namespace exists. On the
+        session's own server, the namespace is created; on a cluster, it must already
+        exist.
         """
         found: list[Finding] = []
         for space in rendered.of("Namespace"):
@@ -86,7 +87,7 @@ class DryRun(Check):
     def absent(
         self, manifests: list[Manifest], connection: ApiConnection
     ) -> str | None:
-        """Return the first namespace of the objects that the server lacks, or None."""
+        """Return the first namespace that is missing on the server, or None."""
         spaces = {each.get("metadata", "namespace") for each in manifests} - {None}
         for space in sorted(spaces):
             if connection.ask("GET", f"/api/v1/namespaces/{space}").code == NOT_FOUND:
@@ -117,7 +118,7 @@ class DryRun(Check):
 
 
 def refused_path(manifest: Manifest, message: str) -> tuple[str | int, ...]:
-    """Return the path of the field that an error message without causes names."""
+    """Return the path of the field in an error message without causes."""
     undeclared = UNDECLARED.search(message)
     if undeclared:
         return server_path(manifest, undeclared[1])
@@ -129,9 +130,9 @@ def refused_path(manifest: Manifest, message: str) -> tuple[str | int, ...]:
 
 
 def warned_path(manifest: Manifest, message: str) -> tuple[str | int, ...]:
-    """Return the path of the field that a warning names, else of a security context.
+    """Return the path of the field in a warning, or else of a security context.
 
-    A warning names the end of the path, such as `securityContext.privileged`.
+    A warning contains the end of the path, such as `securityContext.privileged`.
     """
     for match in SETTING.finditer(message):
         wanted = tuple(
@@ -154,7 +155,8 @@ def server_path(manifest: Manifest, text: str) -> tuple[str | int, ...]:
         at = manifest.get(*path)
         name, selector = match[1], match[2]
         if isinstance(at, Mapping) and name and name not in at:
-            # A key may contain dots: then the rest of the text starts with it.
+            # A key may contain dots, so first compare the rest of the text with the
+            # keys.
             rest = text[match.start() :]
             whole = [str(each) for each in at if rest.startswith(str(each))][:1]
             if whole:
@@ -164,7 +166,7 @@ def server_path(manifest: Manifest, text: str) -> tuple[str | int, ...]:
 
 
 def _selected(at: Any, selector: str) -> str | int:
-    """Return the key or the index that `[...]` in a server's path selects."""
+    """Return the key or the index for a `[...]` in a server's path."""
     key, equals, value = selector.partition("=")
     if equals:
         return index(at, key, value.split(",")[0].strip('"'))

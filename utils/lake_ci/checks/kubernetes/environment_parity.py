@@ -21,7 +21,7 @@ Value = tuple[Manifest, tuple["str | int", ...], str]
 
 
 class EnvironmentParity(Check):
-    """Check that staging equals production.
+    """Check that the manifests of staging and production are equal.
 
     Names, accounts and the values of `may_differ` in pyproject.toml may differ.
     """
@@ -60,9 +60,9 @@ class EnvironmentParity(Check):
         production: Mapping[str, Value],
         allowed: Sequence[str],
     ) -> list[Finding]:
-        """Yield a finding for each value that differs.
+        """Yield a finding for each value that differs between staging and production.
 
-        The finding is at the value's line in production, or else in staging.
+        The finding has the line of the value in production, or else in staging.
         """
         found = []
         for key in sorted(staging.keys() | production.keys()):
@@ -83,7 +83,7 @@ def _nobody() -> Value:
 
 
 def values(rendered: Rendered, account: str | None) -> dict[str, Value]:
-    """Return every value by `Kind.name.path`.
+    """Return the values of an environment's objects by `Kind.name.path`.
 
     The environment's name and account, and the hashes in names, are removed.
     """

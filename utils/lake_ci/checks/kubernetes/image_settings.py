@@ -1,6 +1,6 @@
 """Reads `[tool.lake_ci.k8s]` of pyproject.toml.
 
-The table has the program that each image runs, and the environment variables that
+The table defines which program each image runs, and which environment variables
 programs and images need.
 """
 
@@ -22,8 +22,8 @@ class Program:
     """A program that images run.
 
     Attributes:
-        reads: the environment variables that it reads.
-        grace: the variable with its shutdown time in seconds, if it has one.
+        reads: the environment variables that the program reads.
+        grace: the variable that sets the program's shutdown time in seconds, or None.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Image:
     """An image, with the program that it runs.
 
     Attributes:
-        environment: the environment variables that it needs, with their values.
+        environment: the environment variables that the image needs, with their values.
     """
 
     program: Program
@@ -44,12 +44,13 @@ class Image:
 
 
 def read_images(root: Path) -> dict[str, Image]:
-    """Return the images that pyproject.toml describes, by name.
+    """Return the images in pyproject.toml by name.
 
     The names have no registry and no tag.
 
     Raises:
-        UsageError: a setting is wrong, or names something that does not exist.
+        UsageError: a setting is wrong, or refers to a missing file, program or
+            variable.
     """
     settings = read_settings(root).k8s
     programs = {

@@ -1,4 +1,4 @@
-"""Options of `nox -s k8s`, the YAML lint, and the build of each overlay."""
+"""Parses the options of `nox -s k8s`, lints the YAML, and builds each overlay."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from lake_ci.system.processes import Completed
 
 WORK = ".cache/kubernetes"
 RENDER = "scripts/render_manifests.py"
-# kustomize names the file last, relative to one of the folders that it has read.
+# In kustomize's messages the file comes last, relative to one of the folders that
+# kustomize has read.
 PLACES = (
     re.compile(
         r"yaml: line (?P<line>\d+): (?P<message>[^\n]+?)(?: in File: (?P<file>\S+))?$",
@@ -105,10 +106,10 @@ class YamlLint(CommandCheck):
 class BuildOverlay(Check):
     """Build the objects of an environment with kustomize.
 
-    They are written to `reports/k8s/<environment>/manifests.yaml`.
+    The objects are written to `reports/k8s/<environment>/manifests.yaml`.
 
     Attributes:
-        result: the objects; other checks wait for them.
+        result: the built objects, which other checks wait for.
     """
 
     def __init__(self, environment: str) -> None:
@@ -123,7 +124,7 @@ class BuildOverlay(Check):
             self.result.set(None)
 
     def build(self, ctx: CheckContext) -> Outcome:
-        """Build a wrapper of the overlay that adds each object's origin."""
+        """Build the overlay through a second overlay that adds each object's origin."""
         overlay = f"{FOLDER}/overlays/{self.environment}"
         wrapper = self.places(ctx).parent
         target = os.path.relpath(ctx.root / overlay, wrapper)
@@ -149,14 +150,14 @@ class BuildOverlay(Check):
         return Outcome(Status.SUCCESS, count(len(rendered.manifests), "object"))
 
     def places(self, ctx: CheckContext) -> Path:
-        """Return the file with the objects and the source of each value.
+        """Return the path of the file with the objects and the source of each value.
 
-        Checks that run as processes of their own read it.
+        Checks that run in other processes read this file.
         """
         return ctx.root / WORK / "build" / self.environment / "rendered.json"
 
     def refusal(self, done: Completed, overlay: str, ctx: CheckContext) -> Finding:
-        """Return the finding of a failed build, at the line that kustomize names."""
+        """Return the finding of a failed build, at the line in kustomize's message."""
         output = done.stderr.strip()
         message = output.replace(str(ctx.root) + "/", "").removeprefix("error: ")
         file: str | None = f"{overlay}/kustomization.yaml"
@@ -170,9 +171,9 @@ class BuildOverlay(Check):
         return Finding(self.name, "kustomize", message, file, line)
 
     def found(self, name: str, ctx: CheckContext) -> str | None:
-        """Return the file that a name in kustomize's output means.
+        """Return the file for a name in kustomize's output.
 
-        Return None if the name is ambiguous.
+        The result is None if several files match the name.
         """
         paths = [
             path

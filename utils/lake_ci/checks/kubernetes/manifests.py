@@ -1,4 +1,4 @@
-"""The manifests that kustomize built, with the source file and line of each value."""
+"""Defines built manifests, with the source file and line of each value."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lake_ci.model.results import Finding
 
 FOLDER = "k8s"
 Path = Sequence[Union[str, int]]
-# The path to the pod template in each kind that creates pods.
+# The path to the pod template, by the kind of the workload.
 PODS = {
     "Pod": (),
     "Deployment": ("spec", "template"),
@@ -26,12 +26,11 @@ CONTAINERS = ("initContainers", "containers")
 
 @dataclass(frozen=True)
 class Manifest:
-    """One Kubernetes object, and where its values are defined.
+    """A Kubernetes object, with the source file and line of each value.
 
     Attributes:
         body: the object.
-        places: file and line by path; a list item is identified by its name,
-            `name=api`, if it has one.
+        places: file and line by path. In a path, a list item with a name is `name=api`.
     """
 
     body: Mapping[str, Any]
@@ -50,7 +49,7 @@ class Manifest:
         return f"{self.kind}/{self.name}"
 
     def get(self, *path: str | int) -> Any:
-        """Return the value at a path; None if there is none."""
+        """Return the value at a path, or None."""
         at: Any = self.body
         for key in path:
             if isinstance(key, int):
@@ -60,7 +59,7 @@ class Manifest:
         return at
 
     def place(self, path: Path = ()) -> tuple[str | None, int | None]:
-        """Return file and line of a value; for a missing value, those of its parent."""
+        """Return file and line of a value, or of its parent if the value is missing."""
         named = self._named(path)
         for length in range(len(named), -1, -1):
             if named[:length] in self.places:
@@ -72,7 +71,7 @@ class Manifest:
         return Finding(tool, rule, f"{self.id}: {message}", *self.place(path))
 
     def step_names(self, path: Path) -> list[str]:
-        """Return the steps of a path; a list item by its name, else by its index."""
+        """Return the steps of a path, with a list item as its name or its index."""
         return [step.removeprefix("name=") for step in self._named(path)]
 
     def _named(self, path: Path) -> tuple[str, ...]:
@@ -115,7 +114,7 @@ class Manifest:
 def leaves(
     thing: Any, path: tuple[str | int, ...] = ()
 ) -> Iterator[tuple[tuple[str | int, ...], Any]]:
-    """Yield every scalar value of an object, with its path."""
+    """Yield all scalar values of an object with their paths."""
     if isinstance(thing, Mapping):
         for key, item in thing.items():
             yield from leaves(item, (*path, str(key)))
@@ -128,7 +127,7 @@ def leaves(
 
 @dataclass(frozen=True)
 class DeletedObject:
-    """An object that a patch deletes, and the file and line of the patch."""
+    """An object that a patch deletes, with the file and line of the patch."""
 
     kind: str
     name: str
@@ -156,7 +155,7 @@ class Rendered:
         """Read the output of `scripts/render_manifests.py`.
 
         Raises:
-            ValueError, KeyError, TypeError: the text has another form.
+            ValueError, KeyError, TypeError: the text has another format.
         """
         output = json.loads(text)
         manifests = tuple(
@@ -191,9 +190,9 @@ class Rendered:
         return self.of(*PODS)
 
     def missing(self, tool: str, rule: str, message: str, kind: str) -> Finding:
-        """Return a finding about a missing object.
+        """Return a finding about a missing object, with file and line.
 
-        It is at the patch that deletes the object, or else at the overlay.
+        The line is that of the patch that deletes the object, or else of the overlay.
         """
         for each in self.deleted:
             if each.kind == kind:
@@ -202,7 +201,7 @@ class Rendered:
 
 
 class BuildResult:
-    """The objects of a build, for checks that wait for them; None if it failed."""
+    """Passes the objects of a build to the checks that wait for them."""
 
     def __init__(self) -> None:
         self._future: Future[Rendered | None] = Future()
@@ -213,5 +212,5 @@ class BuildResult:
             self._future.set_result(rendered)
 
     def wait(self) -> Rendered | None:
-        """Wait for the build to end, and return its objects."""
+        """Wait for the build to end, and return its objects, or None if it failed."""
         return self._future.result()

@@ -1,4 +1,4 @@
-"""The project's own rules for the objects of an environment and their references."""
+"""Defines the project's own rules for the objects of an environment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lake_ci.checks.kubernetes.rule_context import (
 
 LEVEL = "pod-security.kubernetes.io/enforce"
 ACCOUNT = re.compile(r"(?<!\d)\d{12}(?!\d)")
-# The kind of the object that a value names, by the end of the value's path.
+# The kind of the object that a value refers to, by the end of the value's path.
 NAMING = {
     "serviceAccountName": "ServiceAccount",
     "secretName": "Secret",
@@ -34,7 +34,7 @@ NAMING = {
 
 
 def network(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
-    """All traffic that no other policy allows is denied."""
+    """A NetworkPolicy denies all traffic that other policies do not allow."""
     for policy in rendered.of("NetworkPolicy"):
         spec = policy.body["spec"]
         closed = (
@@ -49,7 +49,7 @@ def network(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
 
 
 def namespace(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
-    """The namespace enforces the level `restricted`, and no Secret is committed."""
+    """The namespace enforces the level `restricted`, and there is no Secret."""
     spaces = list(rendered.of("Namespace"))
     if not spaces:
         yield rendered.missing(
@@ -83,12 +83,12 @@ def account(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
 
 
 def unread(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
-    """Every key of a ConfigMap is a variable that its programs read."""
+    """Each key of a ConfigMap is a variable that the pods' programs read."""
     for config in rendered.of("ConfigMap"):
         images = set(given_to(rendered, config))
         programs = _programs(images, context)
         if images and not programs:
-            continue  # `undescribed` names the image
+            continue  # the rule `undescribed` reports the image
         who = " or ".join(sorted(programs))
         problem = f" is not read by {who}" if who else ": no pod uses it"
         read = frozenset[str]().union(*programs.values())
@@ -99,7 +99,7 @@ def unread(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
 
 
 def _programs(images: Iterable[str], context: RuleContext) -> dict[str, frozenset[str]]:
-    """Return the variables that each image's program reads, by program name."""
+    """Return the variables that the programs of these images read, by program."""
     known = [context.images[name].program for name in images if name in context.images]
     return {program.name: program.reads for program in known}
 
@@ -113,7 +113,7 @@ def given_to(rendered: Rendered, config: Manifest) -> Iterator[str]:
 
 
 def undescribed(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
-    """An image with a ConfigMap is described in pyproject.toml, with what it reads."""
+    """pyproject.toml has an entry for each image with a ConfigMap."""
     for manifest in rendered.workloads():
         for path, container in manifest.containers():
             name = image_of(container)
@@ -128,7 +128,7 @@ def undescribed(tool: str, rendered: Rendered, context: RuleContext) -> Findings
 
 
 def needed(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
-    """An image gets the variables that it needs, with their values."""
+    """Each container gets the variables and values that its image needs."""
     for manifest in rendered.workloads():
         for path, container in manifest.containers():
             name = image_of(container)
@@ -150,15 +150,15 @@ def needed(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
 def _given(
     key: str, container: Mapping[str, Any], configs: Sequence[Manifest]
 ) -> tuple[str | None, Manifest | None]:
-    """Return the value of a variable in a container, and its ConfigMap.
+    """Return the value of a variable in a container, and the variable's ConfigMap.
 
-    The ConfigMap is the one that should set it; None for a variable that the container
-    sets itself.
+    If the variable is not set, return the ConfigMap that should set it. If the
+    container sets the variable itself, the ConfigMap is None.
     """
     for each in container.get("env") or ():
         if each.get("name") == key:
             return each.get("value"), None
-    # As in Kubernetes, the last ConfigMap has precedence.
+    # As in Kubernetes, the last of several ConfigMaps has precedence.
     for config in reversed(configs):
         if key in (config.body.get("data") or {}):
             return str(config.body["data"][key]), config
@@ -166,7 +166,7 @@ def _given(
 
 
 def references(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
-    """Each object that another object names exists; Secrets are in pyproject.toml."""
+    """Each referenced object exists, or is a Secret in pyproject.toml."""
     for manifest in rendered.manifests:
         for path, value in leaves(manifest.body):
             kind = named_kind(path)
@@ -185,7 +185,7 @@ def references(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
 
 
 def named_kind(path: tuple[str | int, ...]) -> str | None:
-    """Return the kind of object that the value at a path names; None if none."""
+    """Return the kind of object that the value at a path refers to, or None."""
     end = ".".join(map(str, path[-2:]))
     return NAMING.get(end) or NAMING.get(end.rpartition(".")[2])
 

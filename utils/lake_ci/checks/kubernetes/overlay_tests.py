@@ -13,16 +13,16 @@ from lake_ci.model.results import Outcome, Status
 from lake_ci.runner.check import CheckContext
 
 TESTS = "testing/k8s"
-# The files with the rendered manifests, as `Rendered.from_json` reads them; the folder
-# of each file is named after its environment.
+# The variable with the files of the rendered manifests, in the format of
+# `Rendered.from_json`. The folder of each file is named after the environment.
 VARIABLE = "LAKE_CI_RENDERED"
 
 
 class OverlayTests(Pytest):
-    """Run the tests in testing/k8s, which are rules of this project only."""
+    """Run the tests in testing/k8s, the rules that are specific to this project."""
 
-    # No other check of this job writes its junit.xml, so others may run at the same
-    # time.
+    # Other checks may run at the same time, because no other check of this job writes
+    # its junit.xml.
     exclusive = False
 
     def __init__(self, builds: Sequence[BuildOverlay]) -> None:
@@ -32,7 +32,7 @@ class OverlayTests(Pytest):
     def run(self, ctx: CheckContext) -> Outcome:
         if not self._built():
             return Outcome(Status.SKIPPED, NOT_BUILT)
-        # The arguments after `--` are not meant for pytest here.
+        # The arguments after `--` are those of the session, not of pytest.
         return super().run(replace(ctx, posargs=(), workers=1))
 
     def variables(self, ctx: CheckContext) -> dict[str, str]:
@@ -40,5 +40,5 @@ class OverlayTests(Pytest):
         return {VARIABLE: os.pathsep.join(files)}
 
     def _built(self) -> list[BuildOverlay]:
-        """Wait for all builds, and return those that succeeded."""
+        """Wait for all builds, and return the objects of the successful builds."""
         return [build for build in self.builds if build.result.wait()]

@@ -1,4 +1,4 @@
-"""The project's own rules for pods, beside those of checkov and of the namespace."""
+"""Defines the project's own rules for pods, in addition to those of checkov."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def storage(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
 
 
 def images(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
-    """Each image is one that the docker session builds."""
+    """The docker session builds each image."""
     if context.built is None:
         return
     for manifest in rendered.workloads():
@@ -53,7 +53,7 @@ def images(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
 
 def pod_access(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
     """A pod gets no service account token, and no variables for other services."""
-    # checkov requires the first as well, but names the object, not the line.
+    # checkov also checks the token, but does not report the line.
     for manifest in rendered.workloads():
         spec = (*(manifest.pod or ()), "spec")
         for name in ("automountServiceAccountToken", "enableServiceLinks"):
@@ -63,7 +63,7 @@ def pod_access(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
 
 
 def grace(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
-    """The grace period of a pod covers the preStop pause and the program's shutdown."""
+    """A pod's grace period is long enough for the preStop pause and the shutdown."""
     for manifest in rendered.of("Deployment"):
         for path, container in manifest.containers():
             pause = manifest.get(*path, "lifecycle", "preStop", "sleep", "seconds") or 0
@@ -78,9 +78,9 @@ def grace(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
 def _seconds_to_end(
     rendered: Rendered, container: Mapping[str, Any], context: RuleContext
 ) -> float:
-    """Return the shutdown time of a container.
+    """Return the shutdown time of a container in seconds.
 
-    This is the value of its program's `grace` variable.
+    The program's variable `grace` sets this time.
     """
     image = context.images.get(image_of(container))
     if image is None or image.program.grace is None:

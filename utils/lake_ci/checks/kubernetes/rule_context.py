@@ -1,4 +1,4 @@
-"""The type of a rule for manifests, and the context that rules get."""
+"""Defines the type of a rule for manifests, and the context of rules."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ IMAGES = "reports/docker/images.json"
 
 @dataclass(frozen=True)
 class RuleContext:
-    """The data that the rules need besides the manifests.
+    """The data for the rules in addition to the manifests.
 
     Attributes:
-        built: the names of the images that the docker session built; None if there is
-            no report of all images.
+        built: the names of the images that the docker session built; None without a
+            report of all images.
         images: the images that pyproject.toml describes, by name.
         secrets: the Secrets that people or an operator create.
         account: the cloud account of the environment.
@@ -35,12 +35,13 @@ class RuleContext:
 
 
 Findings = Iterator[Finding]
-# A rule gets the name of its row; its docstring states what it requires.
+# A rule is a function of a row's name, an environment's objects and the context. The
+# function's docstring states the requirement.
 Rule = Callable[[str, Rendered, RuleContext], Findings]
 
 
 def not_compared(root: Path) -> str | None:
-    """Return why manifests cannot be compared with the built images, or None."""
+    """Return why images cannot be compared with the built images, or None."""
     path = root / IMAGES
     if not path.exists():
         return f"{IMAGES} is missing"
@@ -50,7 +51,7 @@ def not_compared(root: Path) -> str | None:
 def built(root: Path) -> frozenset[str] | None:
     """Return the names of all images that were built, without registry and tag.
 
-    Return None if the docker session left no report, or ran for some images only.
+    The result is None if the docker session has no report, or built only some images.
     """
     if not_compared(root) is not None:
         return None

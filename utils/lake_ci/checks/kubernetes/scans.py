@@ -19,7 +19,8 @@ from lake_ci.system.processes import Completed
 SCAN = "scripts/scan_manifests.py"
 VALIDATE = "scripts/validate_manifests.py"
 NOT_BUILT = "skipped: the overlay was not built"
-# With these variables checkov would call a service, or skip and add checks silently.
+# These variables are removed: with them, checkov would call a service, or silently skip
+# or add checks.
 CHECKOV_SETTINGS = re.compile(r"(BC|CKV|CHECKOV|PRISMA)_.*|LOG_LEVEL")
 
 
@@ -53,7 +54,7 @@ class SchemaValidation(Check):
 class CheckovScan:
     """One run of checkov for all environments.
 
-    It is shared because most of the time is checkov's start.
+    All environments share the run, because checkov's start takes most of the time.
     """
 
     def __init__(self, builds: Sequence[BuildOverlay]) -> None:
@@ -62,7 +63,7 @@ class CheckovScan:
         self._done: Completed | None = None
 
     def done(self, ctx: CheckContext) -> Completed:
-        """Run checkov at the first call; return the completed process at each call."""
+        """Run checkov only in the first call; return the completed process."""
         with self._lock:
             if self._done is None:
                 self._done = self._run(ctx)
@@ -127,9 +128,9 @@ class KubernetesCheckov(Check):
 
 
 def named(rendered: Rendered, resource: str) -> Manifest | None:
-    """Return the object that checkov means by a resource, or None.
+    """Return the object for the name of a resource in checkov's report, or None.
 
-    It is `Deployment.lake-dev.api`, or `Pod.lake-dev.api.app-api` for its pods.
+    The name is `Deployment.lake-dev.api`, or `Pod.lake-dev.api.app-api` for its pods.
     """
     for each in rendered.manifests:
         space = each.get("metadata", "namespace") or "default"
@@ -147,7 +148,7 @@ def named(rendered: Rendered, resource: str) -> Manifest | None:
 
 
 def checkov_path(steps: Sequence[str]) -> tuple[str | int, ...]:
-    """Return the path for checkov's steps `spec`, `containers`, `[0]`, `image`."""
+    """Convert checkov's steps, such as `spec`, `containers`, `[0]`, to a path."""
     return tuple(
         int(step[1:-1]) if re.fullmatch(r"\[\d+\]", step) else step for step in steps
     )

@@ -1,4 +1,4 @@
-"""All checks of the manifests, in the order of their dependencies."""
+"""Creates all checks of the manifests."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def stages(ctx: CheckContext, chosen: KubernetesOptions) -> Stages:
     generator is closed.
 
     Raises:
-        UsageError: a setting of the images is wrong.
+        UsageError: a setting in `[tool.lake_ci.k8s]` is wrong.
     """
     if chosen.diff:
         yield [ClusterDiff(chosen.diff)]

@@ -16,7 +16,7 @@ from lake_ci.model.settings import read_settings
 from lake_ci.runner.check import Check, CheckContext
 from lake_ci.system.pyproject import setting_line
 
-# By kind: the table of the settings, and the message.
+# The table of the settings and the message, by the kind of the setting.
 UNUSED = {
     "image": (f"{TABLE}.images", "no environment runs the image"),
     "secret": (TABLE, "no environment uses the Secret"),
@@ -27,7 +27,7 @@ UNUSED = {
 class UnusedSettings(Check):
     """Check that an environment uses each image and Secret of pyproject.toml.
 
-    Each accepted rule of checkov must be violated by an environment.
+    In addition, an environment must violate each accepted rule of checkov.
     """
 
     name = "settings"
@@ -64,7 +64,7 @@ class UnusedSettings(Check):
     def _unused(
         self, ctx: CheckContext, kind: str, names: Iterable[str], used: Iterable[str]
     ) -> Iterator[Finding]:
-        """Yield a finding for each name in the settings that is not used."""
+        """Yield a finding for each unused name in the settings."""
         table, message = UNUSED[kind]
         for name in sorted(set(names) - set(used)):
             line = setting_line(ctx.root, table, name)

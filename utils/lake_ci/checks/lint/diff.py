@@ -1,4 +1,4 @@
-"""Reads unified diffs, the output that all formatters can print."""
+"""Reads unified diffs, which all formatters can print."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ HUNK = re.compile(r"^@@ -(\d+)(?:,\d+)? \+\d+(?:,\d+)? @@")
 
 
 def first_changes(text: str) -> Iterator[tuple[str, int]]:
-    """Yield each file of a diff, with the first line (from 1) that would change.
+    """Yield each file of a diff with the number of its first changed line, from 1.
 
-    A `---` line is a header only if the next line is a `+++` line: a removed line may
-    look like a header.
+    A `---` line is a header only before a `+++` line, because a removed line may also
+    begin with `---`.
     """
     lines = text.splitlines()
     file: str | None = None

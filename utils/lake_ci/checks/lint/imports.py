@@ -11,16 +11,16 @@ from lake_ci.model.results import Finding
 from lake_ci.runner.check import CheckContext, CommandCheck
 from lake_ci.system.processes import Completed
 
-# The folders with the packages that the contracts name.
+# The folders of the packages in the contracts.
 SOURCES = ("utils", "api")
 
 
 class Imports(CommandCheck):
-    """Check that every contract allows each import."""
+    """Check that the contracts of import-linter allow all imports."""
 
     name = "imports"
-    # The heading of a broken contract. Below it are either chains of forbidden imports,
-    # or packages that are not in any layer.
+    # The heading of a broken contract. The lines below the heading are either chains of
+    # forbidden imports, or packages without a layer.
     BROKEN = re.compile(r"^(\S+) is not allowed to import (\S+):$")
     CHAIN = re.compile(r"^- +(?P<importer>\S+) -> (?P<imported>\S+) \(l\.(?P<line>\d+)")
     UNLISTED = re.compile(r"^- (?P<module>[\w.]+)$")
@@ -57,7 +57,7 @@ class Imports(CommandCheck):
 def _file(root: Path, module: str) -> str:
     """Return the file of a module, relative to the repository.
 
-    For a module outside the sources it is pyproject.toml.
+    For a module outside the source folders, return pyproject.toml.
     """
     path = module.replace(".", "/")
     for source in SOURCES:

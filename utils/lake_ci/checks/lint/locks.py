@@ -1,7 +1,7 @@
 """Compiles the locks under `requirements/`, and checks that they match pyproject.toml.
 
-The header of each lock contains a digest of its inputs and of its own body. So the
-check needs no network, is fast, and detects manual edits.
+The header of each lock contains a digest of its inputs and its body. So the check is
+fast, works without a network, and detects manual edits.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class RequirementsLock:
     """A lock that pyproject.toml declares.
 
     Attributes:
-        purpose: its name.
-        python: the oldest Python that it supports.
-        requirements: the requirements that it is compiled from.
-        arguments: the arguments of `uv pip compile` that select them.
+        purpose: the name of the lock.
+        python: the oldest Python version that the lock supports.
+        requirements: the requirements that the lock is compiled from.
+        arguments: the arguments of `uv pip compile` that select these requirements.
     """
 
     purpose: str
@@ -108,12 +108,12 @@ def lock_digest(title: str, inputs: object, body: str) -> str:
 
 
 def lock_text(title: str, inputs: object, body: str) -> str:
-    """Return the whole text of a lock, with its header."""
+    """Return the whole text of a lock, including the header."""
     return HEADER.format(title=title, digest=lock_digest(title, inputs, body)) + body
 
 
 def lock_problem(file: Path, title: str, inputs: object) -> str | None:
-    """Return why a lock does not match pyproject.toml; None if it does."""
+    """Return the reason why a lock does not match pyproject.toml, or None."""
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -151,7 +151,7 @@ def parser() -> Parser:
 
 
 class Locks(Check):
-    """Check that the locks match pyproject.toml, and were not edited by hand."""
+    """Check that the locks match pyproject.toml and were not edited by hand."""
 
     name = "locks"
 
@@ -232,13 +232,13 @@ class CompileLock(Check):
 
 
 def compile_locks(root: Path) -> list[Check]:
-    """Return a row for each declared lock to compile. Raises UsageError."""
+    """Return a check that compiles each declared lock. Raises UsageError."""
     return [CompileLock(lock) for lock in declared_locks(root)]
 
 
 @dataclass(frozen=True)
 class Jar:
-    """A locked jar: its Maven coordinates, and the sha256 that it must have."""
+    """A locked jar: its Maven coordinates, and its expected sha256."""
 
     group: str
     artifact: str

@@ -1,4 +1,4 @@
-"""All checks of the Python code, and the formatters."""
+"""Creates all checks of the Python code, and the formatters."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def options(posargs: Sequence[str]) -> LintOptions:
 
 
 def checks() -> list[Check]:
-    """Return the checks, the longest first, because they run in parallel."""
+    """Return the checks, which run in parallel, with the slowest first."""
     return [Flake8(), Mypy(), Isort(), Black(), Imports(), Locks()]
 
 

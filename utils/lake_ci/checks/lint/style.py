@@ -21,7 +21,7 @@ LOCK = "requirements/lint.txt"
 
 
 def python_files(ctx: CheckContext) -> list[str]:
-    """Return the Python files to check: those after `--`, or all files."""
+    """Return the Python files to check: the paths after `--`, or all files."""
     return list(ctx.posargs) or list(git.files(ctx.root, "*.py"))
 
 
@@ -34,10 +34,11 @@ def _modules(folder: Path) -> Iterator[Path]:
 
 
 class FileCheck(CommandCheck):
-    """Base class of tools that check each file separately.
+    """The base class of tools that check each file separately.
 
-    The tool gets only the files that are not in the suite's own cache of clean files.
-    Without such a file it is not started; starting black alone takes 0.7 s.
+    The tool gets only files that are not in the suite's cache of clean files. If all
+    files are in the cache, the tool is not started, because the start of black alone
+    takes 0.7 s.
 
     Attributes:
         settings: the files with the settings of the tool; the lock contains its version
@@ -47,7 +48,7 @@ class FileCheck(CommandCheck):
     settings: Sequence[str] = ()
 
     def context(self, ctx: CheckContext) -> list[str]:
-        """Return all that the result for a file depends on, except that file."""
+        """Return all inputs of a file's result besides the file."""
         settings = [ctx.root / name for name in (*self.settings, LOCK)]
         return [
             *(
@@ -68,7 +69,7 @@ class FileCheck(CommandCheck):
             return Outcome(Status.SUCCESS, f"{count(len(files), 'file')}, none changed")
         done = ctx.execute(self.command(replace(ctx, posargs=tuple(uncached))))
         outcome = self.outcome(done, ctx)
-        # A crash is a finding without a file.
+        # A crash is reported as a finding without a file.
         is_complete = all(finding.file for finding in outcome.findings)
         if is_complete and not ctx.posargs:
             wrong = {finding.file for finding in outcome.findings}
@@ -86,7 +87,7 @@ class FileCheck(CommandCheck):
 class Flake8(FileCheck):
     """Check for errors, likely bugs and complexity with flake8.
 
-    It uses pyflakes, pycodestyle, mccabe, bugbear and comprehensions.
+    flake8 runs pyflakes, pycodestyle, mccabe, bugbear and comprehensions.
     """
 
     name = "flake8"
@@ -118,7 +119,8 @@ class Flake8(FileCheck):
 class Black(FileCheck):
     """Check the formatting with black.
 
-    `--diff` does not use black's cache, so it gets only files that `--check` rejects.
+    black does not use its cache with `--diff`, so `--diff` gets only the files that
+    `--check` has rejected.
     """
 
     name = "black"
@@ -166,10 +168,10 @@ class Isort(FileCheck):
     settings = ("pyproject.toml", "setup.cfg", "tox.ini", ".isort.cfg", ".editorconfig")
 
     def context(self, ctx: CheckContext) -> list[str]:
-        """Return also the names of the modules in the source folders.
+        """Return the inputs, including the names of the modules in the source folders.
 
-        isort sorts an import as first-party if a source folder has a module of its
-        name. So a new module can change the result for files that import it.
+        isort treats an import as first-party if a source folder has a module of that
+        name. So a new module can change the result of the files that import it.
         """
         has_project = (ctx.root / "pyproject.toml").exists()
         tools = read_project(ctx.root).get("tool", {}) if has_project else {}
@@ -196,8 +198,8 @@ class Mypy(CommandCheck):
     """Check the types with mypy, in strict mode."""
 
     name = "mypy"
-    # 2 if a file cannot be parsed, with rows as for 1. A wrong option is also 2, but
-    # prints no rows and is a crash.
+    # Exit code 2 means a file that cannot be parsed, with findings as for 1. A wrong
+    # option has exit code 2 as well, but no findings, and is reported as a crash.
     finding_codes = (1, 2)
 
     def command(self, ctx: CheckContext) -> list[str]:
@@ -225,7 +227,7 @@ class Mypy(CommandCheck):
                     file,
                     max(row["line"], 1),
                 )
-        # For an unknown setting mypy prints a warning, and exits with 0.
+        # For an unknown setting, mypy only prints a warning and exits with 0.
         for line in done.stderr.splitlines():
             if line.startswith("pyproject.toml: "):
                 yield Finding(

@@ -1,1 +1,1 @@
-"""Builds and checks the wheel and the sdist."""
+"""Contains the checks of the wheel and the sdist."""

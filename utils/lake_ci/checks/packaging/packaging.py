@@ -52,9 +52,9 @@ class Version(Check):
 
 
 def no_version(root: Path) -> str | None:
-    """Return why git cannot determine the version, and the command to fix it.
+    """Return why git cannot determine the version, and the next command.
 
-    Return None if git can.
+    The result is None if git can determine the version.
     """
     if git.commit(root) is None:
         return "not a git checkout with a commit: run `git clone` and build there"
@@ -69,21 +69,21 @@ def no_version(root: Path) -> str | None:
 def build_command(
     ctx: CheckContext, kind: str, source: Path, folder: Path
 ) -> list[str]:
-    """Return the command that builds a distribution with the locked back end."""
+    """Return the command that builds a distribution with the locked build backend."""
     build = [str(ctx.python), "-m", "build", f"--{kind}", "--no-isolation"]
     return [*build, "--outdir", str(folder), str(source)]
 
 
 def build_env(ctx: CheckContext) -> dict[str, str]:
-    """Return the environment of a build.
+    """Return the environment variables of a build.
 
-    All files in archives get the date of the commit.
+    With these variables, all files in archives get the date of the commit.
     """
     return {**ctx.env, "SOURCE_DATE_EPOCH": str(git.commit_time(ctx.root))}
 
 
 class BuildDistribution(Check):
-    """Build a distribution with python -m build; remove older ones from dist/."""
+    """Build a distribution with `python -m build`; remove older files from dist/."""
 
     exclusive = True
 
@@ -109,7 +109,7 @@ class BuildDistribution(Check):
 
 
 class DistributionCheck(Check):
-    """Base class of the checks of distributions; skipped if they were not built."""
+    """The base class of checks of distributions; skipped if one is missing."""
 
     def run(self, ctx: CheckContext) -> Outcome:
         wheel, sdist = (
@@ -123,12 +123,12 @@ class DistributionCheck(Check):
         return self.check(wheel, sdist, ctx)
 
     def check(self, wheel: Path, sdist: Path, ctx: CheckContext) -> Outcome:
-        """Check the wheel and the sdist."""
+        """Check the wheel and the sdist, and return the outcome."""
         raise NotImplementedError
 
 
 class _Command(CommandCheck):
-    """A command on the wheel and the sdist, for one of the checks below."""
+    """Runs a command on the wheel and the sdist, for one of the checks below."""
 
     def __init__(self, name: str, program: str, arguments: Iterable[str]) -> None:
         self.name = name
@@ -146,15 +146,14 @@ class Twine(DistributionCheck):
 
     class Command(_Command):
         def environment(self, ctx: CheckContext) -> dict[str, str]:
-            # twine breaks its lines at the terminal's width, in the middle of a
-            # message.
+            # Set the width, because twine breaks messages at the terminal's width.
             return {"COLUMNS": "1000"}
 
         def findings(self, done: Completed, ctx: CheckContext) -> Iterator[Finding]:
             readme = read_project(ctx.root)["project"].get("readme", "pyproject.toml")
             seen = set()
-            # The indented lines below a message belong to it; one of them names the
-            # line.
+            # The indented lines below a message belong to the message. One of them
+            # contains the line number.
             for match in re.finditer(
                 r"^(ERROR|WARNING) +(.+(?:\n +.*)*)", done.stdout, re.MULTILINE
             ):
@@ -277,8 +276,8 @@ class DistributionContents(DistributionCheck):
 class ReproducibilityCheck(DistributionCheck):
     """Check that a second build gives the same bytes.
 
-    It uses another umask, time zone and hash seed. The wheel is also built from the
-    sdist.
+    The second build has another umask, time zone and hash seed. In addition, the wheel
+    is built from the sdist.
     """
 
     name = "reproducible"
@@ -329,7 +328,7 @@ class ReproducibilityCheck(DistributionCheck):
 
 
 def archive_differences(first: Path, second: Path) -> Iterator[tuple[str, str]]:
-    """Yield the differences of two archives, as a message and the member's name."""
+    """Yield the differences between two archives, as messages with file names."""
     if first.name != second.name:
         yield f"is now called {second.name}", first.name
     elif first.read_bytes() != second.read_bytes():
@@ -345,9 +344,9 @@ def archive_differences(first: Path, second: Path) -> Iterator[tuple[str, str]]:
 
 
 def _members(archive: Path) -> dict[str, bytes]:
-    """Return the content of each file of an archive.
+    """Return the contents of the files in an archive, by name.
 
-    RECORD is left out, because it lists the other files.
+    RECORD is left out, because it repeats the differences of the other files.
     """
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as wheel:
@@ -392,8 +391,7 @@ class InstallWheel(DistributionCheck):
         install = [uv, "pip", "install", "--quiet", "--python", str(folder)]
         for step in (
             [*install, "--require-hashes", "-r", "requirements/runtime.txt"],
-            # Install by name, from this folder: a path would be recorded in the
-            # environment, and in the SBOM.
+            # Install by name, because the environment and the SBOM would record a path.
             [
                 *install,
                 "--no-deps",

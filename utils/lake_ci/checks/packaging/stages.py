@@ -1,4 +1,4 @@
-"""All checks of the wheel and the sdist."""
+"""Creates all checks of the wheel and the sdist."""
 
 from __future__ import annotations
 

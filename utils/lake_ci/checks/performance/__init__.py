@@ -1,1 +1,1 @@
-"""Benchmarks that compare the tree with an earlier commit."""
+"""Runs benchmarks that compare the checkout with an earlier commit."""

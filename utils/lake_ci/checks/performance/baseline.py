@@ -1,4 +1,4 @@
-"""Builds and installs the two measured versions, this tree and the baseline."""
+"""Builds and installs the two measured versions: this checkout and the baseline."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NOTHING = "0" * 40
 
 @dataclass
 class Reference:
-    """The commit to compare with, and why it was chosen or why there is none."""
+    """The commit to compare with, and the reason for this commit or for none."""
 
     commit: str | None
     why: str
@@ -38,8 +38,8 @@ def reference(
 ) -> Reference:
     """Return the commit to compare with.
 
-    It is the requested commit, else the commit before this push, else the first parent.
-    Uncommitted changes are compared with the current commit.
+    This is the requested commit, else the commit before this push, else the first
+    parent. Uncommitted changes are compared with the current commit.
 
     Raises:
         UsageError: the requested commit does not exist.
@@ -101,7 +101,10 @@ def _commit(root: Path, name: str) -> str | None:
 
 
 def changed_files(root: Path, commit: str) -> set[str]:
-    """Return the files that differ between a commit and the tree, with new files."""
+    """Return the files that differ between a commit and the checkout.
+
+    New files are included.
+    """
     names = (
         git.ask(root, "diff", "--name-only", "--no-renames", "-z", commit) or ""
     ).split("\0")
@@ -113,17 +116,17 @@ def changed_files(root: Path, commit: str) -> set[str]:
 
 @dataclass
 class Side:
-    """One of the two versions.
+    """One of the two measured versions.
 
-    The paths of both versions have the same length, because the length influences the
-    speed of programs.
+    The paths of both versions are equally long, because the length influences the speed
+    of programs.
 
     Attributes:
         name: `old` or `new`.
-        folder: the folder of its wheel, and of its suite.
-        tree: its source.
-        environment: the environment in which its wheel is installed, beside the
-            environment of the session.
+        folder: the folder of the version's wheel, and of the version's suite.
+        tree: the version's source tree.
+        environment: the environment with the version's wheel, separate from the
+            session's environment.
     """
 
     name: str
@@ -136,7 +139,7 @@ class Side:
         return self.environment.python
 
     def variables(self, ctx: CheckContext) -> dict[str, str]:
-        """Return the environment variables of its benchmarks."""
+        """Return the environment variables of this version's benchmarks."""
         env = {
             name: value
             for name, value in ctx.env.items()
@@ -175,7 +178,7 @@ class Baseline(Check):
 
 
 class InstallVersion(Check):
-    """Build a version's wheel, and install it in its own environment."""
+    """Build the wheel of a version, and install it in a separate environment."""
 
     exclusive = True
     is_setup = True
@@ -235,15 +238,14 @@ class InstallVersion(Check):
         return stopped_or_crashed(self.name, done, why)
 
     def _make_environment(self, ctx: CheckContext, side: Side) -> Outcome | None:
-        """Create the environment with the locked packages."""
+        """Create the environment of a version with its locked packages."""
         if not side.python.exists():
             make = [uv_program() or "uv", "venv", "--quiet", "--clear", "--python"]
             make += [str(ctx.python), str(side.environment.folder)]
             done = ctx.execute(make)
             if done.code != 0:
                 return stopped_or_crashed(self.name, done)
-        # A version without a lock for benchmarks is measured with the packages of this
-        # tree.
+        # If a version has no lock for benchmarks, use the packages of this checkout.
         locked = side.tree if (side.tree / LOCK).exists() else ctx.root
         side.environment.install(locked, PURPOSE, partial(ctx.execute, cwd=locked))
         return None
@@ -272,7 +274,7 @@ class InstallVersion(Check):
 
 
 def check_out(root: Path, tree: Path, commit: str) -> None:
-    """Make `tree` a git worktree of a commit; remove an old worktree first.
+    """Create a git worktree of a commit at `tree`, in place of an old worktree.
 
     Raises:
         LakeCiError: git failed.
@@ -291,7 +293,7 @@ def check_out(root: Path, tree: Path, commit: str) -> None:
 
 @contextmanager
 def worktree(root: Path) -> Iterator[None]:
-    """Remove the worktree of the baseline at the end of a `with` block."""
+    """Remove the baseline's worktree at the end of a `with` block."""
     try:
         yield
     finally:
@@ -299,7 +301,7 @@ def worktree(root: Path) -> Iterator[None]:
 
 
 def remove(root: Path, tree: Path) -> None:
-    """Remove a worktree, and its entry in git."""
+    """Remove a worktree from the disk and from git's list."""
     if tree.exists():
         git.ask(root, "worktree", "remove", "--force", "--force", str(tree))
     shutil.rmtree(tree, ignore_errors=True)

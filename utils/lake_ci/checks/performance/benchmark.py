@@ -1,6 +1,6 @@
-"""Runs one benchmark on two versions, round by round.
+"""Runs one benchmark on two versions, in alternating rounds.
 
-Only a significantly slower version fails.
+The check fails only if the new version is significantly slower.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from lake_ci.runner.check import Check, CheckContext, crashed, stopped
 from lake_ci.system.processes import Completed
 
 FOLDER = "testing/performance"
-# Files that every benchmark depends on.
+# Patterns of the files that every benchmark depends on.
 ALWAYS = (LOCK, "requirements/jars.txt", "pyproject.toml", f"{FOLDER}/*")
 ROUNDS, WARM_UPS = 6, 1
-# The errors of a version that does not have the benchmarked code yet.
+# The errors if a version does not have the benchmarked code yet.
 LACKING = re.compile(
     r"(?:ImportError|ModuleNotFoundError|AttributeError|TypeError: .*(?:unexpected"
     r" keyword|positional argument)).*"
@@ -38,7 +38,7 @@ LACKING = re.compile(
 
 @dataclass(frozen=True)
 class BenchmarkSpec:
-    """A benchmark as pytest collects it."""
+    """A benchmark that pytest has collected."""
 
     id: str
     name: str
@@ -50,10 +50,10 @@ class BenchmarkSpec:
 
 
 def read_specs(rows: Sequence[Mapping[str, Any]]) -> list[BenchmarkSpec]:
-    """Read the list of benchmarks that conftest.py has written.
+    """Read the list of benchmarks from the file that conftest.py has written.
 
     Raises:
-        KeyError, TypeError, ValueError: the list has another form.
+        KeyError, TypeError, ValueError: the list has another format.
     """
     return [
         BenchmarkSpec(
@@ -69,9 +69,9 @@ def read_specs(rows: Sequence[Mapping[str, Any]]) -> list[BenchmarkSpec]:
 
 
 def pytest_command(side: Side, *arguments: str) -> list[str]:
-    """Return the command that runs the benchmarks of this tree on a version."""
-    # pyproject.toml puts this tree's packages on the path, and makes an old version's
-    # warnings errors.
+    """Return the command that runs this checkout's benchmarks on a version."""
+    # Ignore pyproject.toml, which adds this checkout's packages to the path, and turns
+    # warnings of an old version into errors.
     own = [
         "--override-ini=pythonpath=",
         "--override-ini=filterwarnings=",
@@ -91,7 +91,7 @@ def pytest_command(side: Side, *arguments: str) -> list[str]:
 
 
 class Benchmark(Check):
-    """Check that a benchmark is not slower and needs no more memory than before."""
+    """Check that a benchmark does not need more time or memory than before."""
 
     exclusive = True
 
@@ -116,7 +116,7 @@ class Benchmark(Check):
 
     def run(self, ctx: CheckContext) -> Outcome:
         new, old = self.new.side, self.old.side
-        assert new is not None  # otherwise nothing was collected
+        assert new is not None  # without the new version, no benchmark is collected
         reason = self._skip_reason(old)
         if reason is not None:
             return Outcome(Status.SKIPPED, reason)
@@ -144,7 +144,7 @@ class Benchmark(Check):
                 return self._judge(found)
 
     def _skip_reason(self, old: Side | None) -> str | None:
-        """Return why the benchmark is skipped; None if it is not."""
+        """Return why the benchmark is skipped; None if it runs."""
         if self.baseline.commit is not None and old is None:
             return "the baseline could not be built"
         if self.unchanged() and not self.options.every:
@@ -153,14 +153,14 @@ class Benchmark(Check):
         return None
 
     def _is_enough(self, found: Samples, begun: float) -> bool:
-        """Return whether there are enough pairs of processes, or the time is over."""
+        """Return whether there are enough pairs of processes or the time is over."""
         minimum = self.options.generations or self.spec.generations
         if len(found.new) < minimum:
             return False
         return self._tells(found) or self.clock() - begun > self.options.seconds
 
     def unchanged(self) -> bool:
-        """Return whether no file has changed that the benchmark depends on."""
+        """Return whether all files that the benchmark depends on are unchanged."""
         if self.differs is None or not self.spec.exercises:
             return False
         patterns = (*ALWAYS, *self.spec.exercises)
@@ -171,7 +171,7 @@ class Benchmark(Check):
     def _generation(
         self, ctx: CheckContext, sides: Sequence[Side], number: int
     ) -> dict[str, Completed]:
-        """Run one pair of processes to their end; they alternate round by round."""
+        """Run a pair of processes that alternate after each round, to their end."""
         with TurnServer() as turns, ThreadPoolExecutor(len(sides)) as pool:
             running: dict[str, Future[Completed]] = {}
             for side in sides:
@@ -181,11 +181,13 @@ class Benchmark(Check):
                     **side.variables(ctx),
                     "LAKE_CI_TURNS": turns.address,
                     "LAKE_CI_ROUNDS": str(self.spec.rounds),
-                    # Both processes have the same seed, the next pair has another seed.
+                    # Both processes of a pair have the same seed; each pair has another
+                    # seed.
                     "PYTHONHASHSEED": str(number + 1),
                     "PYTHONDONTWRITEBYTECODE": "1",
                 }
-                # Each process empties it; nothing is written to the system's folder.
+                # Each process empties this folder, and so does not use the system's
+                # folder.
                 scratch = side.folder / "scratch"
                 command = pytest_command(side, self.spec.id, f"--benchmark-json={file}")
                 command.append(f"--basetemp={scratch}")
@@ -218,7 +220,7 @@ class Benchmark(Check):
         )
 
     def _tells(self, found: Samples) -> bool:
-        """Return whether each verdict is decided, and the interval is narrow enough."""
+        """Return whether all ratios are decided and the interval is narrow enough."""
         compared = found.compared()
         undecided = any(
             each.verdict(self.options.threshold) is SpeedVerdict.UNDECIDED
@@ -258,7 +260,7 @@ class Benchmark(Check):
         )
 
     def _larger(self, found: Samples) -> list[Finding]:
-        """Return the finding of too much memory, or an empty list."""
+        """Return a finding if the new version uses too much memory."""
         memory = found.memory()
         if memory is None or memory[0] <= self.options.memory:
             return []
@@ -267,7 +269,7 @@ class Benchmark(Check):
         return [self._finding("memory", f"{self.name} uses {times}; {allowed}")]
 
     def _more(self, undecided: Mapping[str, SeriesRatio]) -> str:
-        """Return the undecided series, and how many rounds would decide them."""
+        """Return a text with the undecided series and the number of missing rounds."""
         threshold = self.options.threshold
         needed = [each.narrower.pairs_needed(threshold) for each in undecided.values()]
         names = ", ".join(name or "the whole" for name in undecided)
@@ -282,7 +284,7 @@ class Benchmark(Check):
         return f"undecided for {names}: about {pairs} rounds are needed (`{again}`)"
 
     def _without_old(self, ended: Completed) -> Outcome:
-        """Return the outcome if the baseline could not run the benchmark."""
+        """Return the outcome of a benchmark that the baseline could not run."""
         errors = _error_lines(ended)
         why = (
             errors[-1] if errors else (ended.last_lines(1) or f"exit code {ended.code}")
@@ -318,7 +320,7 @@ class Benchmark(Check):
         return f"{self.measured.series[''].seconds:.3g} s"
 
     def _data(self, found: Samples | None = None) -> dict[str, Any]:
-        """Return the data of the row: the table for the report, and every round."""
+        """Return the data of the row: the table for the report, and all rounds."""
         assert self.measured is not None
         columns = ["series", "s", "baseline s", "ratio", "from", "to", "rounds"]
         rows = [
@@ -357,7 +359,7 @@ class Benchmark(Check):
         return data
 
     def _interval(self, compared: SeriesRatio) -> dict[str, Any]:
-        """Return both clocks, the verdict, and the smallest detectable effect."""
+        """Return the intervals of both clocks, the decision, and `detects`."""
         clocks = {"wall": compared.wall, "cpu": compared.cpu}
         return {
             "verdict": compared.verdict(self.options.threshold).value,
@@ -371,7 +373,7 @@ class Benchmark(Check):
 
 
 def _error_lines(done: Completed) -> list[str]:
-    """Return the lines of pytest's output that report an error."""
+    """Return the lines with errors in pytest's output."""
     return [
         line[1:].strip() for line in done.stdout.splitlines() if line.startswith("E  ")
     ]
@@ -380,7 +382,7 @@ def _error_lines(done: Completed) -> list[str]:
 def _with_verdict(
     compared: Mapping[str, SeriesRatio], verdict: SpeedVerdict, threshold: float
 ) -> dict[str, SeriesRatio]:
-    """Return the series with this verdict, by name."""
+    """Return the ratios with this decision, by the name of the series."""
     return {
         name: each
         for name, each in compared.items()

@@ -1,4 +1,4 @@
-"""The history of measurements: a file with one line of JSON for each run."""
+"""Stores the history of measurements: a file with one line of JSON for each run."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Figures:
-    """One series of a benchmark: the whole benchmark, or a part such as one table.
+    """The figures of a whole benchmark, or of a part such as one table.
 
-    `seconds` is the median of the new version's rounds; without a baseline it is the
-    only value. `ratio` is new by old, with its 95 % interval from `low` to `high`. A
-    true ratio of `detects` would be detected 19 times out of 20.
+    `seconds` is the median of the new version's rounds. The other values exist only
+    with a baseline. `ratio` is new / old, with its 95 % interval from `low` to `high`.
+    A true ratio of `detects` would be detected in 19 of 20 runs.
     """
 
     seconds: float
@@ -35,9 +35,9 @@ class Figures:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One benchmark in one run: its figures, and its megabytes.
+    """A benchmark in a run: the figures by part, and the megabytes.
 
-    The key of the whole benchmark's figures is ""; the key of a part is its name.
+    The key of the whole benchmark is "", and the key of a part is its name.
     """
 
     series: Mapping[str, Figures]
@@ -47,7 +47,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Record:
-    """One line of the history."""
+    """A line of the history: a run with its measurements."""
 
     commit: str | None
     baseline: str | None
@@ -58,7 +58,7 @@ class Record:
 
 
 def describe_machine() -> dict[str, object]:
-    """Return the properties of the machine that the figures depend on."""
+    """Return the properties of this machine that affect the figures."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count() or 0,

@@ -1,8 +1,8 @@
-"""Interleaves processes: one process runs a round while the others wait.
+"""Interleaves processes: one process runs a round while the other processes wait.
 
-The order is fair. Each process connects to a socket and sends its name in one line. It
-sends `.` to request a turn, and gets the answer `!`. Its turn lasts until it sends the
-next `.`; no other process runs meanwhile.
+Each process connects to a socket and sends its name in one line. The process sends `.`
+to request a turn, and starts when it gets the answer `!`. The turn ends when the
+process sends the next `.`. Until then, no other process runs.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-# Seconds between two checks whether a silent process still runs.
+# The seconds between two checks whether a silent process is still alive.
 ALIVE_SECONDS = 0.1
 
 
 def order(names: Sequence[str], rounds: int) -> Iterator[str]:
     """Yield the order of the turns: `old new new old old new ...`.
 
-    So neither process always runs after the other process.
+    In this order, each process runs equally often after the other.
     """
     for number in range(rounds):
         yield from names if number % 2 == 0 else reversed(names)
@@ -31,7 +31,8 @@ class TurnServer:
     """Grants turns to processes; a context manager that listens on a socket.
 
     Attributes:
-        address: the path of the socket, short for any path of the repository.
+        address: the path of the socket, which is short even if the repository's path is
+            long.
     """
 
     def __init__(self) -> None:
@@ -53,19 +54,19 @@ class TurnServer:
     def grant(
         self, names: Sequence[str], rounds: int, alive: Callable[[str], bool]
     ) -> None:
-        """Grant each process a number of turns, then let all processes end.
+        """Grant each process this number of turns, and then let all processes end.
 
         A process that ends or never connects loses its turns.
 
         Args:
-            alive: whether the process of that name still runs.
+            alive: returns whether the process of that name is still running.
         """
         players = self._players(names, alive)
         with contextlib.ExitStack() as held:
             for player in players.values():
                 held.enter_context(player.connection)
-            # All processes must be ready first: the setup of a process must not disturb
-            # the first turn of another.
+            # Wait until all processes are ready, so that no setup disturbs the first
+            # turn of another process.
             for name in [name for name in names if name in players]:
                 if not players[name].asks(partial(alive, name)):
                     del players[name]
@@ -103,7 +104,7 @@ class _Client:
         self.connection.settimeout(ALIVE_SECONDS)
 
     def name(self, awaited: Callable[[], bool]) -> str:
-        """Read the name; only a part of it if no process is awaited any more."""
+        """Read the name of the process; incomplete if all processes have ended."""
         line = b""
         while not line.endswith(b"\n") and awaited():
             with contextlib.suppress(TimeoutError):
@@ -114,7 +115,7 @@ class _Client:
         return line.decode("utf-8", errors="replace").strip()
 
     def asks(self, alive: Callable[[], bool]) -> bool:
-        """Wait until it requests its next turn; return False if it ended instead."""
+        """Wait until the process requests a turn; return False if it ended."""
         while True:
             running = alive()
             try:
@@ -128,7 +129,7 @@ class _Client:
     def take_turn(self, alive: Callable[[], bool]) -> bool:
         """Grant a turn, and wait until it is over.
 
-        Return False if the process ended.
+        Returns False if the process ended.
         """
         return self.go() and self.asks(alive)
 

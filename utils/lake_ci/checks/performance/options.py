@@ -1,4 +1,4 @@
-"""The options of `nox -s performance`, from the command line and pyproject.toml."""
+"""Parses the options of `nox -s performance`, with defaults from pyproject.toml."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from lake_ci.runner.options import Parser
 
 @dataclass(frozen=True)
 class PerformanceOptions:
-    """The options after `--`, and those of `[tool.lake_ci.performance]`.
+    """The options after `--`, with defaults from `[tool.lake_ci.performance]`.
 
     Attributes:
         baseline: the commit to compare with; None for the previous commit.
         every: whether benchmarks of unchanged code run, too.
-        select: pytest's `-k`.
-        generations: the minimum number of pairs of processes of each benchmark; None
-            for the number that it declares.
-        seconds: after this time in one benchmark, no more pairs of processes are
+        select: the expression for pytest's option `-k`.
+        generations: the minimum number of pairs of processes per benchmark; None for
+            the number that the benchmark declares.
+        seconds: the time per benchmark after which no more pairs of processes are
             started.
-        threshold: the ratio of seconds, new by old, above which a benchmark fails.
+        threshold: the ratio of seconds, new / old, above which a benchmark fails.
         memory: the same ratio for peak memory.
-        width: an interval is narrow enough if half its width is at most this.
+        width: the largest half width of an interval that is narrow enough.
     """
 
     baseline: str | None = None
@@ -38,7 +38,7 @@ class PerformanceOptions:
 
     @property
     def partial(self) -> bool:
-        """Whether fewer benchmarks run than in the whole job."""
+        """Whether `select` may leave out benchmarks."""
         return self.select is not None
 
 

@@ -1,4 +1,4 @@
-"""The measurements of pairs of processes of one benchmark, and their ratios."""
+"""Computes ratios from the measurements of pairs of processes of a benchmark."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from lake_ci.checks.performance.history import Figures, Measurement
 from lake_ci.checks.performance.statistics import Interval, SpeedVerdict, compare
 
-# A part that is shorter than this in both versions is not judged: the clock and the
-# scheduler determine its time.
+# A part that is shorter than this time in both versions is not compared, because the
+# clock and the scheduler determine its time.
 SHORTEST_SECONDS = 0.01
 
 
@@ -19,8 +19,8 @@ class Rounds:
     """The measurements of one process.
 
     Attributes:
-        series: the seconds of each round, of the whole under "" and of parts by name.
-        cpu: the same in seconds of the processor.
+        series: the seconds of each round by part; the whole benchmark is the part "".
+        cpu: the same in processor seconds.
         peak_mb: the peak memory in megabytes.
     """
 
@@ -31,7 +31,7 @@ class Rounds:
 
 @dataclass(frozen=True)
 class SeriesRatio:
-    """The ratio of one series, by the wall clock and by processor time.
+    """The ratios of one series, by wall clock and by processor time.
 
     Attributes:
         cpu: None if the processor time is too short to measure.
@@ -41,11 +41,11 @@ class SeriesRatio:
     cpu: Interval | None = None
 
     def verdict(self, threshold: float) -> SpeedVerdict:
-        """Return the verdict of the wall clock, else that of processor time.
+        """Return whether the new version is slower, by wall clock or by processor time.
 
-        Processor time decides if the wall clock is undecided. "Not slower" by processor
-        time counts only if the ratio of the wall clock is below the threshold as well,
-        because waiting needs no processor time.
+        Processor time is used if the wall clock is undecided. "Not slower" by processor
+        time counts only if the ratio of the wall clock is also below the threshold,
+        because waiting takes no processor time.
         """
         first = self.wall.verdict(threshold)
         if first is not SpeedVerdict.UNDECIDED or self.cpu is None:
@@ -65,7 +65,7 @@ class SeriesRatio:
         return self.wall
 
     def __str__(self) -> str:
-        """Return `1.31 times the baseline (1.28 to 1.34)`."""
+        """Return the ratio as text: `1.31 times the baseline (1.28 to 1.34)`."""
         text = (
             f"{self.wall.ratio:.2f} times the baseline ({self.wall.low:.2f} to"
             f" {self.wall.high:.2f})"
@@ -80,13 +80,13 @@ class SeriesRatio:
 
 @dataclass
 class Samples:
-    """The measurements of all pairs of processes of a benchmark, so far."""
+    """The measurements of all pairs of processes of a benchmark until now."""
 
     old: list[Rounds] = field(default_factory=list)
     new: list[Rounds] = field(default_factory=list)
 
     def compared(self) -> dict[str, SeriesRatio]:
-        """Return the ratio of each long enough series that every process has."""
+        """Return the ratio of each series that is in all processes and long enough."""
         return {
             name: SeriesRatio(self._wall_ratio(name), self._processor_ratio(name))
             for name in self.new[0].series
@@ -94,9 +94,9 @@ class Samples:
         }
 
     def _is_judged(self, name: str) -> bool:
-        """Return whether every process has a series and it is long enough.
+        """Return whether all processes have a series and the series is long enough.
 
-        For "" this is always true.
+        For the whole benchmark, "", the result is always true.
         """
         if not all(name in each.series for each in (*self.old, *self.new)):
             return False
@@ -110,7 +110,7 @@ class Samples:
         )
 
     def _processor_ratio(self, name: str) -> Interval | None:
-        """Return the ratio of processor seconds; None if too few to compare."""
+        """Return the ratio of processor seconds; None if these are too few."""
         old, new = (
             [each.cpu.get(name, []) for each in side] for side in (self.old, self.new)
         )
@@ -120,7 +120,7 @@ class Samples:
         return compare(old, new) if is_counted else None
 
     def measured(self) -> Measurement:
-        """Return the figures for the history."""
+        """Return the figures of each series for the history."""
         compared = self.compared() if self.old else {}
         figures = {}
         for name in self.new[0].series:
@@ -146,7 +146,7 @@ class Samples:
     def memory(self) -> tuple[float, float] | None:
         """Return the smallest and the largest ratio of peak memory, or None.
 
-        None means that memory was not measured.
+        The result is None if memory was not measured.
         """
         ratios = [
             new.peak_mb / old.peak_mb

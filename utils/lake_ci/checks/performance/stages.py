@@ -1,4 +1,4 @@
-"""Collects and runs the benchmarks, and records their history."""
+"""Creates the stages that collect and run the benchmarks, and store the history."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def stages(
 
 
 class Collect(Check):
-    """Collect the benchmarks, and report those that only the baseline has."""
+    """Collect the benchmarks, and report benchmarks that only the baseline has."""
 
     name = "benchmarks"
     exclusive = True
@@ -99,7 +99,7 @@ class Collect(Check):
         return self._compared(ctx, listed)
 
     def _compared(self, ctx: CheckContext, listed: Sequence[BenchmarkSpec]) -> Outcome:
-        """Return the outcome with the benchmarks that only the baseline has."""
+        """Return the outcome, which lists the benchmarks that only the baseline has."""
         detail = count(len(listed), "benchmark")
         if (
             self.old.side is None
@@ -134,14 +134,14 @@ class Collect(Check):
                 return stopped_or_crashed(self.name, done)
             return read_specs(json.loads(file.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError):
-            # A version older than these benchmarks writes no list.
+            # A version that is older than these benchmarks writes no list.
             return []
         finally:
             file.unlink(missing_ok=True)
 
 
 class History(Check):
-    """Write benchmarks.json, add a line to the history, and draw its trend."""
+    """Write benchmarks.json, add a line to the history, and draw the trend."""
 
     name = "history"
     exclusive = True
@@ -167,7 +167,7 @@ class History(Check):
         )
         write_whole(ctx.reports / "benchmarks.json", to_line(record))
         path = ctx.root / HISTORY
-        # A partial run is shown, but not added to the history.
+        # A partial run appears in the trend, but is not added to the history.
         if not self.collect.options.partial:
             append_records(path, [record])
         records, unread = read_history(path)

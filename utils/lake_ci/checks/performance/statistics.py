@@ -1,20 +1,19 @@
-"""Estimates the ratio of two measured series, with an interval that is robust to noise.
+"""Estimates the ratio of two series with an interval that is robust against noise.
 
-These are pure functions. Their input is a list of generations. A generation is a pair
-of processes, an old and a new one, that alternate. Each turn of one process has a
-partner right beside it of the other process, so a load that lasts longer than a turn
-slows both. The unit of all statistics is the logarithm of the ratio of such a pair of
-turns.
+All functions are pure. Their input is a list of generations. A generation is a pair of
+processes, one of the old and one of the new version, that alternate. Each turn of one
+process is next to a turn of the other process, so a load that lasts longer than a turn
+slows both turns. All statistics use the logarithm of the ratio of such a pair of turns.
 
 The estimate is the mean of the middle 40 % of the pairs, because a burst of load from
-another process makes a few pairs arbitrarily bad. 30 % are left out at each end. With
-20 %, Wilcox's usual choice, a burst in every tenth pair cost an eighth of the
-detections.
+another process makes a few pairs arbitrarily bad. So 30 % of the pairs are left out at
+each end. With 20 %, Wilcox's usual choice, and a burst in every tenth pair, an eighth
+of the detections was lost.
 
-The interval comes from a bootstrap in two stages: first generations, then pairs within
-each generation. Two processes of the same code differ as well (memory layout, hash
-seeds, decisions of the JIT). Percentiles are taken a little further out than 2.5 and
-97.5, as small samples require: Hesterberg, "What Teachers Should Know About the
+The interval comes from a bootstrap that draws first generations and then pairs within
+each generation, because two processes of the same code differ as well (memory layout,
+hash seeds, decisions of the JIT). For small samples, the percentiles must be a little
+further out than 2.5 and 97.5: see Hesterberg, "What Teachers Should Know About the
 Bootstrap", 2015, section 4.2. For the trimmed mean see Wilcox, "Introduction to Robust
 Estimation and Hypothesis Testing", chapter 4.
 """
@@ -32,11 +31,11 @@ TRIMMED = 0.3
 RESAMPLES = 1000
 LEVEL = 0.95
 POWER = 0.95
-# The interval's width varies from run to run. This factor comes from a simulation: with
-# it, a ratio of `detects` is detected as often as promised.
+# The width of the interval varies from run to run. With this factor, which comes from a
+# simulation, a ratio of `detects` is detected as often as promised.
 VARYING = 1.15
-# With fewer pairs the bootstrap has too few values to draw: its interval would be far
-# too narrow.
+# With fewer pairs, the bootstrap would draw from too few values, and its interval would
+# be far too narrow.
 MINIMUM_PAIRS = 5
 NORMAL = NormalDist()
 
@@ -51,9 +50,9 @@ class SpeedVerdict(Enum):
 
 @dataclass(frozen=True)
 class Interval:
-    """A ratio, new by old, with its 95 % interval and the number of pairs.
+    """A ratio, new / old, with its 95 % interval and the number of pairs.
 
-    A ratio above 1 is slower.
+    A ratio above 1 means that the new version is slower.
     """
 
     ratio: float
@@ -68,14 +67,14 @@ class Interval:
 
     @property
     def error(self) -> float:
-        """The standard error of the ratio's logarithm, as the interval implies it."""
+        """The standard error of the ratio's logarithm, computed from the interval."""
         return math.log(self.high / self.low) / (2 * NORMAL.inv_cdf((1 + LEVEL) / 2))
 
     def verdict(self, threshold: float) -> SpeedVerdict:
         """Return the position of the interval relative to the threshold.
 
-        It is slower if the whole interval is above the threshold, and undecided if the
-        threshold is inside the interval.
+        The ratio is slower if the whole interval is above the threshold, and undecided
+        if the threshold is inside the interval.
         """
         if self.low > threshold:
             return SpeedVerdict.SLOWER
@@ -84,7 +83,7 @@ class Interval:
     def detects(self, threshold: float) -> float:
         """Return the smallest true ratio that is detected in about 19 of 20 runs.
 
-        The ratio is above the threshold; the number of pairs stays the same.
+        This ratio is above the threshold, and assumes the same number of pairs.
         """
         quantiles = NORMAL.inv_cdf((1 + LEVEL) / 2) + NORMAL.inv_cdf(POWER)
         return threshold * math.exp(VARYING * quantiles * self.error)
@@ -92,8 +91,8 @@ class Interval:
     def pairs_needed(self, threshold: float) -> int | None:
         """Return how many pairs are needed until the interval excludes the threshold.
 
-        This assumes that the ratio stays the same. Return None if the ratio is so near
-        the threshold that a hundred times as many pairs might not be enough.
+        The result assumes that the ratio stays the same. It is None if the ratio is so
+        near the threshold that even a hundred times as many pairs might be too few.
         """
         distance = abs(math.log(self.ratio / threshold))
         half = max(math.log(self.high / self.ratio), math.log(self.ratio / self.low))
@@ -103,9 +102,9 @@ class Interval:
 
 
 def trimmed_mean(values: Sequence[float], share: float = TRIMMED) -> float:
-    """Return the mean without that share of the smallest and of the largest values.
+    """Return the mean without this share of the smallest and of the largest values.
 
-    Raises ValueError for no values.
+    Raises ValueError if there are no values.
     """
     if not values:
         raise ValueError("no values")
@@ -121,14 +120,14 @@ def compare(
     *,
     resamples: int = RESAMPLES,
 ) -> Interval:
-    """Compare two series of generations; a generation has the rounds of one process.
+    """Return the ratio of two series; each generation has the rounds of one process.
 
     The n-th rounds of both series are a pair. The same input always gives the same
     interval, because the random generator is seeded.
 
     Raises:
-        ValueError: the series differ in shape, contain a value that is not above 0, or
-            have too few pairs.
+        ValueError: the series have different shapes, a value of 0 or less, or too few
+            pairs.
     """
     generations = [
         [math.log(after / before) for before, after in zip(olds, news, strict=True)]
@@ -142,7 +141,7 @@ def compare(
     tail = _tail(len(pairs))
     low, high = (_quantile(estimates, share) for share in (tail, 1 - tail))
     estimate = trimmed_mean(pairs)
-    # With few pairs, a percentile may not reach the estimate.
+    # With few pairs, the estimate may be outside the percentiles.
     low, high = min(low, estimate), max(high, estimate)
     return Interval(math.exp(estimate), math.exp(low), math.exp(high), len(pairs))
 
@@ -159,10 +158,9 @@ def _resampled(generations: Sequence[Sequence[float]], resamples: int) -> list[f
 
 
 def _tail(pairs: int) -> float:
-    """Return the share to leave out at each end.
+    """Return the share of bootstrap values to leave out at each end.
 
-    With this share, an interval of few pairs has the same coverage as one of many
-    pairs.
+    With this share, intervals of few and of many pairs have the same coverage.
     """
     freedom = pairs - 1
     z = NORMAL.inv_cdf((1 + LEVEL) / 2)

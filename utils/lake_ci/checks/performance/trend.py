@@ -13,7 +13,7 @@ WIDTH, HEIGHT, MARGIN, LABEL = 720, 64, 12, 200
 
 
 class _Point(NamedTuple):
-    """A run of a benchmark; `x` and `y` are its position in the picture."""
+    """A run of a benchmark; `x` and `y` are the position in the picture."""
 
     x: float
     y: float
@@ -22,7 +22,7 @@ class _Point(NamedTuple):
 
 
 class _Row(NamedTuple):
-    """The line of a benchmark; `top` and `bottom` are the limits of its area."""
+    """The line of a benchmark; `top` and `bottom` are the limits of the line's area."""
 
     name: str
     top: int
@@ -31,10 +31,10 @@ class _Row(NamedTuple):
 
 
 def draw_trend(records: Sequence[Record]) -> str:
-    """Draw the newest runs on the last run's machine; return the text of an SVG file.
+    """Draw the newest runs on the last run's machine, and return the SVG as text.
 
-    Each line has its own scale, from zero to its slowest run, so that its slope can be
-    read as a share.
+    The scale of each line goes from zero to the benchmark's slowest run, so that the
+    slope of a line shows the relative change.
     """
     if not records:
         return ""

@@ -1,1 +1,1 @@
-"""Security scans of packages, code and secrets."""
+"""Contains the security scans of packages, code and secrets."""

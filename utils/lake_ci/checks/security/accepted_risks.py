@@ -18,13 +18,13 @@ from lake_ci.runner.check import Check, CheckContext
 
 FILE = "security/exceptions.toml"
 KEYS = {"id": str, "reason": str, "owner": str, "expires": date}
-# An accepted risk must be reviewed within a year.
+# The longest time until an accepted risk expires: one year.
 LONGEST_DAYS = 366
 
 
 @dataclass(frozen=True)
 class AcceptedRisk:
-    """An accepted risk: a finding's id, in one file or in all files, until a date."""
+    """An accepted risk: the id of a finding that is accepted until a date."""
 
     id: str
     reason: str
@@ -38,16 +38,16 @@ class AcceptedRisk:
         return self.id.partition("/")[0]
 
     def covers(self, finding: SecurityFinding) -> bool:
-        """Return whether this risk covers a finding."""
+        """Return whether this accepted risk applies to a finding."""
         return self.id == finding.id and self.file in (None, finding.file)
 
 
 class Register:
-    """The findings of one run, and the exceptions and failing level that apply to them.
+    """Collects the findings of one run, and applies exceptions and the failing level.
 
     Args:
         root: the repository.
-        today: the day on which exceptions must not have expired.
+        today: the date of the run; exceptions that expired before it are invalid.
 
     Raises:
         UsageError: a setting in pyproject.toml is wrong.
@@ -66,7 +66,7 @@ class Register:
         """Record the findings of a scanner, and return the outcome of its row.
 
         Args:
-            clean: what was scanned, such as `12 files`.
+            clean: a text with what was scanned, such as `12 files`.
         """
         left = []
         excused = 0
@@ -95,15 +95,15 @@ class Register:
         )
 
     def unfinished(self, tools: Iterable[str]) -> list[str]:
-        """Return the scanners that have not reported their findings."""
+        """Return the names of the scanners that have not reported findings yet."""
         return [tool for tool in tools if tool not in self._found]
 
     def security_findings(self) -> list[SecurityFinding]:
-        """Return the merged findings of all scanners, without accepted findings."""
+        """Return the merged findings of all scanners that are not accepted."""
         return merged(finding for found in self._found.values() for finding in found)
 
     def unused(self) -> list[AcceptedRisk]:
-        """Return the exceptions that cover no finding of a scanner that ran."""
+        """Return the exceptions of completed scanners that apply to no finding."""
         return [
             each
             for each in self.accepted
@@ -114,9 +114,9 @@ class Register:
 def read_exceptions(
     root: Path, today: date
 ) -> tuple[list[AcceptedRisk], list[Finding]]:
-    """Return the valid exceptions, and a finding for each other exception.
+    """Return the valid exceptions, and a finding for each invalid or expired exception.
 
-    The others are invalid or expired.
+    The exceptions are read from security/exceptions.toml.
     """
     path = root / FILE
     try:
@@ -158,7 +158,7 @@ def read_exceptions(
 
 
 def exception_problem(row: Mapping[str, Any], today: date) -> tuple[str, str] | None:
-    """Return why an exception is invalid, as rule and message; None if it is valid."""
+    """Return why an exception is invalid, as rule and message; None if valid."""
     name = str(row.get("id", "an exception"))
     for key, kind in KEYS.items():
         if type(row.get(key)) is not kind or not str(row[key]).strip():
@@ -194,11 +194,10 @@ def _problem(rule: str, message: str, line: int) -> Finding:
 
 
 class AcceptedRisksCheck(Check):
-    """Check that each exception is complete, has not expired, and is still needed."""
+    """Check that each exception is complete, not expired, and applies to a finding."""
 
     name = "exceptions"
-    # It runs after the scanners, because only then it is known which exceptions are
-    # used.
+    # This check runs after the scanners, because it must know which exceptions applied.
     exclusive = True
 
     def __init__(self, register: Register) -> None:

@@ -1,4 +1,7 @@
-"""Base class of scanners that check each file separately, with cached results."""
+"""Defines a base class of scanners that check each file separately.
+
+Results are cached by file.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +26,11 @@ class ScanResult:
     """The result of one run of a scanner.
 
     Attributes:
-        rows: the rows of each requested file; None if the scanner does not check it.
-        stray: the rows of other files.
-        errors: the files that it could not read.
-        findings: all rows and errors as findings.
+        rows: the rows of each requested file; None if the scanner does not check the
+            file.
+        stray: the rows of files that were not requested.
+        errors: the files that the scanner could not read.
+        findings: all rows and errors, converted to findings.
     """
 
     rows: dict[str, FileRows] = field(default_factory=dict)
@@ -36,12 +40,13 @@ class ScanResult:
 
 
 class FileScanner(Scanner):
-    """Base class of scanners of files; only files without a cached result are scanned.
+    """The base class of scanners of files; scans only files without a cached result.
 
-    The cleaned document has two lists of rows: `results`, and `errors` of unread files.
+    The cleaned document has two lists of rows: `results`, and `errors` of unreadable
+    files.
 
     Attributes:
-        settings: git patterns of files that its results depend on, besides the scanned
+        settings: git patterns of the files that results depend on, besides the scanned
             file and the scanner's version.
     """
 
@@ -54,7 +59,7 @@ class FileScanner(Scanner):
     def scan(self, ctx: CheckContext, files: Sequence[str]) -> list[str]:
         """Return the command line that scans these files.
 
-        It runs at the root of the repository. The command may also scan other files.
+        The command runs at the root of the repository, and may scan other files, too.
         """
         raise NotImplementedError
 
@@ -120,9 +125,9 @@ class FileScanner(Scanner):
         return result
 
     def _context(self, ctx: CheckContext) -> list[str]:
-        """Return the inputs of results besides the file.
+        """Return the inputs of a file's result besides the file.
 
-        These are settings, versions and this code.
+        The inputs are settings, versions and the code of this module.
         """
         names = git.files(ctx.root, LOCK, *self.settings)
         texts = [
@@ -142,7 +147,7 @@ class FileScanner(Scanner):
         cached: Mapping[str, FileRows],
         ctx: CheckContext,
     ) -> ScanResult:
-        """Return the rows and errors of a document, without those of cached files.
+        """Return the rows and errors of a document, without rows of cached files.
 
         Raises one of UNREADABLE.
         """
@@ -173,11 +178,11 @@ class FileScanner(Scanner):
     def _cacheable(
         self, cached: Mapping[str, FileRows], result: ScanResult, ctx: CheckContext
     ) -> dict[str, FileRows]:
-        """Return the results that may be cached."""
+        """Return the results of the files that may be cached."""
         unread = {self.file(row, ctx) for row in result.errors}
         if result.stray or not unread <= {*cached, *result.rows}:
-            # The file of a stray error is unknown, so the next run must report it
-            # again.
+            # If a row or an error belongs to another file, cache nothing, so that the
+            # next run reports it again.
             return {}
         unsure = unread | _skipped_by_mistake(cached, result)
         return {
@@ -188,7 +193,7 @@ class FileScanner(Scanner):
 
 
 def _skipped_by_mistake(cached: Mapping[str, FileRows], result: ScanResult) -> set[str]:
-    """Return files that the scanner skipped although it scanned similar files.
+    """Return the files that the scanner skipped although it scanned similar files.
 
     Similar files have the same suffix.
     """

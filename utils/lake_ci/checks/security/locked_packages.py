@@ -1,6 +1,6 @@
 """Reads the packages that the locks pin.
 
-It also resolves the newest packages that the wheel's requirements allow.
+This module also resolves the newest packages that the wheel's requirements allow.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ COMPILE = (
 
 @dataclass(frozen=True)
 class Pin:
-    """A pinned version of a package, with the file and line of the pin."""
+    """A package's version in a lock, with file and line."""
 
     name: str
     version: str
@@ -37,7 +37,7 @@ class Pin:
 
 
 def locks(root: Path) -> list[Path]:
-    """Return the locks of Python packages."""
+    """Return the paths of the locks of Python packages."""
     return [
         path
         for path in sorted((root / FOLDER).glob("*.txt"))
@@ -46,7 +46,7 @@ def locks(root: Path) -> list[Path]:
 
 
 def lock_pins(path: Path, root: Path) -> Iterator[Pin]:
-    """Yield the pins of a lock; a package may have several pins, with markers."""
+    """Yield the pins of a lock; a package with markers may have several pins."""
     file = path.relative_to(root).as_posix()
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         match = PIN.match(line)
@@ -60,9 +60,9 @@ def normalized_name(name: str) -> str:
 
 
 def resolve(ctx: CheckContext, today: date) -> Path | None:
-    """Resolve the newest versions that the wheel and its extras allow, into a file.
+    """Write the newest versions that the wheel and its extras allow into a file.
 
-    It runs once a day, and after each change of pyproject.toml.
+    The file is reused for a day, as long as pyproject.toml does not change.
 
     Returns:
         The file, or None if the versions cannot be resolved.
@@ -90,7 +90,7 @@ def resolve(ctx: CheckContext, today: date) -> Path | None:
 
 
 def wheel_pins(path: Path, root: Path) -> Iterator[Pin]:
-    """Yield the pins resolved for the wheel, each at its line in pyproject.toml."""
+    """Yield the resolved pins of the wheel, each with its line in pyproject.toml."""
     lines = (root / "pyproject.toml").read_text(encoding="utf-8").splitlines()
     otherwise = next(
         (

@@ -24,7 +24,7 @@ from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
 
 VARIABLE = "LAKE_CI_ADVISORIES"
-# The server of the live database of safety 3.7, for use without an account, and the
+# The server of safety's live database, which needs no account (safety 3.7), and the
 # environment variables for the connection.
 LIVE = "https://pyup.io/"
 NETWORK = re.compile(
@@ -32,7 +32,7 @@ NETWORK = re.compile(
 )
 PROBE_SECONDS = 3
 OLD_DAYS = 30
-# The exit codes of safety without a network, and for too many requests.
+# The exit codes of safety if there is no network, and if there were too many requests.
 NO_ANSWER = (66, 68)
 NONE = (
     f"no advisory database: connect to the network, or set {VARIABLE} to a folder"
@@ -43,7 +43,7 @@ UNRESOLVED = "the current dependencies of the wheel could not be resolved"
 
 @dataclass(frozen=True)
 class Database:
-    """An advisory database: the arguments for safety, its name, and its date."""
+    """An advisory database: the arguments for safety, the name, and the date."""
 
     arguments: tuple[str, ...]
     name: str
@@ -56,13 +56,13 @@ def online() -> bool:
         with urllib.request.urlopen(LIVE, timeout=PROBE_SECONDS):
             return True
     except urllib.error.HTTPError:
-        return True  # an HTTP error is an answer, too
+        return True  # an HTTP error is also an answer
     except (OSError, ValueError):
         return False
 
 
 def from_folder(env: Mapping[str, str]) -> Database | None:
-    """Return the database that LAKE_CI_ADVISORIES names; None if it is not set.
+    """Return the database in the folder LAKE_CI_ADVISORIES; None if it is not set.
 
     Raises:
         LakeCiError: the folder contains no database.
@@ -91,7 +91,7 @@ def from_folder(env: Mapping[str, str]) -> Database | None:
 class Safety(Scanner):
     """Check with safety that no lock pins a version with a known vulnerability.
 
-    The newest versions that the wheel's requirements allow are checked as well.
+    In addition, check the newest versions that the wheel's requirements allow.
     """
 
     name = "safety"
@@ -137,16 +137,17 @@ class Safety(Scanner):
         return Outcome(Status.WARNING, NONE, not_checked=not_checked)
 
     def listed(self, ctx: CheckContext) -> tuple[list[Path], list[Pin]]:
-        """Return the files that safety scans, and the pins in them."""
+        """Return the files for safety, and the pins in these files."""
         files = locked_packages.locks(ctx.root)
         return files, [
             pin for file in files for pin in locked_packages.lock_pins(file, ctx.root)
         ]
 
     def newest(self, ctx: CheckContext) -> Path | None:
-        """Return a file with the newest versions that the wheel allows today.
+        """Return a file with the newest versions that the wheel allows today, or None.
 
-        Return None if that is not requested, or the versions cannot be resolved.
+        The result is None if this was not requested, or the versions cannot be
+        resolved.
         """
         return locked_packages.resolve(ctx, self.today) if self.resolves else None
 
@@ -175,7 +176,7 @@ class Safety(Scanner):
         return super().environment(ctx) | network
 
     def text(self, done: Completed, ctx: CheckContext) -> str:
-        # Its standard output always begins with a banner.
+        # Read a file, because safety's standard output always begins with a banner.
         raw = self._raw(ctx)
         text = raw.read_text(encoding="utf-8") if raw.exists() else ""
         raw.unlink(missing_ok=True)
@@ -196,7 +197,8 @@ class Safety(Scanner):
         unseen = sorted({pin.name for pin in self._pins} - seen)
         if unseen:
             raise ValueError(f"not scanned: {', '.join(unseen)}")
-        # Policy files of safety do not count: only one file contains exceptions.
+        # Ignore safety's policy files: only security/exceptions.toml contains
+        # exceptions.
         for row in [*document["vulnerabilities"], *document["ignored_vulnerabilities"]]:
             name = locked_packages.normalized_name(row["package_name"])
             cve = f" ({row['CVE']})" if row["CVE"] else ""
@@ -231,9 +233,9 @@ class Safety(Scanner):
     def _dated(
         self, outcome: Outcome, database: Database, *, resolved: bool
     ) -> Outcome:
-        """Return the outcome with the database's name and date.
+        """Return the outcome with the name and the date of the database.
 
-        It is a warning if the database is old.
+        If the database is old, the outcome is a warning.
         """
         detail = f"{outcome.detail}, {database.name} of {database.day}"
         if outcome.status is Status.FAILURE:

@@ -1,4 +1,4 @@
-"""Merges the findings of the scanners, and writes them as SARIF for GitHub."""
+"""Merges the findings of all scanners, and writes SARIF for GitHub."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from urllib.parse import quote
 
 from lake_ci.model.results import Finding
 
-# In rising order; GitHub sorts its alerts by the score.
+# The severities in rising order, with scores; GitHub sorts its alerts by score.
 SEVERITIES = {
     "low": ("note", "3.0"),
     "medium": ("warning", "5.5"),
     "high": ("error", "8.0"),
 }
-# Classes for which another scanner reports a wider class: a password in the code is
-# also a secret in the code.
+# Classes that are merged with the wider class of another scanner: a password in the
+# code is also a secret in the code.
 SAME_CLASS = {"CWE-259": "CWE-798"}
 
 
@@ -27,12 +27,13 @@ class SecurityFinding:
 
     Attributes:
         tool: the scanner.
-        rule: the scanner's rule, `B602`, or the advisory, `PYSEC-2018-28`.
-        message: the problem and the fix, without the secret.
-        file: relative to the repository.
-        line: from 1.
+        rule: the rule of the scanner (`B602`), or the advisory (`PYSEC-2018-28`).
+        message: the problem and how to fix it, without the secret.
+        file: the path relative to the repository.
+        line: the line, from 1.
         severity: a key of `SEVERITIES`.
-        cwe: the class of the weakness, `CWE-78`, the same for all scanners; or None.
+        cwe: the class of the weakness, such as `CWE-78`, which all scanners share, or
+            None.
     """
 
     tool: str
@@ -45,16 +46,16 @@ class SecurityFinding:
 
     @property
     def id(self) -> str:
-        """Its id in exceptions and in SARIF: `bandit/B602`."""
+        """The id of the finding in exceptions and in SARIF: `bandit/B602`."""
         return f"{self.tool}/{self.rule}"
 
     def at_least(self, severity: str) -> bool:
-        """Return whether its severity is at least this severity."""
+        """Return whether the finding has at least this severity."""
         ranks = list(SEVERITIES)
         return ranks.index(self.severity) >= ranks.index(severity)
 
     def finding(self, *, fails: bool) -> Finding:
-        """Return the finding for the row of the scanner."""
+        """Convert this finding to a finding of the scanner's row."""
         message = f"{self.message} ({self.severity})"
         return Finding(
             self.tool,
@@ -67,10 +68,10 @@ class SecurityFinding:
 
 
 def merged(security_findings: Iterable[SecurityFinding]) -> list[SecurityFinding]:
-    """Sort findings by file and line, and drop duplicates.
+    """Return the findings sorted by file and line, without duplicates.
 
-    Findings of the same class, file and line are duplicates: the most severe finding
-    stays, and its message names the other findings.
+    Findings of the same class, file and line are duplicates. The most severe finding is
+    returned, and its message lists the other findings.
     """
     ranks = list(SEVERITIES)
     unique: dict[tuple[str, int, str], SecurityFinding] = {}

@@ -1,8 +1,8 @@
-"""Base class of the security scanners: a command that prints one JSON document.
+"""Defines the base class of the security scanners, which are commands that print JSON.
 
-The document may contain the secrets that were found. So the output stays in memory, and
-only a complete and cleaned document is written as the report. A scanner's environment
-contains no credentials.
+A scanner's JSON document may contain the secrets that it found. So the output stays in
+memory, and only a complete document without secrets is written as the report. The
+environment of a scanner contains no credentials.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ ALLOWED_VARIABLES = re.compile(
     r"PATH|LANG|LC_\w+|TZ|TMPDIR|VIRTUAL_ENV|PYTHONUNBUFFERED"
 )
 HOME = ".cache/scanners"
-# The exceptions that reading a document of another form raises.
+# The exceptions from reading a document of another format.
 UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
-# A string in JSON, and whether it is a key, a value, or cut off.
+# Matches a string in JSON, and whether it is a key, a value, or incomplete.
 STRING = re.compile(r'"(?:[^"\\]|\\.)*("\s*:|"|$)')
 
 
 class Scanner(Check):
-    """Base class of the scanners of the repository.
+    """The base class of the scanners of the repository.
 
     Attributes:
-        report: the file name of its report.
-        finding_codes: the exit codes that mean findings; any other code except 0 is a
-            crash.
+        report: the file name of the report.
+        finding_codes: the exit codes that mean findings; all other codes except 0 are
+            crashes.
     """
 
     report = ""
@@ -51,7 +51,7 @@ class Scanner(Check):
         return done.stdout
 
     def clean(self, document: Any) -> Any:
-        """Return the document without code and secrets, for the report."""
+        """Return the document for the report, without code and secrets."""
         raise NotImplementedError
 
     def security_findings(
@@ -60,7 +60,7 @@ class Scanner(Check):
         """Return the findings of a document.
 
         Raises:
-            ValueError, KeyError, TypeError: the document has another form.
+            ValueError, KeyError, TypeError: the document has another format.
         """
         raise NotImplementedError
 
@@ -72,13 +72,13 @@ class Scanner(Check):
         raise NotImplementedError
 
     def environment(self, ctx: CheckContext) -> dict[str, str]:
-        """Return the whole environment of the command."""
+        """Return all environment variables of the command."""
         return minimal_env(ctx)
 
     def outcome(self, done: Completed, ctx: CheckContext) -> Outcome:
         """Return the outcome of the command.
 
-        Write the report if the document is readable.
+        If the document is readable, write the report.
         """
         ended = self.ended_badly(done)
         if ended is not None:
@@ -106,7 +106,7 @@ class Scanner(Check):
         return json.JSONDecoder().raw_decode(self.text(done, ctx).lstrip())[0]
 
     def unreadable(self, done: Completed, error: Exception) -> Outcome:
-        """Return the outcome of a command with an incomplete or unknown document."""
+        """Return the failure of a command with an incomplete or unknown document."""
         return crashed(self.name, shown(done), f"wrote an unexpected report: {error}")
 
     def write(self, document: Any, ctx: CheckContext) -> None:
@@ -126,9 +126,9 @@ def minimal_env(ctx: CheckContext) -> dict[str, str]:
 
 
 def masked(text: str) -> str:
-    """Return the output of a scanner without the values of JSON.
+    """Return the output of a scanner without the values in JSON.
 
-    The values may be scanned code.
+    Such values may contain scanned code.
     """
     if not text.lstrip().startswith(("{", "[")):
         return text
@@ -136,5 +136,5 @@ def masked(text: str) -> str:
 
 
 def shown(done: Completed) -> Completed:
-    """Return an ended command with masked output, for messages."""
+    """Return a completed command with masked output, for messages."""
     return replace(done, stdout=masked(done.stdout))

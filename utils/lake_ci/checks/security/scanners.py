@@ -21,7 +21,7 @@ from lake_ci.system.processes import Completed
 from lake_ci.system.pyproject import read_project
 
 RULES = "security/rules"
-# Rules for kingfisher in addition to its own.
+# The project's rules for kingfisher, in addition to kingfisher's own rules.
 KINGFISHER_RULES = "security/secrets"
 SCHEMA = "security/sarif-schema-2.1.0.json"
 REPORT = "findings.sarif"
@@ -86,7 +86,7 @@ class Bandit(FileScanner):
 
 
 def _without_secret(row: dict[str, Any]) -> str:
-    """Return the message of bandit, without a hard-coded password (B105 to B107)."""
+    """Return bandit's message without a hard-coded password (B105 to B107)."""
     message = str(row["issue_text"])
     if row["test_id"] in ("B105", "B106", "B107"):
         return message.partition(":")[0]
@@ -100,15 +100,15 @@ class Semgrep(FileScanner):
     report = "semgrep.json"
     settings = (RULES, ".semgrepignore")
     SEVERITIES = {"ERROR": "high", "WARNING": "medium", "INFO": "low"}
-    # For more files than this, semgrep is faster if it scans all files.
+    # If more files than this must be scanned, it is faster to scan all files.
     FEW = 100
 
     def files(self, ctx: CheckContext) -> Sequence[str]:
         return git.files(ctx.root)
 
     def scan(self, ctx: CheckContext, files: Sequence[str]) -> list[str]:
-        # One process: the other scanners use the other cores, and most of the time is
-        # the start of semgrep.
+        # Use one process, because the other scanners use the other cores, and semgrep's
+        # start takes most of its time.
         scan = [
             ctx.bin("semgrep"),
             "scan",
@@ -117,8 +117,9 @@ class Semgrep(FileScanner):
             *SEMGREP,
             "--disable-nosem",
         ]
-        # Use `--include`, because semgrep scans targets even if .semgrepignore lists
-        # them. File names with the characters of a pattern cannot be included.
+        # Select files with `--include`, because semgrep scans target arguments even if
+        # .semgrepignore lists them. A file whose name contains the characters of a
+        # pattern cannot be selected in this way.
         few = len(files) <= self.FEW and not any(
             re.search(r"[*?\[\]{}!\\]", file) for file in files
         )
@@ -243,7 +244,7 @@ class Rules(CommandCheck):
     def _untested(self, rule: Path, ctx: CheckContext) -> Iterator[Finding]:
         """Yield a finding for each missing kind of test of a rule.
 
-        semgrep ignores missing tests.
+        semgrep itself ignores missing tests.
         """
         place = ctx.relative(rule)
         ids = re.findall(
@@ -268,7 +269,7 @@ class Rules(CommandCheck):
 
 
 class Secrets(FileScanner):
-    """Scan for secrets with kingfisher, in all files of git and of distributions."""
+    """Scan all files in git and in distributions for secrets, with kingfisher."""
 
     name = "secrets"
     report = "secrets.json"
@@ -276,7 +277,7 @@ class Secrets(FileScanner):
     settings = (KINGFISHER_RULES,)
 
     def scan(self, ctx: CheckContext, files: Sequence[str]) -> list[str]:
-        # Use no network; kingfisher prints a hash in place of each secret.
+        # Do not use the network, and print a hash in place of each secret.
         scan = [
             ctx.bin("kingfisher"),
             "scan",
@@ -285,7 +286,7 @@ class Secrets(FileScanner):
             "--redact",
             "--no-ignore",
         ]
-        # A token in several files is reported in each.
+        # Report a token in each file that contains it.
         scan += ["--no-dedup", f"--rules-path={KINGFISHER_RULES}"]
         cache = f"--rule-cache-dir={ctx.root / HOME / 'kingfisher'}"
         return [*scan, cache, "--git-history=none", "--format=json", *files]
@@ -312,7 +313,7 @@ class Secrets(FileScanner):
     def seen(
         self, document: Any, files: Sequence[str], ctx: CheckContext
     ) -> Sequence[str]:
-        # kingfisher does not list files without findings.
+        # kingfisher lists only files with findings.
         if not document["metadata"]["summary"]["blobs_scanned"]:
             raise ValueError("no file was scanned")
         scans = document["audit"]["summary"]
@@ -368,7 +369,8 @@ class Sarif(Check):
     def run(self, ctx: CheckContext) -> Outcome:
         unfinished = self.register.unfinished(scanner.name for scanner in self.scanners)
         if unfinished:
-            # Otherwise GitHub would close the alerts of the missing findings.
+            # Do not write an incomplete file: GitHub would close the alerts of missing
+            # findings.
             return Outcome(
                 Status.SKIPPED, f"not written: {', '.join(unfinished)} did not finish"
             )

@@ -1,1 +1,1 @@
-"""Checks of the Terraform code: format, tests, plans and policy."""
+"""Checks the Terraform code: format, tests, plans and policy."""

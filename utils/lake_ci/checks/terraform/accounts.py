@@ -1,6 +1,7 @@
 """Provides the AWS account of each environment.
 
-It is a real account if there are credentials, else an account of a moto server.
+With credentials, the account is real. Without credentials, it is an account of a moto
+server.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from lake_ci.errors import LakeCiError
 from lake_ci.runner.check import CheckContext
 
 SCRIPTS = "testing/aws"
-# With any of these variables AWS' clients find credentials.
+# If one of these variables is set, AWS clients find credentials.
 CREDENTIALS = (
     "AWS_ACCESS_KEY_ID",
     "AWS_PROFILE",
@@ -25,8 +26,8 @@ CREDENTIALS = (
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
 )
-# The account of an environment whose .tfvars file does not name one; Terraform reports
-# that.
+# The account of an environment whose .tfvars file sets no account. Terraform then
+# reports an error.
 NOBODY = "000000000000"
 
 
@@ -35,10 +36,10 @@ class Account:
     """The account of an environment.
 
     Attributes:
-        id: its twelve digits.
-        states: the bucket of Terraform's states, from the backend's configuration.
-        env: the whole environment of the processes that use it.
-        real: whether it is a real AWS account, which is only read.
+        id: the twelve digits of the account.
+        states: the bucket of Terraform's states, from the configuration of the backend.
+        env: all environment variables of processes that use the account.
+        real: whether the account is a real AWS account, which the checks only read.
     """
 
     id: str
@@ -53,8 +54,8 @@ def accounts(
 ) -> Iterator[dict[str, Account]]:
     """Provide the account of each environment to a `with` block.
 
-    If the credentials belong to an environment's account, that environment is planned
-    in it. All other environments are rehearsed in accounts of a moto server.
+    If the user's credentials belong to the account of an environment, this environment
+    gets its real account. All other environments get accounts of a moto server.
 
     Raises:
         LakeCiError: AWS does not accept the credentials, or moto did not start.
@@ -85,7 +86,7 @@ def _moto_accounts(
         }
         for name in environments
     }
-    # These values are too short to be redacted: nothing in moto's errors is secret.
+    # The values are so short that they are not redacted, because moto has no secrets.
     keys = {"AWS_ACCESS_KEY_ID": "moto", "AWS_SECRET_ACCESS_KEY": "moto"}
     argv = [str(ctx.python), f"{SCRIPTS}/serve.py", json.dumps(requested)]
     with ctx.serve(argv, env=isolated(ctx, "moto") | keys) as line:
@@ -104,7 +105,7 @@ def _moto_accounts(
 
 
 def caller(ctx: CheckContext) -> str | None:
-    """Return the account of the credentials in the environment; None if there are none.
+    """Return the account of the user's credentials; None without credentials.
 
     Raises:
         LakeCiError: AWS does not accept the credentials.
@@ -145,7 +146,7 @@ def states(ctx: CheckContext, environment: str) -> str:
 def setting(
     ctx: CheckContext, environment: str, name: str, suffix: str = "tfvars"
 ) -> str | None:
-    """Return a string that a file of the environment sets; None if it does not."""
+    """Return the string that a file of the environment sets for a name, or None."""
     path = Path(ctx.root, FOLDER, "environments", f"{environment}.{suffix}")
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     match = re.search(rf'^\s*{name}\s*=\s*"([^"]+)"', text, re.MULTILINE)

@@ -1,6 +1,6 @@
-"""Checks of the Terraform code that need no account.
+"""Checks the Terraform code without an account.
 
-They check format, variables and validity, and run tests.
+The checks cover format, variables and validity, and run the tests.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from lake_ci.system.processes import Completed
 FOLDER = "terraform"
 GET = "https://developer.hashicorp.com/terraform/install"
 PROVIDER = re.compile(r"provider\s+(?:registry\.terraform\.io/)?([\w-]+/[\w-]+)")
-# The errors of Terraform if it cannot reach the registry, but not the errors for a
-# provider that does not exist.
+# Matches Terraform's errors for an unreachable registry, but not those for a provider
+# that does not exist.
 UNREACHABLE = re.compile(
     r"could not connect|failed to request discovery document|dial tcp|no such host",
     re.I,
 )
-# The only variables of Terraform that are inherited: the source of the providers is a
-# setting of the machine.
+# The only Terraform variables that checks inherit, because the source of the providers
+# is a setting of the machine.
 INHERITED = ("TF_CLI_CONFIG_FILE", "TF_PLUGIN_CACHE_DIR")
 
 
 @dataclass
 class Code:
-    """Which checks of the code have passed, for the checks that depend on them.
+    """The state of the code's checks, for other checks that depend on it.
 
     Attributes:
         ready: whether `init` has passed.
@@ -60,9 +60,10 @@ def work(ctx: CheckContext, name: str) -> Path:
 
 
 def mirror(ctx: CheckContext) -> Path:
-    """Write a CLI configuration that uses only the providers that `Init` downloaded.
+    """Write a CLI configuration that uses only the providers from `Init`.
 
-    So no environment downloads or copies a provider, and a rehearsal needs no network.
+    With this configuration, no environment downloads or copies a provider, and
+    rehearsals work without a network.
     """
     path = work(ctx, "mirror.tfrc")
     folder = (
@@ -80,9 +81,9 @@ def mirror(ctx: CheckContext) -> Path:
 
 
 def isolated(ctx: CheckContext, purpose: str) -> dict[str, str]:
-    """Return a minimal environment.
+    """Return a minimal set of environment variables.
 
-    It has no credentials, endpoints, proxies and options.
+    The result contains no credentials, endpoints, proxies or options.
     """
     home = work(ctx, purpose) / "home"
     home.mkdir(parents=True, exist_ok=True)
@@ -119,7 +120,7 @@ def diagnostics(tool: str, text: str, ctx: CheckContext) -> list[Finding]:
     found = []
     for row in _rows(text):
         message = f"{row['summary']}: {row.get('detail', '')}".strip(": \n")
-        # The part of a summary before names and ids.
+        # The rule is the part of the summary before names and ids.
         rule = re.sub(r"\W+", "-", re.split(r"[:(]", row["summary"])[0].lower()).strip(
             "-"
         )
@@ -147,9 +148,9 @@ def _rows(text: str) -> Iterator[dict[str, Any]]:
 
 
 def messages(text: str) -> Iterator[dict[str, Any]]:
-    """Return the messages of a Terraform command that prints one JSON object per line.
+    """Return the JSON messages of a Terraform command, one per output line.
 
-    `init -json` prints some lines of plain text between them.
+    Lines of plain text are skipped, because `init -json` prints some.
     """
     return (json.loads(line) for line in text.splitlines() if line.startswith("{"))
 
@@ -204,9 +205,9 @@ class Init(Check):
 
 
 def _download_env(ctx: CheckContext) -> dict[str, str]:
-    """Return the environment of `init`, without credentials.
+    """Return the environment variables of `init`, without credentials.
 
-    Of the variables of Terraform it has only INHERITED.
+    Of Terraform's own variables, only INHERITED are included.
     """
     return {
         name: value
@@ -258,7 +259,7 @@ class Fmt(CommandCheck):
 
 
 class Variables(Check):
-    """Check that each environment has a .tfvars file, with declared variables only."""
+    """Check that each environment has a .tfvars file with only declared variables."""
 
     name = "tfvars"
 
@@ -299,7 +300,7 @@ class Variables(Check):
 
 
 class Validate(Check):
-    """Check the code and its tests with `terraform validate`; warnings count."""
+    """Check the code and its tests with `terraform validate`; warnings are findings."""
 
     name = "validate"
 
@@ -320,7 +321,8 @@ class Validate(Check):
 class UnitTests(Check):
     """Run the tests in terraform/tests, with a mocked provider.
 
-    They wait for the futures in `after`, so that other checks can use the processor.
+    The tests wait for the futures in `after`, so that other checks can use the
+    processor first.
     """
 
     name = "test"
@@ -356,9 +358,9 @@ class UnitTests(Check):
 def judged(
     tool: str, done: Completed, ctx: CheckContext, codes: Sequence[int] = (0, 1)
 ) -> Outcome:
-    """Return the outcome of a Terraform command with JSON output.
+    """Return the outcome of a completed Terraform command with JSON output.
 
-    Warnings are findings.
+    Warnings count as findings.
     """
     cut = stopped(tool, done)
     if cut is not None:

@@ -1,7 +1,7 @@
-"""Finds blocks and assignments in Terraform's files, for the line of a finding.
+"""Finds blocks and assignments in Terraform files, for the lines of findings.
 
-It depends on the format of `terraform fmt`: a block begins and ends at the beginning of
-a line.
+The files must have the format of `terraform fmt`: a block begins and ends at the
+beginning of a line.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ LABELS = re.compile(r'^(\w+)((?:\s+"[^"]+")*)\s*\{')
 SOURCE = re.compile(r'^\s*source\s*=\s*"(\./[^"]+|\.\./[^"]+)"')
 ASSIGNED = re.compile(r"^\s*([A-Za-z_][\w-]*)\s*=")
 HEREDOC = re.compile(r"<<-?([A-Za-z_]\w*)\s*$")
-# Strings are matched first: a `#` or a brace in a string is text.
+# Match strings first, because a `#` or a brace in a string has no meaning.
 NO_CODE = re.compile(r'"(?:[^"\\]|\\.)*"|#.*|//.*|/\*.*?\*/')
 
 
 @dataclass(frozen=True)
 class Block:
-    """A block of a file, `resource "aws_s3_bucket" "lake" { ... }`; lines from 1."""
+    """A block such as `resource "aws_s3_bucket" "lake" { ... }`; lines count from 1."""
 
     kind: str
     labels: tuple[str, ...]
@@ -31,7 +31,7 @@ class Block:
     text: tuple[str, ...]
 
     def line_of(self, text: str) -> int:
-        """Return the block's first line with a text, else its first line."""
+        """Return the block's first line that contains a text, else its first line."""
         return next(
             (
                 self.line + at
@@ -59,10 +59,10 @@ def blocks(root: Path, folder: str) -> Iterator[Block]:
 
 
 def locate(root: Path, folder: str, address: str) -> Block | None:
-    """Return the block that declares a resource, data source or module, or None.
+    """Return the block of a resource, data source or module, or None.
 
-    The block is found by its address. `module.lake.aws_s3_bucket.this["a"]` is searched
-    in the module `lake` if its source is a local folder.
+    For the address `module.lake.aws_s3_bucket.this["a"]`, the block is in the module
+    `lake`, if the source of the module is a local folder.
     """
     parts = INDEX.sub("", address).split(".")
     if parts[0] == "module" and len(parts) > 1:
@@ -96,9 +96,9 @@ def _find(root: Path, folder: str, kind: str, labels: tuple[str, ...]) -> Block 
 
 
 def line_of_provider(root: Path, folder: str, provider: str) -> tuple[str, int] | None:
-    """Return the file and line that require a provider, `hashicorp/aws`.
+    """Return the file and line that require a provider, such as `hashicorp/aws`.
 
-    The root module, which pins it, has precedence over the other modules.
+    The root module comes first, because it pins the provider.
     """
     wanted = re.compile(rf'source\s*=\s*"(?:[\w.-]+/)?{re.escape(provider)}"')
     for path in sorted(
@@ -113,7 +113,7 @@ def line_of_provider(root: Path, folder: str, provider: str) -> tuple[str, int] 
 
 
 def assignments(text: str) -> Iterator[tuple[str, int]]:
-    """Yield the names that a .tfvars file assigns, each with its line."""
+    """Yield the variables that a .tfvars file sets, each with its line."""
     depth = 0
     until: str | None = None
     for number, line in enumerate(text.splitlines(), 1):

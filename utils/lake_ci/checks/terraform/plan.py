@@ -1,7 +1,7 @@
-"""Plans the environments.
+"""Plans each environment, and rehearses the plan if the account is not real.
 
-In a real account it only reads. In an account of moto it rehearses the whole sequence
-of plan, apply, plan and destroy.
+In a real account, the plan only reads. In an account of moto, the whole sequence runs:
+plan, apply, plan and destroy.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def options(posargs: Sequence[str]) -> TerraformOptions:
 
 
 class Planner(Check):
-    """Base class of rows that run Terraform in the account of an environment."""
+    """The base class of checks that run Terraform in an environment's account."""
 
     def __init__(self, code: Code, environment: str) -> None:
         self.code = code
@@ -100,13 +100,13 @@ class Planner(Check):
         return ctx.execute(argv, cwd=ctx.root / FOLDER, env=account.env)
 
     def init(self, ctx: CheckContext, account: Account) -> Outcome:
-        """Run `init` with the environment's backend; the provider is linked."""
+        """Run `init` with the environment's backend and a link to the provider."""
         backend = f"-backend-config=environments/{self.environment}.s3.tfbackend"
         arguments = ["-reconfigure", "-lockfile=readonly", backend, "-json"]
         return judged(self.name, self.terraform(ctx, account, "init", *arguments), ctx)
 
     def planning(self, account: Account, file: Path) -> list[str]:
-        """Return the arguments of a plan; a real account is not even locked."""
+        """Return the arguments of a plan, which does not even lock a real account."""
         lock = ["-lock=false"] if account.real else []
         return [
             f"-var-file=environments/{self.environment}.tfvars",
@@ -116,11 +116,11 @@ class Planner(Check):
 
 
 class EnvironmentPlan(Planner):
-    """Plan an environment; in an account of moto also apply, plan again and destroy.
+    """Plan an environment; on moto, also apply, plan again and destroy.
 
     Attributes:
-        made: the folder with plan.json and plan.txt, for checks that wait for the plan;
-            None if there is no plan.
+        made: a future for checks that wait for the plan: the folder with plan.json and
+            plan.txt, or None if there is no plan.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class EnvironmentPlan(Planner):
                 self.folder.set_result(None)
 
     def plan(self, ctx: CheckContext, account: Account) -> Outcome:
-        """Plan; in an account of moto also rehearse the other steps."""
+        """Plan; on moto, also rehearse the other steps."""
         begun = self.init(ctx, account)
         if begun.status is not Status.SUCCESS:
             return begun
@@ -184,9 +184,9 @@ class EnvironmentPlan(Planner):
     def _objections(
         self, ctx: CheckContext, account: Account, file: Path
     ) -> Outcome | None:
-        """Plan a second time with `-json`, and return its errors and warnings, or None.
+        """Plan a second time with `-json`; return the errors and warnings, or None.
 
-        Only with `-json` does Terraform print files and lines.
+        Terraform prints files and lines only with `-json`.
         """
         arguments = self.planning(account, file)
         done = self.terraform(ctx, account, "plan", "-json", *arguments)
@@ -196,7 +196,7 @@ class EnvironmentPlan(Planner):
     def rehearse(
         self, ctx: CheckContext, account: Account, file: Path
     ) -> Outcome | None:
-        """Apply the plan, plan again, and destroy; return the outcome of a failure."""
+        """Apply the plan, plan again, and destroy; return the failure, or None."""
         values = f"-var-file=environments/{self.environment}.tfvars"
         done = self.terraform(ctx, account, "apply", "-json", str(file))
         if done.code != 0:
@@ -210,8 +210,8 @@ class EnvironmentPlan(Planner):
         )
         if found.status is not Status.SUCCESS:
             return found
-        # Only an empty bucket can be destroyed; `force_destroy` would apply to
-        # production as well.
+        # Empty the buckets, because only empty buckets can be destroyed.
+        # `force_destroy` is not an option, because it would apply to production, too.
         empty = [str(ctx.python), f"{accounts.SCRIPTS}/empty.py", account.states]
         done = ctx.execute(empty, env=account.env)
         if done.code != 0:
@@ -229,7 +229,7 @@ class EnvironmentPlan(Planner):
 
 
 class Drift(Planner):
-    """Report where an environment's account differs from the code, read only."""
+    """Report where an environment's account differs from the code, without changes."""
 
     def __init__(self, code: Code, environment: str) -> None:
         super().__init__(code, environment)
@@ -258,14 +258,14 @@ class Drift(Planner):
 
 
 def _actions_text(numbers: Mapping[str, int]) -> str:
-    """Return the numbers of actions as text, `2 to add, 0 to change`."""
+    """Return the numbers of actions as text: `2 to add, 0 to change`."""
     return ", ".join(f"{number} to {action}" for action, number in numbers.items())
 
 
 def changes(
     planner: Planner, ctx: CheckContext, account: Account, rule: str, why: str
 ) -> Outcome:
-    """Plan again; report each planned change at the block that declares it."""
+    """Plan again, and report each planned change with the line of its block."""
     file = work(ctx, planner.environment) / "again"
     arguments = planner.planning(account, file)
     done = planner.terraform(
@@ -293,7 +293,7 @@ def changes(
 
 
 def planned_changes(plan: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Yield the changes of a plan: address, action, and the names of the attributes."""
+    """Yield the changes of a plan: address, action, and names of the attributes."""
     for row in plan.get("resource_changes", ()):
         change = row["change"]
         if row["mode"] == "managed" and change["actions"] != ["no-op"]:

@@ -1,4 +1,4 @@
-"""Policy checks: checkov on code and plans, and the project's own rules on plans."""
+"""Checks code and plans with checkov, and plans with the project's own rules."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from lake_ci.system.processes import Completed
 
 DOCUMENT = "aws_iam_policy_document"
 POLICIES = ("policy", "assume_role_policy")
-# Staging must be equal to production: a change is tried in staging first, and must have
-# the same effect in production.
+# Staging must be equal to production, because a change is tried in staging first and
+# must have the same effect in production.
 ALIKE = ("staging", "production")
 TABLE = "tool.lake_ci.terraform"
 
 
 def made(plans: Sequence[EnvironmentPlan]) -> dict[str, Path]:
-    """Wait until each plan is made or has failed; return the folders of the plans."""
+    """Wait until all plans are made or have failed; return the folders of the plans."""
     folders = {plan.environment: plan.folder.result() for plan in plans}
     return {
         environment: folder
@@ -41,8 +41,8 @@ def made(plans: Sequence[EnvironmentPlan]) -> dict[str, Path]:
 class Checkov(Check):
     """Check the code and each plan with checkov's rules for AWS.
 
-    It starts when the plans are made. While they are being applied, for a minute, the
-    machine has little other work.
+    checkov starts when the plans are made. In the minute in which the plans are
+    applied, the machine has little other work.
     """
 
     name = "checkov"
@@ -66,7 +66,7 @@ class Checkov(Check):
     def _scan(
         self, ctx: CheckContext, kind: str, arguments: Sequence[str]
     ) -> list[dict[str, Any]] | Outcome:
-        """Return the reports of one framework, or the outcome of a failure."""
+        """Return checkov's reports for one framework, or a failure."""
         quiet = ["--skip-download", "--quiet", "--compact", "--output", "json"]
         done = ctx.execute(
             [ctx.bin("checkov"), *quiet, "--framework", kind, *arguments],
@@ -88,7 +88,7 @@ class Checkov(Check):
         )
 
     def scans(self, ctx: CheckContext) -> Iterator[tuple[str, list[str]]]:
-        """Yield what checkov scans, in order: the code, then the plans."""
+        """Yield the targets of checkov in order: the code, then the plans."""
         yield "terraform", ["--directory", FOLDER]
         files = [str(folder / "plan.json") for folder in made(self.plans).values()]
         if files:
@@ -98,7 +98,7 @@ class Checkov(Check):
     def findings(
         self, report: Mapping[str, Any], ctx: CheckContext
     ) -> Iterator[Finding]:
-        """Yield the findings of one report, at the block that declares the resource."""
+        """Yield the findings of a report, each with the line of its resource."""
         results = report.get("results", {})
         for file in results.get("parsing_errors", ()):
             yield Finding(
@@ -118,7 +118,7 @@ class Checkov(Check):
 def _reports(done: Completed) -> list[dict[str, Any]]:
     """Return checkov's reports.
 
-    checkov prints a list of reports, a single report, or only its counts if there is
+    checkov prints a list of reports, a single report, or only counts if there is
     nothing to report.
     """
     body = json.loads(done.stdout)
@@ -130,7 +130,7 @@ def _reports(done: Completed) -> list[dict[str, Any]]:
 class PlannedResource:
     """A resource or data source in a plan.
 
-    A value that is known only after the apply is missing in `values`, and true in
+    If a value is known only after the apply, it is missing in `values` and true in
     `unknown`.
     """
 
@@ -153,14 +153,14 @@ class PlannedResource:
 class Policy(Check):
     """Rules for every environment, and for differences between staging and production.
 
-    Nothing is public. Every bucket is encrypted and versioned. No statement allows a
-    wildcard of actions. Nothing that contains data can be destroyed with its content.
+    No bucket is public. Every bucket is encrypted and versioned. No statement allows a
+    wildcard of actions. No bucket can be destroyed together with its objects.
 
-    checkov lacks these rules, or lacks some of their forms. checkov pairs a bucket with
-    its companions by references in the code, not by the bucket's future name. The
-    lake's buckets skip its rule that a bucket declares its encryption. checkov passes
-    `s3:*` on a named resource, and everybody as a principal of the type `*`. The flags
-    of a public access block and the rotation of keys are left to checkov.
+    checkov has no such rules, or misses some cases. It connects a bucket with its
+    encryption or policy by references in the code, not by the bucket's future name. The
+    lake's buckets skip checkov's rule that a bucket declares its encryption. checkov
+    accepts `s3:*` on a named resource, and everybody as a principal of the type `*`.
+    Only checkov checks the flags of a public access block and the rotation of keys.
     """
 
     name = "policy"
@@ -197,9 +197,10 @@ class Policy(Check):
         staging: Sequence[PlannedResource],
         production: Sequence[PlannedResource],
     ) -> Iterator[Finding]:
-        """Yield a finding for each attribute that differs and may not.
+        """Yield a finding for each attribute that differs but is not in `may_differ`.
 
-        Also yield a finding for each pattern of `may_differ` that matches no attribute.
+        In addition, yield a finding for each pattern of `may_differ` that matches no
+        attribute.
         """
         may_differ = read_settings(ctx.root).terraform.may_differ
         for address, attribute, one, two in differences(
@@ -218,7 +219,7 @@ class Policy(Check):
     def finding(
         self, ctx: CheckContext, rule: str, address: str, text: str, message: str
     ) -> Finding:
-        """Return a finding at the line of the resource's block with the text."""
+        """Return a finding at the line of the resource's block that contains a text."""
         block = hcl.locate(ctx.root, FOLDER, address)
         return Finding(
             self.name,
@@ -230,9 +231,10 @@ class Policy(Check):
 
 
 def resources(plan: Mapping[str, Any]) -> Iterator[PlannedResource]:
-    """Yield everything in a plan.
+    """Yield all resources and data sources in a plan.
 
-    This is what it read, what it will read during the apply, and the planned resources.
+    These are the data sources that the plan has read or will read during the apply, and
+    the planned resources.
     """
     roots = [
         plan.get("prior_state", {}).get("values", {}).get("root_module", {}),
@@ -264,7 +266,7 @@ def _rows(module: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 def objections(rows: Sequence[PlannedResource]) -> Iterator[tuple[str, str, str, str]]:
     """Yield the violations of the rules.
 
-    Each has rule, address, a text to find in the block, and message.
+    Each violation has the rule, the address, a text in the block, and the message.
     """
     for rule in RULES:
         for address, text, message in rule(rows):
@@ -295,7 +297,7 @@ def public_bucket(rows: Sequence[PlannedResource]) -> Objections:
 
 
 def unencrypted_bucket(rows: Sequence[PlannedResource]) -> Objections:
-    """Yield the buckets whose declared encryption does not encrypt their objects."""
+    """Yield the buckets without a declared encryption."""
     for bucket, encryption in _companions(
         rows, "aws_s3_bucket_server_side_encryption_configuration"
     ):
@@ -315,7 +317,7 @@ def unversioned_bucket(rows: Sequence[PlannedResource]) -> Objections:
 
 
 def wildcard_action(rows: Sequence[PlannedResource]) -> Objections:
-    """Yield the permissions for actions that are not listed one by one."""
+    """Yield the statements that allow actions by a wildcard."""
     for row, statement in _allowed(rows):
         for action in _list(statement.get("actions") or statement.get("Action")):
             if "*" in action:
@@ -327,7 +329,7 @@ def wildcard_action(rows: Sequence[PlannedResource]) -> Objections:
 
 
 def force_destroy(rows: Sequence[PlannedResource]) -> Objections:
-    """Yield the buckets that can be destroyed with their content."""
+    """Yield the buckets that can be destroyed together with their objects."""
     for row in rows:
         if row.values.get("force_destroy") is True:
             yield (
@@ -349,9 +351,10 @@ RULES = (
 def _companions(
     rows: Sequence[PlannedResource], type_: str
 ) -> Iterator[tuple[PlannedResource, PlannedResource | None]]:
-    """Yield each bucket with the resource of a type that names it.
+    """Yield each bucket with the resource of a given type that belongs to it.
 
-    A bucket's name is known before the bucket is created.
+    The resource is found by the bucket's name, which is known before the bucket is
+    created.
     """
     by_name = {row.values.get("bucket"): row for row in rows if row.type == type_}
     for row in rows:
@@ -362,9 +365,9 @@ def _companions(
 def _allowed(
     rows: Sequence[PlannedResource],
 ) -> Iterator[tuple[PlannedResource, Mapping[str, Any]]]:
-    """Yield each statement that allows something.
+    """Yield each policy statement with the effect `Allow`.
 
-    The statements are those of policy documents, and of policies without a policy
+    The statements come from policy documents, and from policies without a policy
     document.
     """
     for row in rows:
@@ -401,7 +404,7 @@ def _canonical(text: str) -> str:
 
 
 def _principals(statement: Mapping[str, Any]) -> set[str]:
-    """Return the principals of a statement, of a data source or of JSON."""
+    """Return the principals of a statement in a data source or in JSON."""
     if "principals" in statement:
         return {
             name
@@ -434,7 +437,7 @@ def differences(
 ) -> Iterator[tuple[str, str, str, str]]:
     """Yield the differences between two plans that are not allowed.
 
-    Each has address, attribute, and both values.
+    Each difference has the address, the attribute, and both values.
     """
     first, second = (
         {environment_free(row.address): row for row in rows} for rows in (one, two)
@@ -454,9 +457,9 @@ def differences(
 
 
 def attributes(rows: Iterable[PlannedResource]) -> Iterator[str]:
-    """Yield each attribute of these resources as `type.path`.
+    """Yield the name of each attribute of these resources as `type.path`.
 
-    This includes attributes whose value is known only after the apply.
+    The result includes attributes whose value is known only after the apply.
     """
     for row in rows:
         for values in (row.values, row.unknown):
@@ -466,7 +469,7 @@ def attributes(rows: Iterable[PlannedResource]) -> Iterator[str]:
 def _unequal_values(
     one: PlannedResource, two: PlannedResource
 ) -> Iterator[tuple[str, str, str]]:
-    """Yield the attributes that differ and are known in both, with both values."""
+    """Yield the attributes whose known values differ, with both values."""
     first, second = dict(_flat(one.values)), dict(_flat(two.values))
     for name in sorted(first.keys() | second.keys()):
         left, right = first.get(name, "not set"), second.get(name, "not set")
@@ -475,7 +478,7 @@ def _unequal_values(
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Yield each single value below this value, by its path: `rule.0.id`."""
+    """Yield each scalar inside a value with its path, such as `rule.0.id`."""
     if isinstance(value, (Mapping, list)):
         pairs = value.items() if isinstance(value, Mapping) else enumerate(value)
         for name, each in pairs:

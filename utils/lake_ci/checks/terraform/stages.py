@@ -1,4 +1,4 @@
-"""All checks of `terraform/`, in the order of their dependencies."""
+"""Creates all checks of `terraform/`, in the order of their dependencies."""
 
 from __future__ import annotations
 

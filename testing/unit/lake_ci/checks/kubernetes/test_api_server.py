@@ -1,4 +1,4 @@
-"""How the API server is chosen, started and queried.
+"""The choice, the start and the requests of the API server.
 
 The answers come from a real server on loopback or a Unix socket.
 """
@@ -149,7 +149,9 @@ def test_a_server_that_is_gone_is_an_error_that_names_the_request() -> None:
 
 
 class Serving:
-    """A fake serving script: records its command, and prints the given endpoint."""
+    """A fake of `serve_kubernetes.py`, which records its command and prints the given
+    endpoint.
+    """
 
     def __init__(self, endpoint: Mapping[str, str]) -> None:
         self.endpoint = endpoint

@@ -116,7 +116,7 @@ def test_the_namespace_is_made_on_the_sessions_own_server(
     assert server.spaces == {"lake-dev"} and server.closed
 
 
-def test_a_cluster_without_the_namespace_is_not_written_to_and_the_check_is_incomplete(
+def test_cluster_without_the_namespace_is_unchanged_and_check_incomplete(
     ctx: CheckContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = Server({}, spaces=set())

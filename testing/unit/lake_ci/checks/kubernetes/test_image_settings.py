@@ -1,4 +1,4 @@
-"""The settings of the images are read completely, or rejected by name."""
+"""The settings of the images are read completely, or rejected with the wrong name."""
 
 from __future__ import annotations
 

@@ -80,7 +80,9 @@ def rules() -> ModuleType:
 def test_without_manifests_the_rules_refuse_to_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """pytest would silently skip the tests, so this is an error of the command line."""
+    """Without manifests, pytest would silently skip the tests, so the module raises a
+    usage error.
+    """
     monkeypatch.delenv(VARIABLE, raising=False)
     with pytest.raises(pytest.UsageError, match="run `nox -s k8s`"):
         rules()
@@ -106,7 +108,7 @@ def written(folder: Path, **data: str) -> Path:
         ("spark", "s3://lake", True),
     ],
 )
-def test_spark_and_a_lake_in_a_bucket_are_refused_at_the_line_of_the_engine(
+def test_spark_with_a_lake_in_a_bucket_fails_at_the_engine_line(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     engine: str,

@@ -1,5 +1,5 @@
-"""The rules for pods: each accepts a valid pod, and reports what an invalid pod
-lacks.
+"""Each rule for pods accepts a valid pod, and reports what is missing in an invalid
+pod.
 """
 
 from __future__ import annotations

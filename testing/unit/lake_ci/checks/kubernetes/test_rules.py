@@ -44,7 +44,7 @@ def test_findings_of_all_rules_come_in_one_row(ctx: CheckContext) -> None:
     ]
 
 
-def test_a_good_environment_says_how_many_rules_it_keeps_and_what_was_not_compared(
+def test_good_environment_reports_number_of_rules_and_skipped_comparison(
     ctx: CheckContext,
 ) -> None:
     build = BuildOverlay("dev")

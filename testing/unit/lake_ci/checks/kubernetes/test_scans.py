@@ -106,7 +106,7 @@ def test_what_was_not_built_is_skipped(
         assert tool.run(ctx).status is Status.SKIPPED
 
 
-def test_checkovs_objections_are_placed_and_those_of_other_environments_left(
+def test_checkov_findings_have_lines_and_exclude_other_environments(
     ctx: CheckContext, build: BuildOverlay, answering: Answering
 ) -> None:
     row = {

@@ -1,4 +1,4 @@
-"""Settings for objects that no environment has are findings."""
+"""A setting for an object that no environment has is a finding."""
 
 from __future__ import annotations
 
@@ -67,7 +67,9 @@ def checked(
     *built: Manifest | None,
     broken: Sequence[str] | None = ("CKV_K8S_15",),
 ) -> Outcome:
-    """Return the row if the first environments have these pods, and the others none."""
+    """Return the row for environments with these pods, in order; the remaining
+    environments have no pods.
+    """
     builds = [BuildOverlay(name) for name in ENVIRONMENTS]
     for number, build in enumerate(builds):
         manifests = built[number : number + 1]

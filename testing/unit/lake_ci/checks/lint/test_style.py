@@ -139,7 +139,7 @@ def test_flake8_findings_have_place_rule_and_message(
     assert outcome.findings[2].message == "'os' imported but unused"
 
 
-def test_black_findings_are_the_first_lines_to_change_and_the_files_it_cannot_read(
+def test_black_findings_are_first_changed_lines_and_unreadable_files(
     ctx: CheckContext, answering: Answering
 ) -> None:
     root = str(ctx.root)

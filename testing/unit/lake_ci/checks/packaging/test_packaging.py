@@ -1,5 +1,5 @@
 """The wheel and the sdist are built, checked and installed. The archives in these tests
-are real and small.
+are small real files.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def pack_sdist(
 
 @pytest.fixture
 def project(ctx: CheckContext, git: Git) -> CheckContext:
-    """Return a repository with a package, completely committed."""
+    """Return a repository with a package, with all files committed."""
     for name, data in SDIST.items():
         if name != "PKG-INFO" and name != ".gitignore":
             (ctx.root / name).parent.mkdir(parents=True, exist_ok=True)

@@ -138,7 +138,7 @@ def test_a_worktree_is_made_whatever_was_there_and_leaves_nothing(
         (tree / "left.txt").write_text("by an earlier run")
     assert not tree.exists()
     assert git(root, "worktree", "list").count("\n") == 0
-    # As after a kill: git has a worktree whose folder does not exist.
+    # As after a kill, git lists a worktree whose folder does not exist.
     check_out(root, tree, commits[1])
     git(tree, "status")
     for file in tree.iterdir():
@@ -149,7 +149,7 @@ def test_a_worktree_is_made_whatever_was_there_and_leaves_nothing(
     assert git(root, "worktree", "list").count("\n") == 0
 
 
-def test_a_baseline_that_cannot_be_built_is_a_failure_with_the_next_command(
+def test_baseline_that_cannot_be_built_fails_with_the_next_command(
     root: Path,
     commits: list[str],
     git: Git,
@@ -207,7 +207,7 @@ def test_both_sides_lie_in_paths_of_one_length_and_take_their_own_suite(
     assert (new.side.folder / "suite" / "lake_ci" / "job.py").exists()
     assert list((old.side.folder / "suite").iterdir()) == []
     assert new.side.variables(ctx)["PYTHONPATH"] == str(new.side.folder / "suite")
-    # Neither installation replaces a locked package by one of the index.
+    # Neither installation replaces a locked package by a package from the index.
     wheels = [call for call in calls if call[-1].endswith(".whl")]
     assert (
         all("--no-deps" in call and "--no-index" in call for call in wheels)

@@ -1,5 +1,5 @@
-"""Interleaving of real processes: which process works when, and what happens after one
-ends.
+"""Interleaving of real processes: the order of turns, and the turns after a process has
+ended.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ with socket.socket(socket.AF_UNIX) as line:
 def play(
     log: Path, rounds: int, turns: dict[str, int], absent: tuple[str, ...] = ()
 ) -> list[str]:
-    """Run processes with `rounds` turns, each of which requests its number; return
-    their records.
+    """Run processes with `rounds` turns and return their records; each process requests
+    its own number of turns.
     """
     with TurnServer() as granting:
         running = {

@@ -1,4 +1,4 @@
-"""The combined verdict of wall time and processor time."""
+"""The decision by wall time and processor time together."""
 
 from __future__ import annotations
 

@@ -33,8 +33,8 @@ def measured(
     generations: int = GENERATIONS,
     rounds: int = ROUNDS,
 ) -> tuple[Series, Series]:
-    """Return old and new rounds with simulated noise: in each round, bursts of up to
-    three times in some, a common drift, and differences between processes.
+    """Return old and new rounds with simulated noise: noise in each round, bursts of up
+    to three times in some rounds, a common drift, and differences between processes.
     """
     sides: tuple[Series, Series] = ([], [])
     for _ in range(generations):
@@ -60,7 +60,7 @@ def measured(
 def shares(
     ratio: float, trials: int, *, noise: float = 0.03, bursts: float = 0.05
 ) -> dict[SpeedVerdict, float]:
-    """Return the frequency of each verdict in a number of simulated comparisons."""
+    """Return the frequency of each outcome in a number of simulated comparisons."""
     dice = random.Random(7)
     verdicts = [
         compare(
@@ -79,7 +79,7 @@ def test_same_code_hardly_ever_fails_with_bursts_and_threefold_noise() -> None:
     assert shares(1.0, 400, noise=0.15, bursts=0.2)[SpeedVerdict.SLOWER] <= 0.005
 
 
-def test_exactly_the_threshold_fails_no_more_often_than_the_interval_promises() -> None:
+def test_ratio_at_the_threshold_rarely_fails() -> None:
     assert shares(THRESHOLD, 400)[SpeedVerdict.SLOWER] <= 0.05
 
 

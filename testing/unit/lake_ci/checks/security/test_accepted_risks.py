@@ -1,5 +1,5 @@
-"""An accepted risk applies to its finding until it expires, and is reported when it is
-no longer needed.
+"""An accepted risk applies to its finding until it expires. If the finding no longer
+exists, the risk is reported.
 """
 
 from __future__ import annotations

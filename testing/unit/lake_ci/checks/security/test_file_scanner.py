@@ -1,4 +1,4 @@
-"""A scanner of files scans only changed files, and reports the findings of all."""
+"""A scanner of files scans only changed files, and reports findings of all files."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ def test_an_old_database_is_a_remark(
     assert (outcome.status, outcome.not_checked) == (status, None)
 
 
-def test_a_vulnerable_pin_stands_at_its_line_and_the_report_names_no_origin(
+def test_vulnerable_pin_has_its_line_and_report_omits_the_origin(
     project: CheckContext,
 ) -> None:
     answering(project, (64, report(ROW, ROW)))

@@ -1,5 +1,5 @@
-"""A scanner's report is written complete and redacted, or not at all; no message
-contains its output.
+"""A scanner's report is complete and redacted, or not written. Messages never contain
+the output of the scanner.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def test_findings_are_a_failure_and_the_report_is_clean(
         "timeout",
     ],
 )
-def test_what_cannot_be_read_is_a_failure_with_its_last_lines_and_no_report(
+def test_unreadable_document_fails_with_last_lines_and_no_report(
     sniffer: Sniffer, ctx: CheckContext, done: Completed, rule: str, words: str
 ) -> None:
     outcome = sniffer.outcome(done, ctx)

@@ -1,4 +1,6 @@
-"""Accounts: real ones if there are credentials, else those of a moto server."""
+"""With credentials, accounts are real; without credentials, they are accounts of a moto
+server.
+"""
 
 from __future__ import annotations
 
@@ -95,7 +97,7 @@ def test_asked_for_a_rehearsal_nobody_looks_at_the_credentials(
         assert not accounts["dev"].real
 
 
-def test_credentials_that_aws_does_not_accept_are_an_error_that_says_what_to_do(
+def test_rejected_aws_credentials_raise_an_error_with_the_next_command(
     ctx: CheckContext, answering: Answering
 ) -> None:
     ctx.env["AWS_PROFILE"] = "lake"
@@ -108,7 +110,7 @@ def test_credentials_that_aws_does_not_accept_are_an_error_that_says_what_to_do(
             pass
 
 
-def test_an_environment_without_an_account_is_left_to_terraform_to_object_to(
+def test_environment_without_an_account_is_reported_by_terraform(
     ctx: CheckContext,
 ) -> None:
     (ctx.root / "terraform" / "environments" / "dev.tfvars").write_text(

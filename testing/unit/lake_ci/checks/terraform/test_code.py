@@ -72,7 +72,7 @@ def ctx(ctx: CheckContext, tmp_path: Path) -> CheckContext:
     return ctx
 
 
-def test_without_terraform_the_row_says_how_to_get_it_and_what_was_not_checked(
+def test_missing_terraform_reports_installation_and_skipped_checks(
     ctx: CheckContext,
 ) -> None:
     ctx.env["PATH"] = ""
@@ -88,7 +88,7 @@ def test_without_terraform_the_row_says_how_to_get_it_and_what_was_not_checked(
     assert {row.status for row in rows} == {Status.SKIPPED}
 
 
-def test_init_takes_the_providers_from_the_machine_and_no_credential_or_option(
+def test_init_inherits_provider_source_but_no_credentials_or_options(
     ctx: CheckContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: dict[str, str] = {}

@@ -56,7 +56,7 @@ SUSPENDED = {"versioning_configuration": [{"status": "Suspended"}]}
 
 
 def bucket(name: str = "production", **types: dict[str, Any]) -> list[PlannedResource]:
-    """Return a bucket with all required resources, some of them replaced."""
+    """Return a bucket with all required resources, some of which may be replaced."""
     companions: dict[str, dict[str, Any]] = {
         "public_access_block": {},
         "server_side_encryption_configuration": {"rule": [{}]},
@@ -180,9 +180,7 @@ def test_a_document_and_the_policy_made_of_it_are_one_objection() -> None:
     assert [each[1] for each in policy.objections([made, row])] == [made.address]
 
 
-def test_names_and_accounts_may_differ_and_nothing_else_that_is_not_on_the_list() -> (
-    None
-):
+def test_only_names_accounts_and_listed_attributes_may_differ() -> None:
     def lake(name: str, days: int, status: str = "Enabled") -> PlannedResource:
         values = {
             "bucket": f"lake-{name}-{len(name):012}",

@@ -1,5 +1,5 @@
-"""The tests that a change may affect: real runs of pytest over a small repository,
-which is then mutated.
+"""The selection of tests that a change may affect, in real runs of pytest over a small
+repository that is then mutated.
 """
 
 from __future__ import annotations
@@ -243,8 +243,8 @@ def failing(root: Path) -> set[str]:
     """Return the tests that fail in a full run without selection; all tests if pytest
     cannot collect them.
 
-    Bytecode is disabled, because Python would use stale bytecode of a file that changes
-    twice in a second to the same size.
+    Byte code is disabled, because Python would use stale byte code if a file changes
+    twice in a second and keeps its size.
     """
     command = [
         sys.executable,
@@ -319,7 +319,7 @@ def test_affected_run_selects_reports_and_records(
     (repository.root / "tests" / "test_new.py").write_text(
         "def test_new() -> None:\n    assert True\n"
     )
-    # It, and the test that starts a process.
+    # The changed test, and the test that starts a process.
     assert "2 passed" in run(repository).detail
     assert run(repository).detail == f"0 of {TESTS + 1} tests"
 

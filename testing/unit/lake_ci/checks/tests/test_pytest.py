@@ -28,8 +28,8 @@ def divide(a, b):
 def deep(a):
     return divide(a, 0)
 """
-# The report of pytest for a passed, a skipped, two failed and two broken tests, one of
-# which failed before, and a method.
+# The report of pytest for a passed test, a skipped test, two failed tests, two broken
+# tests (one of which failed before), and a method.
 FAILURES = """\
 <?xml version="1.0" encoding="utf-8"?>\
 <testsuites name="pytest tests"><testsuite name="pytest" errors="2" \
@@ -178,7 +178,7 @@ def writing(
     return answer
 
 
-def test_every_failure_names_the_last_place_in_the_repository_and_what_was_raised(
+def test_failure_has_last_place_in_the_repository_and_the_exception(
     suite: CheckContext, answering: Answering
 ) -> None:
     answering(writing(FAILURES, 1))
@@ -246,7 +246,7 @@ def test_a_module_that_cannot_be_imported_or_parsed_is_named_with_its_line(
     ]
 
 
-def test_an_error_deep_in_a_library_is_placed_where_the_repository_called_it(
+def test_error_in_a_library_is_placed_at_the_call_in_the_repository(
     suite: CheckContext, answering: Answering
 ) -> None:
     suite.python = suite.root / ".nox" / "tests" / "bin" / "python"
@@ -297,7 +297,7 @@ def test_a_place_that_a_test_records_comes_before_that_of_the_traceback(
     assert (finding.place, finding.rule) == (place, "KeyError")
 
 
-def test_a_green_suite_is_success_and_leaves_its_junit_in_one_file_with_the_others(
+def test_passed_suite_is_a_success_and_appends_to_the_shared_junit_file(
     suite: CheckContext, answering: Answering
 ) -> None:
     answering(writing(PASSED, 0))
@@ -359,7 +359,7 @@ def test_pytest_group_of_a_distributed_test_is_no_part_of_its_name(
         ),
     ],
 )
-def test_a_run_that_the_xml_does_not_explain_is_a_crash_with_the_last_lines(
+def test_run_without_explanation_in_the_xml_is_a_crash_with_last_lines(
     suite: CheckContext,
     answering: Answering,
     answer: Callable[..., Completed],
@@ -428,13 +428,15 @@ def test_no_tests_at_all_is_a_failure_and_none_selected_is_skipped(
             ["tests/test_all.py"],
             ["slow/test_spark.py"],
         ),
-        # Neither a path nor a known option: pytest reports the error.
+        # The argument is neither a path nor a known option, so pytest reports the
+        # error.
         (
             ("tests/nothing.py",),
             ["tests", "tests/nothing.py"],
             ["slow", "tests/nothing.py"],
         ),
-        # The repository has a folder `api`; here it is an expression to select tests.
+        # `api` is a folder of the repository, but here it is an expression that selects
+        # tests.
         (("-k", "api"), ["tests", "-k", "api"], ["slow", "-k", "api"]),
     ],
 )
@@ -668,7 +670,7 @@ def test_the_least_covered_file_comes_first_and_a_covered_one_not_at_all(
     ]
 
 
-def test_coverage_that_reaches_the_minimum_is_success_whatever_one_file_has(
+def test_coverage_above_the_minimum_passes_despite_one_low_file(
     ctx: CheckContext, answering: Answering
 ) -> None:
     body = {"summary": {"percent_covered": 50.0}, "missing_lines": [1]}

@@ -1,1 +1,1 @@
-"""Plugins for pytest, which run on the Python of the tests and import no lake_ci."""
+"""Contains pytest plugins, which run on the tests' Python and do not import lake_ci."""

@@ -1,4 +1,4 @@
-"""Splits a Python file into blocks: each function's body, and the remaining code."""
+"""Splits a Python file into blocks: the body of each function, and the other code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class CodeBlock(NamedTuple):
 
 
 class _Splitter(ast.NodeTransformer):
-    """Removes the bodies from functions, the inner functions first."""
+    """Removes the bodies of functions from a syntax tree, inner functions first."""
 
     def __init__(self) -> None:
         self.blocks: Dict[str, CodeBlock] = {}
@@ -58,7 +58,7 @@ class _Splitter(ast.NodeTransformer):
 def split(source: str) -> Dict[str, CodeBlock]:
     """Return the blocks of a file by qualified name.
 
-    An unparsable file is one block.
+    A file that cannot be parsed is one block.
     """
     last = source.count("\n") + 1
     try:
@@ -71,7 +71,7 @@ def split(source: str) -> Dict[str, CodeBlock]:
 
 
 def by_line(blocks: Dict[str, CodeBlock]) -> Dict[int, str]:
-    """Return the key of the innermost function, for each line in a function."""
+    """Return the key of the innermost function for each line that is in a function."""
     keys: Dict[int, str] = {}
     widest_first = sorted(blocks, key=lambda key: blocks[key].first - blocks[key].last)
     for key in widest_first:

@@ -1,15 +1,15 @@
-"""Records which functions each test runs, and leaves out the unaffected tests.
+"""Records which functions each test runs, and leaves out unaffected tests.
 
-pytest loads it by `-p record_tests`. LAKE_CI_AFFECTED names a folder. The file
-`leave_out.json` in it has the ids of the tests to leave out. Each process that runs
-tests writes a file `recorded-*.json` there: for each test its needs, its seconds and
-whether it failed. The needs of a test are a list of `FILE::FUNCTION`, of `FILE::*` for
-a Python file that it opened, and of `*` if it has started a process that may run any
-code.
+pytest loads this plugin by `-p record_tests`. LAKE_CI_AFFECTED is a folder. The file
+`leave_out.json` in this folder has the ids of the tests to leave out. Each process that
+runs tests writes a file `recorded-*.json` to the folder, with the needs and the seconds
+of each test, and whether the test failed. The needs of a test are a list:
+`FILE::FUNCTION` for a function that ran, `FILE::*` for a Python file that the test
+opened, and `*` if the test started a process that may run any code.
 
-Code that runs in a fixture of a wider scope than one test counts for each test that
-uses the fixture, not only for the first test. Code that runs while modules are imported
-counts for all tests: its id is empty.
+If several tests share a fixture, the code of the fixture counts for each of these
+tests. Code that runs while modules are imported counts for all tests, under an empty
+id.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ PROCESSES = {
     "os.system",
     "subprocess.Popen",
 }
-# Programs that run no Python of the repository.
+# Programs that do not run Python code of the repository.
 HARMLESS = {"git", "java", "ldconfig", "spark-submit", "uname"}
 CACHED = type(functools.lru_cache(lambda: None))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """Start to record before the first import, and leave tests out."""
+    """Start recording before the first import, and leave out the unaffected tests."""
     folder = Path(os.environ["LAKE_CI_AFFECTED"])
     early_config.pluginmanager.register(
         Recorder(early_config.rootpath, folder), RECORDER
@@ -73,7 +73,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class LeaveOut:
-    """Deselects tests; a file without remaining tests is not imported."""
+    """Leaves tests out; does not import a file if all its tests are left out."""
 
     def __init__(self, ids: Dict[str, List[str]]) -> None:
         self._files = set(ids["files"])
@@ -95,7 +95,7 @@ class LeaveOut:
 
 
 class Recorder:
-    """Records the code that runs for each test or shared fixture."""
+    """Records the code that each test and each shared fixture runs."""
 
     def __init__(self, root: Path, folder: Path) -> None:
         self._root, self._folder = root, folder
@@ -127,7 +127,7 @@ class Recorder:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> None:
-        # This includes fixtures that the test requested by name.
+        # This includes fixtures that the test requested at run time.
         request = getattr(item, "_request", None)
         self._fixtures[test_id(item.nodeid)].update(
             getattr(request or item, "fixturenames", ())
@@ -183,9 +183,9 @@ class Recorder:
         self._coverage.save()
 
     def _needs(self) -> Dict[str, Set[str]]:
-        """Return the needs of each test and each shared fixture."""
+        """Return the recorded needs of each test and each shared fixture."""
         needs: Dict[str, Set[str]] = defaultdict(set, self._opened)
-        # Python reads a module to import it.
+        # Ignore files that Python opens for an import.
         modules = {
             vars(module).get("__file__") for module in list(sys.modules.values())
         }
@@ -220,7 +220,7 @@ class Recorder:
         return os.path.relpath(path, self._root).replace(os.sep, "/")
 
     def _attribute_imports(self) -> None:
-        """Record code that runs at import for all tests, because it runs only once."""
+        """Record the code that runs during an import for all tests."""
         loader = importlib.machinery.SourceFileLoader
         execute, inside = loader.exec_module, str(self._root) + os.sep
 
@@ -235,7 +235,7 @@ class Recorder:
             finally:
                 self._leave()
 
-        # No hook exists for this, so the method is replaced.
+        # There is no hook for imports, so replace the method.
         loader.exec_module = exec_module  # type: ignore[method-assign,assignment]  # so
 
     def _enter(self, context: str) -> None:
@@ -247,9 +247,9 @@ class Recorder:
         self._coverage.switch_context(self._contexts[-1])
 
     def _forget_cached_results(self) -> None:
-        """Empty the repository's function caches.
+        """Empty the function caches of the repository's modules.
 
-        A cached result would hide what the test needs.
+        With a cached result, a test would not run the function that it needs.
         """
         inside = str(self._root) + os.sep
         for module in list(sys.modules.values()):
@@ -266,7 +266,7 @@ class Recorder:
                         each.cache_clear()
 
     def _audit(self, event: str, arguments: Tuple[Any, ...]) -> None:
-        """Record the processes that a test starts, and the Python files it opens."""
+        """Record a process that a test starts, or a Python file that it opens."""
         if not self._active:
             return
         if event == "open":
@@ -281,7 +281,7 @@ class Recorder:
 
 
 def _program(event: str, arguments: Tuple[Any, ...]) -> Any:
-    """Return the program that a process starts; None if the event does not name it."""
+    """Return the program that an audit event starts, or None."""
     program = arguments[0] if arguments else None
     if event == "subprocess.Popen" and program is None:
         command = arguments[1]
@@ -301,5 +301,5 @@ def test_id(nodeid: str) -> str:
     return re.sub(r"@[\w-]+$", "", nodeid)
 
 
-# Where it is imported, pytest would collect it as a test.
+# Otherwise pytest would collect this function in modules that import it.
 test_id.__test__ = False  # type: ignore[attr-defined]  # pytest's own mark
