@@ -119,8 +119,8 @@ def test_spark_with_a_lake_in_a_bucket_fails_at_the_engine_line(
     monkeypatch.setenv(VARIABLE, str(path))
     reported = []
 
-    def fail(config: Manifest, key: str, message: str) -> None:
-        reported.append((config.place(("data", key)), message))
+    def fail(manifest: Manifest, message: str, *path: str | int) -> None:
+        reported.append((manifest.place(path), message))
 
     module = rules()
     [environment] = module.rendered()
