@@ -62,8 +62,9 @@ def order_digest(order: str) -> bytes:
 
 
 def position_column(columns: Sequence[Column]) -> str:
-    """Return the name of the column of a loaded table that numbers its rows: a name
-    that no column of the table has.
+    """Return a name for the column with the number of a row.
+
+    A loaded table gets this column, so no column of the table may have its name.
     """
     taken = {column.name.lower() for column in columns}
     name = "position"

@@ -1,8 +1,9 @@
 """Dates and instants outside the years 1 to 9999, which Python's datetime cannot hold.
 
-Delta tables of other writers may have them. In JSON, an instant that an offset from UTC
-brings into these years has that offset (RFC 3339): 9999-12-31T23:59:59-05:00. Other
-values have a sign and at least six digits of the year (ISO 8601): +010000-01-01.
+Delta tables of other writers may have them. If an instant has a year from 1 to 9999 in
+another time zone, its JSON is the time in that zone (RFC 3339):
+9999-12-31T23:59:59-05:00. The JSON of other values has a sign and at least six digits
+of the year (ISO 8601): +010000-01-01.
 """
 
 from __future__ import annotations

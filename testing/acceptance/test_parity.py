@@ -428,8 +428,8 @@ def test_this_repository_is_linted_and_built_the_same_by_act_as_by_nox(
     )
     minimum = "minimum = 95 if run.python == PYTHONS[-1] else 90"
     checkout.replace("noxfile.py", minimum, "minimum = 0")
-    # Leave out the other jobs that build needs: they have their own tests, and may need
-    # a network.
+    # Replace the needed jobs of `build`: they have their own tests, and may use a
+    # network.
     checkout.replace(
         "noxfile.py", "needs=[k8s, security, terraform, suite]", "needs=[tests]"
     )

@@ -123,8 +123,7 @@ class Measure:
                 sums[0] + wall - wall_before,
                 sums[1] + cpu - cpu_before,
             )
-        # The step is `silver.flights`, or the first word of `bronze.flights from
-        # flights.csv`.
+        # The first word is the name of the table: `bronze.flights from flights.csv`.
         self._open = (doing.split()[0], wall, cpu) if doing else None
 
 

@@ -1,7 +1,7 @@
 """Computes the order in which sessions start, and how long a run takes.
 
-nox does list scheduling: whenever a worker is free, it starts the first session of a
-list whose needed sessions have passed. `start_order` returns this list.
+nox does list scheduling: a free worker takes the first session in a list that can start.
+A session can start if its needed sessions have passed. `start_order` returns this list.
 
 A graph maps the name of each session to the names of the sessions that it needs. In a
 graph, each session comes after the sessions that it needs. Needed sessions that are not

@@ -24,7 +24,7 @@ from lake_ci.report.terminal import seconds
 
 # The number of sessions that are listed: those with the longest waits.
 SHOWN = 3
-# Shorter waits are not reported, because the starts are not more precise.
+# Shorter waits are not reported: start times are only known to the second.
 NOTABLE_SECONDS = 1.0
 
 

@@ -1,9 +1,9 @@
 """Merges new and affected bronze rows by key into a silver table.
 
 When a joined table changes, the existing and the quarantined rows that it affects are
-checked again. Superseded rows are not: a row that the change would now refuse stays
-superseded, and is missing from the quarantine that a full run would produce. The silver
-table is the same.
+checked again. Superseded rows are not checked again. So a superseded row that now breaks
+a rule is not in the quarantine, where a full run would put it. The silver table is the
+same in both cases.
 """
 
 from __future__ import annotations

@@ -239,7 +239,7 @@ def k8s(run):
 
 @pytest.fixture
 def api_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the folder of a declared API server whose preparation failed."""
+    """Return a folder of prepared tools in which the API server has failed."""
     folder = tmp_path / "provisioning"
     folder.mkdir()
     (folder / "api-server.resource").write_text("v1.34.2\n")

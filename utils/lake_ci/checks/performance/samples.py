@@ -96,7 +96,7 @@ class Samples:
     def _is_judged(self, name: str) -> bool:
         """Return whether all processes have a series and the series is long enough.
 
-        For the whole benchmark, "", the result is always true.
+        The name of the whole benchmark is the empty text; its result is always true.
         """
         if not all(name in each.series for each in (*self.old, *self.new)):
             return False

@@ -2,9 +2,9 @@
 log.
 
 Rows are first staged. One commit makes them current, only if the table is still at the
-version that was read (`lakekit.engines.duckdb.commits`). Rows that replace the whole
-content of a table are staged as its data files; rows that are added to others are held,
-and written once, together with the others.
+version that was read (`lakekit.engines.duckdb.commits`). The new content of a whole table
+is staged as data files. Additional rows stay in DuckDB until the commit, which writes
+all of them into new data files at once.
 """
 
 from __future__ import annotations

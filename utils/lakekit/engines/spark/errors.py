@@ -72,8 +72,10 @@ def reason(error: BaseException) -> str:
 def failure(
     table: str, place: str, error: BaseException, otherwise: Type[LakekitError]
 ) -> LakekitError:
-    """Return the lakekit error for a failure at a table and its location: a
-    ComputeError or StorageError, as `otherwise` requests, if the failure is unknown.
+    """Return the lakekit error for a failure at a table and its location.
+
+    An unknown failure is an error of the class `otherwise`, which is ComputeError or
+    StorageError.
     """
     whole = str(error)
     if isinstance(error, DeltaConcurrentModificationException) or CONFLICT.search(
