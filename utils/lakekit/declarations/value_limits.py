@@ -79,7 +79,7 @@ def faults(table: Table) -> List[Tuple[str, str]]:
 
 
 def is_too_long(path: str) -> bool:
-    """Return whether a path is too long for files in a folder; S3 allows longer ones."""
+    """Return whether a path is too long for a folder; S3 allows longer paths."""
     return any(len(part.encode()) > LONGEST_NAME for part in path.split("/"))
 
 
