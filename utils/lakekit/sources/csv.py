@@ -234,7 +234,7 @@ def _outside(block: bytes, within: bool) -> Tuple[bytes, bool]:
     within a quoted value.
 
     Each quoted value, or each part of one between doubled quotes or ends of the block,
-    is replaced by one quote. `within` is whether the block starts within a quoted value.
+    is replaced by one quote. `within` is whether the block starts in a quoted value.
     """
     if b'"' not in block:
         return (b'"' if within else block), within

@@ -116,8 +116,8 @@ def open_sources(
 
     A source may have no files, because only the caller knows whether it was ingested
     before. Archives are unpacked into `scratch`, to at most `limit`. If a file or a
-    whole source is refused, `refuse` is called; without `refuse`, SourceError is raised,
-    with the file and the column.
+    whole source is refused, `refuse` is called; without `refuse`, SourceError is
+    raised, with the file and the column.
     """
     if not folder.is_dir():
         raise SourceError(
