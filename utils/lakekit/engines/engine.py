@@ -54,8 +54,9 @@ SWITCHED_OFF: Mapping[str, str] = {
     "delta.enableTypeWidening": "false",
     "delta.checkpointPolicy": "classic",
 }
-"""Properties of every table on Databricks. A workspace may enable these features by
-default, and delta-rs or an older Spark then could not read or write the table.
+"""Properties of every table on Databricks. They switch off features that a workspace
+may enable by default. delta-rs or an older Spark cannot read or write tables with these
+features.
 
 Outside Databricks, the features are off by default, and setting the properties would
 require table features.

@@ -180,8 +180,8 @@ def _first_row(head: bytes, partial: bool) -> Optional[Row]:
 def _scan(
     path: Path, names: Tuple[str, ...], line_end: bytes
 ) -> Tuple[Optional[CsvFile], str]:
-    """Return the file, and its SHA-256. Instead of the file, None is returned if it is
-    not proven that the file follows the rule.
+    """Return the file, and its SHA-256. If it is not proven that the file follows
+    the rule, return None instead of the file.
 
     The proof fails if a quote is at a place where the rule does not require it. Text
     outside quotes is checked in blocks of whole lines by methods of `bytes`, which are

@@ -42,7 +42,7 @@ class Lake:
 
     @property
     def path(self) -> Path:
-        """Return the folder of the lake, which must be a folder."""
+        """Return the folder of a lake whose kind is `folder`."""
         assert self.kind == "folder", self
         return Path(self.root)
 
