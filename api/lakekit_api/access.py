@@ -69,7 +69,7 @@ class Access:
                 problem = ProblemError(
                     500,
                     "The service failed;"
-                    " its log holds the reason under this request's id.",
+                    " its log has the reason under this request's id.",
                 )
                 await respond(problem, request_id)(scope, receive, send_with_id)
         finally:

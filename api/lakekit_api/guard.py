@@ -47,6 +47,6 @@ def guard(keyring: Keyring) -> Callable[..., Awaitable[None]]:
                         f'{REALM}, error="insufficient_scope", scope="{table}"'
                     )
                 }
-                raise ProblemError(403, f"The token does not open {table}.", headers)
+                raise ProblemError(403, f"The token does not allow {table}.", headers)
 
     return check

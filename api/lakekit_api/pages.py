@@ -169,7 +169,7 @@ class Paging:
             if column not in self._columns:
                 raise InvalidParameterError(
                     "sort",
-                    "sort takes columns of the table, with commas; -COLUMN descends.",
+                    "sort lists columns of the table, with commas; -COLUMN descends.",
                 )
             orders.setdefault(column, Order(self._columns[column], descending))
         return tuple(orders.values())

@@ -149,7 +149,7 @@ class Store:
                 raise ProblemError(404, f"The lake holds no {name} yet.")
         elif not followed.failed or self._age(followed) <= self._settings.max_stale:
             return followed.snapshot
-        raise ProblemError(503, f"{name} cannot be read now; the log says why.")
+        raise ProblemError(503, f"{name} cannot be read now; the log has the reason.")
 
     def staleness(self, table: Table) -> Optional[int]:
         """Return the age in seconds of the served version if the table cannot be read

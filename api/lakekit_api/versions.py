@@ -131,7 +131,7 @@ class OldVersions:
             if loaded is not None and age <= self._settings.max_stale:
                 return loaded[0]
             raise ProblemError(
-                503, f"{table} cannot be read now; the log says why."
+                503, f"{table} cannot be read now; the log has the reason."
             ) from None
         finally:
             load.waiting -= 1

@@ -96,7 +96,7 @@ def _outcome(table: lakekit.TableResult) -> str:
         if unmet
     ]
     parts += [f"new column {name}" for name in table.new_columns]
-    return ", ".join(parts) or "progress noted"
+    return ", ".join(parts) or "no rows changed"
 
 
 def _rows_written(table: lakekit.TableResult) -> List[str]:

@@ -222,7 +222,7 @@ def _done(table: lakekit.TableMaintenance, dry_run: bool) -> Tuple[str, str, str
         return (
             table.table,
             files,
-            f"none: {', '.join(table.waiting)} has not taken in its changes",
+            f"none: {', '.join(table.waiting)} has not read its changes",
         )
     return (
         table.table,

@@ -113,7 +113,7 @@ def _doubled(table: Table, _: Mapping[str, Table]) -> Iterator[str]:
     for name in lists["constraint"]:
         if not CONSTRAINT.fullmatch(name):
             yield (
-                f"constraint {name!r} has a name that not both engines take:"
+                f"constraint {name!r} has a name that an engine does not accept:"
                 " use letters, digits and _"
             )
     if "" in lists["expectation"]:

@@ -126,7 +126,7 @@ def _reader(archive: Path, name: str) -> IO[bytes]:
         if len(members) != 1 or Path(members[0].filename).name != name:
             held = ", ".join(info.filename for info in members) or "nothing"
             raise SourceError(
-                f"{archive} should hold {name} and nothing else; it holds {held}"
+                f"{archive} should contain only {name}, but contains {held}"
             )
         # The file stays open until the member is closed.
         return opened.open(members[0])

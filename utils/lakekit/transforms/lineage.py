@@ -118,7 +118,9 @@ class Lineage:
         """
         since = self.since(table, read)
         if not self.engine.changes(self.tables[read], since, view):
-            raise IncrementalUpdateError(f"the history of {read} does not reach back")
+            raise IncrementalUpdateError(
+                f"older changes of {read} can no longer be read"
+            )
 
     def rebuild_reason(self, table: Table) -> str:
         """Return why the whole table must be rebuilt. The result is empty if new rows
@@ -136,9 +138,9 @@ class Lineage:
                 name not in head.note.reads
                 or head.note.reads[name][0] != self.heads[name].id
             ):
-                return f"{name} is another table than before"
+                return f"{name} was recreated as another table"
             if head.note.reads[name][1] > self.heads[name].data_version:
-                return f"{name} was set back to an older version"
+                return f"{name} was restored to an older version"
         return ""
 
     def moved(self, table: Table) -> List[str]:

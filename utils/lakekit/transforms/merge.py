@@ -218,7 +218,7 @@ class Merge:
         joins = [join for join in self._table.joins if join.read == name]
         if not joins:
             raise IncrementalUpdateError(
-                f"{name} changed, and no Join says which rows it touches"
+                f"{name} changed, and no Join defines the rows that match it"
             )
         rows = ", ".join(f"p.{column}" for column in ROW)
         found = []
@@ -322,7 +322,7 @@ class Merge:
             and not fresh.whole
             and self._count_joined(judged.view, PRESENT, ROW, "a._rule is not null")
         ):
-            raise IncrementalUpdateError("a row that was in is refused now")
+            raise IncrementalUpdateError("a row of the table is refused now")
         return judged
 
     def _take(self, fresh: NewRows, typed: Staged, judged: CheckedRows) -> MergedRows:
