@@ -45,7 +45,8 @@ class Access:
         )
         status: Optional[int] = None
         is_head = scope["method"] == "HEAD"
-        # HEAD is GET without the body. The server needs its own scope unchanged.
+        # HEAD is handled as GET without the body, in a copy of the scope: the server
+        # needs the original scope.
         inner = {**scope, "method": "GET"} if is_head else scope
 
         async def send_with_id(message: Message) -> None:

@@ -60,10 +60,10 @@ def create_app(
         description="HEAD is answered wherever GET is.",
         version=_version(),
         lifespan=lifespan,
-        # The documentation pages load scripts from another host.
+        # No documentation pages: they load scripts from another host.
         docs_url=None,
         redoc_url=None,
-        openapi_url=None,  # FastAPI would write the description for each request
+        openapi_url=None,  # FastAPI would generate it for each request
     )
     app.state.metrics = metrics
     app.include_router(data_router(tables, keyring, store, settings, metrics))

@@ -46,12 +46,12 @@ class TableState:
 
     def __init__(self, table: Table, slots: Slots) -> None:
         self.table = table
-        self.slots = slots  # of requests that wait for the look
+        self.slots = slots  # for requests that wait for the look
         self.snapshot: Optional[Snapshot] = None
         self.confirmed = NEVER
         self.look: Optional[asyncio.Future[None]] = None
         self.look_started = self.look_ended = NEVER
-        self.failed = False  # the last look, or a look that takes too long
+        self.failed = False  # whether the last look failed or takes too long
 
 
 class Store:
@@ -130,7 +130,7 @@ class Store:
         if probe or followed.snapshot is not None:
             limit /= PATIENCE
         if followed.failed and self._clock() - followed.look_started >= limit:
-            return  # it takes too long: one request after the other must not wait
+            return  # the look takes too long, so further requests do not wait for it
         # `wait` raises no error of the look; `followed` has its outcome.
         if probe:
             done, _ = await asyncio.wait({look}, timeout=limit)

@@ -30,7 +30,7 @@ def load_tables(name: str) -> TableSet:
     Raises SettingsError, with the file and the line, if the code fails or defines no
     TABLES; DeclarationError for an invalid declaration.
     """
-    import runpy  # takes a while that `lakekit --help` does not need
+    import runpy  # a slow import that `lakekit --help` does not need
 
     try:
         # A file is run instead of imported: after an edit within the same second, an
@@ -95,7 +95,7 @@ def _line_of(name: str, error: BaseException) -> Optional[int]:
     """Return the line of this file that raised the error; None for an error in another
     file.
     """
-    import traceback  # as with runpy
+    import traceback  # a slow import
 
     path = str(Path(name).absolute())
     if isinstance(error, SyntaxError) and error.filename == path:

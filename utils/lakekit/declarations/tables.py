@@ -297,7 +297,7 @@ class TableSet:
     sql: Path
 
     def __post_init__(self) -> None:
-        # The rules need the classes of this module.
+        # `checks` imports the classes above, so it can only be imported here.
         from lakekit.declarations.checks import check_set, check_table
 
         check_set(self)
