@@ -57,7 +57,7 @@ def create_app(
     app = FastAPI(
         title="lakekit",
         summary="The gold tables of a lake",
-        description="HEAD is answered wherever GET is.",
+        description="Every path that supports GET also supports HEAD.",
         version=_version(),
         lifespan=lifespan,
         # No documentation pages: they load scripts from another host.

@@ -59,8 +59,8 @@ class IdleConnections:
         """Close the connection that has been idle longest. Returns False if no
         connection is idle.
 
-        So when other clients connect, connections are closed whose clients send nothing
-        or only the start of a request.
+        So clients that send nothing, or only the start of a request, lose their
+        connections when other clients connect.
         """
         oldest = next(iter(self._transports), None)
         if oldest is None:

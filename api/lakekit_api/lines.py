@@ -35,7 +35,7 @@ class LineWriter:
     ) -> None:
         self._descriptor, self._notice, self._max_bytes = descriptor, notice, max_bytes
         self._lines: Deque[bytes] = deque()
-        self._bytes = 0  # of the lines, and of those that are being written
+        self._bytes = 0  # of waiting lines, and of lines that are being written
         self._unreported = 0
         self._changed = threading.Condition()
         self.dropped = 0
