@@ -71,8 +71,8 @@ class Order:
 class Page:
     """A parsed request for a page.
 
-    If rows are equal in the columns of `order`, their positions decide, which follow
-    the table's key.
+    Rows that are equal in the columns of `order` are ordered by their positions.
+    Positions follow the table's key.
     """
 
     conditions: Tuple[str, ...]

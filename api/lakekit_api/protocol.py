@@ -44,8 +44,8 @@ class LimitedProtocol(HttpToolsProtocol):
     """One connection.
 
     If a request exceeds a limit, the server sends status 400, 408, 413, 414 or 431 and
-    closes the connection. If it has already started a response, it only closes the
-    connection.
+    closes the connection. If the response has already started, the server only closes
+    the connection.
     """
 
     def __init__(
