@@ -19,8 +19,8 @@ from lakekit_api.metrics import Metrics
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
-"""Paths of probes, which are requested every few seconds. Their successes are logged at
-level debug.
+"""The paths of probes. A cluster requests them every few seconds, so their successes
+are logged at level debug.
 """
 LOGGED = ("request_id", "client", "table", "version", "rows")
 """Keys of a request's `state` that endpoints set and the access log includes."""
@@ -45,7 +45,8 @@ class Access:
         )
         status: Optional[int] = None
         is_head = scope["method"] == "HEAD"
-        # HEAD is GET without the body. The server needs its own scope unchanged.
+        # HEAD is handled as GET without the body, in a copy of the scope: the server
+        # needs the original scope.
         inner = {**scope, "method": "GET"} if is_head else scope
 
         async def send_with_id(message: Message) -> None:
@@ -63,14 +64,13 @@ class Access:
         try:
             await self._app(inner, receive, send_with_id)
         except Exception:
-            # An unexpected exception is logged here, and the response does not describe
-            # it.
+            # The log describes an unexpected exception; the response does not.
             log(logging.ERROR, "failed", error=True, request_id=request_id)
             if status is None:
                 problem = ProblemError(
                     500,
                     "The service failed;"
-                    " its log holds the reason under this request's id.",
+                    " its log has the reason under this request's id.",
                 )
                 await respond(problem, request_id)(scope, receive, send_with_id)
         finally:

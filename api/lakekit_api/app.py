@@ -31,8 +31,10 @@ LAYER = "gold"
 def create_app(
     settings: Settings, tokens: Union[Sequence[Token], Keyring] = ()
 ) -> FastAPI:
-    """Return the application for the gold tables of a lake. Raises StartupError, or
-    InvalidLakeError for an invalid lake.
+    """Return the application for the gold tables of a lake.
+
+    Raises InvalidLakeError for an invalid lake; StartupError for other invalid
+    settings.
     """
     keyring = tokens if isinstance(tokens, Keyring) else Keyring(tokens)
     check_access(settings, keyring)
@@ -55,13 +57,13 @@ def create_app(
     app = FastAPI(
         title="lakekit",
         summary="The gold tables of a lake",
-        description="HEAD is answered wherever GET is.",
+        description="Every path that supports GET also supports HEAD.",
         version=_version(),
         lifespan=lifespan,
-        # The documentation pages load scripts from another host.
+        # No documentation pages: they load scripts from another host.
         docs_url=None,
         redoc_url=None,
-        openapi_url=None,  # FastAPI would write the description for each request
+        openapi_url=None,  # FastAPI would generate it for each request
     )
     app.state.metrics = metrics
     app.include_router(data_router(tables, keyring, store, settings, metrics))
@@ -80,7 +82,7 @@ def create_app(
 
 
 def check_access(settings: Settings, tokens: Sized) -> None:
-    """Check that access without tokens is intended. Raises StartupError."""
+    """Raise StartupError if there are no tokens and the settings do not allow that."""
     if settings.no_auth and tokens:
         raise StartupError(
             "Tokens are given together with --no-auth",
@@ -99,8 +101,9 @@ def check_access(settings: Settings, tokens: Sized) -> None:
 
 
 def served(declarations: str) -> Sequence[Table]:
-    """Return the gold tables of the declarations at MODULE:NAME. Raises
-    StartupError.
+    """Return the gold tables of the declarations at MODULE:NAME.
+
+    Raises StartupError if it cannot load them.
     """
     module, _, attribute = declarations.partition(":")
     try:
@@ -132,8 +135,8 @@ def _version() -> str:
 
 
 async def _problem(request: Request, error: Exception) -> Response:
-    """Return the response for a ProblemError, and for errors of the framework: an
-    unknown path or a method that the path does not support.
+    """Return the response for a ProblemError or for an error of the framework, such as
+    an unknown path or a method that the path does not support.
     """
     if isinstance(error, HTTPException):
         details = {

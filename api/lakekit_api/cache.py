@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Optional, Tuple
 
 Key = Tuple[str, bytes]
-"""A snapshot's relation, and the query string."""
+"""The name of a snapshot's relation, and the query string."""
 OVERHEAD = 512
-"""Bytes of an entry besides its texts: the dictionary's slot, tuple and objects."""
+"""Bytes of an entry without its texts: the dictionary's slot, the tuple and the
+objects.
+"""
 
 
 @dataclass(frozen=True)

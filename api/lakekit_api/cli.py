@@ -23,7 +23,7 @@ Command = Callable[..., None]
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @version_option("lakekit-api")
 def cli() -> None:
-    """The gold tables of a lake over HTTP.
+    """Serve the gold tables of a lake over HTTP.
 
     \b
     Example:
@@ -66,8 +66,8 @@ def _options(command: Command) -> Command:
 def serve(**given: Any) -> None:
     """Serve the gold tables of a lake until SIGTERM or Ctrl-C.
 
-    Tokens come from --tokens FILE, or from the variable LAKEKIT_API_TOKENS, which holds
-    such lines itself. The file is read again when it changes.
+    Tokens come from --tokens FILE, which is read again when it changes, or from the
+    variable LAKEKIT_API_TOKENS, which contains the lines of such a file.
 
     \b
     Example:
@@ -90,10 +90,12 @@ def _tokens(chosen: Settings) -> Keyring:
     "--name",
     default="token",
     show_default=True,
-    help="Who will hold it; the logs show this name.",
+    help="Name of the token's holder, shown in the logs.",
 )
 @click.option(
-    "--tables", required=True, help="The tables it opens, with commas; * for all."
+    "--tables",
+    required=True,
+    help="Tables that the token allows, with commas; * for all.",
 )
 @click.option(
     "--declarations",
@@ -105,14 +107,14 @@ def _tokens(chosen: Settings) -> Keyring:
 @click.option(
     "--expires",
     default="",
-    help="When it ends: a date (its end, in UTC), an instant, or 90d, 12h, 30m from"
-    " now; never by default.",
+    help="Expiry: a date (its end, in UTC), an instant, or a time from now, such as"
+    " 90d, 12h, 30m. By default the token never expires.",
 )
 def token(name: str, tables: str, declarations: str, expires: str) -> None:
-    """Make a token: print it, this once, and the line to store.
+    """Create a token. Prints the token, and its line for the tokens file.
 
-    The line holds a hash; the token cannot be had from it. Standard output is the line
-    alone when it is redirected, and the token goes to standard error.
+    The line contains only a hash, so the token cannot be shown again. If standard
+    output is redirected, it has only the line, and the token goes to standard error.
 
     \b
     Example:

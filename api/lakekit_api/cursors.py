@@ -1,8 +1,8 @@
 """Cursors: the place in a table where a page ends.
 
-A cursor names a row by its position in one version of the table, and holds no values.
-So its length is fixed, and it is exact for every type, for missing values and for rows
-that are equal.
+A cursor contains the position of a row in one version of the table, and no values of
+the row. So all cursors have the same length, and they are exact for every type, for
+missing values and for equal rows.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LARGEST = 2**63 - 1
 class Cursor:
     """The start of a page: after the row at `position` of a version, in a sort order.
 
-    `edition` is the content of the version, as `Snapshot.edition` has it.
+    `edition` identifies the content of the version, like `Snapshot.edition`.
     """
 
     version: int
@@ -41,11 +41,11 @@ class Cursor:
 
 
 LENGTH = len(Cursor(0, 0, "00" * DIGEST, bytes(DIGEST)).pack())
-"""Characters of every cursor."""
+"""The length of every cursor in characters."""
 
 
 def unpack(text: str) -> Cursor:
-    """Return the cursor of a text. Raises ValueError for text that is not a cursor."""
+    """Return the cursor that a text encodes. Raises ValueError for any other text."""
     if len(text) != LENGTH:
         raise ValueError("is not a cursor")
     padded = text + "=" * (-len(text) % 4)
@@ -57,14 +57,14 @@ def unpack(text: str) -> Cursor:
 
 
 def order_digest(order: str) -> bytes:
-    """Return the digest of a sort order, for comparison with a cursor's."""
+    """Return the digest of a sort order, to compare it with the digest in a cursor."""
     return hashlib.sha256(order.encode()).digest()[:DIGEST]
 
 
 def position_column(columns: Sequence[Column]) -> str:
-    """Return a name for the column with the number of a row.
+    """Return a name for the additional column that numbers the rows of a loaded table.
 
-    A loaded table gets this column, so no column of the table may have its name.
+    No column of the table has this name.
     """
     taken = {column.name.lower() for column in columns}
     name = "position"

@@ -1,5 +1,5 @@
 """The endpoints: the rows of each table, the list of tables, and health and metrics for
-a cluster.
+clusters.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from lakekit_api.store import Store
 from lakekit_api.values import to_json
 
 CACHING = {"Cache-Control": "private, no-cache", "Vary": "Authorization"}
-"""Only the client itself may cache a page, and it must revalidate the page by its
-ETag.
+"""Only the client itself may cache a page. Before each use it must check by the ETag
+that the page is still valid.
 """
 STALE = "Lakekit-Stale"
-"""The header of a version that is served although a newer one may exist: its age."""
+"""The header with the age of the served version; sent if a newer version may exist."""
 
 
 def path_of(table: Table) -> str:
@@ -45,8 +45,8 @@ def data_router(
     settings: Settings,
     metrics: Metrics,
 ) -> APIRouter:
-    """Return the endpoints with data. All of them require a token, unless no tokens are
-    defined.
+    """Return the endpoints with data. If tokens are defined, every endpoint requires a
+    token.
     """
     slots, cache = Slots(settings.concurrency), PageCache(settings.cache << 20)
     check = guard(keyring)
@@ -79,7 +79,7 @@ def _list_of(tables: Sequence[Table], store: Store, slots: Slots) -> Any:
     """Return the FastAPI endpoint function for the list of tables."""
 
     async def list_tables(request: Request) -> Response:
-        """The tables that the token opens, with their columns and newest versions."""
+        """The tables that the token allows, with their columns and newest versions."""
         token = getattr(request.state, "token", None)
         with slots.take():
             opened = [
@@ -96,8 +96,8 @@ def _list_of(tables: Sequence[Table], store: Store, slots: Slots) -> Any:
 
 
 async def _state(table: Table, store: Store) -> Tuple[Optional[Snapshot], str, str]:
-    """Return a table's newest version that can be served, its status, and details of a
-    status that is not `ok`.
+    """Return the newest version that can be served, the table's status, and details if
+    the status is not `ok`.
     """
     try:
         snapshot = await store.newest(table, probe=True)
@@ -223,7 +223,7 @@ class Answer:
             rows = rows[: page.limit]
             cursor = page.next(snapshot.version, snapshot.edition, rows[-1][-1])
             following = next_link(self._path, query, cursor, self._max_url)
-        # A row ends with its position, which has no name.
+        # The last value of a row is its position, which is not a declared column.
         found = [dict(zip(self._names, row)) for row in rows]
         for column in columns:
             if column.name in snapshot.far:
@@ -241,8 +241,8 @@ class Answer:
 
 
 def _matches(given: str, etag: str) -> bool:
-    """Return whether If-None-Match has the ETag or `*`. Weak and strong ETags compare
-    as equal.
+    """Return whether If-None-Match contains the ETag or `*`. The prefix `W/` of a weak
+    ETag is ignored.
     """
     named = {each.strip() for each in given.split(",")}
     return "*" in named or etag in named or etag[len("W/") :] in named
@@ -251,7 +251,7 @@ def _matches(given: str, etag: str) -> bool:
 def service_router(
     tables: Sequence[Table], store: Store, metrics: Metrics
 ) -> APIRouter:
-    """Return the endpoints for a cluster, which need no token and return no data."""
+    """Return the endpoints for clusters. They require no token and return no rows."""
     router = APIRouter(tags=["service"])
 
     @router.get("/healthz", summary="The process answers")

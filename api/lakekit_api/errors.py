@@ -14,7 +14,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class StartupError(LakekitError):
-    """The options or tokens of the service are invalid, so it does not start."""
+    """The service does not start, because its options or tokens are invalid."""
 
     exit_code = 2
 
@@ -26,8 +26,8 @@ class AddressInUseError(LakekitError):
 
 
 class ProblemError(Exception):
-    """An HTTP error response. The detail is sent to the client, so it must not contain
-    a path, a token or SQL.
+    """An HTTP error response. The client reads the detail, so the detail must not
+    contain a path, a token or SQL.
     """
 
     def __init__(

@@ -1,9 +1,9 @@
 """Dates and instants outside the years 1 to 9999, which Python's datetime cannot hold.
 
-Delta tables of other writers may have them. If an instant has a year from 1 to 9999 in
-another time zone, its JSON is the time in that zone (RFC 3339):
-9999-12-31T23:59:59-05:00. The JSON of other values has a sign and at least six digits
-of the year (ISO 8601): +010000-01-01.
+Tables of other Delta writers may contain such values. If another time zone exists in
+which the year is from 1 to 9999, the JSON of an instant is the time in that zone (RFC
+3339): 9999-12-31T23:59:59-05:00. The JSON of all other values has a sign and a year of
+at least six digits (ISO 8601): +010000-01-01.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PATTERN: Mapping[Type, str] = {
         r"(\.[0-9]{1,6})?Z"
     ),
 }
-"""What JSON has for a value far from today."""
+"""Patterns of the JSON of dates and instants outside the years 1 to 9999."""
 YEARS: Mapping[Type, Tuple[int, int]] = {
     "date": (-5877640, 5881579),
     "timestamp": (-290307, 294246),
@@ -34,17 +34,19 @@ INFINITE: Mapping[Tuple[Type, str], str] = {
     ("timestamp", "infinity"): "+294247-01-10T04:00:54.775807Z",
     ("timestamp", "-infinity"): "-290308-12-21T19:59:05.224193Z",
 }
-"""The largest and the smallest number of a Parquet file, which DuckDB calls infinite,
-and the value that they have in Delta.
+"""The JSON of the largest and the smallest number of a Parquet file, which DuckDB reads
+as infinity and -infinity.
 """
 STORED = re.compile(r"(\d+)-(\d\d)-(\d\d)( \(BC\))?(?: (\d\d:\d\d:\d\d(?:\.\d+)?))?")
 CYCLE, RECENT = 400, 2000
-"""The calendar repeats after 400 years; a year between 2000 and 2399 stands for any."""
+"""The calendar repeats after 400 years, so each year has an equal year from 2000 to
+2399.
+"""
 
 
 def to_json(kind: Type, stored: str) -> Any:
-    """Return the JSON value for the text of a date or instant in DuckDB: a date or a
-    datetime if Python has it, text otherwise.
+    """Return the JSON value of DuckDB's text for a date or an instant: a date or a
+    datetime if Python's types have the value, otherwise text.
     """
     if (kind, stored) in INFINITE:
         return INFINITE[kind, stored]
@@ -75,10 +77,11 @@ def to_json(kind: Type, stored: str) -> Any:
 
 
 def parse(kind: Type, text: str) -> Any:
-    """Return the value of a date or an instant of any year: a date or a datetime in UTC
-    without a zone if Python has it, otherwise text that DuckDB casts.
+    """Return the value of a date or an instant of any year.
 
-    `text` matches PATTERN or the pattern of a source. Raises ValueError.
+    The value is a date, or a datetime in UTC without a zone, if Python's types have it;
+    otherwise it is text that DuckDB casts. `text` matches PATTERN or the pattern of a
+    source. Raises ValueError.
     """
     if kind == "date" and len(text) == 10 and text[:4] != "0000":
         return datetime.date.fromisoformat(text)

@@ -1,9 +1,9 @@
 """Filters rows by the parameters of a request, checked against the declared columns.
 
-`carrier=UA` selects the rows with that value, `carrier=UA&carrier=DL` with either
-value; `flights.ge=10` compares (`gt`, `ge`, `lt`, `le`), `mean_dep_delay.null=true`
-selects missing values. The SQL is generated from the declaration; values of the request
-are always bound parameters.
+`carrier=UA` selects the rows with that value, `carrier=UA&carrier=DL` the rows with
+either value; `flights.ge=10` compares (`gt`, `ge`, `lt`, `le`),
+`mean_dep_delay.null=true` selects missing values. The SQL is generated from the
+declaration; values of the request are always bound parameters.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ class Filter:
     operation: str
 
     def placeholder(self, value: Any) -> str:
-        """Return the SQL that a value is bound to. A far date or instant is text."""
+        """Return the SQL placeholder for a value. It casts text to a date or an
+        instant.
+        """
         kind = CASTS.get(self.column.type)
         return f"CAST(? AS {kind})" if kind and isinstance(value, str) else "?"
 
@@ -46,8 +48,8 @@ class Filter:
 
 
 def filters(table: Table) -> Dict[str, Filter]:
-    """Return all filters of a table, by parameter. The parameter of a column with a
-    reserved name is NAME.eq.
+    """Return all filters of a table, by parameter. If the API reserves the name of a
+    column, the column's parameter is NAME.eq.
     """
     found = []
     for column in table.columns:
@@ -64,13 +66,13 @@ def filters(table: Table) -> Dict[str, Filter]:
 
 
 def normalize(query: bytes) -> str:
-    """Return a query string in ASCII: bytes that a URL must not have are escaped."""
+    """Return a query string in ASCII. Bytes that a URL must not contain are escaped."""
     return quote(query, safe=URL_CHARACTERS)
 
 
 def read_parameters(query: bytes, known: Sequence[str]) -> Dict[str, List[str]]:
-    """Return the parameters of a query string. Raises InvalidParameterError for a
-    parameter that the endpoint does not have.
+    """Return the parameters of a query string by name. Raises InvalidParameterError for
+    a parameter that is not in `known`.
     """
     try:
         pairs = parse_qsl(
@@ -95,7 +97,9 @@ def read_parameters(query: bytes, known: Sequence[str]) -> Dict[str, List[str]]:
 
 
 def once(parameter: str, texts: Sequence[str]) -> str:
-    """Return the text of a parameter. Raises InvalidParameterError if it repeats."""
+    """Return the text of a parameter. Raises InvalidParameterError if it has several
+    texts.
+    """
     if len(texts) > 1:
         raise InvalidParameterError(
             parameter, f"{parameter} is given {len(texts)} times; give it once."
@@ -106,8 +110,9 @@ def once(parameter: str, texts: Sequence[str]) -> str:
 def where(
     known: Mapping[str, Filter], given: Mapping[str, List[str]]
 ) -> Tuple[List[str], List[Any]]:
-    """Return SQL conditions and the values to bind to them. Raises
-    InvalidParameterError.
+    """Return SQL conditions, and the values to bind to their placeholders.
+
+    Raises InvalidParameterError for an invalid value.
     """
     conditions: List[str] = []
     bound: List[Any] = []

@@ -1,4 +1,4 @@
-"""Access control: the dependency of every data endpoint."""
+"""Access control by tokens, as a FastAPI dependency of every data endpoint."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Given = Annotated[Optional[HTTPAuthorizationCredentials], Security(BEARER)]
 
 
 def guard(keyring: Keyring) -> Callable[..., Awaitable[None]]:
-    """Return a dependency that accepts a request if its token allows every table in the
-    endpoint's scopes.
+    """Return a FastAPI dependency that accepts a request only if its token allows all
+    tables in the endpoint's scopes.
     """
 
     async def check(request: Request, scopes: SecurityScopes, given: Given) -> None:
@@ -47,6 +47,6 @@ def guard(keyring: Keyring) -> Callable[..., Awaitable[None]]:
                         f'{REALM}, error="insufficient_scope", scope="{table}"'
                     )
                 }
-                raise ProblemError(403, f"The token does not open {table}.", headers)
+                raise ProblemError(403, f"The token does not allow {table}.", headers)
 
     return check

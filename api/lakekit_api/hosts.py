@@ -1,5 +1,5 @@
-"""Checks the Host header, so that a web page cannot read the service through a name
-that its owner points to this machine (DNS rebinding).
+"""Checks the Host header against DNS rebinding: a web page must not read the service
+through a host name that the page's owner has pointed to this machine.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^:@/\[\]\s]+?)\.?(:[0-9]*)?")
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 PROBES = frozenset({"/healthz", "/readyz"})
-"""Paths that answer to any IP address: a cluster's probes use the address of the pod.
+"""The paths that accept any IP address as the host, because a cluster's probes use the
+address of the pod.
 """
 
 
 class HostRule:
-    """The hosts of the setting `allowed_hosts`: names, `*.SUFFIX`, addresses and
-    networks. Raises StartupError for an invalid entry.
+    """The hosts that requests may use, by the setting `allowed_hosts`: names,
+    `*.SUFFIX`, addresses and networks.
 
-    Without tokens, only names of this machine are allowed. With tokens and without the
-    setting, every host is.
+    Without tokens, only names of this machine are allowed. With tokens, an empty
+    setting allows every host. Raises StartupError for an invalid entry.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -59,7 +60,7 @@ class HostRule:
             self._networks.append(network)
 
     def allows(self, name: str) -> bool:
-        """Return whether the rule allows a host, without its port."""
+        """Return whether the rule allows a host. The host has no port."""
         if self._loopback and is_loopback(name):
             return True
         address = address_of(name)
@@ -71,7 +72,9 @@ class HostRule:
         )
 
     def objection(self, scope: Scope) -> Optional[ProblemError]:
-        """Return why the Host header of a request is refused, or None."""
+        """Return the error for a request whose Host header is not allowed, otherwise
+        None.
+        """
         found = [value for name, value in scope["headers"] if name == b"host"]
         probe = scope["path"] in PROBES
         if not self.checks or (probe and not found):
@@ -86,7 +89,7 @@ class HostRule:
 
 
 class HostCheck:
-    """The middleware that refuses requests for other hosts."""
+    """Middleware that refuses requests whose Host header is not allowed."""
 
     def __init__(self, app: ASGIApp, rule: HostRule) -> None:
         self._app, self._rule = app, rule
@@ -101,7 +104,7 @@ class HostCheck:
 
 
 def address_of(name: str) -> Optional[Address]:
-    """Return the IP address that a host is, if it is one."""
+    """Return the IP address that a host name consists of; None for any other name."""
     try:
         return ipaddress.ip_address(name.strip("[]"))
     except ValueError:

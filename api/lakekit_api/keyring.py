@@ -1,5 +1,5 @@
-"""The tokens that are valid now: those of the environment, and those of a file that is
-read again when it changes.
+"""The tokens that are valid now, from the environment and from a file. The file is read
+again when it changes.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ POLL_SECONDS = 0.5
 
 
 class TokenFile:
-    """A tokens file. Raises StartupError if it is invalid at first.
+    """A tokens file. The constructor raises StartupError if the file is invalid.
 
-    Later, an invalid line is logged and its token ends, and so do all tokens of a file
-    that cannot be read. The content decides, so it does not matter how it was replaced:
-    Kubernetes exchanges a link to the folder of a Secret.
+    A later invalid line is logged, and its token ends. If the file can no longer be
+    read, all its tokens end. A change is detected by the content, because Kubernetes
+    does not write the file of a Secret: it replaces a link to the file's folder.
     """
 
     def __init__(self, path: str, declared: Sequence[str]) -> None:
@@ -38,8 +38,8 @@ class TokenFile:
         self._seen: Optional[str] = text
 
     def poll(self) -> None:
-        """Read the file. A change counts as soon as two reads after each other have the
-        same content, because an editor may write the file in parts.
+        """Read the file. Changed content is used after two reads with the same content,
+        because an editor may write the file in parts.
         """
         try:
             text: Optional[str] = self._text()
@@ -75,7 +75,7 @@ class Keyring:
 
     @property
     def tokens(self) -> Tuple[Token, ...]:
-        """The tokens, of which some may have expired."""
+        """Return the tokens of the environment and the file. Some may have expired."""
         return self._fixed + (() if self._file is None else self._file.tokens)
 
     def __iter__(self) -> Iterator[Token]:
@@ -85,7 +85,7 @@ class Keyring:
         return len(self.tokens)
 
     async def watch(self) -> None:
-        """Read the file again and again, in a thread, until the task is cancelled."""
+        """Poll the file in a thread until the task is cancelled."""
         while self._file is not None:
             await asyncio.sleep(POLL_SECONDS)
             await asyncio.get_running_loop().run_in_executor(None, self._file.poll)

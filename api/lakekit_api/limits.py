@@ -40,7 +40,9 @@ class Slots:
 
 
 class IdleConnections:
-    """Connections without a pending request, in the order in which they became idle."""
+    """The connections without a pending request, ordered by the time when they became
+    idle.
+    """
 
     def __init__(self) -> None:
         self._transports: Dict[asyncio.Transport, None] = {}
@@ -54,11 +56,11 @@ class IdleConnections:
         self._transports.pop(transport, None)
 
     def evict(self) -> bool:
-        """Close the connection that has been idle longest. Returns False if there is
-        none.
+        """Close the connection that has been idle longest. Returns False if no
+        connection is idle.
 
-        Connections of clients that send nothing, or only the start of a request, are
-        thus closed when other clients connect.
+        So clients that send nothing, or only the start of a request, lose their
+        connections when other clients connect.
         """
         oldest = next(iter(self._transports), None)
         if oldest is None:

@@ -1,5 +1,5 @@
-"""Writes lines to a pipe or file in a thread, so that a reader that stops reading never
-stops the service.
+"""Writes lines to a pipe or a file in a thread. So the service continues if the process
+at the other end of the pipe stops reading.
 """
 
 from __future__ import annotations
@@ -12,16 +12,19 @@ from collections import deque
 from typing import Callable, Deque
 
 MAX_BYTES = 4 << 20
-"""Bytes that wait for the reader. Lines beyond it are dropped and counted."""
+"""The maximum number of bytes that wait for the reader. Further lines are dropped and
+counted.
+"""
 PAUSE = 0.01
-"""Seconds between two writes. A write has all lines that came in the meantime."""
+"""Seconds between two writes. Each write contains all lines that were added in between.
+"""
 
 
 class LineWriter:
     """Lines that wait for the reader of a file descriptor, up to a number of bytes.
 
-    `notice` returns the line that reports a number of dropped lines; it is written as
-    soon as the reader reads again.
+    `notice` returns a line that reports the number of dropped lines. The line is
+    written as soon as the reader reads again.
     """
 
     def __init__(
@@ -32,14 +35,16 @@ class LineWriter:
     ) -> None:
         self._descriptor, self._notice, self._max_bytes = descriptor, notice, max_bytes
         self._lines: Deque[bytes] = deque()
-        self._bytes = 0  # of the lines, and of those that are being written
+        self._bytes = 0  # of waiting lines, and of lines that are being written
         self._unreported = 0
         self._changed = threading.Condition()
         self.dropped = 0
         threading.Thread(target=self._run, name="log", daemon=True).start()
 
     def put(self, line: bytes) -> None:
-        """Write a line, which ends with a line break, soon. Never waits."""
+        """Add a line, which must end with a line break. Returns without waiting for the
+        write.
+        """
         with self._changed:
             if self._bytes + len(line) > self._max_bytes:
                 self._drop(1)
@@ -49,7 +54,9 @@ class LineWriter:
             self._changed.notify_all()
 
     def flush(self, seconds: float) -> bool:
-        """Wait until all lines are written. Returns False after a time limit."""
+        """Wait until all lines are written. Returns False if that takes longer than
+        `seconds`.
+        """
         with self._changed:
             return self._changed.wait_for(lambda: not self._bytes, seconds)
 
@@ -77,8 +84,8 @@ class LineWriter:
         self._unreported += lines
 
     def _write(self, data: bytes) -> bool:
-        """Write data. Returns False if nobody can read it: the pipe is closed, or the
-        disk is full.
+        """Write data. Returns False if the write fails, because the pipe is closed or
+        the disk is full.
         """
         rest = memoryview(data)
         while rest:

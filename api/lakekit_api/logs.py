@@ -1,7 +1,7 @@
 """Logs as JSON on standard output, one object per line, for a log collector.
 
-Text that libraries write to standard error is logged, too. A collector that stops
-reading loses lines, and stops nothing.
+Lines that libraries write to standard error are logged, too. If the collector stops
+reading, log lines are lost, but the service continues.
 """
 
 from __future__ import annotations
@@ -76,14 +76,16 @@ def configure(level: str) -> None:
 
 
 def flush() -> None:
-    """Wait until the logs are written, but not for a reader that stopped."""
+    """Wait until the logs are written, but only for a limited time."""
     output().flush(FLUSH_SECONDS)
 
 
 @contextmanager
 def logged_stderr() -> Iterator[None]:
-    """Log each line that is written to standard error, for example by a panic of a
-    native library. It would wait for a reader that stopped.
+    """Log each line that is written to standard error, such as a panic of a native
+    library.
+
+    A direct write to standard error would block if its reader stopped reading.
     """
     sys.stderr.flush()
     original = os.dup(STDERR)

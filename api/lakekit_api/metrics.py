@@ -1,4 +1,4 @@
-"""Prometheus metrics for /metrics. Labels have values from a bounded set only: routes,
+"""Prometheus metrics for /metrics. Every label has a limited set of values: routes,
 known methods, statuses.
 """
 

@@ -29,22 +29,21 @@ ETAG: Json = {
     "schema": {"type": "string"},
 }
 STALE: Json = {
-    "description": "The table cannot be read now. Its last version is served, which was"
-    " the newest so many seconds ago. Without this header, the version is the newest.",
+    "description": "Age in seconds of the last version, which is served because the"
+    " table cannot be read now. Without this header, the version is the newest.",
     "schema": {"type": "integer", "minimum": 0},
 }
 REFUSALS: Mapping[int, str] = {
     400: "An unknown parameter, or a value that is not valid.",
     401: "No token, or an unknown one.",
-    403: "A token that does not open the table.",
+    403: "A token that does not allow the table.",
     404: (
         "The lake does not have this table yet, never had this version, or has no page"
         " with this `after`."
     ),
     410: "The version has been removed.",
-    414: "The URL, or the URL of the next page, is too long; fewer values make it"
-    " shorter.",
-    421: "The Host header names another service.",
+    414: "The URL, or the URL of the next page, is too long. Send fewer values.",
+    421: "The host in the Host header is not allowed.",
     429: "Too many concurrent requests; Retry-After states when to retry.",
     431: "The headers are too many, or too long.",
     503: "The lake cannot be read now.",
@@ -69,7 +68,7 @@ IF_NONE_MATCH: Json = {
     "name": "If-None-Match",
     "in": "header",
     "schema": TEXT,
-    "description": "An ETag that is at hand.",
+    "description": "The ETag of an earlier response.",
 }
 UNCHANGED: Json = {
     "description": "The table is at the version of If-None-Match.",
@@ -94,11 +93,11 @@ TABLES_SCHEMA: Json = {
                     },
                     "detail": {
                         "type": "string",
-                        "description": "The reason of a status that is not ok.",
+                        "description": "The reason for a status other than ok.",
                     },
                     "version": {
                         "type": ["integer", "null"],
-                        "description": "null: missing or unreadable.",
+                        "description": "null if the status is missing or unreadable.",
                     },
                     "rows": {"type": ["integer", "null"]},
                     "key": {"type": "array", "items": TEXT},
@@ -133,7 +132,9 @@ TABLES_SCHEMA: Json = {
 
 
 def refusals(*statuses: int) -> Json:
-    """Return the problem responses of an endpoint."""
+    """Return the problem responses of these statuses, for the description of an
+    endpoint.
+    """
     return {
         str(status): {
             "description": REFUSALS[status],
@@ -178,7 +179,7 @@ def row(table: Table) -> Json:
                 {"format": schema.pop("format")},
                 {"pattern": f"^{far.PATTERN[column.type]}$", "description": FAR},
             ]
-        # A double that is not a number is null in JSON.
+        # NaN and infinities are null in JSON.
         if not column.required or column.type == "double":
             schema["type"] = [schema["type"], "null"]
         if column.comment:
@@ -196,7 +197,7 @@ def page_schema(table: Table) -> Json:
     """Return the JSON schema of a page."""
     following = {
         "type": ["string", "null"],
-        "description": "Where the next page is; null after the last.",
+        "description": "The URL of the next page; null on the last page.",
     }
     return {
         "type": "object",
@@ -211,7 +212,9 @@ def page_schema(table: Table) -> Json:
 
 
 def page_operation(paging: Paging, path: str) -> Json:
-    """Return what FastAPI cannot infer about the endpoint of a table's rows."""
+    """Return the parameters and responses of a table's endpoint, which FastAPI cannot
+    infer.
+    """
     return {
         "parameters": [
             *(_filter(each) for each in paging.filters.values()),
@@ -236,7 +239,7 @@ def _sort(table: Table) -> Json:
     }
     return _parameter(
         "sort",
-        "Columns to sort by, with commas; -COLUMN descends. The key completes it.",
+        "Columns to sort by, with commas; -COLUMN descends. Then rows follow the key.",
         schema,
         style="form",
         explode=False,
@@ -254,15 +257,15 @@ def _place(paging: Paging) -> List[Json]:
     }
     version = {"type": "integer", "minimum": 0, "maximum": LARGEST_VERSION}
     return [
-        _parameter("limit", "Rows of the page.", limit, example=10),
+        _parameter("limit", "Maximum number of rows on the page.", limit, example=10),
         _parameter(
             "after",
-            "Where the page starts: from `next` of the page before.",
+            "The start of the page; part of the URL `next` of the previous page.",
             dict(TEXT),
         ),
         _parameter(
             "version",
-            "Read this version of the table; the newest is read otherwise.",
+            "The version of the table to read; by default the newest.",
             version,
         ),
     ]

@@ -1,7 +1,7 @@
 """Sorting and keyset pagination of a table's rows.
 
 A page ends with a cursor: the position of its last row in this version of the table.
-The next page starts after that row and reads the same version, so no row is repeated or
+The next page starts after that row and reads the same version. So no row is repeated or
 missing if the table changes.
 """
 
@@ -50,13 +50,15 @@ class Order:
         return f"{'-' if self.descending else ''}{self.column.name}"
 
     def sql(self) -> str:
-        """Return the item of ORDER BY."""
+        """Return this column's item of ORDER BY."""
         direction = "DESC" if self.descending else "ASC"
         return f"{PAGE}.{name(self.column.name)} {direction} NULLS LAST"
 
     def follows(self, otherwise: str) -> str:
-        """Return SQL that is true for the rows after the last row in this column, and
-        for the rows that equal it there if `otherwise` is true.
+        """Return SQL that is true for rows after the page's last row, compared by this
+        column.
+
+        Where the column's values are equal, the SQL is `otherwise`.
         """
         column, last = (f"{of}.{name(self.column.name)}" for of in (PAGE, LAST))
         later = f"{column} {'<' if self.descending else '>'} {last}"
@@ -69,8 +71,8 @@ class Order:
 class Page:
     """A parsed request for a page.
 
-    Rows that are equal in the columns of `order` are in the order of their positions,
-    which is the order of the table's key.
+    Rows that are equal in the columns of `order` are ordered by their positions.
+    Positions follow the table's key.
     """
 
     conditions: Tuple[str, ...]
@@ -83,12 +85,12 @@ class Page:
     def sql(
         self, relation: str, columns: Sequence[Column], far: Collection[str] = ()
     ) -> str:
-        """Return the query over a relation of the store: the columns, and the position
-        of each row. Values of the columns in `far` are text.
+        """Return the query for the columns and the position of each row in a relation
+        of the store. Values of the columns in `far` are returned as text.
 
-        The query returns one row more than the page, which shows whether there is a
-        next page. The limit is a validated number in the SQL: with a bound limit,
-        DuckDB would sort all rows instead of only finding the first.
+        The query returns one more row than the page has, to show whether there is a
+        next page. The limit is a validated number in the SQL, because DuckDB would sort
+        all rows for a limit that is a bound parameter.
         """
         table, place = name(relation), name(position_column(columns))
         filtered = f" WHERE {' AND '.join(self.conditions)}" if self.conditions else ""
@@ -121,7 +123,9 @@ class Page:
         return list(self.bound)
 
     def next(self, version: int, edition: str, position: int) -> str:
-        """Return the cursor of the page after the page that ends with this position."""
+        """Return the cursor of the next page. `position` is the position of this page's
+        last row.
+        """
         return Cursor(version, position, edition, _digest(self.order)).pack()
 
 
@@ -165,7 +169,7 @@ class Paging:
             if column not in self._columns:
                 raise InvalidParameterError(
                     "sort",
-                    "sort takes columns of the table, with commas; -COLUMN descends.",
+                    "sort lists columns of the table, with commas; -COLUMN descends.",
                 )
             orders.setdefault(column, Order(self._columns[column], descending))
         return tuple(orders.values())
@@ -203,7 +207,7 @@ class Paging:
 
 
 class NoCursorError(InvalidParameterError):
-    """The cursor is not one of this table and sort order."""
+    """The text of `after` is not a cursor of this table and sort order."""
 
     def __init__(self) -> None:
         super().__init__("after", NO_CURSOR, 404)
@@ -214,10 +218,10 @@ def _digest(order: Sequence[Order]) -> bytes:
 
 
 def next_link(path: str, query: bytes, cursor: str, longest: int) -> str:
-    """Return the URL of the next page: the parameters of the request as it wrote them,
-    and the cursor.
+    """Return the URL of the next page: the parameters of this request, unchanged, and
+    the cursor.
 
-    Raises ProblemError 414 if the URL is longer than the service accepts.
+    Raises ProblemError 414 if the URL is longer than `longest` bytes.
     """
     kept = [
         parameter

@@ -23,16 +23,16 @@ from lakekit_api.metrics import Metrics
 from lakekit_api.settings import Settings
 
 PIECE = 16 * 1024
-"""Bytes that are parsed between two checks. One read of the event loop may return 256
-KB.
+"""The number of bytes that are parsed before the limits are checked again. One read of
+the event loop may return 256 KB.
 """
 REQUEST_LINE_REST = 64
 """Bytes of a request line in addition to the URL: method, spaces, version, line end."""
 MAX_PIPELINED = 16
-"""Requests of one connection without a complete response."""
+"""The maximum number of requests on one connection whose responses are not complete."""
 MAX_DISCARDED = 64 * 1024
-"""Bytes that are read after a refused request, because a client that is still sending
-does not read the response.
+"""The maximum number of bytes that are read after a refused request. A client reads the
+response only after it has sent its request.
 """
 
 
@@ -43,8 +43,9 @@ class PipelineFullError(Exception):
 class LimitedProtocol(HttpToolsProtocol):
     """One connection.
 
-    If a request exceeds a limit, the connection is closed. Before that, the server
-    sends status 400, 408, 413, 414 or 431, unless it has already started a response.
+    If a request exceeds a limit, the server sends status 400, 408, 413, 414 or 431 and
+    closes the connection. If the response has already started, the server only closes
+    the connection.
     """
 
     def __init__(
@@ -118,8 +119,8 @@ class LimitedProtocol(HttpToolsProtocol):
             else:
                 self._refuse(ProblemError(400, "The request is not valid HTTP/1.1."))
             return
-        # The parser has no callback for this data: unfinished headers, blank lines,
-        # chunk headers.
+        # The parser has no callback for unfinished headers, blank lines and chunk
+        # headers.
         if not self._head_done and self._received > self._max_head:
             limit = self._max_head
             detail = f"The request line and headers are longer than {limit} bytes."
@@ -174,8 +175,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._received = 0
         self._unset_read_timer()
         if self.cycle.response_complete and not self.transport.is_closing():
-            # The response was sent before the end of the body, so the idle time begins
-            # now.
+            # The response was complete before the body, so the connection becomes idle
+            # only now.
             self._limit_idle_time()
 
     def on_response_complete(self) -> None:
@@ -184,7 +185,8 @@ class LimitedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             self._close()
             return
-        # The time limit for reading the request applies, not the idle time.
+        # The time limit for reading a request applies here, not the limit for idle
+        # connections.
         if self._begun:
             self._unset_keepalive_if_required()
         if not self._in_flight:
@@ -214,8 +216,8 @@ class LimitedProtocol(HttpToolsProtocol):
             self._unset_write_timer()
 
     def _refuse(self, problem: ProblemError) -> None:
-        """Respond to the request that is being read with a problem, after the previous
-        responses.
+        """Send a problem as the response to the request that is being read, after the
+        responses to earlier requests.
         """
         if self._head_done:
             if self.cycle.response_started:
@@ -233,8 +235,8 @@ class LimitedProtocol(HttpToolsProtocol):
             self._send_refusal()
 
     def _stop(self) -> None:
-        """Stop reading, and close after the responses to the requests that were
-        read.
+        """Stop reading, send the responses to the requests that were read, and close
+        the connection.
         """
         self._stop_reading()
         if self._in_flight:
@@ -277,10 +279,10 @@ class LimitedProtocol(HttpToolsProtocol):
         return b"".join([STATUS_LINE[response.status_code], *lines, b"\r\n", body])
 
     def _linger(self) -> None:
-        """Close in stages (RFC 9112, 9.6).
+        """Close the connection in stages (RFC 9112, 9.6).
 
-        Closing at once would reset the connection while the client still sends, and the
-        client could lose the answer.
+        An immediate close would reset the connection while the client still sends. The
+        client could then lose the response.
         """
         self._closing = True
         self.transport.resume_reading()
@@ -293,7 +295,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def _close(self) -> None:
-        """Close when all data is sent, or when the client stops reading."""
+        """Close the connection after all data is sent or the client stops reading."""
         self._closing = True
         self.transport.close()
         self._limit_writing()

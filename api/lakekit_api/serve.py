@@ -1,5 +1,5 @@
-"""The server process: uvicorn with lakekit's logging and socket, and a clean exit on
-signals.
+"""The server process: runs uvicorn with lakekit's logging and socket, and exits cleanly
+on signals.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from lakekit_api.tokens import Token
 
 BACKLOG = 2048
 RESERVED_FILES = 256
-"""Open files in addition to connections: the lake's, libraries, sockets to object
-stores.
+"""Files that are open in addition to connections: files of the lake, libraries, and
+sockets to object stores.
 """
 
 
@@ -58,12 +58,12 @@ def serve(
     configure(settings.log_level)
     _log_start(settings, tokens, environment, listening)
     server = uvicorn.Server(_config(app, settings))
-    # Exclude the existing objects from garbage collection: otherwise each full
-    # collection scans them and delays requests.
+    # Full garbage collections skip the existing objects, because scanning them delays
+    # requests.
     gc.collect()
     gc.freeze()
-    # After its graceful shutdown, uvicorn raises the signal again for the handler that
-    # was installed before its own.
+    # After its graceful shutdown, uvicorn raises the signal again. The handler that was
+    # installed before uvicorn's handler then runs.
     signal.signal(signal.SIGTERM, _end)
     try:
         with logged_stderr():

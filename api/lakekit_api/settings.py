@@ -1,7 +1,7 @@
 """Definitions of the service's settings.
 
-`lakekit-api serve` has a flag for every setting, and reads `LAKEKIT_API_<NAME>` if the
-flag is not given. Deployments use the names in `variables`.
+`lakekit-api serve` has a flag for every setting. Without the flag, it reads the
+variable `LAKEKIT_API_<NAME>`. Deployments use the names in `variables`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any, Dict, List, Mapping, Optional
 
 PREFIX = "LAKEKIT_API_"
 TOKENS = f"{PREFIX}TOKENS"
-"""The environment variable with the lines of a tokens file, separated by newlines or
-semicolons. A secret has no flag, because `ps` shows flags.
+"""The environment variable that contains the lines of a tokens file, separated by
+newlines or semicolons. It has no flag, because `ps` shows the flags of a process.
 """
 
 
@@ -32,7 +32,7 @@ class Settings:
     lake: str = _setting("", "Lake: a folder or s3://BUCKET/PREFIX.")
     host: str = _setting("127.0.0.1", "Address to listen on.")
     port: int = _setting(
-        8080, "Port to listen on; 0 takes a free one and logs it.", 0, 65535
+        8080, "Port to listen on; 0 selects a free port and logs it.", 0, 65535
     )
     tokens_file: str = _setting(
         "",
@@ -42,9 +42,9 @@ class Settings:
     no_auth: bool = _setting(False, "Serve without tokens; only on a loopback address.")
     allowed_hosts: str = _setting(
         "",
-        "Hosts that requests may name, with commas: names, *.SUFFIX, addresses and"
-        " networks; others get 421. By default any host; only this machine with"
-        " --no-auth.",
+        "Allowed values of the Host header, with commas: names, *.SUFFIX, addresses"
+        " and networks; other hosts get 421. By default every host is allowed; with"
+        " --no-auth, only this machine.",
     )
     declarations: str = _setting(
         "lakekit.nyc_flights.tables:TABLES", "The tables' declarations, MODULE:NAME."
@@ -55,7 +55,7 @@ class Settings:
     concurrency: int = _setting(
         64, "Maximum number of concurrent data requests; more get 429.", 1
     )
-    threads: int = _setting(2, "Queries that run at once.", 1)
+    threads: int = _setting(2, "Maximum number of queries that run at once.", 1)
     refresh: float = _setting(
         1.0, "Minimum time between two checks of a table for a new version."
     )
@@ -68,17 +68,15 @@ class Settings:
         "Memory limit for tables and queries; more is spilled to a temporary folder.",
     )
     versions: int = _setting(
-        8, "Old versions that stay loaded, for ?version= and for next pages.", 1
+        8, "Maximum number of old versions in memory, for ?version= and next pages.", 1
     )
     cache: int = _setting(
         64, "Size of the cache of response pages in megabytes; 0 disables it."
     )
-    grace: float = _setting(
-        20.0, "Time that requests in flight may take to end after SIGTERM."
-    )
+    grace: float = _setting(20.0, "Time limit for pending requests after SIGTERM.")
     max_connections: int = _setting(
         512,
-        "Maximum number of connections; one more closes the longest idle, or gets 503.",
+        "Maximum number of connections; then the longest idle is closed, or 503 sent.",
         1,
     )
     max_url: int = _setting(8192, "Maximum bytes of a URL; a longer one gets 414.", 64)
@@ -94,7 +92,7 @@ class Settings:
     )
     read_timeout: float = _setting(
         20.0,
-        "Seconds for a request to arrive, from first to last byte; then 408.",
+        "Maximum seconds from the first to the last byte of a request; then 408.",
         0.001,
     )
     write_timeout: float = _setting(
@@ -104,15 +102,15 @@ class Settings:
     )
     keep_alive_timeout: int = _setting(
         75,
-        "Seconds that a connection may be idle. Set more than load balancers allow, or "
-        "they send requests on connections that are just being closed.",
+        "Maximum seconds that a connection is idle. Must be longer than in load "
+        "balancers, which otherwise send requests on connections that are closing.",
         1,
     )
     log_level: str = _setting("info", "debug, info, warning or error.")
 
 
 def fields() -> List[dataclasses.Field[Any]]:
-    """Return the settings as declared, in order."""
+    """Return the dataclass fields of all settings, in their order."""
     return list(dataclasses.fields(Settings))
 
 
@@ -128,8 +126,8 @@ def variables() -> Dict[str, str]:
 
 
 def unknown(environment: Mapping[str, str]) -> List[str]:
-    """Return variables with the service's prefix that are not settings: misspelled, or
-    set by Kubernetes for a Service with this name.
+    """Return the variables that have the service's prefix but are not settings:
+    misspelled variables, or variables that Kubernetes sets for a Service of this name.
     """
     return sorted(
         name

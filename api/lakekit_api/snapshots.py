@@ -51,7 +51,7 @@ FAR: Dict[str, Tuple[str, str]] = {
         "TIMESTAMP '9999-12-31 23:59:59.999999'",
     ),
 }
-"""The first and last value that Python has, by type."""
+"""The first and the last value that Python's types have, by column type."""
 
 
 class VersionGoneError(Exception):
@@ -59,11 +59,11 @@ class VersionGoneError(Exception):
 
 
 class UnreadableError(Exception):
-    """A table cannot be read, for any other reason: the lake, its log or its files."""
+    """A table cannot be read because of its lake, its log or its files."""
 
 
 class AbandonedError(Exception):
-    """Nobody waits for the load any more."""
+    """The load was stopped, because no request waits for it any more."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,8 @@ class Head:
     """A version of a table, and the identity of its content: a digest of the table's
     id, its schema and its data files in the log.
 
-    A version number alone may mean other rows after a table was restored or rebuilt.
+    The number alone does not identify the rows: if a table is restored or rebuilt, the
+    same number may have other rows.
     """
 
     version: int
@@ -79,7 +80,7 @@ class Head:
 
 
 class Abandonment:
-    """A request to stop a load, from another thread."""
+    """Lets one thread stop a load that runs in another thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -87,20 +88,20 @@ class Abandonment:
         self._cursor: Any = None
 
     def request(self) -> None:
-        """Stop the load, at its next step or in its query."""
+        """Request that the load stops: at its next step, or during a query."""
         with self._lock:
             self._requested = True
             if self._cursor is not None:
                 self._cursor.interrupt()
 
     def check(self) -> None:
-        """Raise AbandonedError after a request."""
+        """Raise AbandonedError if a stop was requested."""
         if self._requested:
             raise AbandonedError
 
     @contextmanager
     def interrupts(self, cursor: Any) -> Iterator[None]:
-        """Let a request interrupt the queries of a cursor in this context."""
+        """While the context is open, a request interrupts the queries of the cursor."""
         with self._lock:
             self.check()
             self._cursor = cursor
@@ -112,12 +113,12 @@ class Abandonment:
 
 
 class Snapshot:
-    """A version of a table in memory, as a relation with this name.
+    """A version of a table in memory, as a DuckDB relation with the name `relation`.
 
-    Its rows are sorted by the table's key, then by the other columns, and numbered in
-    this order from 0 in an additional column: every load of the same content has the
-    same positions. `far` has the columns with dates or instants that Python's datetime
-    cannot hold.
+    Rows are sorted by the table's key, then by all other columns. An additional column
+    has their positions from 0. So a row has the same position in every load of the same
+    content. `far` has the columns with dates or instants that Python's datetime cannot
+    hold.
     """
 
     def __init__(
@@ -143,7 +144,9 @@ class Snapshot:
 
     @property
     def etag(self) -> str:
-        """Return a weak ETag: it identifies the rows, but not their exact bytes."""
+        """Return a weak ETag: it identifies the rows, but not the exact bytes of a
+        response.
+        """
         return f'W/"{self.version}-{self.edition}"'
 
 
@@ -164,8 +167,8 @@ class Reader:
             "temp_directory": str(self._scratch / "spilled"),
             "memory_limit": memory,
             "preserve_insertion_order": True,
-            # Each file is read once; a cached one would use memory, and a restored
-            # table may have another file of the same name.
+            # A load reads each file once, so a cache would only use memory. After a
+            # restore, a file of the same name may have other content.
             "enable_external_file_cache": False,
         }
         self._duckdb = duckdb.connect(config=config)
@@ -178,14 +181,14 @@ class Reader:
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def cursor(self) -> Any:
-        """Return a connection for one query, in any thread. It can be interrupted
-        without effect on other connections.
+        """Return a connection for one query, in any thread. An interrupt of this
+        connection does not affect other connections.
         """
         return self._duckdb.cursor()
 
     def head(self, table: Table, version: Optional[int] = None) -> Optional[Head]:
-        """Return a version's content, by default of the newest version; None if the
-        lake does not have the table.
+        """Return the version and the identity of its content; None if the lake does not
+        have the table. By default, the version is the newest.
 
         Raises VersionGoneError, StorageError, InvalidLakeError, DamagedTableError.
         """
@@ -198,7 +201,8 @@ class Reader:
     def load(
         self, table: Table, head: Head, abandoned: Optional[Abandonment] = None
     ) -> Snapshot:
-        """Load the version that `head` names, with the content that it has now.
+        """Load the version of `head`. The result has the identity of the content that
+        was read.
 
         Raises VersionGoneError, StorageError, InvalidLakeError, AbandonedError.
         """
@@ -229,7 +233,7 @@ class Reader:
         except (DeltaError, FileNotFoundError) as error:
             raise VersionGoneError(table.name, version, str(error)) from error
         if delta.protocol().min_reader_version > 1:
-            # The data files alone are not its rows: some may be deleted or renamed.
+            # The data files may have rows that were deleted, or other column names.
             raise InvalidLakeError(
                 f"{table.name} has features in version {version} that are not"
                 " supported",
@@ -242,7 +246,7 @@ class Reader:
     ) -> Snapshot:
         relation = f"snapshot_{next(self._numbers)}"
         with self.cursor() as cursor, abandoned.interrupts(cursor):
-            # Timestamps of Spark have no time zone in the files, and are in UTC.
+            # Data files of Spark have timestamps in UTC without a time zone.
             cursor.execute("SET TimeZone = 'UTC'")
             try:
                 cursor.execute(self._create(table, relation, files, cursor))
@@ -258,7 +262,7 @@ class Reader:
     def _create(
         self, table: Table, relation: str, files: Sequence[Path], cursor: Any
     ) -> str:
-        """Return SQL that loads the files: sorted rows with their positions."""
+        """Return SQL that loads the files as sorted rows with their positions."""
         kinds = {c.name: c.type for c in table.columns if c.name == table.partition}
         scan = data_files(files, kinds)
         has: List[str] = []
@@ -284,9 +288,9 @@ class Reader:
 
 
 def attempt(call: Callable[..., T], *arguments: Any) -> T:
-    """Return the result of a method of `Reader`. Raises VersionGoneError,
-    AbandonedError, and UnreadableError for every other error, so that a table that
-    cannot be read never stops the service.
+    """Call a method of `Reader` and return its result. An unreadable table never stops
+    the service: every error except VersionGoneError and AbandonedError becomes
+    UnreadableError.
     """
     try:
         return call(*arguments)
@@ -302,8 +306,8 @@ def _head(delta: DeltaTable) -> Head:
 
 
 def _measure(table: Table, relation: str, cursor: Any) -> Tuple[FrozenSet[str], int]:
-    """Return the columns with dates or instants far from today, and the number of
-    rows.
+    """Return the columns with dates or instants outside the years 1 to 9999, and the
+    number of rows.
     """
     columns = [column for column in table.columns if column.type in FAR]
     outside = [

@@ -1,9 +1,9 @@
 """Manages the newest loaded versions of tables, and the threads that query them.
 
-A table's log is read when a request needs it and the last read is older than the
-setting `refresh`. During a read, or while a new version is loaded, requests continue to
-use the loaded version, for up to `PATIENCE` times `refresh`. If the table cannot be
-read, they use it for up to the setting `max_stale`.
+A look at a table reads its log, and loads a new version. It starts when a request needs
+the table and the last look is older than the setting `refresh`. During a look, requests
+continue to use the loaded version, for up to `PATIENCE` times `refresh`. If the table
+cannot be read, requests use the loaded version for up to the setting `max_stale`.
 """
 
 from __future__ import annotations
@@ -40,22 +40,22 @@ T = TypeVar("T")
 
 
 class TableState:
-    """A table, its newest loaded version, and when that version was last known to be
-    the newest.
+    """A table and its newest loaded version. `confirmed` is the last time at which this
+    version was known to be the newest.
     """
 
     def __init__(self, table: Table, slots: Slots) -> None:
         self.table = table
-        self.slots = slots  # of requests that wait for the look
+        self.slots = slots  # for requests that wait for the look
         self.snapshot: Optional[Snapshot] = None
         self.confirmed = NEVER
         self.look: Optional[asyncio.Future[None]] = None
         self.look_started = self.look_ended = NEVER
-        self.failed = False  # the last look, or a look that takes too long
+        self.failed = False  # whether the last look failed or takes too long
 
 
 class Store:
-    """The readable tables. All methods except `close` are called on the event loop."""
+    """The tables of a lake. All methods except `close` are called on the event loop."""
 
     def __init__(
         self,
@@ -77,7 +77,8 @@ class Store:
         }
         self._old = OldVersions(reader, settings, clock)
         self._queries = ThreadPoolExecutor(settings.threads, "query")
-        # One thread for each table: a table that cannot be read delays no other.
+        # Each table has a thread, so a table that cannot be read does not delay other
+        # tables.
         self._loaders = ThreadPoolExecutor(len(tables), "load")
 
     def close(self) -> None:
@@ -88,11 +89,12 @@ class Store:
         self._reader.close()
 
     async def newest(self, table: Table, probe: bool = False) -> Snapshot:
-        """Return the newest version, or the last that could be read.
+        """Return the newest version; if the table cannot be read now, the last loaded
+        version.
 
-        A `probe` waits a short time only, and takes no slot of a request. Raises
-        ProblemError: 404 if the lake does not have the table yet, 503 if it cannot be
-        read, 504 if it is not loaded in time.
+        A `probe` waits only a short time, and uses none of the slots for requests.
+        Raises ProblemError: 404 if the lake does not have the table yet, 503 if the
+        table cannot be read, 504 if it is not loaded in time.
         """
         followed, refresh = self._followed[table.name], self._settings.refresh
         age = self._clock() - followed.confirmed
@@ -106,8 +108,8 @@ class Store:
         return self._readable(followed)
 
     def _looking(self, followed: TableState) -> Optional[asyncio.Future[None]]:
-        """Return the look at the table that is in progress, or that starts now; None
-        if the last look ended just now.
+        """Return the look that is in progress, or start a look. Returns None if the
+        last look ended less than `refresh` seconds ago.
         """
         if followed.look is None:
             now = self._clock()
@@ -121,13 +123,15 @@ class Store:
     async def _wait(
         self, followed: TableState, look: asyncio.Future[None], probe: bool
     ) -> None:
-        """Wait for the look: shortly, if there is an older version or for a probe."""
+        """Wait for a look; only a short time for a probe, or if a version is already
+        loaded.
+        """
         limit = self._settings.timeout
         if probe or followed.snapshot is not None:
             limit /= PATIENCE
         if followed.failed and self._clock() - followed.look_started >= limit:
-            return  # it takes too long: one request after the other must not wait
-        # `wait` raises nothing; how the look ended is in `followed`.
+            return  # the look takes too long, so further requests do not wait for it
+        # `wait` raises no error of the look; `followed` has its outcome.
         if probe:
             done, _ = await asyncio.wait({look}, timeout=limit)
         else:
@@ -145,11 +149,11 @@ class Store:
                 raise ProblemError(404, f"The lake holds no {name} yet.")
         elif not followed.failed or self._age(followed) <= self._settings.max_stale:
             return followed.snapshot
-        raise ProblemError(503, f"{name} cannot be read now; the log says why.")
+        raise ProblemError(503, f"{name} cannot be read now; the log has the reason.")
 
     def staleness(self, table: Table) -> Optional[int]:
-        """Return for how many seconds a newer version than the one that is served may
-        exist, if the table cannot be read now; otherwise None.
+        """Return the age in seconds of the served version if the table cannot be read
+        now; otherwise None.
         """
         followed = self._followed[table.name]
         if followed.snapshot is None or not followed.failed:
@@ -166,9 +170,10 @@ class Store:
         return self._clock() - followed.confirmed
 
     async def at(self, table: Table, version: int) -> Snapshot:
-        """Return a version, the newest or an older one. Raises ProblemError: 404 for a
-        version that never existed, 410 for a version that was removed, 429 if too many
-        are loading.
+        """Return the newest or an older version.
+
+        Raises ProblemError: 404 for a version that never existed, 410 for a version
+        that was removed, 429 if too many versions are loading.
         """
         newest = await self.newest(table)
         if version == newest.version:
@@ -182,8 +187,8 @@ class Store:
     async def query(
         self, snapshot: Snapshot, sql: str, bound: Sequence[Any]
     ) -> List[Tuple[Any, ...]]:
-        """Return the rows of a query over a snapshot, which is retained until the query
-        ends. Raises ProblemError 504.
+        """Return the rows of a query over a snapshot. The snapshot stays in memory
+        until the query ends. Raises ProblemError 504.
         """
         cursor = self._reader.cursor()
 

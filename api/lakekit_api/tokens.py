@@ -1,9 +1,9 @@
-"""Bearer tokens, of which the service stores only the SHA-256. A token has 256 random
-bits, so a plain hash cannot be guessed.
+"""Bearer tokens. The service stores only the SHA-256 of a token. A token has 256 random
+bits, so nobody can guess it from its hash, although the hash has no salt.
 
-A line of a tokens file is `NAME TABLES sha256:HEX`, and `expires:INSTANT` if the token
-expires. TABLES are table names separated by commas, or `*`; `#` starts a comment. The
-name is written to the logs.
+A line of a tokens file is `NAME TABLES sha256:HEX`, followed by `expires:INSTANT` if
+the token expires. TABLES are table names separated by commas, or `*`; `#` starts a
+comment. The logs contain the name.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MAKE = "Make a line with `lakekit-api token --name NAME --tables TABLE`."
 
 @dataclass(frozen=True)
 class Token:
-    """The name of a token's holder, and the tables that it allows."""
+    """A token: the name of its holder, and the tables that it allows."""
 
     name: str
     tables: FrozenSet[str]
@@ -54,8 +54,10 @@ class Token:
 
 
 def expiry(text: str, now: datetime.datetime) -> datetime.datetime:
-    """Return the instant of a date (its end in UTC), of an instant, or of a duration
-    from now: 90d, 12h or 30m. Raises StartupError.
+    """Return the instant at which a token expires.
+
+    The text is a date (the instant is its end in UTC), an instant, or a duration from
+    now: 90d, 12h or 30m. Raises StartupError.
     """
     duration = re.fullmatch(r"([0-9]{1,6})([dhm])", text)
     try:
@@ -82,8 +84,8 @@ def expiry(text: str, now: datetime.datetime) -> datetime.datetime:
 def make(
     name: str, tables: Sequence[str], expires: Optional[datetime.datetime] = None
 ) -> Tuple[str, Token]:
-    """Return a new secret, and the token to store. Raises StartupError for a name that
-    a line cannot contain.
+    """Return a new secret, and the token to store. Raises StartupError if a line of a
+    tokens file cannot contain the name.
     """
     secret = f"lkt_{secrets.token_urlsafe(32)}"
     token = Token(name, frozenset(tables), _digest(secret), expires)
@@ -96,8 +98,8 @@ def make(
 
 
 def read(text: str, source: str, declared: Sequence[str]) -> Tuple[Token, ...]:
-    """Return the tokens of a file or a variable. Raises StartupError with the number,
-    but not the text, of an invalid line.
+    """Return the tokens of a file or a variable. Raises StartupError for an invalid
+    line, with its number but without its text.
     """
     return tuple(_token(*each, declared) for each in _entries(text, source))
 
@@ -105,7 +107,9 @@ def read(text: str, source: str, declared: Sequence[str]) -> Tuple[Token, ...]:
 def read_valid(
     text: str, source: str, declared: Sequence[str]
 ) -> Tuple[Tuple[Token, ...], List[str]]:
-    """Return the tokens of the valid lines, and what is wrong with the other lines."""
+    """Return the tokens of the valid lines, and the reasons why other lines are
+    invalid.
+    """
     found, problems = [], []
     for entry, where in _entries(text, source):
         try:
@@ -116,7 +120,7 @@ def read_valid(
 
 
 def _entries(text: str, source: str) -> Iterator[Tuple[str, str]]:
-    """Yield each line that is not a comment, and where it is."""
+    """Yield each line that is not a comment, and its location for messages."""
     for number, line in enumerate(text.replace(";", "\n").splitlines(), 1):
         entry = line.partition("#")[0].strip()
         if entry:
@@ -145,8 +149,8 @@ def _token(entry: str, where: str, declared: Sequence[str]) -> Token:
 
 
 def check(tables: FrozenSet[str], declared: Sequence[str], where: str) -> None:
-    """Raise StartupError for a scope that is not a table: it would silently allow
-    nothing.
+    """Raise StartupError if a scope is not a declared table. Such a token would allow
+    nothing, without a message.
     """
     for table in sorted(tables - set(declared) - {ALL}):
         nearest = difflib.get_close_matches(table, declared, n=1, cutoff=0.0)
@@ -158,7 +162,7 @@ def check(tables: FrozenSet[str], declared: Sequence[str], where: str) -> None:
 
 def find(tokens: Sequence[Token], secret: str) -> Optional[Token]:
     """Return the token of a secret. Every hash is compared in constant time, so the
-    duration reveals nothing.
+    duration does not reveal a hash.
     """
     digest, found = _digest(secret), None
     for token in tokens:

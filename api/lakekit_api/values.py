@@ -1,5 +1,5 @@
-"""Conversion of values of declared types from request text, and to JSON. A source file
-may contain the same text.
+"""Converts request text to values of the declared types, and values to JSON. The text
+has the format of source files.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ LONGEST = 256
 
 
 def parse(kind: Type, text: str) -> Any:
-    """Return the value of a text. An instant has no time zone and is in UTC, as in the
-    store. A date or instant of a year that Python does not have is text for DuckDB.
+    """Return the value that a text means. An instant is returned in UTC without a time
+    zone, as in the store. A date or an instant of a year that Python does not have is
+    text for DuckDB.
 
     Raises ValueError with the expected format.
     """
@@ -68,7 +69,7 @@ PARSERS: Mapping[Type, Callable[[str], Any]] = {
 
 
 def to_json(body: Any) -> bytes:
-    """Return JSON with instants in UTC with Z, and null for doubles that JSON cannot
-    represent.
+    """Return JSON. Instants are in UTC with Z; NaN and infinities, for which JSON has
+    no number, are null.
     """
     return orjson.dumps(body, option=orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z)

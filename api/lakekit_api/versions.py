@@ -1,6 +1,6 @@
 """Manages older versions of tables, for `?version=` and for `next` pages.
 
-They have threads and limits of their own, so that requests for many versions do not
+Old versions have their own threads and limits. So requests for many versions do not
 delay requests for the newest version.
 """
 
@@ -63,11 +63,12 @@ class OldVersions:
         self._loaded.clear()
 
     async def get(self, table: Table, version: int) -> Snapshot:
-        """Return a version. Its log is read again if the last read is older than the
-        setting `refresh`: the table may have been restored to another history.
+        """Return a version. The log is read again if the last read is older than the
+        setting `refresh`, because the table may have been restored to another history.
 
-        Raises ProblemError 410 for a version that was removed, 429 if too many are
-        loading, 503 for one that cannot be read, 504.
+        Raises ProblemError: 410 for a version that was removed, 429 if too many
+        versions are loading, 503 for a version that cannot be read, 504 if the load
+        takes too long.
         """
         key = (table.name, version)
         loaded = self._loaded.get(key)
@@ -78,7 +79,7 @@ class OldVersions:
             return await self._wait(key, self._load(table, key))
 
     def _load(self, table: Table, key: Key) -> Load:
-        """Return the load of a version, which starts if it is not in progress."""
+        """Return the load of a version that is in progress, or start a load."""
         if key not in self._loading:
             abandoned, started = Abandonment(), self._clock()
             last = self._loaded.get(key, (None, 0.0))[0]
@@ -97,7 +98,9 @@ class OldVersions:
         last: Optional[Snapshot],
         abandoned: Abandonment,
     ) -> Snapshot:
-        """Return the loaded version if its content is the same, or load it."""
+        """Return the loaded version if its content is still the same; otherwise load
+        it.
+        """
         abandoned.check()
         head = attempt(self._reader.head, table, version)
         assert head is not None, "only the newest version may be missing"
@@ -128,7 +131,7 @@ class OldVersions:
             if loaded is not None and age <= self._settings.max_stale:
                 return loaded[0]
             raise ProblemError(
-                503, f"{table} cannot be read now; the log says why."
+                503, f"{table} cannot be read now; the log has the reason."
             ) from None
         finally:
             load.waiting -= 1
@@ -136,7 +139,9 @@ class OldVersions:
                 self._abandon(key, load)
 
     def _abandon(self, key: Key, load: Load) -> None:
-        """Stop a load that nobody waits for: it leaves the queue, or its query ends."""
+        """Stop a load that no request waits for: remove it from the queue, or interrupt
+        its query.
+        """
         self._loading.pop(key, None)
         load.abandoned.request()
         load.done.cancel()

@@ -1,8 +1,8 @@
 """Bronze, silver and gold Delta tables from declarations, on DuckDB or Spark.
 
-The functions are what the commands of the same names call. Importing this package needs
-click and sqlglot only; the libraries of an engine (the extras `embedded` and `spark`)
-are imported by the first call that needs them.
+Each command calls the function of its name. Importing this package needs only click and
+sqlglot. The libraries of an engine (the extras `embedded` and `spark`) are imported by
+the first call that needs them.
 """
 
 from __future__ import annotations

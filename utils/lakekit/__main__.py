@@ -1,4 +1,4 @@
-"""`python -m lakekit` is the command `lakekit`."""
+"""Runs the command `lakekit` for `python -m lakekit`."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """The errors that lakekit raises, with their exit codes and next steps.
 
 Exit codes: 1 the run could not be completed; 2 the user's input is invalid (files,
-declarations, settings, arguments), and no table that depends on it was written; 3 the
-machine lacks space, a permission or a package; 4 a table is damaged; 130 interrupted.
+declarations, settings, arguments), and no table that depends on the input was written;
+3 the machine lacks space, a permission or a package; 4 a table is damaged; 130
+interrupted.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ SYNONYMS: Mapping[str, str] = {
     "upsert": "merge",
     "overwrite": "whole",
 }
-"""Other systems' words for the names in declarations, for `nearest`."""
+"""Words of other systems for the names in declarations, used by `nearest`."""
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """Return the most similar of the valid names; empty if there are none."""
+    """Return the name that is most similar to `name`; empty if no name is similar."""
     valid, wanted = list(names), name.strip().lower()
     wanted = SYNONYMS.get(wanted.partition("(")[0], wanted)
     return next(iter(difflib.get_close_matches(wanted, valid, n=1, cutoff=0.0)), "")
@@ -52,8 +53,8 @@ class LakekitError(Exception):
 
 
 class SourceError(LakekitError):
-    """A source file is missing, damaged, or does not match its declaration. Raised
-    before the first commit.
+    """A source file is missing, damaged, or does not match its declaration. The error
+    is raised before the first commit.
     """
 
     exit_code = 2
@@ -66,8 +67,8 @@ class SourceError(LakekitError):
 
 
 class ConversionError(SourceError):
-    """More values of a column fail to convert to its type than its source allows. The
-    whole file is refused.
+    """Too many values of a column do not convert to its type, so the whole file is
+    refused. The maximum share is set in the source.
     """
 
     def __init__(  # noqa: B042  # never pickled
@@ -82,10 +83,10 @@ class ConversionError(SourceError):
 
 class RefusedFilesError(LakekitError):
     """Source files are missing, damaged, or do not match their declarations. The tables
-    that read them are unchanged, and all other tables are up to date.
+    that read them are unchanged; all other tables are up to date.
 
-    `files` has the reasons, each with its file; `tables` has the unchanged tables, and
-    `others` is whether there are other tables.
+    `files` has the reasons, each with its file. `tables` has the unchanged tables.
+    `others` is true if there are other tables.
     """
 
     exit_code = 2
@@ -103,7 +104,7 @@ class RefusedFilesError(LakekitError):
 
 
 class InvalidLakeError(LakekitError):
-    """The location is not a valid lake, or the lake does not have the table yet."""
+    """The location is not a valid lake, or the lake does not contain the table yet."""
 
     exit_code = 2
 
@@ -121,8 +122,8 @@ class UnknownTableError(LakekitError):
 
 
 class DeclarationError(LakekitError):
-    """A declaration is invalid, or contradicts its SQL or another declaration. Its
-    table was not written.
+    """A declaration is invalid, or contradicts its SQL or another declaration. The
+    declared table was not written.
     """
 
     exit_code = 2
@@ -138,8 +139,8 @@ class DeclarationError(LakekitError):
 
 
 class UnsupportedSqlError(DeclarationError):
-    """A transform uses SQL that does not parse, or that may give different results on
-    the two engines.
+    """The SQL of a table does not parse, or may have different results on the two
+    engines.
     """
 
     def __init__(  # noqa: B042  # never pickled
@@ -155,7 +156,7 @@ class UnsupportedSqlError(DeclarationError):
 
 
 class ComputeError(LakekitError):
-    """A transform failed on the source data. Nothing was written."""
+    """The SQL of a table failed on the source data. Nothing was written."""
 
     def __init__(self, table: str, reason: str) -> None:
         super().__init__(
@@ -165,7 +166,7 @@ class ComputeError(LakekitError):
 
 
 class ConstraintViolationError(LakekitError):
-    """Existing rows break a constraint that is new in the declaration. Nothing was
+    """Existing rows violate a constraint that was added to the declaration. Nothing was
     changed.
     """
 
@@ -183,7 +184,7 @@ class ConstraintViolationError(LakekitError):
 
 
 class RebuildRequiredError(LakekitError):
-    """A change in a declaration needs a rebuild of its table, and the rebuild is not
+    """A changed declaration requires a rebuild of its table, but rebuilds are not
     allowed. Nothing was changed.
     """
 
@@ -212,7 +213,7 @@ class SettingsError(LakekitError):
 
 
 class FolderNotEmptyError(LakekitError):
-    """`lakekit init` needs a new or an empty folder."""
+    """The folder for `lakekit init` is neither new nor empty."""
 
     exit_code = 2
 
@@ -279,12 +280,12 @@ STORAGE_CAUSES: Sequence[Tuple[str, str]] = (
         "Check what else changes that folder, and correct the path",
     ),
 )
-"""Patterns of the reasons why storage fails, in lower case, and their remedies."""
+"""Patterns of lower-case error messages of storage, and the next step for each."""
 
 
 class StorageError(LakekitError):
-    """The lake cannot be read or written, for example without permission or space.
-    Every table is complete, at its old or its new version.
+    """The lake cannot be read or written, for example because of missing permission or
+    space. Every table is complete, at its old or its new version.
     """
 
     exit_code = 3
@@ -300,7 +301,7 @@ class StorageError(LakekitError):
 
 
 class MemoryLimitError(LakekitError):
-    """A query needs more memory than DuckDB may use. Every table is complete."""
+    """A query needs more memory than DuckDB's memory limit. Every table is complete."""
 
     exit_code = 3
 
@@ -312,17 +313,17 @@ class MemoryLimitError(LakekitError):
 
 
 class JavaError(LakekitError):
-    """Spark cannot start, because of Java or of the jars of Delta."""
+    """Spark cannot start because of Java, or because of the jars of Delta."""
 
     exit_code = 3
 
 
 class DamagedTableError(LakekitError):
-    """A table cannot be read: a data file is missing or was modified, or its log has an
-    invalid entry. Nothing was changed.
+    """A table cannot be read: a data file is missing or was modified, or the table's
+    log has an invalid entry. Nothing was changed.
 
-    `file` is the data file, or the table's location, and `reason` states the damage.
-    `whole` is the newest version that is not damaged; None if it is not known.
+    `file` is the data file or the table's location. `reason` describes the damage.
+    `whole` is the newest version that is not damaged; None if no such version is known.
     """
 
     exit_code = 4
@@ -338,8 +339,10 @@ class DamagedTableError(LakekitError):
 
 
 class ReaderTooOldError(LakekitError):
-    """The installed deltalake cannot open a version that is not damaged: deltalake 1.2
-    also parses older commits, even after a restore. Nothing was changed.
+    """The installed deltalake cannot open a version that is not damaged. Nothing was
+    changed.
+
+    deltalake 1.2 also parses older commits, even after a restore.
     """
 
     exit_code = 3
@@ -353,8 +356,8 @@ class ReaderTooOldError(LakekitError):
 
 
 class DamagedLogError(LakekitError):
-    """A file of a table's log is missing or damaged, so its newer versions cannot be
-    read.
+    """A file of a table's log is missing or damaged, so newer versions of the table
+    cannot be read.
     """
 
     exit_code = 4
@@ -384,7 +387,7 @@ class DamagedLogError(LakekitError):
 
 
 class MissingExtraError(LakekitError):
-    """A package that is part of an extra is not installed."""
+    """A package is not installed that an extra of lakekit would install."""
 
     exit_code = 3
 

@@ -1,4 +1,4 @@
-"""The old import name of `lakekit.declarations`, for older projects."""
+"""The old name of `lakekit.declarations`, which older projects import."""
 
 from lakekit import declarations
 from lakekit.declarations import *  # noqa: F401, F403 - all that it declares public

@@ -1,5 +1,5 @@
-"""One Spark with Delta for all tests of a run, started from jar files, so that no test
-resolves or downloads packages.
+"""Fixtures for tests with Spark. All tests of a run share one Spark with Delta, which
+is started from jar files, so that no test resolves or downloads packages.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def spark_settings(jars: Path, folder: Path) -> Dict[str, str]:
     """Return settings for Delta from these jars, and for a small Spark that stores its
     data in the folder.
     """
-    # Small queries end before the second compiler saves time. The time zone reveals
-    # code that uses the JVM's zone instead of the session's.
+    # Small queries end before the second compiler would save time. The JVM has another
+    # time zone than the session, so that a test fails if code uses the zone of the JVM.
     java = (
         "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Ddelta.log.cacheSize=3 "
         f"-Duser.timezone=America/New_York -Dderby.system.home={folder}"
@@ -53,8 +53,8 @@ def spark_settings(jars: Path, folder: Path) -> Dict[str, str]:
         "spark.driver.extraJavaOptions": java,
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
-        # Settings for tables of a few rows: one task per table, no compression, few
-        # logs in memory.
+        # Settings for tables of a few rows: one task per table, no compression, and
+        # only a few logs in memory.
         "spark.databricks.delta.snapshotPartitions": "1",
         "spark.sql.shuffle.partitions": "1",
         "spark.default.parallelism": "1",
@@ -62,7 +62,7 @@ def spark_settings(jars: Path, folder: Path) -> Dict[str, str]:
         "spark.shuffle.compress": "false",
         "spark.shuffle.spill.compress": "false",
         "spark.rdd.compress": "false",
-        # Otherwise a VACUUM runs 10,000 tasks.
+        # By default, a VACUUM runs 10,000 tasks.
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": "1",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
@@ -71,8 +71,8 @@ def spark_settings(jars: Path, folder: Path) -> Dict[str, str]:
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """Start Spark 3.5 with Delta on the Java of JAVA_HOME. Only the session's time zone
-    is UTC, not the JVM's.
+    """Start Spark 3.5 with Delta on the Java of JAVA_HOME. The time zone of the session
+    is UTC; the JVM has another time zone.
     """
     jars = os.environ.get("LAKE_CI_JARS")
     if not jars:
@@ -80,7 +80,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
             "LAKE_CI_JARS names no folder of jars: run these tests by `nox -s tests`",
             pytrace=False,
         )
-    # Importing this takes half a second, which tests without Spark do not need.
+    # A slow import (half a second) that tests without Spark do not need.
     from pyspark.sql import SparkSession
 
     folder = tmp_path_factory.mktemp("spark")
@@ -88,8 +88,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     for key, value in spark_settings(Path(jars), folder).items():
         builder = builder.config(key, value)
     if os.environ.get("LAKE_CI_JAVA") != "11":
-        # Small queries take a fifth less time if Spark does not compile them. Java 11
-        # compiles them, so the matrix tests both ways.
+        # Without code generation, small queries take a fifth less time. On Java 11 it
+        # stays enabled, so that the test matrix covers both settings.
         builder = builder.config("spark.sql.codegen.wholeStage", "false")
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")

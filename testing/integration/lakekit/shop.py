@@ -1,8 +1,8 @@
-"""The tables for the merge tests, with customers and orders of a shop, and the rows
-that they should have.
+"""Tables, source files and expected rows for the merge tests: customers and orders of a
+shop.
 
-`expected` computes these rows independently, in plain Python from the rows of all files
-at once: without SQL, increments or Delta.
+`expected` computes the expected rows independently, in plain Python, from the rows of
+all files at once. It uses no SQL, no increments and no Delta.
 """
 
 from __future__ import annotations
@@ -152,8 +152,8 @@ def write(folder: Path, source: Source, name: str, rows: Sequence[Values]) -> No
 
 
 def start(code: str, *arguments: str) -> "subprocess.Popen[str]":
-    """Start a process that runs Python code which can import lakekit and these tests;
-    its output is in pipes.
+    """Start a process that runs Python code, which can import lakekit and these tests.
+    Its output goes to pipes.
     """
     root = Path(__file__).parents[3]
     environment = {
@@ -173,8 +173,8 @@ def start(code: str, *arguments: str) -> "subprocess.Popen[str]":
 def contents(
     lake: Path, tables: TableSet = TABLES, leave: Iterable[str] = ("_ingested_at",)
 ) -> Dict[str, Rows]:
-    """Return all rows of every table of a lake, sorted, without the columns that two
-    lakes may differ in.
+    """Return all rows of every table of a lake, sorted. Columns whose values may differ
+    between two lakes are left out.
     """
     found = {}
     left = set(leave)
@@ -185,8 +185,8 @@ def contents(
 
 
 def rows_of(folder: Union[str, Path], columns: Sequence[str]) -> Rows:
-    """Return the sorted rows of a Delta table as delta-rs and pyarrow read them,
-    because lakekit's own reading is under test.
+    """Return the sorted rows of a Delta table, read by delta-rs and pyarrow. lakekit
+    does not read them, because its reading is under test.
     """
     data = DeltaTable(str(folder)).to_pyarrow_table(columns=list(columns))
     return sorted(zip(*(data.column(name).to_pylist() for name in columns)), key=repr)
@@ -194,7 +194,7 @@ def rows_of(folder: Union[str, Path], columns: Sequence[str]) -> Rows:
 
 @dataclass(frozen=True)
 class Order:
-    """A row of a file of orders, and its position."""
+    """A row of a file of orders, with its position."""
 
     file: str
     row: int
@@ -209,9 +209,9 @@ class Order:
 class Expected:
     """The expected content of the lake.
 
-    `dispensable` has refused rows that a later row of their key superseded. Such a row
-    may be missing from the quarantine if it was superseded before a change in a joined
-    table would have refused it.
+    `dispensable` has rows that may be missing from the quarantine. These are refused
+    rows that a later row of their key superseded: an incremental run does not check a
+    superseded row again when a joined table changes.
     """
 
     silver: Dict[str, Order]
@@ -223,7 +223,7 @@ class Expected:
 def expected(
     orders: Iterable[Order], customers: Iterable[Tuple[str, Values]]
 ) -> Expected:
-    """Return the fate of every row."""
+    """Return the expected content of the lake."""
     known: Dict[str, Tuple[str, str]] = {}
     for _, (customer, city, blocked, _) in sorted(
         customers, key=lambda each: (each[1][3], each[0])
@@ -276,7 +276,9 @@ def _refusal(values: Values, known: Dict[str, Tuple[str, str]]) -> Optional[str]
 
 
 def gold_of(silver: Dict[str, Rows]) -> Dict[str, Rows]:
-    """Return the gold tables for these silver tables, in the format of `contents`."""
+    """Return the gold tables that follow from these silver tables, in the format of
+    `contents`.
+    """
     groups: Dict[Tuple[str, Any], List[Optional[int]]] = {}
     count: Dict[str, int] = {}
     for _, customer, month, amount, _, city, *_ in silver["silver.orders"]:

@@ -1,5 +1,5 @@
-"""The API as users start it: a process over a lake of `lakekit run`, to which other
-writers also write.
+"""Tests the API as users start it: as a process, over a lake of `lakekit run` to which
+other writers also write.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ PATHS = [f"/{table.name.replace('.', '/')}" for table in GOLD]
 SECRET, TOKEN = make("tests", ["*"])
 AUTHORIZED = {"Authorization": f"Bearer {SECRET}"}
 HOURS = TABLES["gold.busiest_hours"]
-# 4.4, the last version for Python 3.9, sends headers with control characters, which the
-# server rejects before the application, and does not terminate for this number of
-# parameters.
+# Version 4.4 is the last version for Python 3.9. It sends headers with control
+# characters, which the server rejects before the application, and does not terminate
+# for this number of parameters.
 OLD_SCHEMATHESIS = [
     "--phases=examples,fuzzing",
     (
@@ -44,8 +44,8 @@ OLD_SCHEMATHESIS = [
         "response_schema_conformance,ignored_auth"
     ),
 ]
-# A value that is too long for the description may also be too long for a URL: 414 is
-# added to the statuses that schemathesis expects by default.
+# schemathesis sends values that are longer than the description allows. Such a URL may
+# be too long, so status 414 is expected in addition to the default statuses.
 SCHEMATHESIS_SETTINGS = """
 [checks.negative_data_rejection]
 expected-statuses = [
@@ -69,7 +69,7 @@ main(sys.argv[1:])
 
 @pytest.fixture(scope="module")
 def made(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a lake of the sample that must not be changed."""
+    """Return a lake of the sample. Tests must not change it."""
     folder = tmp_path_factory.mktemp("lakes") / "lake"
     lakekit.run(sample, folder)
     return folder
@@ -91,7 +91,7 @@ class Service:
         self.port = int(json.loads(process.stdout.readline())["port"])
 
     def log_until(self, message: str) -> Dict[str, Any]:
-        """Return the next line of the log with that message."""
+        """Return the next line of the log that has this message."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             said = json.loads(line)
@@ -120,7 +120,7 @@ class Service:
 def served(
     lake: object, *options: str, program: Optional[List[str]] = None
 ) -> Iterator[Service]:
-    """Run a service in a separate process, in a time zone far from UTC."""
+    """Run a service in a separate process, with a time zone far from UTC."""
     env = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(ROOT / "utils"), str(ROOT / "api")]),
@@ -135,7 +135,7 @@ def served(
         str(lake),
         "--port",
         "0",
-        # A busy machine responds late, which is not an error here.
+        # On a busy machine, a late response is not an error of the service.
         "--timeout",
         "600",
         "--grace",
@@ -152,7 +152,7 @@ def served(
 
 
 def rows_of(lake: Path, name: str) -> List[Dict[str, Any]]:
-    """Return a table's rows by key as DuckDB reads the files, in the format of JSON."""
+    """Return a table's rows by key, in JSON's format. DuckDB reads the files."""
     table = TABLES[name]
     files = [str(file) for file in DeltaTable(str(lake / table.folder)).file_uris()]
     with duckdb.connect() as connection:
@@ -224,7 +224,7 @@ def test_request_in_flight_is_answered_after_sigterm(made: Path) -> None:
         service.log_until("held")
         service.process.send_signal(signal.SIGTERM)
         refused = threading.Event()
-        while not refused.is_set():  # the service stops listening before it exits
+        while not refused.is_set():  # first the service stops listening, then it exits
             try:
                 service.connect().connect()
             except OSError:
@@ -250,7 +250,7 @@ def test_idle_service_ends_with_0(made: Path) -> None:
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Return a bucket of a moto server."""
+    """Yield a bucket of a moto server."""
     with subprocess.Popen(
         [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"],
         stdout=subprocess.DEVNULL,
@@ -263,7 +263,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         )
         reader = threading.Thread(
             target=server.stderr.read
-        )  # its log; otherwise it would wait for a reader
+        )  # moto's log; a pipe without a reader would block moto
         reader.start()
         variables = {
             "AWS_ENDPOINT_URL": address,
@@ -316,12 +316,12 @@ def test_service_does_what_its_description_says(made: Path, tmp_path: Path) -> N
         assert service.process.stdout is not None
         reader = threading.Thread(
             target=service.process.stdout.read
-        )  # its log; otherwise it would wait for a reader
+        )  # the service's log, which would fill the pipe
         reader.start()
         url = f"http://127.0.0.1:{service.port}/openapi.json"
         done = subprocess.run(
             [*schemathesis, "--header", f"Authorization: Bearer {SECRET}", url],
-            cwd=tmp_path,  # it creates a folder
+            cwd=tmp_path,  # schemathesis creates a folder here
             capture_output=True,
             text=True,
             timeout=600,
@@ -330,8 +330,8 @@ def test_service_does_what_its_description_says(made: Path, tmp_path: Path) -> N
         service.process.terminate()
         reader.join()
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
-    # Schemathesis may warn that most generated keys match no row, but all responses
-    # must match the description.
+    # Most generated keys match no row, so schemathesis may warn. But all responses must
+    # match the description.
     counted = re.search(r"(\d+) generated, (\d+) passed", done.stdout)
     assert (
         counted is not None and counted[1] == counted[2] and int(counted[1]) > 200

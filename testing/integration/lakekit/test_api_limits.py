@@ -1,4 +1,4 @@
-"""The API as a process, with clients that send too much, too slowly, or nothing."""
+"""Tests the API process, with clients that send too much, too slowly, or nothing."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from testing.integration.lakekit.test_api import Service, served
 
 MEGABYTES = 97
 MOST = 16 << 20
-"""More than the kernel's buffers of both ends can store, and much less than the client
-sends.
+"""More bytes than the kernel's buffers of both ends can store, but far fewer than the
+client sends.
 """
 PARTS = {
     "url": (b"GET /", b"x" * (1 << 20)),
@@ -51,7 +51,7 @@ UNFINISHED = [
     (b"GET /healthz HTTP/1.1\r\nContent-Length: 2\r\n\r\nx", [200]),
     (b"GET /healthz HTTP/1.1\r\n\r\n", [200]),
 ]
-"""The data that clients send before they stop, and the statuses that they get."""
+"""The data that clients send before they stop, and the expected statuses."""
 
 
 @contextlib.contextmanager
@@ -114,8 +114,8 @@ def is_healthy(service: Service) -> bool:
         ("headers", {431}),
         ("blank lines", {431}),
         ("body", {413}),
-        # 200 if the headers arrive before the rest, because no endpoint waits for a
-        # body.
+        # The status is 200 if the headers arrive before the body, because no endpoint
+        # waits for a body.
         ("chunks", {200, 413}),
         ("trailers", {200, 431}),
         ("upgrade", {200}),
@@ -146,7 +146,9 @@ def test_97_mb_on_one_connection_are_not_taken_in(
 def test_request_too_large_is_answered_to_a_client_that_sends_it_whole(
     service: Service,
 ) -> None:
-    """The response is not lost if the client has sent more than the server has read."""
+    """The client must get the response, although it has sent more than the server has
+    read.
+    """
     with contextlib.closing(service.connect()) as connection:
         connection.request("GET", "/healthz", headers={"A": "x" * 60000})
         answer = connection.getresponse()
@@ -165,7 +167,7 @@ def test_idle_connections_make_room_for_requests(tmp_path: Path) -> None:
 
 
 def test_requests_that_never_end_are_ended(tmp_path: Path) -> None:
-    # A busy machine may take a while between the connection and its data.
+    # A busy machine may need a while between the connection and its data.
     options = ["--read-timeout", "10", "--keep-alive-timeout", "10"]
     with started(tmp_path, *options) as service, contextlib.ExitStack() as stack:
         connections = []

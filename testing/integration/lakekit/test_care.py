@@ -1,5 +1,5 @@
-"""The commands that inspect and maintain a lake, on both engines, with the project of
-`lakekit init`.
+"""Tests the commands that inspect and maintain a lake, on both engines, with the
+project of `lakekit init`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ ENGINES = ["embedded", "spark"]
 def lakes(
     spark: SparkSession, tmp_path_factory: pytest.TempPathFactory
 ) -> Dict[str, Path]:
-    """Run the same project on each engine; only maintenance changes the lakes."""
+    """Return the lakes of the same project on each engine. Only maintenance changes
+    them.
+    """
     folder = tmp_path_factory.mktemp("lakes")
     for engine in ENGINES:
         lakekit.run(TEMPLATE / "data", folder / engine, engine=engine, tables=TABLES)

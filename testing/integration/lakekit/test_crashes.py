@@ -1,4 +1,4 @@
-"""A run that is killed at any write is repaired by the next run: at every write of a
+"""Tests that the next run repairs the lake after a run was killed, at every write of a
 first load and of an increment.
 """
 
@@ -27,12 +27,12 @@ WRITES: Tuple[Tuple[Any, str], ...] = (
     (EmbeddedEngine, "add_columns"),
     (EmbeddedEngine, "add_constraint"),
 )
-"""All functions that create an entry in a Delta log. Files in an entry are written
-before the entry.
+"""All functions that create an entry in a Delta log. Data files are written before the
+entry that lists them.
 """
 
-# The processes are forked from a process that has not used an engine, because starting
-# Python takes longer than a case.
+# The processes are forked from a process that has not used an engine yet. Starting
+# Python would take longer than a test case.
 CASES = """
 import os, sys
 from lakekit import run
@@ -55,8 +55,8 @@ KILLED = 99
 
 
 def before_each_write(call: Callable[[str], None]) -> Callable[[], None]:
-    """Patch all writes to first call a function with the name of the write; return a
-    function that removes the patches.
+    """Patch all writes so that they first call `call` with the name of the write.
+    Return a function that removes the patches.
     """
     kept = [(owner, name, getattr(owner, name)) for owner, name in WRITES]
 
@@ -78,8 +78,8 @@ def before_each_write(call: Callable[[str], None]) -> Callable[[], None]:
 
 
 def killer(number: int) -> Callable[[str], None]:
-    """Return a function that exits before the write with that number like SIGKILL,
-    without cleanup.
+    """Return a function that exits before the write with that number, without cleanup,
+    as after SIGKILL.
     """
     left = iter(range(number))
 
@@ -91,7 +91,7 @@ def killer(number: int) -> Callable[[str], None]:
 
 
 def writes(source: Path, lake: Path) -> List[str]:
-    """Run without a crash; return the writes in order."""
+    """Run without a crash. Return the names of the writes in order."""
     names: List[str] = []
     back = before_each_write(names.append)
     try:
@@ -116,8 +116,8 @@ def shapes(lake: Path) -> Dict[str, Any]:
 
 
 def strays(lake: Path) -> List[str]:
-    """Return the files in a lake that VACUUM does not delete and that no table's newest
-    version uses.
+    """Return the files that no table's newest version uses, although VACUUM does not
+    delete them.
     """
     named = set()
     for table in shop.TABLES:
@@ -158,11 +158,11 @@ def source(tmp_path: Path) -> Path:
 def prove(
     source: Path, base: Path, folder: Path, record: Callable[[str, Any], None]
 ) -> None:
-    """Kill a run on a copy of the lake `base` before each of its writes, and run again:
-    the lake must equal the lake without a crash.
+    """Kill a run on a copy of the lake `base` before each of its writes, and run again.
+    The lake must then equal the lake of a run without a crash.
 
-    When many tables are created one after another, only the first and the last are
-    tested.
+    If many tables are created one after another, only the first and the last creation
+    are tested.
     """
     shutil.copytree(base, folder / "whole")
     names = writes(source, folder / "whole")
@@ -197,7 +197,7 @@ def test_first_load_killed_at_each_write_is_resumed(
 def test_increment_killed_at_each_write_is_resumed(
     source: Path, tmp_path: Path, record_testsuite_property: Callable[[str, Any], None]
 ) -> None:
-    """The increment removes a row from quarantine and adds a row, moves a row to
+    """The increment removes one row from quarantine and adds one to it, moves a row to
     another partition and group, and has an additional column.
     """
     lakekit.run(source, tmp_path / "increment", tables=shop.TABLES)

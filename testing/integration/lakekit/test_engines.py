@@ -1,5 +1,5 @@
-"""The common behavior of all engines, and tables written by one engine and read by
-another, through the `Engine` protocol only.
+"""Tests the common behavior of all engines, and tables that one engine writes and
+another engine reads. Only the `Engine` protocol is used.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ CSV = f"{HEADER}\n1,2013-11-03T05:30:00Z,1.50,one\n2,2013-11-03T06:30:00Z,NA,\n"
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
-    """Return a lake in a folder whose name needs quoting everywhere."""
+    """Return a lake in a folder whose name must be quoted everywhere."""
     return Lake("folder", str(tmp_path / "a lake's é"))
 
 
@@ -186,8 +186,8 @@ def put(
     table: Table = ITEMS,
     note: Note = NOTE,
 ) -> int:
-    """Stage rows and commit them: as the whole content, or as replacements of the rows
-    with these keys.
+    """Stage rows and commit them. With `keys`, they replace the rows with these keys;
+    otherwise all rows.
     """
     staged = engine.stage(table, "put", values(rows, table.columns))
     assert staged.rows == len(rows)
@@ -238,8 +238,8 @@ def test_content_is_replaced_whole_or_by_key(engine: Engine) -> None:
         False,
     )
     assert seen(engine) == FIRST and engine.rows(ITEMS) == 3
-    # Row 1 moves to another partition, 2 is deleted, 4 is inserted. Row 3 and rows
-    # without these keys do not change.
+    # Row 1 moves to another partition, row 2 is deleted, row 4 is inserted. Row 3, and
+    # rows without these keys, do not change.
     put(
         engine,
         [(1, FEBRUARY, 1.5, "moved"), (4, FEBRUARY, 4.0, "four")],
@@ -253,7 +253,7 @@ def test_content_is_replaced_whole_or_by_key(engine: Engine) -> None:
         (*FIRST[1], -1),
         (*after[2], 1),
     ]
-    # Writing the same rows again, by key or whole, is not a change.
+    # If the same rows are written again, by key or whole, this is not a change.
     same = put(engine, after[:1], keys=[1])
     put(engine, after)
     assert (
@@ -471,7 +471,7 @@ def test_file_is_appended_once_as_it_stands(engine: Engine, tmp_path: Path) -> N
     engine.inspect(BRONZE, opened, AT)
     assert engine.append(BRONZE, opened, note) is None
     assert engine.head(BRONZE) == head and engine.rows(BRONZE) == 2
-    # A file without a column that an earlier file had.
+    # The file lacks a column that an earlier file has.
     other = source_file(tmp_path / "other", CSV)
     engine.inspect(BRONZE, other, AT)
     assert engine.append(BRONZE, other, Note()) == head.version + 1
@@ -594,7 +594,7 @@ def test_data_file_that_is_gone_or_cut_off_is_damage(
     assert caught.value.next_step == f"lakekit restore gold.damaged --version {whole}"
 
 
-def test_data_file_that_is_gone_is_damage_to_spark_where_the_log_is_a_checkpoint(
+def test_spark_reports_a_missing_data_file_after_a_log_cleanup(
     open_engine: Open, lake: Lake
 ) -> None:
     with open_engine("spark") as engine:
@@ -750,7 +750,7 @@ MISFITS = {
 
 def test_same_strings_fit(engine: Engine, tmp_path: Path) -> None:
     columns = tuple(
-        Column(f"c_{kind}", kind)  # type: ignore[arg-type]  # its keys are types
+        Column(f"c_{kind}", kind)  # type: ignore[arg-type]  # the keys are types
         for kind in FITS
     )
     source = Source("strings", columns)

@@ -1,8 +1,8 @@
-"""The guarantees of a merge, on generated cases: any order, splitting and history of
-the same rows gives the same tables.
+"""Tests the guarantees of a merge on generated cases: the same rows give the same
+tables in any order, any splitting into files and any history.
 
-hypothesis generates the cases, the same in every run. The JUnit report has their number
-(`cases`).
+hypothesis generates the same cases in every run. The number of cases is in the JUnit
+report (`cases`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.long
 
 CASES = settings(
     max_examples=5,
-    phases=[Phase.generate],  # the cases are small, and shrinking them takes minutes
+    phases=[Phase.generate],  # no shrinking: it takes minutes, and cases are small
     derandomize=True,
     deadline=None,
     database=None,
@@ -52,7 +52,7 @@ Batch = List[Tuple[str, ...]]
 
 
 class Shop:
-    """A source folder and a lake, and the expected result of all rows."""
+    """A source folder and a lake, and the expected rows."""
 
     def __init__(self, folder: Path) -> None:
         self.source, self.lake, self.tables = (
@@ -73,8 +73,8 @@ class Shop:
         )
 
     def give_orders(self, name: str, rows: Sequence[shop.Values]) -> None:
-        """Add a file of orders; a file with the content of an earlier file is not
-        ingested.
+        """Add a file of orders. If an earlier file has the same content, the file is
+        not ingested.
         """
         shop.write(self.source, shop.ORDERS, name, rows)
         if self._known("orders", rows):
@@ -85,8 +85,8 @@ class Shop:
         ]
 
     def give_customers(self, name: str, rows: Sequence[shop.Values]) -> None:
-        """Add a file of customers; a file with the content of an earlier file is not
-        ingested.
+        """Add a file of customers. If an earlier file has the same content, the file is
+        not ingested.
         """
         shop.write(self.source, shop.CUSTOMERS, name, rows)
         if self._known("customers", rows):
@@ -105,12 +105,12 @@ class Shop:
         return lakekit.run(self.source, self.lake, tables=self.tables)
 
     def delta(self, name: str) -> DeltaTable:
-        """Return a table, for another writer."""
+        """Return a table as another writer opens it."""
         return DeltaTable(str(self.lake / self.tables[name].folder))
 
     def check(self, silver: bool = True) -> None:
         """Check that every row is in silver, in quarantine or superseded as expected,
-        and that gold is computed from silver.
+        and that gold matches silver.
         """
         found = shop.contents(self.lake, self.tables)
         for name, rows in shop.gold_of(found).items():
@@ -147,14 +147,14 @@ def count(
     request: pytest.FixtureRequest,
     record_testsuite_property: Callable[[str, Any], None],
 ) -> Iterator[Callable[[], None]]:
-    """Count the cases of a test, for its report."""
+    """Count the cases of a test for its JUnit report."""
     counter = itertools.count()
     yield lambda: [next(counter)].clear()
     record_testsuite_property(f"cases of {request.node.name}", next(counter))
 
 
 def fresh(case: Shop, folder: Path) -> Dict[str, shop.Rows]:
-    """Return the tables of a lake created from all files at once."""
+    """Return the tables of a lake that is created from all files at once."""
     lakekit.run(case.source, folder, tables=case.tables)
     return shop.contents(folder, case.tables)
 
@@ -179,8 +179,8 @@ def test_any_order_of_arrival_gives_the_same_tables(
     data: st.DataObject,
     count: Callable[[], None],
 ) -> None:
-    """Ingest the same files at once and one after another, with ties of time stamps.
-    All values are equal except the time of ingestion.
+    """Ingest the same files at once and one after another. Some rows have equal time
+    stamps. All values must be equal, except the time of ingestion.
     """
     count()
     files = [
@@ -224,8 +224,8 @@ def test_any_splitting_into_files_gives_the_same_tables(
     data: st.DataObject,
     count: Callable[[], None],
 ) -> None:
-    """Ingest the same rows in one file and in several files, one at a time. All values
-    are equal except the origin.
+    """Ingest the same rows in one file, and in several files one at a time. All values
+    must be equal, except the origin.
     """
     count()
     minutes = data.draw(st.permutations(range(1, 1 + len(orders) + len(customers))))
@@ -309,8 +309,8 @@ def play(case: Shop, number: int, kind: str, what: Any, folder: Path) -> None:
 def test_every_increment_equals_a_full_run(
     steps: List[Tuple[str, Any]], count: Callable[[], None]
 ) -> None:
-    """Late and corrected rows, changed dimensions, deletions, optimize, vacuum and
-    changed SQL, in any order.
+    """The steps are late and corrected rows, changed dimensions, deletions, optimize,
+    vacuum and changed SQL, in any order.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -1,5 +1,6 @@
-"""Lakes that writes and deletions have damaged are repaired by the commands in the
-error messages. The next run then gives the rows of an undamaged lake.
+"""Tests that the commands in the error messages repair damaged lakes, after which the
+next run gives the rows of an undamaged lake. Damage comes from writes and from deleted
+files.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def commit_partition(lake: Path, table: str, values: Dict[str, Optional[str]]) -
 
 
 def month(name: str, value: Optional[str]) -> Damage:
-    """Commit a month that is not a date of the years 1 to 9999."""
+    """Return a damage that commits a month that is no date from year 1 to 9999."""
 
     def damage(lake: Path) -> None:
         commit_partition(lake, "silver/orders", {"month": value})
@@ -95,7 +96,9 @@ def nul_heading(lake: Path) -> None:
 
 
 def lost_file(table: str) -> Damage:
-    """Delete the data files that the newest version of a table added."""
+    """Return a damage that deletes the data files that the newest version of a table
+    added.
+    """
 
     def damage(lake: Path) -> None:
         newest = DeltaTable(str(lake / table)).version()
@@ -108,8 +111,8 @@ def lost_file(table: str) -> Damage:
 
 
 def file_of_an_equal_source(lake: Path) -> None:
-    """Recreate a result of older releases for two files with the same content: the log
-    of one table has a file in the folder of the other table.
+    """Recreate a state that older releases could create if two files had the same
+    content: the log of one table has a file in the folder of another table.
     """
     lost = next(
         iter(
@@ -134,9 +137,9 @@ BY_EMBEDDED: Sequence[Damage] = (
     month("year_minus_44", "0045-03-15 (BC)"),
     month("year_20000", "20000-01-01"),
 )
-"""Months in the format of the embedded engine."""
+"""Months in the format that the embedded engine writes."""
 OLD_READER = sys.version_info < (3, 10)
-"""Whether the installed deltalake is the last version for Python 3.9."""
+"""Whether the installed deltalake is the last version that supports Python 3.9."""
 DAMAGES: Sequence[Damage] = (
     *(() if OLD_READER else BY_EMBEDDED),
     month("year_0_by_spark", "0000-01-01"),
@@ -180,8 +183,8 @@ def repair(
     tables: str,
     capsys: pytest.CaptureFixture[str],
 ) -> List[str]:
-    """Run, and run the command in each error message, until the run succeeds; return
-    the restored tables.
+    """Run, and run the command of each error message, until a run succeeds. Return the
+    restored tables.
     """
     flags = f"--lake {lake} --engine {engine} --tables {tables}"
     restored: List[str] = []
@@ -236,8 +239,8 @@ def test_reader_that_cannot_pass_over_an_older_commit_is_named(
 def test_file_of_damaged_content_is_repaired_by_an_older_version(
     source: Path, tmp_path: Path
 ) -> None:
-    """A file of the right size with damaged content, which is only found by reading
-    it.
+    """The file has the right size but damaged content, which only reading the file can
+    detect.
     """
     lake, other = tmp_path / "lake", tmp_path / "other"
     lakekit.run(source, lake, tables=shop.TABLES)
@@ -261,8 +264,8 @@ def test_file_of_damaged_content_is_repaired_by_an_older_version(
 
 @pytest.fixture
 def small(tmp_path: Path) -> Small:
-    """Return a lake of three tables after two runs of the embedded engine, because
-    Spark takes seconds per table.
+    """Return a lake of three tables after two runs of the embedded engine. The tables
+    are few, because Spark takes seconds per table.
     """
     folder, project = tmp_path / "sales", tmp_path / "project"
     for made in (folder, project):
@@ -349,7 +352,7 @@ def test_table_of_a_schema_is_restored_by_spark(
 def test_restored_rows_are_seen_by_the_other_engine(
     source: Path, tmp_path: Path
 ) -> None:
-    """A silver table that another tool restored is also recomputed."""
+    """The silver table is recomputed even if another tool restored it."""
     lake = tmp_path / "lake"
     lakekit.run(source, lake, tables=shop.TABLES)
     before: Dict[str, shop.Rows] = shop.contents(lake)

@@ -1,5 +1,5 @@
-"""A lake on S3, emulated by a moto server on this machine: the same rows as in a
-folder, and concurrent writers.
+"""Tests a lake on S3, which a moto server on this machine emulates: it has the same
+rows as a lake in a folder, also with concurrent writers.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from testing.integration.lakekit import shop
 
 pytestmark = pytest.mark.long
 
-# S3 handles a conditional PUT atomically. moto first checks and then writes, so two
-# concurrent writers would both succeed, and the later one would replace the other's
-# commit. So this server handles one request at a time.
+# S3 handles a conditional PUT atomically. moto first checks and then writes: of two
+# concurrent writers, both would succeed, and the later commit would replace the earlier
+# one. So this server handles one request at a time.
 SERVER = """
 import sys, threading
 from moto.moto_server.werkzeug_app import (
@@ -64,8 +64,8 @@ run(Path(sys.argv[1]), sys.argv[2], tables=shop.TABLES)
 
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
-    """Yield an empty bucket of a server that is stopped afterwards. The environment
-    configures all S3 clients for the server.
+    """Yield an empty bucket of a server, which is stopped afterwards. The environment
+    configures all S3 clients for this server.
     """
     command = [sys.executable, "-c", SERVER]
     quiet = {
@@ -179,7 +179,7 @@ def test_file_that_is_gone_from_s3_is_damage(bucket: str, source: Path) -> None:
 def test_partition_whose_folder_has_too_long_a_name_is_restored(
     bucket: str, tmp_path: Path
 ) -> None:
-    """S3 accepts this name, but a copy on this machine cannot have it."""
+    """S3 accepts the name of this folder, but it is too long for a local copy."""
     columns = (Column("id", required=True), Column("port", required=True))
     silver = Table(
         "silver.ports",

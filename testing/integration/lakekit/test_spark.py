@@ -1,5 +1,5 @@
-"""Spark with Delta and delta-rs on the same tables; each reads the tables that the
-other wrote.
+"""Tests Spark with Delta and delta-rs on the same tables. Each of the two reads tables
+that the other has written.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def in_order(rows: Rows) -> Rows:
 
 
 def micros(value: Any) -> Any:
-    """Return instants as microseconds since 1970, because a plain number has no time
-    zone.
+    """Return instants as microseconds since 1970, because a number does not depend on a
+    time zone.
     """
     return (
         (value - EPOCH) // datetime.timedelta(microseconds=1)
@@ -85,7 +85,7 @@ def test_spark_reads_what_lakekit_wrote(
 
 @pytest.fixture(scope="module")
 def whole_lake(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a lake that no test changes."""
+    """Return a lake of the whole sample. No test changes it."""
     folder = tmp_path_factory.mktemp("lakes") / "lake"
     lakekit.run(sample, folder)
     return folder

@@ -1,5 +1,5 @@
-"""Maintenance of a lake from the command line: a new project, maintenance over weeks,
-comparison of two lakes.
+"""Tests the maintenance of a lake from the command line: a new project, maintenance
+over weeks, and the comparison of two lakes.
 """
 
 from __future__ import annotations
@@ -54,15 +54,15 @@ def started(command: List[str], folder: Path, code: int) -> str:
 
 
 def order(source: Path, number: int, customer: str = "Ada") -> None:
-    """Add a file to the source folder that contains one more order."""
+    """Add a file with one more order to the source folder."""
     (source / "orders").mkdir(exist_ok=True)
     row = f"{number},2024-05-{number % 28 + 1:02}T08:15:00Z,{customer},teapot,1,24.50"
     (source / "orders" / f"{number}.csv").write_text(f"{HEADER}\n{row}\n")
 
 
 def age(lake: Path, days: int = 30) -> None:
-    """Make all files of a lake older, and the times in its logs, so that replaced files
-    are older than the seven days.
+    """Make all files of a lake, and the times in its logs, older by `days`. Replaced
+    files are then older than the retention period of seven days.
     """
     then = time.time() - days * 86400
     for file in [file for file in lake.rglob("*") if file.is_file()]:
@@ -89,7 +89,7 @@ def modes(result: lakekit.RunResult) -> Dict[str, str]:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """Return a folder with the orders of `lakekit init`; `order` adds to them."""
+    """Return a folder with the orders of `lakekit init`. `order` adds files to it."""
     folder = tmp_path / "source"
     (folder / "orders").mkdir(parents=True)
     shutil.copy(TEMPLATE / "data" / "orders.csv", folder / "orders" / "first.csv")
@@ -98,9 +98,7 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def lake(source: Path, tmp_path: Path) -> Path:
-    """Return a lake of the orders after four runs, so that its tables have several
-    files.
-    """
+    """Return a lake of the orders after four runs. So its tables have several files."""
     for number in (0, 2001, 2002, 2003):
         if number:
             order(source, number)
@@ -109,8 +107,8 @@ def lake(source: Path, tmp_path: Path) -> Path:
 
 
 def test_project_from_an_empty_folder_to_gold(tmp_path: Path) -> None:
-    # The shell stays in the folder in which it runs `lakekit init .`: each command
-    # starts in the same folder.
+    # A shell stays in the folder in which it runs `lakekit init .`, so all commands
+    # start in the same folder.
     folder = os.open(tmp_path, os.O_RDONLY)
     try:
         lakekit_command(tmp_path, "init", ".")
@@ -164,7 +162,7 @@ def test_files_that_a_table_has_yet_to_take_in_are_kept(
     shutil.rmtree(lake / "gold")
     shutil.copytree(
         tmp_path / "gold", lake / "gold"
-    )  # as after a run that was killed before gold
+    )  # the state after a run that was killed before gold
     lakekit.maintain(lake, tables=ORDERS)
     age(lake)
     before = sorted((lake / "silver" / "orders").glob("*.parquet"))
@@ -175,7 +173,7 @@ def test_files_that_a_table_has_yet_to_take_in_are_kept(
         found["silver.orders"].waiting == ("gold.sales_by_day",)
         and not found["silver.orders"].deleted
     )
-    assert found["gold.sales_by_day"].deleted  # no table needs the files
+    assert found["gold.sales_by_day"].deleted  # no other table reads gold
     assert set(before) <= set((lake / "silver" / "orders").glob("*.parquet"))
     assert "Next: lakekit run" in maintained(lake, code=1)
     assert (

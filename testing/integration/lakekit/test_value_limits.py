@@ -1,5 +1,5 @@
-"""Values that a table cannot store are never committed, and both engines reject the
-same values.
+"""Tests that values that a table cannot store are never committed, and that both
+engines reject the same values.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ GOLD = Table(
 )
 
 LONG, FULL = "é" * 42, "x" * 250
-"""Folder names of 256 bytes after escaping, and of 255 bytes."""
+"""Values whose escaped folder names have 256 and 255 bytes."""
 GOOD = [
     ("good-1", "1", "plain", "0001-01-01T00:00:00Z"),
     ("good-2", "9999", FULL, "9999-12-31T23:59:59.999999Z"),
@@ -130,7 +130,7 @@ def tables(tmp_path: Path) -> TableSet:
 
 
 def write(folder: Path, name: str, rows: Sequence[Tuple[str, ...]]) -> None:
-    """Write a source file: CSV if its name ends so, else Parquet."""
+    """Write a source file as CSV if its name ends in `.csv`, otherwise as Parquet."""
     folder.mkdir(parents=True, exist_ok=True)
     names = [column.name for column in VISITS.columns]
     if name.endswith(".csv"):
@@ -151,8 +151,8 @@ def test_bad_rows_are_quarantined_and_the_others_read_back(
     engine: str, tables: TableSet, spark: SparkSession, tmp_path: Path
 ) -> None:
     lake, folder = tmp_path / "lake", tmp_path / "source" / "visits"
-    # The first load, which writes a table whole, has every second row; the merge has
-    # the others.
+    # The first load, which writes a whole table, gets every second row. The merge gets
+    # all other rows.
     for name, part in (("a.csv", slice(0, None, 2)), ("b.parquet", slice(1, None, 2))):
         write(folder, name, GOOD[part] + BAD[part])
         lakekit.run(tmp_path / "source", lake, engine=engine, tables=tables)
@@ -174,7 +174,7 @@ def test_bad_rows_are_quarantined_and_the_others_read_back(
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_gold_value_that_no_table_can_hold_ends_the_update_before_its_commit(
+def test_gold_value_that_no_table_can_store_prevents_the_commit(
     name: str, spark: SparkSession, tmp_path: Path
 ) -> None:
     scratch, tables = tmp_path / "scratch", TableSet((bronze(VISITS), GOLD), tmp_path)
@@ -227,7 +227,7 @@ def test_file_with_names_or_text_that_no_table_can_hold_is_refused(
 ) -> None:
     columns = [column.name for column in VISITS.columns]
     good = pa.table(dict(zip(columns, ([value] for value in GOOD[2]))))
-    # The string b"\xff", which pyarrow can only create from buffers.
+    # This is the string b"\xff". pyarrow can create it only from buffers.
     offsets, text = pa.py_buffer(b"\0\0\0\0\1\0\0\0"), pa.py_buffer(b"\xff")
     wrong = pa.StringArray.from_buffers(1, offsets, text)
     for table, said in {

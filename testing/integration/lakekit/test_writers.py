@@ -1,5 +1,5 @@
-"""Concurrent writers on one lake: each file is ingested into bronze once, silver is
-correct, and a writer that loses a conflict retries.
+"""Tests concurrent writers on one lake: each file is ingested into bronze once, silver
+is correct, and a writer that loses a conflict retries.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from testing.integration.lakekit import shop
 
 pytestmark = pytest.mark.long
 
-# It waits for a line on its input before each run, so that all writers start at once,
-# and reports the result of the run.
+# Before each run, the program waits for a line on standard input, so that all writers
+# start at once. It then reports the result of the run.
 WRITER = """
 import sys
 from pathlib import Path
@@ -40,16 +40,14 @@ ROUNDS = 3
 
 
 def rows_of_round(number: int, writer: int) -> List[shop.Values]:
-    """Return orders that all writers correct, and an order that only this writer
-    has.
-    """
+    """Return orders that all writers correct, and one that only this writer has."""
     own = (f"o{number}-{writer}", "c1", "2", "5", shop.at(10 * number + writer))
     return [own, ("o1", "c2", str(1 + writer), "7", shop.at(10 * number + writer))]
 
 
 def write_round(folder: Path, number: int, writer: int) -> None:
-    """Write a writer's files for a round: a file that all writers get, and a separate
-    file.
+    """Write the files that a writer gets in a round: one file that all writers get, and
+    one separate file.
     """
     customer = (f"c{number}", "Bern", "false", shop.at(number))
     shop.write(folder, shop.CUSTOMERS, f"{number}", [customer])
@@ -57,8 +55,8 @@ def write_round(folder: Path, number: int, writer: int) -> None:
 
 
 def test_writers_at_once_take_each_file_once(tmp_path: Path) -> None:
-    """In each round, all writers get one identical file and one separate file. The
-    first round creates the lake.
+    """In each round, all writers get one identical file, and each writer one separate
+    file. The first round creates the lake.
     """
     lake, everything = tmp_path / "lake", tmp_path / "everything"
     root = Path(__file__).parents[3]
@@ -119,7 +117,7 @@ def overtaken(
     table: str,
     rival: Callable[[], object],
 ) -> List[str]:
-    """Run a rival once, just before the first call of a method for a table; return the
+    """Call `rival` once, just before the first call of a method for a table. Return the
     list of later calls.
     """
     real, calls = getattr(EmbeddedEngine, method), []
@@ -164,8 +162,8 @@ def test_writer_that_was_overtaken_tries_again(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The rival ingests the same files and another file, which the late writer does not
-    know.
+    """The rival ingests the same files, and one more file that the late writer does not
+    have.
     """
     lake, other = tmp_path / "lake", tmp_path / "other"
     if not first:

@@ -1,4 +1,4 @@
-"""A set of tables unrelated to the flights, for the tests of generic code."""
+"""Fixtures for tests of generic code: a set of tables unrelated to the flights."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def source(tmp_path: Path) -> Path:
 @pytest.fixture
 def engine(tables: TableSet, tmp_path: Path) -> Iterator[EmbeddedEngine]:
     """Yield an embedded engine on a new lake."""
-    # This imports DuckDB and delta-rs, which most selected tests do not need.
+    # A slow import of DuckDB and delta-rs, which most selected tests do not need.
     from lakekit.engines.duckdb.engine import EmbeddedEngine
 
     (tmp_path / "scratch").mkdir()
@@ -129,7 +129,7 @@ def engine(tables: TableSet, tmp_path: Path) -> Iterator[EmbeddedEngine]:
 
 @pytest.fixture
 def files() -> Callable[[Path], Dict[str, bytes]]:
-    """Return a function that returns the content of a folder's files by path."""
+    """Return a function that returns the content of all files in a folder, by path."""
 
     def read(folder: Path) -> Dict[str, bytes]:
         return {
@@ -143,7 +143,7 @@ def files() -> Callable[[Path], Dict[str, bytes]]:
 
 @pytest.fixture(scope="session")
 def shop_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a lake of the orders of `lakekit init`, which must not be changed."""
+    """Return a lake of the orders of `lakekit init`. Tests must not change it."""
     lake = tmp_path_factory.mktemp("shop") / "lake"
     lakekit.run(TEMPLATE / "data", lake, tables=ORDERS)
     return lake
@@ -151,6 +151,6 @@ def shop_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def shop(shop_made: Path, tmp_path: Path) -> Path:
-    """Return a lake of the orders of `lakekit init` for one test."""
+    """Return a copy of the lake of orders, which a test may change."""
     shutil.copytree(shop_made, tmp_path / "shop")
     return tmp_path / "shop"

@@ -1,4 +1,4 @@
-"""A Delta log in memory, and actions for it."""
+"""A Delta log in memory, and functions that return actions for it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ FORMAT = {"provider": "parquet", "options": {}}
 
 
 def log_of(commits: List[List[Any]], data: Optional[Files] = None) -> "FakeFiles":
-    """Return a table's files: commits with their actions, and data files."""
+    """Return the files of a table from its commits, which are lists of actions, and its
+    data files.
+    """
     log = {
         f"{n:020}.json": "\n".join(map(json.dumps, c or [{"commitInfo": {}}])).encode()
         for n, c in enumerate(commits)
@@ -19,7 +21,7 @@ def log_of(commits: List[List[Any]], data: Optional[Files] = None) -> "FakeFiles
 
 
 class FakeFiles:
-    """Log and data files in memory."""
+    """The log and the data files of a table in memory."""
 
     location = "/lake/gold/t"
 

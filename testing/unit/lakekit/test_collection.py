@@ -1,4 +1,6 @@
-"""Collecting the tests does not import Spark, so that a selection starts quickly."""
+"""Tests that collecting tests does not import Spark, so that pytest starts a selection
+of tests quickly.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ FOLDERS = [
     "testing/unit/lakekit_api",
     "testing/integration/lakekit",
 ]
-# `import pyspark` fails, and pytest reports the module that it collects.
+# In this program `import pyspark` fails, and pytest reports the module whose collection
+# failed.
 COLLECT = """
 import sys
 sys.modules["pyspark"] = None

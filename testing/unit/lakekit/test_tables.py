@@ -1,4 +1,4 @@
-"""Projects that earlier versions created can still import the names that they use."""
+"""Tests that projects of earlier versions can still import the names that they use."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A lake of two gold tables, which delta-rs writes from their declarations, and clients
-of services over it.
+"""Fixtures: a lake of two gold tables, which delta-rs writes from their declarations,
+and clients of services over this lake.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def lake(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def declarations(monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return the name of the declarations in the service's settings."""
+    """Return MODULE:NAME of the declarations, for the service's settings."""
     module = types.ModuleType("declared_for_tests")
     module.TABLES = TABLES  # type: ignore[attr-defined]  # a module made here
     monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -39,8 +39,8 @@ def declarations(monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def settings(lake: Path, declarations: str) -> Settings:
-    """Return settings with which every request checks for a new version, and a slow
-    request is not an error.
+    """Return settings with which every request checks for a new version, and with long
+    time limits, so that a slow request is not an error.
     """
     return Settings(
         lake=str(lake), declarations=declarations, refresh=0.0, timeout=600.0
@@ -61,8 +61,8 @@ def tokens() -> List[Token]:
 
 @pytest.fixture
 def connect(tokens: List[Token]) -> Iterator[Callable[..., TestClient]]:
-    """Yield a function that opens clients of applications, by default with the token
-    for all tables.
+    """Yield a function that returns a client of an application. By default, the client
+    has the token for all tables.
     """
     opened: List[TestClient] = []
 

@@ -73,7 +73,7 @@ def test_declarations_that_are_none_are_refused(name: str) -> None:
 
 def test_declarations_without_gold_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.ModuleType("declared_empty")
-    module.TABLES = TableSet((), Path())  # type: ignore[attr-defined]  # made here
+    module.TABLES = TableSet((), Path())  # type: ignore[attr-defined]  # a new module
     monkeypatch.setitem(sys.modules, module.__name__, module)
     with pytest.raises(StartupError, match="declares no gold table"):
         served("declared_empty:TABLES")

@@ -1,5 +1,5 @@
-"""A table that cannot be read: the others are served, and it is served as it was last
-read.
+"""Tests a table that cannot be read: its last version and all other tables are still
+served.
 """
 
 from __future__ import annotations

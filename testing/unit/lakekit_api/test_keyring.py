@@ -21,7 +21,7 @@ def names(file: TokenFile) -> List[str]:
 
 
 def settle(file: TokenFile) -> None:
-    """A change counts after two reads with the same content."""
+    """Poll twice, because a change counts after two reads with the same content."""
     file.poll()
     file.poll()
 
@@ -42,7 +42,7 @@ def test_changed_file_is_read_again(path: Path) -> None:
     assert names(file) == ["first", "second"]
     path.write_text(lines(SECOND))
     file.poll()
-    assert names(file) == ["first", "second"]  # it may not be complete yet
+    assert names(file) == ["first", "second"]  # the new content may be incomplete
     file.poll()
     assert names(file) == ["second"]
 
@@ -57,7 +57,9 @@ def test_change_with_the_same_size_and_time_is_seen(path: Path) -> None:
 
 
 def test_secret_of_kubernetes_is_read_again(tmp_path: Path) -> None:
-    """A Secret's files are links to a folder, and the link `..data` is replaced."""
+    """The files of a Secret are links into a folder, and Kubernetes replaces the link
+    `..data`.
+    """
     for folder, made in (("..1", (FIRST, SECOND)), ("..2", (SECOND,))):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "tokens").write_text(lines(*made))
@@ -115,7 +117,7 @@ def test_revoked_token_is_refused_and_a_new_one_taken(
         assert (status(client, FIRST), status(client, SECOND)) == (200, 401)
         path.write_text(lines(SECOND))
         while status(client, FIRST) == 200:
-            pass  # the file is polled
+            pass  # wait until the file is polled
         assert (status(client, FIRST), status(client, SECOND)) == (401, 200)
 
 

@@ -26,7 +26,7 @@ def test_slot_of_a_request_that_failed_is_free_again() -> None:
 
 
 class Wire(asyncio.Transport):
-    """A connection that records that it was closed."""
+    """A connection that records whether it was closed."""
 
     aborted = False
 
@@ -40,7 +40,7 @@ def test_connection_that_is_idle_longest_is_evicted_first() -> None:
         idle.add(wire)
     idle.remove(wires[0])
     idle.add(wires[0])
-    idle.add(wires[1])  # already idle: keeps its position
+    idle.add(wires[1])  # already idle, so its position does not change
     assert idle.evict()
     assert [wire.aborted for wire in wires] == [False, True, False]
     assert idle.evict() and idle.evict() and not idle.evict()

@@ -6,7 +6,7 @@ from typing import List
 from lakekit_api.lines import LineWriter
 
 FULL = 1 << 20
-"""More bytes than a pipe holds."""
+"""More bytes than a pipe can store."""
 
 
 def notice(lines: int) -> bytes:
@@ -34,7 +34,7 @@ def test_reader_that_stops_loses_lines_and_gets_their_number() -> None:
     reading, writing = os.pipe()
     writer = LineWriter(writing, notice, FULL)
     for _ in range(3 * FULL // 1000):
-        writer.put(b"x" * 999 + b"\n")  # would wait forever on the pipe itself
+        writer.put(b"x" * 999 + b"\n")  # a direct write to the pipe would block
     assert not writer.flush(0.05) and writer.dropped > 0
     data = b""
     # The notice is before the lines that waited when the reader stopped.

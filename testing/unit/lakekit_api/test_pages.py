@@ -110,9 +110,10 @@ EXTREMES: Dict[str, List[Any]] = {
     "int": [0, 1, -(2**31), 2**31 - 1],
     "bigint": [0, 7, -(2**63), 2**63 - 1],
     "double": [0.0, -1.5, 5e-324, 1.7e308, math.inf, -math.inf, math.nan],
-    # Days since 1970: of today, of the years 1, 9999, 10000 and -43, and of the limits.
+    # Days since 1970, for the years 1970, 1, 9999, 10000 and -43, and for the limits.
     "date": [0, -719162, 2932896, 2932897, -735160, 2**31 - 1, -(2**31) + 1],
-    # Microseconds: of 9999, 10000 and 1 B.C., and of the limits.
+    # Microseconds since 1970, for the years 1970, 9999, 10000 and 1 B.C., and for the
+    # limits.
     "timestamp": [
         0,
         253402300799999999,
@@ -126,8 +127,9 @@ EXTREMES: Dict[str, List[Any]] = {
 
 @st.composite
 def tables(draw: Any) -> Tuple[Table, List[Dict[str, Any]]]:
-    """Return a declaration, with or without a key, and rows with equal ones among
-    them. No constraint is checked: another writer may break the key.
+    """Return a declaration, with or without a key, and rows, of which some are equal.
+
+    The key need not be unique, because another writer may break it.
     """
     kinds = draw(st.lists(st.sampled_from(sorted(EXTREMES)), min_size=1, max_size=4))
     required = draw(st.lists(st.booleans(), min_size=4, max_size=4))

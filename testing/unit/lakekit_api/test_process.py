@@ -1,5 +1,5 @@
-"""The service as a process, whose logs nobody reads and to which silent clients
-connect.
+"""Tests the service as a process. Nobody reads its logs, and clients that send nothing
+connect to it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 REQUESTS = 600
-"""Their log lines are more than a pipe holds."""
+"""A number of requests whose log lines are more than a pipe can store."""
 
 
 class Service:
-    """A running service whose standard output and error are pipes."""
+    """A running service. Its standard output and error are pipes."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
@@ -75,7 +75,7 @@ def test_silent_clients_lock_nobody_out(service: Service) -> None:
     ):
         for _ in range(60):
             silent.append(socket.create_connection(address, 60))
-            with contextlib.suppress(OSError):  # some are closed for others
+            with contextlib.suppress(OSError):  # the service closed some of them
                 silent[-1].sendall(part)
         with contextlib.closing(service.connect()) as connection:
             assert service.get(connection, "/healthz") == 200

@@ -31,7 +31,7 @@ SMALL = Settings(
 
 
 class ManualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock a test sets."""
+    """An event loop whose clock the test sets."""
 
     now = 0.0
 
@@ -39,7 +39,7 @@ class ManualLoop(asyncio.SelectorEventLoop):
         return self.now
 
     def settle(self) -> None:
-        """Run all due callbacks, and the callbacks that they schedule."""
+        """Run all callbacks that are due, and the callbacks that these schedule."""
         self.run_until_complete(_turns(MAX_PIPELINED * 2))
 
 
@@ -49,7 +49,7 @@ async def _turns(count: int) -> None:
 
 
 class Wire(asyncio.Transport):
-    """The server's end of a connection whose client reads only `window` bytes."""
+    """The server's end of a connection. Its client reads only `window` bytes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class Wire(asyncio.Transport):
 
 
 class Connection:
-    """A protocol with its connection, and the data that its client has read."""
+    """A protocol with its connection, and the data that the client has read."""
 
     def __init__(self, server: Server) -> None:
         self.server, self.wire = server, Wire()
@@ -103,7 +103,7 @@ class Connection:
         self.server.loop.settle()
 
     def send(self, *parts: bytes) -> None:
-        """Send the parts; after each part, run all pending callbacks."""
+        """Send the parts. After each part, run all pending callbacks."""
         for part in parts:
             self.call(self.protocol.data_received, part)
 
@@ -128,8 +128,8 @@ class Connection:
 class Server:
     """The shared state of one service's connections, and an application.
 
-    It answers /held when a test releases it, /body when the body is read, and all other
-    paths immediately.
+    The application answers /held when the test releases it, /body when the body is
+    read, and all other paths immediately.
     """
 
     def __init__(self, loop: ManualLoop, settings: Settings) -> None:
@@ -406,7 +406,7 @@ def test_request_that_does_not_arrive_in_time_gets_408(
     server.wait(60)
     connection.send(part)
     server.wait(9.9)
-    connection.send(b"x")  # single bytes do not extend the time limit
+    connection.send(b"x")  # a single byte does not extend the time limit
     assert connection.statuses == [200]
     server.wait(0.2)
     assert connection.statuses == [200, 408] and connection.wire.ended
@@ -506,7 +506,7 @@ def test_client_that_stops_reading_is_cut_off(
     connection.call(connection.protocol.pause_writing)
     server.wait(29)
     assert not connection.ended
-    connection.wire.unsent = 999  # slow, but still reading
+    connection.wire.unsent = 999  # the client is slow, but still reads
     server.wait(1.1)
     assert not connection.ended
     server.wait(30)
@@ -575,7 +575,7 @@ def test_lost_connection_leaves_no_timer(
 
 def test_new_connection_replaces_the_one_that_is_idle_longest(server: Server) -> None:
     connections = [server.connect() for _ in range(3)]
-    connections[0].send(GET)  # idle again
+    connections[0].send(GET)  # after its response, it is idle again
     # A connection with an unfinished request is also idle.
     connections[1].send(b"GET / HTTP/1.1\r\na: b")
     new = server.connect()

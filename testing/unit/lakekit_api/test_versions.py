@@ -30,7 +30,7 @@ SLOW = (
 
 
 class Gate:
-    """Holds loads of old versions until a test opens it, and records them."""
+    """Records loads of old versions, and blocks them until the test opens the gate."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.open = threading.Event()
@@ -117,7 +117,7 @@ def test_abandoned_load_is_interrupted() -> None:
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(run)
         assert begun.wait(60)
-        while not running.done():  # an interrupt before the query has no effect
+        while not running.done():  # an interrupt has an effect only during a query
             abandoned.request()
         with pytest.raises(duckdb.InterruptException):
             running.result()

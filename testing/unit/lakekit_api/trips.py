@@ -1,5 +1,5 @@
 """A gold table with a column of every type, a second table, and functions that write
-them to a lake.
+rows of them to a lake.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ Row = Dict[str, Any]
 
 
 def trip(day: int, code: str, **more: Any) -> Row:
-    """Return a row of the table; values that are not given are missing."""
+    """Return a row of the table. Columns that are not given are null."""
     return {"day": datetime.date(2013, 1, day), "code": code, **more}
 
 
@@ -70,7 +70,9 @@ ROWS = [
 
 
 def write(lake: Path, table: Table, rows: List[Row], mode: Any = "overwrite") -> None:
-    """Write rows as a table's newest version, or add them to it."""
+    """Write rows to a table. By default, they replace all rows; with `append`, they are
+    added.
+    """
     schema = pa.schema(
         [pa.field(c.name, ARROW[c.type], not c.required) for c in table.columns]
     )
@@ -80,8 +82,8 @@ def write(lake: Path, table: Table, rows: List[Row], mode: Any = "overwrite") ->
 
 
 def write_as_is(lake: Path, table: Table, data: pa.Table) -> None:
-    """Write data as the only version of a table, without delta-rs, which panics on
-    extreme values.
+    """Write data as the only version of a table, without delta-rs, because delta-rs
+    panics on extreme values.
     """
     folder = lake / table.folder
     shutil.rmtree(folder, ignore_errors=True)

@@ -24,8 +24,8 @@ INTERRUPTED = "Interrupted: every table is whole, and running again resumes."
 def cli() -> None:
     """Bronze, silver and gold Delta tables from declarations, on DuckDB or Spark.
 
-    Every setting is a flag, a LAKEKIT_* variable or a key in lakekit.toml, in that
-    order.
+    Every setting is read from its flag, its LAKEKIT_* variable or its key in
+    lakekit.toml, in that order.
 
     \b
     Example:
@@ -45,8 +45,8 @@ def cli() -> None:
 def run(settings: Settings, as_json: bool, allow_rebuild: bool) -> None:
     """Bring every table of the lake up to date with the source files.
 
-    Files that were ingested before are known by their content and left out; without
-    news nothing is written. A run that was interrupted is resumed by running again.
+    Files whose content was ingested before are skipped; without new files, nothing is
+    written. To resume an interrupted run, run the same command again.
 
     \b
     Example:
@@ -86,7 +86,7 @@ def run(settings: Settings, as_json: bool, allow_rebuild: bool) -> None:
 
 
 def _outcome(table: lakekit.TableResult) -> str:
-    """Summarize the result of one table: numbers of rows, groups and warnings."""
+    """Summarize the result of one table: numbers of rows and groups, and warnings."""
     if not table.changed:
         return "unchanged"
     parts = _rows_written(table)
@@ -96,12 +96,12 @@ def _outcome(table: lakekit.TableResult) -> str:
         if unmet
     ]
     parts += [f"new column {name}" for name in table.new_columns]
-    return ", ".join(parts) or "progress noted"
+    return ", ".join(parts) or "no rows changed"
 
 
 def _rows_written(table: lakekit.TableResult) -> List[str]:
-    """Return the numbers of rows that were written to a changed table, by their
-    kind.
+    """Return the numbers of rows that were inserted, updated or otherwise processed in
+    a changed table.
     """
     counts = table.counts
     reason = f" ({table.why})" if table.why not in ("", "new") else ""
@@ -141,7 +141,7 @@ def _run_with_bar(
     default=20,
     show_default=True,
     type=click.IntRange(min=1),
-    help="How many rows.",
+    help="Maximum number of rows.",
 )
 def show(settings: Settings, as_json: bool, table: str, limit: int) -> None:
     """Print the first rows of TABLE.
@@ -164,7 +164,7 @@ def show(settings: Settings, as_json: bool, table: str, limit: int) -> None:
 @cli.command()
 @uses("lake", "engine", "tables")
 def plan(settings: Settings, as_json: bool) -> None:
-    """Print what changed declarations would do to the tables that exist; nothing is
+    """Print the effect of changed declarations on the existing tables. Nothing is
     written.
 
     \b

@@ -29,8 +29,10 @@ Command = Callable[..., Any]
 
 
 def uses(*names: str) -> Callable[[Command], Command]:
-    """Add the flags of these settings and `--json` to a command. The command receives
-    them as `settings` and `as_json`.
+    """Return a decorator that adds the flags of these settings, and `--json`, to a
+    command.
+
+    The command receives the values as `settings` and `as_json`.
     """
 
     def decorate(command: Command) -> Command:
@@ -60,7 +62,7 @@ def uses(*names: str) -> Callable[[Command], Command]:
 
 
 def repeated(flags: Mapping[str, Optional[str]]) -> str:
-    """Return the flags to repeat in the next command, as text to append to it."""
+    """Return the given flags as text to append to the next command."""
     shared = {name: flags.get(name) for name in ("lake", "engine", "tables")}
     return "".join(
         f" --{name} {shlex.quote(value)}" for name, value in shared.items() if value
@@ -68,15 +70,15 @@ def repeated(flags: Mapping[str, Optional[str]]) -> str:
 
 
 def version_option(program: str) -> Callable[[Command], Command]:
-    """Add `--version` to a command, which prints the program's name and the package's
-    version.
+    """Return a decorator that adds `--version` to a command. The flag prints the
+    program's name and the package's version.
     """
 
     def show(context: click.Context, _: click.Parameter, wanted: bool) -> None:
         if not wanted:
             return
-        # Importing this at the top would add a tenth to the startup time of other
-        # commands.
+        # An import at the top would make the start of all other commands a tenth
+        # slower.
         import importlib.metadata
 
         try:
@@ -103,11 +105,13 @@ def exit_code(
     interrupted: str = "",
 ) -> int:
     """Run a command line and return its exit code: 0 to 4, or 130 after Ctrl-C, as
-    defined in `lakekit.errors`. Errors are printed with their next step; after Ctrl-C,
-    `interrupted` is printed unless it is empty.
+    defined in `lakekit.errors`.
+
+    Errors are printed with their next step. After Ctrl-C, `interrupted` is printed
+    unless it is empty.
     """
-    # delta-rs logs to stderr: harmless warnings (1.2), and conflicts that lakekit also
-    # reports (1.6).
+    # delta-rs logs harmless warnings (1.2) to stderr, and conflicts (1.6) that lakekit
+    # reports itself.
     os.environ.setdefault("RUST_LOG", "off")
     try:
         result: Any = command.main(
@@ -118,7 +122,7 @@ def exit_code(
         return result if isinstance(result, int) else 0
     except LakekitError as error:
         return _print_error(error)
-    except OSError as error:  # such as a full disk of temporary files
+    except OSError as error:  # for example, no space for temporary files
         place = Path(error.filename or Path.cwd())
         return _print_error(StorageError(place, error.strerror or str(error)))
     except MemoryError:

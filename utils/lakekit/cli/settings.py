@@ -1,8 +1,8 @@
 """Settings of a command, read from flags, then LAKEKIT_* variables, then `lakekit.toml`
 in the current directory or the nearest folder above it.
 
-`SETTINGS` lists all settings. The tables are declared in a Python file or module that
-defines TABLES; the default is the New York flights.
+`SETTINGS` describes all settings. The tables are declared in a Python file or module
+that defines TABLES; the default is the New York flights.
 """
 
 from __future__ import annotations
@@ -32,11 +32,12 @@ SETTINGS: Mapping[str, str] = {
     "lake": "folder, s3://BUCKET/PREFIX, or CATALOG.SCHEMA on Spark",
     "engine": "embedded (DuckDB and delta-rs, the default) or spark",
     "tables": "Python file, or module, that defines TABLES",
-    "memory": "how much memory DuckDB may hold, such as 2GB",
-    "scratch": "folder for temporary files; on a cluster one that all its machines see",
-    "refused": "what a faulty source file does: stop the tables that read it (stop, the"
-    " default), or nothing (skip)",
-    "unpacked": "how much the archives may unpack to, such as 20GB; 100GB by default",
+    "memory": "memory limit of DuckDB, such as 2GB",
+    "scratch": "folder for temporary files; all machines of a cluster must share it",
+    "refused": "effect of a faulty source file: the tables that read it are not updated"
+    " (stop, the default), or only the file is left out (skip)",
+    "unpacked": "size limit of all unpacked archives together, such as 20GB; by default"
+    " 100GB",
 }
 CHOICES: Mapping[str, Sequence[str]] = {"engine": ENGINES, "refused": POLICIES}
 PATHS = ("source", "scratch")
@@ -44,7 +45,7 @@ PATHS = ("source", "scratch")
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of one command; None for a setting without a value."""
+    """The settings of one command. A setting without a value is None."""
 
     source: Optional[str] = None
     lake: Optional[str] = None
@@ -56,9 +57,7 @@ class Settings:
     unpacked: str = DEFAULT_LIMIT
 
     def required(self, name: str) -> str:
-        """Return the value of a required setting. Raises SettingsError without a
-        value.
-        """
+        """Return the value of a setting. Raises SettingsError if it has no value."""
         value: Optional[str] = getattr(self, name)
         if value is None:
             raise SettingsError(
@@ -69,8 +68,10 @@ class Settings:
         return value
 
     def table_set(self) -> TableSet:
-        """Return the declared tables. Raises SettingsError for a file or module without
-        tables; DeclarationError.
+        """Return the declared tables.
+
+        Raises SettingsError for a file or module without tables; DeclarationError for
+        an invalid declaration.
         """
         if self.tables is None:
             from lakekit.nyc_flights.tables import TABLES
@@ -82,13 +83,14 @@ class Settings:
 def read_settings(
     flags: Mapping[str, Optional[str]], environment: Mapping[str, str], folder: Path
 ) -> Settings:
-    """Read settings from flags, environment and file, in that order. The file is in the
-    folder or in the nearest one above it; a path in it is relative to the file. `~` is
-    the home directory.
+    """Read settings from flags, environment and settings file, in that order.
 
-    Raises SettingsError for an unknown name or an invalid value. The default engine is
-    Spark on a Databricks cluster, where there is a Spark session and the lake is a
-    schema.
+    The settings file is in `folder` or in the nearest folder above it. Paths in the
+    settings file are relative to the file; `~` is the home directory. The default
+    engine is Spark on a Databricks cluster, where a Spark session exists and the lake
+    is a schema.
+
+    Raises SettingsError for an unknown name or an invalid value.
     """
     found: Dict[str, str] = (
         {"engine": "spark"} if "DATABRICKS_RUNTIME_VERSION" in environment else {}
@@ -122,8 +124,8 @@ def read_settings(
 def _nearest_file(folder: Path) -> Optional[Path]:
     """Return the settings file in the folder, or in the nearest folder above it.
 
-    A file above that belongs to another user is left out: it names Python code to run,
-    and anybody may write to a folder such as /tmp.
+    A file above the folder is ignored if it belongs to another user: it can select
+    Python code to run, and anybody can write to a folder such as /tmp.
     """
     for place in (folder, *folder.absolute().parents):
         path = place / FILE
@@ -161,7 +163,7 @@ def _file(path: Optional[Path]) -> Mapping[str, str]:
 
 
 def _is_path(name: str, value: str) -> bool:
-    """Return whether a setting's value is a path, which may be relative to the settings
+    """Return whether a setting's value is a path. Relative paths start at the settings
     file.
     """
     if name == "tables":

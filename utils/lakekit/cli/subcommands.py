@@ -65,8 +65,8 @@ def tables(settings: Settings, as_json: bool) -> None:
 @click.argument("schema", metavar="CATALOG.SCHEMA")
 @uses("tables")
 def ddl(settings: Settings, as_json: bool, schema: str) -> None:
-    """Print the Databricks SQL that makes the declared tables in CATALOG.SCHEMA; it may
-    be run again.
+    """Print Databricks SQL that creates the declared tables in CATALOG.SCHEMA. The SQL
+    is idempotent.
 
     \b
     Example:
@@ -84,8 +84,8 @@ def ddl(settings: Settings, as_json: bool, schema: str) -> None:
 def quality(settings: Settings, as_json: bool) -> int:
     """Count the rows that do not meet the expectations and constraints of their tables.
 
-    Exit code 1 when a constraint or an expectation of severity fail or drop is not met;
-    warnings are counted.
+    Exit code 1 if rows do not meet a constraint, or an expectation of severity fail or
+    drop. For severity warn, the rows are only counted.
 
     \b
     Example:
@@ -124,7 +124,7 @@ def quality(settings: Settings, as_json: bool) -> int:
 @click.argument("lake_b")
 @uses("engine", "tables")
 def diff(settings: Settings, as_json: bool, lake_a: str, lake_b: str) -> int:
-    """Compare two lakes row by row. Exit code 1 when they differ.
+    """Compare two lakes row by row. Exit code 1 if they differ.
 
     \b
     Example:
@@ -176,15 +176,15 @@ def _differences(table: lakekit.TableDiff) -> str:
     type=int,
     default=RETAIN_HOURS,
     show_default=True,
-    help="Retention period in hours; time travel goes back no further.",
+    help="Retention period in hours. Older versions cannot be read afterwards.",
 )
 def maintain(
     settings: Settings, as_json: bool, dry_run: bool, retain_hours: int
 ) -> int:
-    """Put small files together, and delete those that no version needs any more.
+    """Compact small files, and delete files that no recent version uses.
 
-    Exit code 1 when files of a table had to stay, because another table has not taken
-    in its changes.
+    Exit code 1 if files of a table could not be deleted, because another table has not
+    read the table's newest changes.
 
     \b
     Example:
@@ -222,7 +222,7 @@ def _done(table: lakekit.TableMaintenance, dry_run: bool) -> Tuple[str, str, str
         return (
             table.table,
             files,
-            f"none: {', '.join(table.waiting)} has not taken in its changes",
+            f"none: {', '.join(table.waiting)} has not read its changes",
         )
     return (
         table.table,
@@ -235,15 +235,17 @@ def _done(table: lakekit.TableMaintenance, dry_run: bool) -> Tuple[str, str, str
 @click.argument("table")
 @uses("lake", "engine", "tables")
 @click.option("--version", type=int, metavar="N", help="Version to restore.")
-@click.option("--dry-run", is_flag=True, help="Check the version, and change nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Only check whether the version can be restored."
+)
 def restore(
     settings: Settings, as_json: bool, table: str, version: Optional[int], dry_run: bool
 ) -> None:
-    """Set TABLE back to version N, also where its newest version is damaged.
+    """Restore version N of TABLE, even if the newest version is damaged.
 
-    Without --version, list the versions and whether each is whole. Every later version
-    stays in the history. Afterwards run `lakekit run`: it brings the table, and all
-    that read it, in line with the source files and the declarations.
+    Without --version, list the versions and whether they can be restored. Later
+    versions stay in the history. Then run `lakekit run`, which updates the table, and
+    all tables that read it, to the source files and the declarations.
 
     \b
     Example:
@@ -314,7 +316,7 @@ def _condition(version: lakekit.Version) -> str:
 @click.argument("folder", metavar="DIR")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def init(folder: str, as_json: bool) -> None:
-    """Make a project in DIR: one CSV, three tables, and a README with the commands.
+    """Create a project in DIR: one CSV, three tables, and a README with the commands.
 
     \b
     Example:

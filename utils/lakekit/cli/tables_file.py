@@ -25,16 +25,16 @@ UNKNOWN_NAMES = (
 
 
 def load_tables(name: str) -> TableSet:
-    """Return the tables of a Python file, or of a module on the path.
+    """Return the tables of a Python file, or of a module on the Python path.
 
-    Raises SettingsError, with the file and the line, if the code cannot be run or
-    defines no TABLES; DeclarationError for an invalid declaration.
+    Raises SettingsError, with the file and the line, if the code fails or defines no
+    TABLES; DeclarationError for an invalid declaration.
     """
-    import runpy  # takes a while that `lakekit --help` does not need
+    import runpy  # a slow import that `lakekit --help` does not need
 
     try:
-        # A file is not imported: Python would run its cached byte code after an edit
-        # within the same second.
+        # A file is run instead of imported: after an edit within the same second, an
+        # import would use the old cached byte code.
         found = (
             runpy.run_path(str(Path(name).absolute()))
             if name.endswith(".py")
@@ -42,14 +42,14 @@ def load_tables(name: str) -> TableSet:
         )
     except LakekitError:
         raise
-    # The file is the user's program, which may raise anything, or exit.
+    # The file is the user's program: it may raise any exception, or exit.
     except (Exception, SystemExit) as error:
         raise SettingsError(*_reason(name, error)) from error
     return _tables(name, found)
 
 
 def locate(error: DeclarationError, name: Optional[str]) -> None:
-    """Add the file, or the module, of the declaration to the error's text."""
+    """Add the name of the declaration's file or module to the text of the error."""
     if name is not None:
         at = name + (_line(Path(name), error.table) if name.endswith(".py") else "")
         error.args = (f"{at}: {error}", *error.args[1:])
@@ -92,8 +92,10 @@ def _reason(name: str, error: BaseException) -> Tuple[str, str]:
 
 
 def _line_of(name: str, error: BaseException) -> Optional[int]:
-    """Return the line of the file that raised the error; None for another file."""
-    import traceback  # as with runpy
+    """Return the line of this file that raised the error; None for an error in another
+    file.
+    """
+    import traceback  # a slow import
 
     path = str(Path(name).absolute())
     if isinstance(error, SyntaxError) and error.filename == path:
@@ -107,8 +109,8 @@ def _line_of(name: str, error: BaseException) -> Optional[int]:
 
 
 def _similar(text: str) -> str:
-    """Return the name that an unknown name was probably meant to be; empty if there is
-    none.
+    """Return the valid name that is most similar to an unknown name; empty if no name
+    is similar.
     """
     for pattern in UNKNOWN_NAMES:
         found = pattern.search(text)
@@ -119,7 +121,7 @@ def _similar(text: str) -> str:
 
 
 def _declaration_names() -> List[str]:
-    """Return the names of the classes and of the fields of declarations."""
+    """Return the names of all classes for declarations, and of their fields."""
     names = list(declarations.__all__)
     for name in declarations.__all__:
         value = getattr(declarations, name)
@@ -129,8 +131,8 @@ def _declaration_names() -> List[str]:
 
 
 def _line(path: Path, table: str) -> str:
-    """Return `:LINE` of the first mention of a table in its file; empty if the file
-    does not mention it, as where its name is computed.
+    """Return `:LINE` of the first mention of a table in its file. The result is empty
+    if the file does not contain the name, for example because the name is computed.
     """
     names = [table, table.partition(".")[2]]
     try:

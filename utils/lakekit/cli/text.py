@@ -1,4 +1,6 @@
-"""Text for a terminal and for JSON: control characters made visible, true numbers."""
+"""Text for a terminal and for JSON: visible control characters, and numbers without
+loss.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,10 @@ import click
 
 
 def visible(text: str, line_ends: bool = False) -> str:
-    """Return text whose control and formatting characters are escaped, such as
-    `\\x1b` and `\\u202e`: they could color, overwrite or reorder a terminal's text.
+    """Return text with escaped control and formatting characters, such as `\\x1b` and
+    `\\u202e`, which could color, overwrite or reorder the text of a terminal.
 
-    With `line_ends`, a line feed stays.
+    With `line_ends`, line feeds are not escaped.
     """
     if text.isprintable():
         return text
@@ -30,13 +32,15 @@ def _escaped(character: str) -> str:
 
 
 def echo(text: str, err: bool = False) -> None:
-    """Print text of any lines to the terminal, with its control characters visible."""
+    """Print text of one or more lines, with escaped control characters."""
     click.echo(visible(text, line_ends=True), err=err)
 
 
 def cell(value: object) -> str:
-    """Return a value for a table on the terminal: a null as NULL, and a text that could
-    be taken for one in quotes; numbers in full; instants in ISO 8601 with Z.
+    """Return a value for a table on the terminal.
+
+    A null is NULL, and a text that looks like a null is quoted. Numbers have all
+    digits, and instants are in ISO 8601 with Z.
     """
     if value is None:
         return "NULL"
@@ -58,8 +62,8 @@ def plain(value: object) -> str:
 
 
 def print_json(result: Any, **more: Any) -> None:
-    """Print a result dataclass as JSON. NaN and the infinities, for which JSON has no
-    number, are the texts NaN, Infinity and -Infinity.
+    """Print a result dataclass as JSON. NaN and the infinities, which are not numbers
+    in JSON, are printed as the texts NaN, Infinity and -Infinity.
     """
     content = _valid({**asdict(result), **more})
     text = json.dumps(content, default=_as_text, indent=2, allow_nan=False)
@@ -67,13 +71,15 @@ def print_json(result: Any, **more: Any) -> None:
 
 
 def _as_text(value: object) -> str:
-    """Return an instant, a date or a path as text, which JSON escapes itself."""
+    """Return an instant, a date or a path as text for JSON."""
     is_instant = isinstance(value, datetime.datetime)
     return plain(value) if is_instant else str(value)
 
 
 def _valid(value: Any) -> Any:
-    """Return a value whose numbers JSON can have."""
+    """Return a value with NaN and infinities replaced by texts, because JSON does not
+    have them.
+    """
     if isinstance(value, float) and not math.isfinite(value):
         if math.isnan(value):
             return "NaN"

@@ -1,6 +1,6 @@
 """Detects damaged tables: data files that are missing or differ from the log.
 
-Commands check their tables with it before they use them.
+Commands check their tables by `whole_head` before they use them.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from lakekit.storage.versions import Version
 
 
 def whole_head(engine: Engine, table: Table, name: str = "") -> Optional[Head]:
-    """Return the table as `Engine.head` does, after checking that all its data files
+    """Return the table as `Engine.head` does, after a check that all its data files
     exist.
 
-    Raises DamagedTableError, with the newest version that is not damaged,
-    DamagedLogError, with the file of the log that no reader can pass, and
-    ReaderTooOldError if the engine cannot open that version. Both errors name the table
-    `name` if the engine uses another name for it.
+    Raises DamagedTableError, with the newest version that is not damaged;
+    DamagedLogError, with the file of the log that no reader can read; ReaderTooOldError
+    if the newest version is not damaged but the engine cannot open it. `name` is the
+    table's name in errors, if the engine uses another name.
     """
     head = None
     try:
@@ -37,7 +37,7 @@ def whole_head(engine: Engine, table: Table, name: str = "") -> Optional[Head]:
         versions = _versions(engine, table)
         if isinstance(error, StorageError):
             raise
-        # A file of the newest version that is missing by a checkpoint alone is damage.
+        # If only a checkpoint lists a missing file, `versions` does not report it.
         if versions and versions[0].whole and head is None:
             engine.check_log(table)
             raise ReaderTooOldError(name or table.name, error.reason) from error
@@ -49,8 +49,8 @@ def whole_head(engine: Engine, table: Table, name: str = "") -> Optional[Head]:
 
 
 def _versions(engine: Engine, table: Table) -> Tuple[Version, ...]:
-    """Return the versions in the log, newest first; empty if the log cannot be reached.
-    Raises DamagedLogError.
+    """Return the versions in the log, newest first. The result is empty if the log
+    cannot be reached. Raises DamagedLogError.
     """
     try:
         return engine.versions(table)

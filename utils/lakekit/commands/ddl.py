@@ -35,11 +35,11 @@ class DdlResult:
 
 
 def ddl(schema: str, *, tables: TableSet = TABLES) -> DdlResult:
-    """Return the DDL for all tables in `catalog.schema`; tables are named
-    `layer_table`. Raises InvalidLakeError for an invalid name.
+    """Return the DDL for all tables in `catalog.schema`, with the names `layer_table`.
 
-    Databricks has no ADD CONSTRAINT IF NOT EXISTS: a constraint is dropped if it exists
-    and added again, which validates every row again.
+    Databricks has no ADD CONSTRAINT IF NOT EXISTS, so the DDL drops an existing
+    constraint and adds it again, which checks all rows again. Raises InvalidLakeError
+    for an invalid name.
     """
     lake = find_lake(schema)
     check_sql(tables)
@@ -63,9 +63,10 @@ def ddl(schema: str, *, tables: TableSet = TABLES) -> DdlResult:
 
 
 def describe(*, tables: TableSet = TABLES) -> DescribeResult:
-    """Return what the command `lakekit tables` prints.
+    """Return the declared tables, for the command `lakekit tables`.
 
-    A function named `tables` would hide the module `lakekit.declarations.tables`.
+    This function is not called `tables`, because that name would hide the module
+    `lakekit.declarations.tables`.
     """
     check_sql(tables)
     return DescribeResult(tuple(tables))
@@ -101,8 +102,8 @@ def _quoted(name: str) -> str:
 
 
 def _text(value: str) -> str:
-    """Return a string literal. Databricks reads two adjacent quotes as the end of a
-    string and the start of the next.
+    """Return a string literal. Quotes are escaped by a backslash, because Databricks
+    reads two adjacent quotes as the end of a string and the start of another string.
     """
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"

@@ -1,7 +1,7 @@
 """Compares two lakes with the same declarations row by row.
 
-Examples are the lakes of two engines, a lake and its copy, or the lakes of two versions
-of the code.
+Examples are lakes of two engines, a lake and its copy, and lakes of two versions of the
+code.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from lakekit.transforms.merge import ROW
 
 KINDS = {"folder": "a folder", "s3": "on S3", "schema": "a schema"}
 SECOND = "@b"
-"""The suffix of the engine's name for a table of the second lake. Declared names have
-no `@`.
+"""The suffix of the names of the second lake's tables in the engine. Declared names do
+not contain `@`.
 """
 
 
@@ -53,7 +53,7 @@ class TableDiff:
         only_b: rows whose key lake A does not have, or has less often.
         changed: rows with the same key that differ in another column.
         columns: the number of changed rows that differ, by column.
-        shape: columns that only one lake has, or that have another type, as
+        shape: columns that only one lake has, or whose types differ. The format is
             `NAME TYPE (LAKE)`.
     """
 
@@ -96,10 +96,10 @@ def diff(
 ) -> DiffResult:
     """Compare the newest versions of all tables of two lakes. Nothing is written.
 
-    Doubles are equal within the declared relative tolerance of their column; other
-    values must be identical; volatile columns are ignored. Raises InvalidLakeError for
-    lakes of two kinds, which no engine reads at once, or if neither lake has a table;
-    DamagedTableError.
+    Doubles are equal if they differ by at most the relative tolerance that their column
+    declares. Volatile columns are ignored. All other values must be identical. Raises
+    InvalidLakeError if the lakes are of different kinds, because no engine reads both,
+    or if neither lake has a table; DamagedTableError.
     """
     a, b = find_lake(lake_a), find_lake(lake_b)
     if a.kind != b.kind:
@@ -158,7 +158,7 @@ def _compare(engine: Engine, table: Table, lakes: Sequence[str]) -> Optional[Tab
 
 
 def _shape(head_a: Head, head_b: Head) -> Tuple[str, ...]:
-    """Return the columns that only one table has, or that have another type."""
+    """Return the columns that only one table has, and columns whose types differ."""
     types_a, types_b = (
         {(c.name, c.type) for c in head.columns} for head in (head_a, head_b)
     )
@@ -170,8 +170,8 @@ def _shape(head_a: Head, head_b: Head) -> Tuple[str, ...]:
 
 
 def _with_counts(engine: Engine, table: Table, same: TableDiff) -> TableDiff:
-    """Return `same` with the numbers of rows and values that differ, from the views of
-    `_compare`.
+    """Return `same` with the numbers of rows and values that differ. They are read from
+    the views that `_compare` defines.
     """
     compared = [column for column in table.columns if not column.volatile]
     values = [column for column in compared if column.name not in _key(table)]
@@ -195,8 +195,8 @@ def _with_counts(engine: Engine, table: Table, same: TableDiff) -> TableDiff:
 
 
 def _head(engine: Engine, table: Table, lake: str) -> Optional[Head]:
-    """Return the table in that lake. Raises DamagedTableError, whose command names the
-    lake.
+    """Return the state of the table in that lake. Raises DamagedTableError with a
+    command that contains the lake.
     """
     name = table.name[: -len(SECOND)] if table.name.endswith(SECOND) else table.name
     try:
@@ -207,8 +207,8 @@ def _head(engine: Engine, table: Table, lake: str) -> Optional[Head]:
 
 
 def _columns(table: Table, head_a: Head, head_b: Head) -> Tuple[Column, ...]:
-    """Return the declared columns, and the undeclared ones that both tables have with
-    the same type, such as new columns in bronze.
+    """Return the declared columns, and undeclared columns that have the same type in
+    both tables, such as new columns in bronze.
     """
     declared, both = {column.name for column in table.columns}, {
         (c.name, c.type) for c in head_b.columns
@@ -235,8 +235,8 @@ def _key(table: Table) -> Tuple[str, ...]:
 
 
 def _net(table: Table) -> str:
-    """Define the rows, without volatile columns, that occur a different number of times
-    in the two lakes.
+    """Define the rows, without volatile columns, whose number of occurrences differs
+    between the lakes.
     """
     columns = listed(each.name for each in table.columns if not each.volatile)
     both = (
@@ -250,8 +250,8 @@ def _net(table: Table) -> str:
 
 
 def _pairs(table: Table, columns: List[Column]) -> str:
-    """Return a query that pairs the rows of A and B by key, with `a_` and `b_` columns
-    and counts. Rows without a match are included.
+    """Return a query that pairs rows of lakes A and B by key, and includes rows without
+    a match. The columns have the prefixes `a_` and `b_`; the counts of rows are added.
     """
     key = _key(table)
     order = (
@@ -281,8 +281,8 @@ def _pairs(table: Table, columns: List[Column]) -> str:
 
 
 def _fates(values: List[Column]) -> str:
-    """Return SQL that computes for each pair how many rows are only in A, only in B,
-    or changed, and which columns differ.
+    """Return SQL that computes for each pair which columns differ, and how many rows
+    are only in A, only in B, or changed.
     """
     differing = [f"({_differs(column)})" for column in values]
     flags = "".join(

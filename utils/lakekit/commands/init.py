@@ -23,15 +23,17 @@ class InitResult:
 
 
 def init(folder: Union[str, os.PathLike[str]]) -> InitResult:
-    """Create a project in a new or empty folder. Raises FolderNotEmptyError,
-    StorageError; then nothing is written.
+    """Create a project in a new or empty folder.
+
+    Raises FolderNotEmptyError, StorageError; the folder is then unchanged.
     """
     target = Path(os.path.expanduser(folder)).absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise FolderNotEmptyError(str(target))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        # The temporary folder is on the same disk, so that moving is only renaming.
+        # A temporary folder on the same disk: the project is then moved by renaming
+        # only.
         beside = target if target.exists() else target.parent
         with tempfile.TemporaryDirectory(prefix=".lakekit-", dir=beside) as temporary:
             made = Path(temporary) / "project"
@@ -46,8 +48,8 @@ def init(folder: Union[str, os.PathLike[str]]) -> InitResult:
 
 
 def _copy_template(target: Path) -> None:
-    """Copy the template by content only: installed files may be read-only, but the
-    project must be writable.
+    """Copy the content of the template but not its permissions, because installed files
+    may be read-only.
     """
     ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
     shutil.copytree(TEMPLATE, target, ignore=ignored, copy_function=shutil.copyfile)
@@ -57,7 +59,7 @@ def _copy_template(target: Path) -> None:
 
 def _place(made: Path, target: Path) -> None:
     """Move the project to its folder. An existing empty folder is not replaced, because
-    a shell may be in it.
+    it may be the working directory of a shell.
     """
     if not target.exists():
         made.replace(target)

@@ -17,8 +17,8 @@ from lakekit.nyc_flights.tables import TABLES
 from lakekit.storage.lake import check_lake, find_lake
 
 RETAIN_HOURS = 168
-"""Delta's default of seven days. A reader or writer that started earlier may still need
-younger files.
+"""The retention period in hours: Delta's default of seven days. A reader or writer that
+is still running may need files that were replaced within this period.
 """
 
 
@@ -29,9 +29,9 @@ class TableMaintenance:
     Attributes:
         compacted: number of data files that were merged into `written` files; both are
             0 if compaction gains nothing.
-        deleted: number of files that were deleted or, in a dry run, would be.
-        waiting: tables that have not read all changes of this table; nothing is deleted
-            until they have.
+        deleted: number of files that were deleted, or that a dry run would delete.
+        waiting: tables that have not yet read all changes of this table. If there are
+            any, no file of this table is deleted.
     """
 
     table: str
@@ -43,7 +43,7 @@ class TableMaintenance:
 
 @dataclass(frozen=True)
 class MaintainResult:
-    """The result of every existing table. A dry run compacts and deletes nothing."""
+    """The results of all existing tables. A dry run compacts and deletes nothing."""
 
     lake: str
     dry_run: bool
@@ -64,13 +64,13 @@ def maintain(
     dry_run: bool = False,
     retain_hours: int = RETAIN_HOURS,
 ) -> MaintainResult:
-    """Compact the small files of each table, then delete files that no version of the
-    last `retain_hours` uses.
+    """Compact the small files of each table, then delete the files that no version of
+    the last `retain_hours` hours uses.
 
-    Older versions are then no longer available for time travel. Files of a table are
-    not deleted if another table has not read its newest changes, because `run` reads
-    the changes from these files. Raises RetentionTooShortError for less than seven
-    days, InvalidLakeError if there is no table, DamagedTableError.
+    Older versions are then no longer available for time travel. If another table has
+    not read the newest changes of a table, no file of that table is deleted, because
+    `run` reads the changes from the files. Raises RetentionTooShortError for less than
+    seven days, InvalidLakeError if no table exists, DamagedTableError.
     """
     if retain_hours < RETAIN_HOURS:
         raise RetentionTooShortError(retain_hours, RETAIN_HOURS)
@@ -105,12 +105,12 @@ def maintain(
 
 
 def behind(name: str, heads: Mapping[str, Head]) -> Mapping[str, int]:
-    """Return the tables that read table `name` and lack its newest change of rows, with
-    the version that each table has read.
+    """Return the tables that have not read the newest change of rows of table `name`,
+    with the version that each of them has read.
 
-    The result excludes a table that was made from another table of that name or by an
-    unknown writer, because the next run rebuilds it. It excludes quarantine tables,
-    because their notes are as old as the last refused row.
+    A table is excluded if it read another table of this name or has no note of lakekit,
+    because the next run rebuilds it. Quarantine tables are excluded, because only
+    refused rows update their notes.
     """
     found: Dict[str, int] = {}
     for follower, head in heads.items():
@@ -148,8 +148,10 @@ def _maintain(
 
 def _news(engine: Engine, table: Table, since: int) -> bool:
     """Return whether rows were added or removed after version `since`. Rows that were
-    rewritten unchanged do not count. A history that can no longer be read does not
-    count either, because the next run rebuilds the table that reads this table.
+    rewritten unchanged do not count.
+
+    Returns False if the history can no longer be read, because the next run then
+    rebuilds the tables that read this table.
     """
     if not engine.changes(table, since, "_news"):
         return False

@@ -20,8 +20,8 @@ from lakekit.transforms.lineage import digest
 
 @dataclass(frozen=True)
 class PlanResult:
-    """Schema changes of tables, and the tables that the next run rebuilds because their
-    declaration or SQL changed.
+    """Schema changes, and tables that the next run rebuilds because their declaration
+    or SQL changed.
     """
 
     lake: str
@@ -40,8 +40,7 @@ def plan(
     engine: str = "embedded",
     tables: TableSet = TABLES,
 ) -> PlanResult:
-    """Return what the next run would change in the schemas of the tables. Nothing is
-    written.
+    """Return the schema changes and rebuilds of the next run. Nothing is written.
 
     Raises DamagedTableError.
     """

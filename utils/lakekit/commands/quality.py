@@ -23,8 +23,8 @@ Kind = Literal["expectation", "constraint"]
 
 @dataclass(frozen=True)
 class Check:
-    """One predicate on one table, and how many of its rows do not meet it. A constraint
-    has the severity `fail`.
+    """The result of one predicate on one table: the number of rows that do not meet it.
+    Constraints have the severity `fail`.
     """
 
     table: str
@@ -36,15 +36,15 @@ class Check:
 
     @property
     def failed(self) -> bool:
-        """Return whether rows do not meet the predicate, unless its severity is
-        `warn`.
+        """Return whether there are rows that do not meet the predicate. Predicates of
+        severity `warn` never fail.
         """
         return self.unmet > 0 and self.severity != "warn"
 
 
 @dataclass(frozen=True)
 class QualityResult:
-    """The checks of every existing table. `quarantined` has the number of rows by
+    """The checks of every existing table. `quarantined` has numbers of rows by
     quarantine table and rule.
     """
 
@@ -60,7 +60,7 @@ class QualityResult:
 
     @property
     def warnings(self) -> int:
-        """Return how many expectations of severity `warn` are unmet."""
+        """Return the number of unmet expectations of severity `warn`."""
         return sum(check.unmet > 0 and not check.failed for check in self.checks)
 
 
@@ -73,7 +73,7 @@ def quality(
     """Check the stored rows of the lake's tables against their declarations. Nothing is
     written.
 
-    Raises InvalidLakeError if the lake has none of the tables; DamagedTableError.
+    Raises InvalidLakeError if the lake has no declared table; DamagedTableError.
     """
     place = find_lake(lake)
     check_sql(tables)

@@ -1,9 +1,5 @@
-"""The source files that a run refuses, and the tables that it does not update because
-of them.
-
-A table is stopped if a file of its source is refused, or if it reads a stopped table.
-All other tables are updated. With `skip`, a refused file stops no table that has other
-files or rows.
+"""The source files that a run refuses, and the tables that it therefore does not
+update.
 """
 
 from __future__ import annotations
@@ -14,8 +10,8 @@ from lakekit.declarations.tables import TableSet
 from lakekit.errors import RefusedFilesError, SourceError
 
 Policy = Literal["stop", "skip"]
-"""What a refused file does: `stop` stops the tables that read its source; `skip` leaves
-the file out.
+"""The effect of a refused file: `stop` stops the tables that read its source; `skip`
+only leaves the file out.
 """
 POLICIES: Tuple[Policy, ...] = ("stop", "skip")
 
@@ -29,8 +25,8 @@ class Refusals:
         self._stopped: Set[str] = set()
 
     def add(self, source: str, error: SourceError, stop: bool = False) -> None:
-        """Add a refused file of a source. `stop` is whether it stops the source's table
-        also with `skip`.
+        """Add the error of a refused file of a source. With `stop`, the source's table
+        is stopped even if the policy is `skip`.
         """
         self._refused.setdefault(source, []).append(error)
         if stop or self._policy == "stop":
@@ -53,7 +49,9 @@ class Refusals:
         return frozenset(self._stopped)
 
     def of(self, source: str) -> Tuple[str, ...]:
-        """Return the files of a source that are left out, and the reasons."""
+        """Return the reasons why files of a source are left out. Each reason names its
+        file.
+        """
         return tuple(error.what for error in self._refused.get(source, ()))
 
     def raise_if_all_stopped(self) -> None:
@@ -62,8 +60,10 @@ class Refusals:
             self.raise_if_stopped()
 
     def raise_if_stopped(self) -> None:
-        """Raise an error if a table is stopped: the file's own error if it is the only
-        one and stops all tables, or else RefusedFilesError.
+        """Raise an error if a table is stopped.
+
+        If all tables are stopped by a single file, this is the file's own error;
+        otherwise it is RefusedFilesError.
         """
         if not self._stopped:
             return

@@ -26,12 +26,11 @@ class RestoreResult:
 
     Attributes:
         newest: the newest version before the restore.
-        restored: the version whose rows the table has again; None if no version was
-            requested.
-        committed: the version that the restore committed; None in a dry run, or if
-            nothing had to be done.
-        added: number of data files that are part of the newest version again.
-        removed: number of data files that are no longer part of it.
+        restored: the version that was restored; None if no version was requested.
+        committed: the number of the new version; None in a dry run, or if the requested
+            version is already the newest.
+        added: number of data files that the restore adds to the table.
+        removed: number of data files that the restore removes from the table.
         derived: the tables that the next run recomputes from their input tables.
         versions: all versions in the log before the restore, newest first.
     """
@@ -57,15 +56,16 @@ def restore(
     tables: TableSet = TABLES,
     dry_run: bool = False,
 ) -> RestoreResult:
-    """Restore an older version of a table with one commit; without a version, only list
+    """Restore an older version of a table with one commit. Without a version, only list
     the versions.
 
-    The next `run` brings all tables up to date with their sources and declarations: it
+    The next `run` brings all tables up to date with their sources and declarations. It
     recomputes a restored silver or gold table, and all tables that read a restored
-    table; it ingests files again that a restored bronze table no longer has, if they
-    are still in the source folder. Raises UnknownTableError; InvalidLakeError if the
-    table does not exist; UnrestorableVersionError for a damaged version;
-    DamagedLogError; ConflictError.
+    table. If the restore of a bronze table removes rows of files that are still in the
+    source folder, the run ingests these files again.
+
+    Raises UnknownTableError; InvalidLakeError if the table does not exist;
+    UnrestorableVersionError for a damaged version; DamagedLogError; ConflictError.
     """
     declared, place = tables[table], find_lake(lake)
     check_lake(place, tables)
@@ -111,7 +111,7 @@ def _restore(
 
 
 def _check(table: Table, lake: Lake, found: Tuple[Version, ...], number: int) -> None:
-    """Raise UnrestorableVersionError for a version that is missing or damaged."""
+    """Raise UnrestorableVersionError if a version is missing or damaged."""
     what = _fault(table, found, number)
     if not what:
         return
@@ -135,7 +135,7 @@ def _check(table: Table, lake: Lake, found: Tuple[Version, ...], number: int) ->
 
 
 def _fault(table: Table, found: Tuple[Version, ...], number: int) -> str:
-    """Return why a version cannot be restored; empty if it can."""
+    """Return why a version cannot be restored; empty if it can be restored."""
     version = next((each for each in found if each.number == number), None)
     if version is None:
         span = f"the log has {found[-1].number} to {found[0].number}"
@@ -150,7 +150,9 @@ def _fault(table: Table, found: Tuple[Version, ...], number: int) -> str:
 
 
 def _derived(tables: TableSet, restored: Table) -> Tuple[str, ...]:
-    """Return the table, unless it is ingested, and all tables that depend on it."""
+    """Return all tables that depend on the restored table, and the table itself unless
+    it is a bronze table.
+    """
     found: List[str] = [restored.name]
     for table in tables:
         if table.name != restored.name and any(read in found for read in table.reads):

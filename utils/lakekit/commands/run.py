@@ -1,8 +1,8 @@
 """Ingests new source files into bronze, then updates the silver and gold tables.
 
-All sources are opened and checked before the first commit. The note of each commit
-states which versions of the input tables it includes. So an interrupted run is resumed
-by the next, and a run without new files commits nothing.
+All sources are opened and checked before the first commit. The note (metadata) of each
+commit has the versions of the input tables whose rows the table includes. So the next
+run resumes an interrupted run, and a run without new files commits nothing.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ from lakekit.transforms.updates import Updates
 
 MICROSECOND = datetime.timedelta(microseconds=1)
 Progress = Callable[[str, int, int], None]
-"""A callback with the current action, the steps done and the total number of steps."""
+"""A callback with the current action, the number of finished steps, and the number of
+all steps.
+"""
 
 
 @dataclass(frozen=True)
@@ -60,14 +62,14 @@ class TableResult:
     """The result of a run for one table.
 
     Attributes:
-        mode: `unchanged`, `appended` (bronze), `merged`, `groups`, `whole`, or `noted`:
-            the changes of the input tables affect no row of this table.
+        mode: `unchanged`, `appended` (bronze), `merged`, `groups`, `whole`, or `noted`
+            if the changes of the input tables affect no row of this table.
         seconds: time that this run spent on the table.
-        changed: whether the run committed to it.
+        changed: whether the run committed to this table.
         counts: numbers of rows; see `lakekit.transforms.merge.Counts`.
         groups_total: number of groups of a table that is updated by groups.
         new_columns: columns of the source that are not declared; bronze stores them.
-        why: why the whole table was rebuilt.
+        why: the reason why the whole table was rebuilt; empty if it was not.
         refused: files of a bronze table that were left out, and the reasons.
     """
 
@@ -100,7 +102,7 @@ class RunResult:
         return any(table.changed for table in self.tables)
 
     def __getitem__(self, name: str) -> TableResult:
-        """Return the table of that name. Raises KeyError."""
+        """Return the result of the table of that name. Raises KeyError."""
         return {table.table: table for table in self.tables}[name]
 
 
@@ -121,15 +123,15 @@ def run(
     """Bring the lake's tables up to date with the source files.
 
     `now` is the time of the run, in UTC, and the ingestion time of its files; `memory`
-    limits the memory of DuckDB, such as `2GB`; `unpacked` limits the size of all
-    unpacked archives; `refused` states what a faulty file does
+    is DuckDB's memory limit, such as `2GB`; `unpacked` is the size limit of all
+    unpacked archives together; `refused` is the effect of a faulty file
     (`lakekit.commands.refusals`).
 
-    Raises a LakekitError: DeclarationError, SettingsError, SourceError,
-    InvalidLakeError or DamagedTableError before anything is written; RefusedFilesError
-    after all tables that do not depend on the refused files are up to date;
-    ConflictError or StorageError with every table complete at its old or its new
-    version; MissingExtraError without the engine's extra.
+    Raises a LakekitError. Before anything is written: DeclarationError, SettingsError,
+    SourceError, InvalidLakeError, DamagedTableError; MissingExtraError without the
+    engine's extra. After all tables that do not depend on a refused file are up to
+    date: RefusedFilesError. With each table complete at its old or its new version:
+    ConflictError, StorageError.
     """
     started = time.perf_counter()
     source, place = Path(os.path.expanduser(source)), find_lake(lake)
@@ -190,8 +192,8 @@ class _Run:
         self._done, self._steps = 0, 1
 
     def results(self) -> Tuple[TableResult, ...]:
-        """Check all sources, then commit: bronze file by file, then table by table.
-        Return the results of all tables but the stopped ones.
+        """Check all sources, then commit to bronze file by file, then update table by
+        table. Return the results of all tables that are not stopped.
         """
         dry_run(self._engine, self._tables)
         self._read_heads()
@@ -209,13 +211,13 @@ class _Run:
             results.update(self._update_with_quarantine(table))
         if self._rebuilt:
             self._lineage.refresh(*(table.name for table in self._tables))
-            # This applies changes that needed the rebuilt rows, such as a constraint.
+            # Apply changes that require the rebuilt rows, such as a new constraint.
             retried(self._evolve)
         self._progress("", self._steps, self._steps)
         return tuple(results[table.name] for table in self._active(self._tables))
 
     def _active(self, tables: Iterable[Table]) -> List[Table]:
-        """Return the tables that no refused file stops."""
+        """Return the tables that are not stopped by a refused file."""
         return [table for table in tables if table.name not in self._refusals.stopped]
 
     def _read_heads(self) -> None:
@@ -226,7 +228,7 @@ class _Run:
                 self._lineage.heads[table.name] = head
 
     def _evolve(self) -> FrozenSet[str]:
-        """Create missing tables and alter the others to match their declarations.
+        """Create missing tables, and alter existing tables to match their declarations.
         Return the names of the tables to rebuild.
         """
         heads = self._lineage.heads
@@ -247,8 +249,8 @@ class _Run:
         self._done += 1
 
     def _new_files(self, table: Table) -> List[OpenedFile]:
-        """Return the files of a source whose content is not in bronze yet. Files with
-        the same content count once. Refuse a source without any files or rows.
+        """Return the files of a source whose content is not in bronze yet, without
+        duplicates. Refuse a source without any files or rows.
         """
         files, exists = (
             self._opened[_source(table).name],
@@ -270,8 +272,8 @@ class _Run:
         return new
 
     def _refuse_missing(self, name: str) -> None:
-        """Stop the table of a source without rows, because of its refused files or of a
-        missing file.
+        """Stop the table of a source that has no rows. The reason is its refused files
+        or a missing file.
         """
         if self._refusals.of(name):
             self._refusals.stop(name)
@@ -286,8 +288,8 @@ class _Run:
     def _inspect_all(
         self, new: Dict[str, List[OpenedFile]]
     ) -> Mapping[Tuple[str, str], FileInspection]:
-        """Inspect the new files of every bronze table; by table and digest. Remove the
-        refused files from `new`.
+        """Inspect the new files of every bronze table, and remove refused files from
+        `new`. Return the inspections by table name and file digest.
         """
         inspected = {}
         for table in self._active(map(self._tables.__getitem__, new)):
@@ -305,10 +307,10 @@ class _Run:
 
     def _ingestion_time(self, table: Table) -> datetime.datetime:
         """Return the ingestion time of a bronze table's new files: the time of this
-        run, but later than that of all rows in the table.
+        run, but always later than the ingestion times in the table.
 
-        So the file of the later commit is the newer one, also if the clock was set
-        back in between.
+        So the file that was committed later always has the later time, even if the
+        clock was set back between the commits.
         """
         head = self._lineage.heads.get(table.name)
         if head is None:
@@ -323,8 +325,8 @@ class _Run:
         return max(self._at, newest + MICROSECOND)
 
     def _inspect(self, table: Table, file: OpenedFile) -> FileInspection:
-        """Read a whole file. Raises SourceError; ConversionError for a column with too
-        many values that do not convert.
+        """Read a whole file. Raises SourceError; ConversionError if too many values of
+        a column do not convert.
         """
         self._step(f"check {file.name}")
         found = self._engine.inspect(table, file, self._times[table.name])
@@ -403,8 +405,8 @@ class _Run:
         }
 
     def _update(self, table: Table) -> TableResult:
-        """Update one table; retry on the newest versions if another writer committed
-        first.
+        """Update one table. If another writer commits first, retry with the newest
+        versions.
         """
         begun, before = time.perf_counter(), self._lineage.heads[table.name].version
         touched = (table.name, *((table.quarantine,) if table.quarantine else ()))
@@ -447,7 +449,9 @@ class _Run:
 
 
 def _new_columns(files: Sequence[OpenedFile]) -> Tuple[str, ...]:
-    """Return the undeclared columns of a source, without duplicates, in lower case."""
+    """Return the undeclared columns of a source's files, in lower case and without
+    duplicates.
+    """
     return tuple(dict.fromkeys(c.lower() for file in files for c in file.new_columns))
 
 

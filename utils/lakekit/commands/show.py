@@ -35,8 +35,10 @@ def show(
     engine: str = "embedded",
     tables: TableSet = TABLES,
 ) -> ShowResult:
-    """Return the first rows of a table. Raises UnknownTableError, DamagedTableError,
-    and InvalidLakeError if the table does not exist yet.
+    """Return the first rows of a table.
+
+    Raises UnknownTableError; InvalidLakeError if the table does not exist yet;
+    DamagedTableError.
     """
     declared = tables[table]
     columns = tuple(column.name for column in declared.columns)

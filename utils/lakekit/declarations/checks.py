@@ -19,18 +19,18 @@ from lakekit.declarations.tables import (
 from lakekit.errors import DeclarationError, nearest
 
 CONSTRAINT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-"""The names of CHECK constraints that both engines accept."""
+"""A pattern of the names of CHECK constraints that both engines accept."""
 
 
 def check_set(tables: TableSet) -> None:
-    """Raise DeclarationError for a set that does not consist of tables."""
+    """Raise DeclarationError if the set contains objects that are not tables."""
     for what, next_step in _misplaced(tables):
         raise DeclarationError("TABLES", what, next_step)
 
 
 def check_table(table: Table, declared: Mapping[str, Table]) -> None:
-    """Raise DeclarationError for a declaration that is invalid, or that conflicts with
-    the tables `declared` before it.
+    """Raise DeclarationError if a declaration is invalid, or conflicts with the tables
+    `declared` before it.
     """
     for what, next_step in faults(table):
         own = f"{label(table)}: "
@@ -44,7 +44,7 @@ def check_table(table: Table, declared: Mapping[str, Table]) -> None:
 
 
 def _misplaced(tables: TableSet) -> Iterator[Fault]:
-    found: Any = tables.tables  # of any type in a file of the user
+    found: Any = tables.tables  # a user's file may contain any type
     folder: Any = tables.sql
     if not isinstance(found, tuple):
         yield no_tuple(tables, "tables", found, (Table,))
@@ -113,7 +113,7 @@ def _doubled(table: Table, _: Mapping[str, Table]) -> Iterator[str]:
     for name in lists["constraint"]:
         if not CONSTRAINT.fullmatch(name):
             yield (
-                f"constraint {name!r} has a name that not both engines take:"
+                f"constraint {name!r} has a name that an engine does not accept:"
                 " use letters, digits and _"
             )
     if "" in lists["expectation"]:
@@ -219,8 +219,8 @@ RULES: Tuple[Callable[[Table, Mapping[str, Table]], Iterator[str]], ...] = (
     _misgrouped,
     _missourced,
 )
-"""Checks of a table, given the tables declared before it. Later checks may assume that
-earlier checks passed.
+"""Functions that check a table, given the tables declared before it. Each function may
+assume that the checks of the previous functions passed.
 """
 
 

@@ -1,7 +1,7 @@
 """Checks the values of a declaration's fields against the types of its class.
 
-Python does not check them: a severity `Drop` would be ignored, and a key `("id")`
-without its comma would be read as two columns.
+Python does not check these types. Without this check, a severity `Drop` would be
+ignored, and a key `("id")`, which lacks a comma, would be read as two columns.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ NAMES = {
     type(None): "None",
 }
 Fault = Tuple[str, str]
-"""What is wrong with a declaration, and the next step."""
+"""The fault of a declaration, and the next step."""
 _SEEN: Dict[Any, List[Tuple[str, Any]]] = {}
 
 
 def faults(declaration: Any) -> Iterator[Fault]:
-    """Yield each field of a dataclass, and of the dataclasses in it, whose value does
-    not have the declared type.
+    """Yield a fault for each field whose value does not have the declared type, also in
+    nested dataclasses.
     """
     for name, hint in _hints(type(declaration)):
         value = getattr(declaration, name)
@@ -106,12 +106,12 @@ def no_tuple(
 
 
 def label(declaration: Any) -> str:
-    """Return what a declaration is and its name, for a message."""
+    """Return the class and the name of a declaration, for a message."""
     name = getattr(declaration, "name", getattr(declaration, "read", ""))
     kind = type(declaration).__name__
     return f"{kind} {name}" if isinstance(name, str) and name else kind
 
 
 def _shown(value: object) -> str:
-    """Return a value as it is declared; of a long declaration, its class and name."""
+    """Return a value as text for a message: a dataclass as its class and name."""
     return label(value) if is_dataclass(value) else repr(value)[:80]

@@ -1,7 +1,7 @@
 """Names of columns in SQL that both engines run.
 
-A name stands in double quotes, as in standard SQL, so that a reserved word of an engine
-is a column like any other. The Spark engine replaces the quotes by its own.
+Names are in double quotes, as in standard SQL. So a column's name may be a reserved
+word of an engine. The Spark engine replaces the double quotes by backticks.
 """
 
 from __future__ import annotations
@@ -15,12 +15,16 @@ def quoted(name: str) -> str:
 
 
 def listed(names: Iterable[str], prefix: str = "") -> str:
-    """Return names in quotes, separated by commas, each after a prefix such as `a.`."""
+    """Return names in quotes, separated by commas. `prefix`, such as `a.`, comes before
+    each name.
+    """
     return ", ".join(prefix + quoted(name) for name in names)
 
 
 def same(names: Iterable[str], left: str, right: str) -> str:
-    """Return a condition that two tables have the same values in these columns."""
+    """Return a condition that is true if these columns have the same values in both
+    tables.
+    """
     return " and ".join(
         f"{left}.{quoted(name)} = {right}.{quoted(name)}" for name in names
     )

@@ -1,9 +1,9 @@
 """A cache on disk for rewritten SQL.
 
 Importing sqlglot and rewriting a lake's SQL takes as long as an update with the new
-files of one day. The key is the digest of everything that a result depends on: the SQL,
-the views, the code that decides which SQL is allowed, and sqlglot's version. Entries
-never become invalid, and a file may be deleted at any time.
+files of one day. The key is a digest of everything that determines a result: the SQL,
+the views, the code that decides which SQL is allowed, and sqlglot's version. So entries
+never become invalid, and files may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from typing import Callable, Mapping, Optional
 
 
 class SqlCache:
-    """Rewrites Databricks SQL to DuckDB SQL, and caches the results. Without a folder
-    that only this user can write to, nothing is cached.
+    """Rewrites Databricks SQL to DuckDB SQL, and caches the results in a folder.
+
+    Nothing is cached without a folder to which only this user can write.
     """
 
     def __init__(self, folder: Optional[Path]) -> None:
@@ -36,8 +37,10 @@ class SqlCache:
         return self._cached(["predicate", sql], rewrite)
 
     def query(self, table: str, sql: str, views: Mapping[str, str]) -> str:
-        """Return a table's SQL in DuckDB SQL, with its tables replaced by views. Raises
-        UnsupportedSqlError, and DeclarationError if it reads other tables.
+        """Return a table's SQL in DuckDB SQL, with the names of tables replaced by
+        views.
+
+        Raises UnsupportedSqlError; DeclarationError if the SQL reads other tables.
         """
 
         def rewrite() -> str:
@@ -49,8 +52,8 @@ class SqlCache:
         return self._cached(["query", sql, dict(views)], rewrite)
 
     def once(self, what: object, check: Callable[[], None]) -> None:
-        """Run a check that raises an error, unless it passed before for the same
-        `what`.
+        """Run a check that raises an error, unless an earlier check of the same `what`
+        passed.
         """
 
         def run() -> str:
@@ -74,8 +77,8 @@ class SqlCache:
 
 
 def cache_folder(environment: Mapping[str, str]) -> Optional[Path]:
-    """Return `lakekit` in the user's cache folder, by the XDG convention; None for a
-    user without a home directory.
+    """Return the folder `lakekit` in the user's cache folder, by the XDG convention.
+    None if the user has no home directory.
     """
     folder = environment.get("XDG_CACHE_HOME", "")
     try:
@@ -87,8 +90,8 @@ def cache_folder(environment: Mapping[str, str]) -> Optional[Path]:
 
 
 def _rewriter() -> Optional[str]:
-    """Return sqlglot's version and the code that rewrites SQL; None if they cannot be
-    determined, as in a zip file. Does not import sqlglot.
+    """Return sqlglot's version and the code that rewrites SQL, without importing
+    sqlglot. None if they cannot be read, for example from a zip file.
     """
     found = importlib.util.find_spec("sqlglot")
     try:
@@ -106,8 +109,8 @@ def _rewriter() -> Optional[str]:
 
 
 def _read(file: Path) -> Optional[str]:
-    """Return the content of a cache file that is undamaged and belongs to this user;
-    else None. Otherwise, another user could inject SQL.
+    """Return the content of a cache file. None if the file is damaged, or belongs to
+    another user, who could otherwise inject SQL.
     """
     try:
         with file.open(encoding="utf-8") as opened:
@@ -123,7 +126,9 @@ def _read(file: Path) -> Optional[str]:
 
 
 def _write(file: Path, text: str) -> None:
-    """Write a cache file atomically. A failure only costs time, so it is ignored."""
+    """Write a cache file atomically. Errors are ignored, because a missing file only
+    costs time.
+    """
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=file.parent, suffix=".part")

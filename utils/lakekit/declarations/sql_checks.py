@@ -1,8 +1,8 @@
-"""Checks the SQL of a set of tables before anything is read: its files, its syntax, and
+"""Checks the SQL of a set of tables before any data is read: its files, its syntax, and
 the columns of its predicates.
 
-The engines check the types, and the columns that a query gives, before the first
-commit (`lakekit.transforms.dry_run`).
+The engines check types, and the columns that a query returns, before the first commit
+(`lakekit.transforms.dry_run`).
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from sqlglot import exp
 
 DELTA_WORDS = ("exists", "interval", "null", "struct", "trim")
-"""Columns that the SQL parser of delta-rs does not read without quotes."""
+"""Names that the SQL parser of delta-rs reads as columns only in quotes."""
 
 
 def check_sql(tables: TableSet) -> None:
     """Check the SQL files and the predicates of all tables. The result is cached.
 
-    Raises DeclarationError for an SQL file that cannot be read or reads other tables,
-    and for a predicate of unknown columns; UnsupportedSqlError for SQL that is not let
-    through.
+    Raises DeclarationError for an SQL file that cannot be read or that reads undeclared
+    tables, and for a predicate with unknown columns; UnsupportedSqlError for SQL that
+    is not allowed.
     """
     queries = [tables.query(table) for table in tables]
     SqlCache(cache_folder(os.environ)).once(
@@ -51,9 +51,10 @@ def _check(tables: TableSet, queries: Sequence[str]) -> None:
 
 
 def _check_predicate(table: Table, sql: str, quotes: bool = True) -> None:
-    """Check that a predicate uses columns of the table alone. Without `quotes`, names
-    in quotes are refused: Delta stores a constraint as text, and the engines quote
-    differently.
+    """Check that a predicate uses only columns of the table.
+
+    Without `quotes`, names in quotes are refused: Delta stores a constraint as text,
+    and the engines use different quotes.
     """
     from sqlglot import exp
 
@@ -90,7 +91,7 @@ def _check_constraint(table: Table, predicate: exp.Expr) -> None:
 
 @contextmanager
 def _at(table: Table, where: str) -> Iterator[None]:
-    """Add the file or the name of the SQL to the errors of this context."""
+    """Add the SQL's file or name to errors that are raised in this context."""
     try:
         yield
     except DeclarationError as error:

@@ -16,27 +16,30 @@ from lakekit.declarations.fields import faults
 from lakekit.errors import DeclarationError, UnknownTableError, nearest
 
 Type = Literal["string", "boolean", "int", "bigint", "double", "date", "timestamp"]
-"""Column types, by their names in Databricks. A timestamp is an instant, stored in UTC;
-there is no type for a time without a zone.
+"""Column types, by their names in Databricks. A timestamp is an instant that is stored
+in UTC. There is no type for timestamps without a time zone.
 """
 
 Severity = Literal["warn", "drop", "fail"]
-"""The effect of an unmet expectation: `warn` counts the row, `drop` moves it to
-quarantine, `fail` stops the run before the table is written.
+"""The effect of an unmet expectation: `warn` only counts the row, `drop` moves the row
+to quarantine, `fail` stops the run before the table is written.
 """
 
 Update = Literal["append", "merge", "groups", "whole"]
 """How a table is updated from its input tables: `append` adds the rows of new files;
-`merge` merges new bronze rows by key, and the latest row wins; `groups` recomputes the
-groups (keys) of changed rows; `whole` recomputes the whole table.
+`merge` merges new bronze rows by key, and the latest row of a key replaces older rows;
+`groups` recomputes the groups (keys) of changed rows; `whole` recomputes the whole
+table.
 """
 
 DELTA_COLUMNS = ("_metadata", "_change_type", "_commit_version", "_commit_timestamp")
-"""Names of columns that Spark, or Delta's change data feed, adds to the rows that it
-reads.
+"""Names of columns that Spark or Delta's change data feed adds to rows when it reads
+them.
 """
 INNER = ("_sign", "_new", "_nth", "_rule", "_going", *DELTA_COLUMNS)
-"""Names of columns that lakekit's SQL also adds to rows. No table may declare them."""
+"""Names of the columns above, and of columns that lakekit's SQL adds to rows. No table
+may declare these names.
+"""
 
 LAYERS = ("bronze", "silver", "quarantine", "gold")
 IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]*")
@@ -47,12 +50,12 @@ class Column:
     """A column of a table or of a source file.
 
     Attributes:
-        required: NOT NULL in Delta; in a source, the value must not be the missing
-            mark.
-        tolerance: relative difference that `diff` and parity tests allow, for doubles
-            whose last bits depend on the order of a sum.
-        volatile: differs between two lakes made from the same files, so `diff` leaves
-            it out.
+        required: NOT NULL in Delta. In a source, the value must not be the text that
+            means a missing value.
+        tolerance: relative difference that `diff` and parity tests allow. It is for
+            doubles, whose last bits depend on the order of a sum.
+        volatile: whether the values differ between two lakes with the same files.
+            `diff` ignores volatile columns.
     """
 
     name: str
@@ -65,8 +68,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Constraint:
-    """A CHECK constraint of the Delta table, enforced for every writer. A null result
-    violates it, as in Delta.
+    """A CHECK constraint of the Delta table, which every writer must enforce. As in
+    Delta, a null result violates the constraint.
     """
 
     name: str
@@ -75,8 +78,8 @@ class Constraint:
 
 @dataclass(frozen=True)
 class Expectation:
-    """An SQL predicate over the columns that every row of a table should meet. A null
-    result does not meet it.
+    """An SQL predicate over the columns, which every row of a table should meet. A row
+    for which the result is null does not meet it.
     """
 
     name: str
@@ -107,23 +110,27 @@ INGESTED_AT = Column(
 )
 ORIGIN = (SOURCE_FILE, SOURCE_SHA256, SOURCE_ROW, INGESTED_AT)
 """The columns for the origin of a row, in every bronze and merged table.
-(`_source_sha256`, `_source_row`) identifies a row.
+`_source_sha256` and `_source_row` together identify a row.
 """
 
 LATEST = ("_source_file", "_ingested_at", "_source_row")
-"""The default order that decides which of two rows with the same key is the latest. The
-file name comes first, so that the order of arrival does not matter; then the later
-ingest of a file that was replaced under its name; then the later row. Ingestion times
-have the order of commits, even if the clock was set back.
+"""The default order that decides which of two rows with the same key is the latest.
+
+The file name comes first, so the result does not depend on the order in which files
+arrive. For a file that was replaced under its name, the later ingestion decides; within
+a file, the later row. Ingestion times follow the order of commits, even if the clock
+was set back.
 """
 
 
 @dataclass(frozen=True)
 class Join:
-    """How a merged table joins another input table `read`: `on` has pairs of (column of
-    the input table, column of the merged table) that must be equal. When rows of the
-    input table change, the matching rows are recomputed. A change in an input table
-    without a Join recomputes all rows.
+    """How a merged table joins the input table `read`.
+
+    `on` has pairs of a column of the input table and a column of the merged table,
+    whose values must be equal. When rows of the input table change, only the matching
+    rows are recomputed. If an input table without a Join changes, all rows are
+    recomputed.
     """
 
     read: str
@@ -132,14 +139,16 @@ class Join:
 
 @dataclass(frozen=True)
 class Source:
-    """The source files of one bronze table: `NAME.csv`, `NAME.csv.zip`, `NAME.csv.gz`
-    or `NAME.parquet` in the source folder, or any number of such files in its subfolder
-    NAME. `columns` have the types that silver casts the strings to.
+    """The source files of one bronze table.
+
+    In the source folder, this is `NAME.csv`, `NAME.csv.zip`, `NAME.csv.gz`,
+    `NAME.parquet`, or a subfolder NAME with any number of such files. `columns` have
+    the types to which silver casts the strings.
 
     Attributes:
-        missing: the text that means "no value" in a file.
-        misfits: share of a column's values, 0 to 1, that may fail to convert before the
-            whole file is refused.
+        missing: the text that means a missing value in a file.
+        misfits: the maximum share, from 0 to 1, of a column's values that do not
+            convert. If the share is exceeded, the whole file is refused.
     """
 
     name: str
@@ -152,17 +161,17 @@ class Source:
 class Table:
     """A Delta table.
 
-    Bronze tables have a `source`, quarantine tables neither source nor SQL, and all
-    other tables an `sql` file and input tables (`reads`). The first input table of a
-    merged table is its bronze table.
+    Bronze tables have a `source`. Quarantine tables have neither source nor SQL. All
+    other tables have an `sql` file and input tables (`reads`). The first input table of
+    a merged table is its bronze table.
 
     Attributes:
-        key: columns that identify a row; for `groups`, the columns of the same name in
+        key: columns that identify a row. For `groups`, the columns of these names in
             every input table identify the group.
-        latest: for `merge`, the order in which the last row of a key wins; `LATEST`
-            completes it.
-        partition: a required column with few distinct values; empty without
-            partitioning.
+        latest: for `merge`, columns that decide which row of a key is the latest; if
+            their values are equal, `LATEST` decides.
+        partition: a required column with few distinct values; empty if the table is not
+            partitioned.
         joins: for `merge`, how the input tables after the first are joined.
     """
 
@@ -182,7 +191,9 @@ class Table:
 
     @property
     def layer(self) -> str:
-        """Return the part of the name before the dot, which is a folder in the lake."""
+        """Return the layer: the part of the name before the dot. In a lake, it is a
+        folder.
+        """
         return self.name.partition(".")[0]
 
     @property
@@ -203,8 +214,8 @@ class Table:
 
     @property
     def order(self) -> Tuple[str, ...]:
-        """Return the columns that decide which row of a key is the latest, most
-        significant first.
+        """Return the columns that decide which row of a key is the latest. The first
+        column decides first.
         """
         return self.latest + tuple(name for name in LATEST if name not in self.latest)
 
@@ -216,10 +227,10 @@ class Table:
         raise KeyError(name)
 
     def canonical(self) -> str:
-        """Return the parts of the declaration that the rows depend on, as text.
+        """Return the parts of the declaration that determine the table's rows, as text.
 
         Comments, tolerances, CHECK constraints and the share of misfits are not
-        included, because a change to them needs no recomputation.
+        included, because a change of these parts does not require a recomputation.
         """
         source = replace(self.source, misfits=0.0) if self.source else None
         parts = asdict(replace(self, comment="", constraints=(), source=source))
@@ -235,7 +246,9 @@ class Table:
 
 def bronze(source: Source, comment: str = "") -> Table:
     """Return the bronze table of a source: its columns as strings, and the origin of
-    each row. Raises DeclarationError for a source whose fields have wrong types.
+    each row.
+
+    Raises DeclarationError if fields of the source have wrong types.
     """
     for what, next_step in faults(source):
         raise DeclarationError(f"bronze.{source.name}", what, next_step)
@@ -273,18 +286,18 @@ def quarantine(table: Table, follows: Table) -> Table:
 
 @dataclass(frozen=True)
 class TableSet:
-    """A set of tables and the folder of their SQL files. Every table must come after
-    its input tables. The quarantine of a merged table is added after it.
+    """A set of tables and the folder of their SQL files.
 
-    Raises DeclarationError for a declaration that is invalid by itself. Its SQL is
-    checked by `lakekit.declarations.sql_checks`.
+    Every table must come after its input tables. The quarantine table of a merged table
+    is added after the merged table. Raises DeclarationError for an invalid declaration;
+    the SQL is checked by `lakekit.declarations.sql_checks`.
     """
 
     tables: Tuple[Table, ...]
     sql: Path
 
     def __post_init__(self) -> None:
-        # The rules need the classes of this module.
+        # `checks` imports the classes above, so it can only be imported here.
         from lakekit.declarations.checks import check_set, check_table
 
         check_set(self)
@@ -305,9 +318,8 @@ class TableSet:
         return len(self.tables)
 
     def __getitem__(self, name: str) -> Table:
-        """Return the table of that name.
-
-        Raises UnknownTableError, with the most similar existing name.
+        """Return the table of that name. Raises UnknownTableError with the most similar
+        name.
         """
         for table in self.tables:
             if table.name == name:

@@ -1,10 +1,11 @@
-"""Rewrites Databricks SQL for the engines with sqlglot. Allows only SQL that has the
-same meaning on all engines.
+"""Rewrites Databricks SQL for the engines by sqlglot. Allows only SQL that has the same
+meaning on all engines.
 
 sqlglot translates some constructs wrongly without an error (`dayofweek`,
 `from_utc_timestamp`, `count_if` of only nulls, ...). So a transform may only use the
-constructs in `CONSTRUCTS`. Each construct that computes a value has a parity test on
-Spark. Division is not allowed: division by zero is an error, a null or infinity.
+constructs in `CONSTRUCTS`. Every construct that computes a value has a test that
+compares DuckDB with Spark. Division is not allowed, because division by zero is an
+error, a null or infinity, depending on the engine.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from sqlglot.errors import ErrorLevel, SqlglotError
 
 from lakekit.errors import DeclarationError, UnsupportedSqlError
 
-# sqlglot warns of statements that it does not parse; they are refused by an error.
+# sqlglot logs warnings about statements that it cannot parse. lakekit raises an error
+# instead.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 CLAUSES: FrozenSet[type] = frozenset(
@@ -81,20 +83,24 @@ FUNCTIONS: FrozenSet[type] = frozenset(
     | {exp.Nullif, exp.RowNumber, exp.Sum, exp.Window}
 )
 MANY_ROWS = (exp.AggFunc, exp.Query, exp.Star, exp.Window)
-"""Constructs that have no meaning for a single row."""
+"""Constructs that are not allowed in predicates, because they need more than one row.
+"""
 NOT_CONDITIONS = (exp.Alias, exp.Literal, exp.Neg, exp.Null, exp.DataType)
-"""Constructs that are not true or false. The engines check all other types."""
+"""Constructs that cannot be a condition. The engines check the types of all other
+constructs.
+"""
 CONSTRUCTS = CLAUSES | OPERATORS | VALUES | FUNCTIONS
 UNPARSED = ("make_date",)
-"""Functions that sqlglot does not know and passes on by name."""
+"""Functions that sqlglot does not know, and writes unchanged."""
 
 
 def parse_query(table: str, sql: str, reads: Iterable[str]) -> exp.Query:
-    """Return the single SELECT of the table's SQL file. Its tables must be exactly
-    those in `reads`.
+    """Return the single SELECT of the table's SQL file. It must read exactly the tables
+    `reads`.
 
-    Raises UnsupportedSqlError for SQL that does not parse, is not one query, or has a
-    construct that is not allowed; DeclarationError for other tables than declared.
+    Raises UnsupportedSqlError if the SQL does not parse, is not one query, or has a
+    construct that is not allowed; DeclarationError if it does not read the declared
+    tables.
     """
     query = _parse(table, sql)
     if not isinstance(query, exp.Query):
@@ -114,7 +120,7 @@ def parse_query(table: str, sql: str, reads: Iterable[str]) -> exp.Query:
 
 
 def parse_predicate(table: str, sql: str) -> exp.Expr:
-    """Return a declared predicate, parsed. Raises UnsupportedSqlError."""
+    """Return the expression of a declared predicate. Raises UnsupportedSqlError."""
     predicate = _parse(table, sql)
     if isinstance(predicate.unnest(), NOT_CONDITIONS) or predicate.find(*MANY_ROWS):
         raise UnsupportedSqlError(
@@ -126,8 +132,8 @@ def parse_predicate(table: str, sql: str) -> exp.Expr:
 
 
 def with_views(query: exp.Query, views: Mapping[str, str]) -> exp.Query:
-    """Return the query with its tables replaced by views. A table without an alias gets
-    its short name as alias, so that references to its columns stay valid.
+    """Return the query with its tables replaced by views. The alias of a table without
+    an alias is its short name, so references to its columns stay valid.
     """
 
     def replaced(node: exp.Expr) -> exp.Expr:
@@ -165,11 +171,13 @@ def duckdb(expression: exp.Expr, table: str) -> str:
 
 
 def _reason(error: SqlglotError) -> str:
-    """Return sqlglot's reason in one line, with the line in the SQL if it has one."""
+    """Return sqlglot's reason in one line, starting with the line in the SQL if it is
+    known.
+    """
     faults = getattr(error, "errors", [])
     if faults and faults[0].get("line"):
         what = str(faults[0]["description"])
-        # sqlglot describes a missing operand by the names of its own classes.
+        # sqlglot's message about a missing operand contains names of its own classes.
         what = "an operand is missing" if "Required keyword" in what else what
         return f"line {faults[0]['line']}: {what}"
     return " ".join(str(error).split())

@@ -1,19 +1,19 @@
 """Values that a Delta table cannot store, or that one of its readers cannot read.
 
-- A date or a timestamp (in UTC) outside the years 1 to 9999: neither Delta's log nor
-  Python has a notation for it that every reader parses. A text of a source that means
-  such a value does not convert (`type: COLUMN`).
-- A string as a partition value that is empty, that is `null` in any case or
-  `__HIVE_DEFAULT_PARTITION__`, which readers take for a null, or that has the character
-  NUL.
-- A string as a partition value whose folder, named `COLUMN=VALUE`, would have a name of
-  more than 255 bytes after every byte except ASCII letters, digits and `-._~` is
+- A date or a timestamp (in UTC) outside the years 1 to 9999. Neither Delta's log nor
+  Python has a notation for it that every reader can parse. If the text in a source file
+  means such a value, it does not convert (`type: COLUMN`).
+- A string as a partition value that is empty or contains the character NUL, or that
+  readers interpret as a null: `null` in any case and `__HIVE_DEFAULT_PARTITION__`.
+- A string as a partition value whose folder `COLUMN=VALUE` has a name of more than 255
+  bytes. In the name, every byte of VALUE except ASCII letters, digits and `-._~` is
+  escaped as `%XX`.
   escaped as `%XX`.
 
-A merged table moves such a row to its quarantine (`range: COLUMN`, `partition: COLUMN`,
-an empty string by `required: COLUMN`). In any other table, the update fails before its
-commit (ComputeError). Integers and booleans have no such value; doubles and timestamps
-cannot partition a table (`lakekit.declarations.tables`).
+If a row of a merged table has such a value, it is moved to quarantine (`range: COLUMN`,
+`partition: COLUMN`, for an empty string `required: COLUMN`). In any other table, the
+update fails before its commit (ComputeError). Every integer and every boolean can be
+stored; doubles and timestamps cannot partition a table (`lakekit.declarations.tables`).
 """
 
 from __future__ import annotations
@@ -25,13 +25,15 @@ from lakekit.declarations.names import quoted
 from lakekit.declarations.tables import ORIGIN, Column, Table, Type
 
 NULLS = ("null", "__hive_default_partition__")
-"""Folder names, in any case, that Spark or DuckDB before 2.0 reads as a null."""
+"""Names of partition values, in any case, that Spark or DuckDB before 2.0 reads as
+null.
+"""
 LONGEST_NAME = 255
-"""The maximum length in bytes of a file name on Linux, and in the scratch folder of a
-lake on S3.
+"""The maximum length of a file name on Linux in bytes. It also applies to a lake on S3,
+whose files are copied to the scratch folder.
 """
 UNESCAPED = string.ascii_letters + string.digits + "-._~"
-"""The characters that no engine escapes in a folder's name."""
+"""The characters that engines do not escape in the name of a folder."""
 RANGES: Mapping[Type, Tuple[str, str]] = {
     "date": ("0001-01-01", "9999-12-31"),
     "timestamp": ("0001-01-01 00:00:00+00:00", "9999-12-31 23:59:59.999999+00:00"),
@@ -39,8 +41,10 @@ RANGES: Mapping[Type, Tuple[str, str]] = {
 
 
 def refusal_rules(table: Table) -> List[Tuple[str, str]]:
-    """Return the rules of a merged table's quarantine, each with SQL for both engines
-    that is true for a row that violates the rule, and false or null for other rows.
+    """Return the rules by which a merged table moves rows to quarantine.
+
+    The SQL of a rule is valid on both engines. It is true for a row that violates the
+    rule, and false or null for other rows.
     """
     rules = []
     for column in table.columns:
@@ -52,8 +56,8 @@ def refusal_rules(table: Table) -> List[Tuple[str, str]]:
 
 
 def faults(table: Table) -> List[Tuple[str, str]]:
-    """Return the faults of rows that must not be committed: a text with `{}` for the
-    number of rows, and SQL as in `refusal_rules`.
+    """Return the faults that prevent a commit of rows. A fault is a text with `{}` for
+    the number of rows, and SQL that is true for the faulty rows.
     """
     found = []
     for column in table.columns:
@@ -75,9 +79,7 @@ def faults(table: Table) -> List[Tuple[str, str]]:
 
 
 def is_too_long(path: str) -> bool:
-    """Return whether a path is too long for a file in a folder; S3 allows longer
-    paths.
-    """
+    """Return whether a path is too long for a folder; S3 allows longer paths."""
     return any(len(part.encode()) > LONGEST_NAME for part in path.split("/"))
 
 
@@ -94,8 +96,10 @@ def _out_of_range(column: Column) -> str:
 
 
 def out_of_range(value: str, kind: Type, engine_type: str) -> str:
-    """Return SQL that is true for a value of a type in `RANGES` that is outside its
-    range. `engine_type` is the engine's name of the type.
+    """Return SQL that is true for a value outside the range that `RANGES` has for its
+    type.
+
+    `engine_type` is the engine's name of the type.
     """
     first, last = (f"cast('{day}' as {engine_type})" for day in RANGES[kind])
     return f"{value} not between {first} and {last}"
@@ -103,7 +107,8 @@ def out_of_range(value: str, kind: Type, engine_type: str) -> str:
 
 def _no_folder_name(column: Column) -> str:
     value, longest = quoted(column.name), LONGEST_NAME - len(f"{column.name}=")
-    # Each escaped byte takes three bytes. Both engines count bits of a string in UTF-8.
+    # An escaped byte takes three bytes. `bit_length` is the length of a string in UTF-8
+    # on both engines.
     escaped = f"bit_length(translate({value}, '{UNESCAPED}', ''))"
     bits = f"bit_length({value}) + 2 * {escaped}"
     nulls = ", ".join(f"'{null}'" for null in NULLS)

@@ -1,9 +1,9 @@
 """The interface of an engine, which stores Delta tables and runs SQL for a lake.
 
 The two engines are `embedded` and `spark`. The logic of a run (`lakekit.commands.run`,
-`lakekit.transforms.updates`) is written once, as SQL that both engines accept:
-lower-case names, joins, `row_number`, `count(*)`, `case`. The methods here hide the
-differences.
+`lakekit.transforms.updates`) is written once, in SQL that both engines accept:
+lower-case names, joins, `row_number`, `count(*)`, `case`. The methods of an engine hide
+all other differences.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ MAINTENANCE = frozenset(
     }
     | {"UPDATE TABLE METADATA", "SET TABLE COMMENT"}
 )
-"""Operations in a Delta history that do not change rows, by their names in Spark and in
-delta-rs.
+"""Operations that do not change rows, by their names in the Delta histories of Spark
+and delta-rs.
 """
 
 TABLE_PROPERTIES: Mapping[str, str] = {"delta.enableChangeDataFeed": "true"}
-"""Properties of every table. Features that some supported writers do not handle stay
-off; `FORBIDDEN_FEATURES` are refused.
+"""Properties of every table. They do not enable features that a supported writer cannot
+handle. Tables with `FORBIDDEN_FEATURES` are refused.
 """
 
 SWITCHED_OFF: Mapping[str, str] = {
@@ -54,11 +54,12 @@ SWITCHED_OFF: Mapping[str, str] = {
     "delta.enableTypeWidening": "false",
     "delta.checkpointPolicy": "classic",
 }
-"""Properties of every table on Databricks, where a workspace may enable these features
-by default; delta-rs or an older Spark then could not read or write the table.
-
-Elsewhere they are off by default, and setting the properties would require table
+"""Properties of every table on Databricks. They switch off features that a workspace
+may enable by default. delta-rs or an older Spark cannot read or write tables with these
 features.
+
+Outside Databricks, the features are off by default, and setting the properties would
+require table features.
 """
 
 FORBIDDEN_FEATURES: Tuple[str, ...] = (
@@ -72,18 +73,18 @@ FORBIDDEN_FEATURES: Tuple[str, ...] = (
 
 @dataclass(frozen=True)
 class Note:
-    """The metadata that lakekit adds to a commit, as JSON under `lakekit` in the
+    """The metadata of a commit by lakekit. It is JSON under the key `lakekit` in the
     commit's user metadata.
 
     Attributes:
         digest: digest of the declaration and the SQL that produced the rows.
-        reads: by input table, its Delta table id and the version up to which its rows
-            are included.
-        data: false for a commit that changes no row and only updates `reads`.
+        reads: by input table, the table's Delta id, and the version up to which the
+            table's rows are included.
+        data: false if the commit changes no row and only updates `reads`.
         misfits: for a bronze file, the number of values that do not convert to their
             declared types.
-        at: for a bronze file, the ingestion time of its rows, in ISO 8601. No row of
-            the table has a later one.
+        at: for a bronze file, the ingestion time of its rows, in ISO 8601. It is the
+            latest ingestion time in the table.
     """
 
     digest: str = ""
@@ -98,7 +99,9 @@ class Note:
 
     @classmethod
     def parse(cls, text: Optional[str]) -> Optional[Note]:
-        """Return the note of a commit; None for a commit of another writer."""
+        """Return the note in the user metadata of a commit; None for a commit of
+        another writer.
+        """
         try:
             content = json.loads(text or "")["lakekit"]
             reads = {
@@ -110,7 +113,7 @@ class Note:
                 reads,
                 bool(content["data"]),
                 int(content["misfits"]),
-                str(content.get("at", "")),  # notes of older versions have none
+                str(content.get("at", "")),  # old versions of lakekit do not write it
             )
         except (ValueError, KeyError, TypeError):
             return None
@@ -121,14 +124,15 @@ class Head:
     """The newest state of a table.
 
     Attributes:
-        id: Delta's table id; a table that was recreated under the same name has
-        another. version: the newest version.
-        data_version: the newest version that changed a row; later ones are maintenance.
-        note: the note of lakekit's newest commit that changed rows; None if there is
-            none.
+        id: Delta's table id. If a table is recreated under the same name, it changes.
+        version: the newest version.
+        data_version: the newest version that changed a row. Later versions are
+            maintenance.
+        note: the note of lakekit's newest commit that changed rows; None if there is no
+            such commit.
         foreign: whether another writer changed rows after that commit.
-        columns: names, types and nullability, as stored; a type that lakekit does not
-            know has its own name.
+        columns: names, types and nullability, as stored. A type that lakekit does not
+            know has its stored name.
         constraints: names of the CHECK constraints, in lower case.
     """
 
@@ -142,8 +146,8 @@ class Head:
     constraints: FrozenSet[str]
 
     def after(self, version: int, note: Note) -> Head:
-        """Return the state after a commit of rows, or of a note only, with this
-        version.
+        """Return the state after a commit with this version and this note. The commit
+        may change rows or only write the note.
         """
         data_version = version if note.data else self.data_version
         return replace(
@@ -153,8 +157,8 @@ class Head:
 
 @dataclass(frozen=True)
 class FileInspection:
-    """The result of reading a whole source file: its number of rows, and by column the
-    number of values that do not convert.
+    """The result of reading a whole source file: the number of its rows, and by column
+    the number of values that do not convert.
     """
 
     rows: int
@@ -163,7 +167,7 @@ class FileInspection:
 
 @dataclass(frozen=True)
 class Staged:
-    """Rows that are computed for a table but not committed yet; SQL reads them as
+    """Rows that are computed for a table but not committed yet. SQL reads the rows as
     `view`.
     """
 
@@ -172,8 +176,8 @@ class Staged:
 
 
 class Engine(Protocol):
-    """A connection to one lake. As a context manager it deletes staged rows that were
-    not committed.
+    """A connection to one lake. At the end of its context, it deletes staged rows that
+    were not committed.
     """
 
     name: str
@@ -185,18 +189,19 @@ class Engine(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
     def head(self, table: Table) -> Optional[Head]:
-        """Return the newest state of a table; None if it does not exist. Raises
-        StorageError; DamagedTableError if it cannot be read; InvalidLakeError for an
-        unsupported feature.
+        """Return the newest state of a table; None if the table does not exist.
+
+        Raises StorageError; DamagedTableError if the table cannot be read;
+        InvalidLakeError for an unsupported feature.
         """
 
     def damaged_files(self, table: Table) -> Mapping[str, str]:
-        """Return the data files that are missing or have another size than in the log:
-        their path or URL, and the reason. Checks the version that `head` last read.
-        Raises StorageError, DamagedLogError.
+        """Return the data files that are missing, or whose size differs from the log.
+        The result has their paths or URLs, and the reasons.
 
-        Spark finds none in a lake that is not a folder; there, reading the rows raises
-        DamagedTableError.
+        Checks the version that `head` last read. If the lake is not a folder, Spark
+        cannot check files and returns none; reading the rows then raises
+        DamagedTableError. Raises StorageError, DamagedLogError.
         """
 
     def rows(self, table: Table) -> int:
@@ -204,7 +209,9 @@ class Engine(Protocol):
 
     def create(self, table: Table) -> None:
         """Create an empty table: columns with comments, partitioning, properties, CHECK
-        constraints. Idempotent: a table that another writer created meanwhile is not
+        constraints.
+
+        Idempotent: if another writer has created the table in the meantime, it is not
         changed.
         """
 
@@ -212,42 +219,50 @@ class Engine(Protocol):
         """Add nullable columns."""
 
     def add_constraint(self, table: Table, name: str, sql: str) -> None:
-        """Add a CHECK constraint that all rows meet."""
+        """Add a CHECK constraint, which all existing rows meet."""
 
     def drop_constraint(self, table: Table, name: str) -> None:
         """Drop a CHECK constraint."""
 
     def ingested(self, table: Table, digests: Sequence[str]) -> FrozenSet[str]:
-        """Return those of the digests whose files have rows in a bronze table."""
+        """Return the digests of files that have rows in a bronze table."""
 
     def inspect(
         self, table: Table, opened: OpenedFile, at: datetime.datetime
     ) -> FileInspection:
-        """Read a whole source file, to be appended with that ingestion time. Raises
-        SourceError if it is malformed.
+        """Read a whole source file, which is then appended with that ingestion time.
+
+        Raises SourceError if the file is malformed.
         """
 
     def append(self, table: Table, opened: OpenedFile, note: Note) -> Optional[int]:
-        """Append an inspected file, with its origin columns, in one commit. The commit
-        has a Delta transaction identifier of the content. Return the new version, or
-        None if the table already has the file.
+        """Append an inspected file, with its origin columns, in one commit.
+
+        The content determines the Delta transaction identifier of the commit. Returns
+        the new version, or None if the table already has the file.
         """
 
     def read(self, table: Table, view: str) -> None:
-        """Define a view of the version that `head` last read, or else of the newest:
-        only the declared columns, in their declared types.
+        """Define a view of a table with only the declared columns, in their declared
+        types.
+
+        The view reads the version that `head` last read. If `head` was not called, it
+        reads the newest version.
         """
 
     def changes(self, table: Table, since: int, view: str) -> bool:
-        """Define a view of the net difference between version `since` and the newest:
-        the columns, and `_sign`, +n for a row that was added n times and -n for a row
-        that was removed n times. Return False if that version can no longer be read, or
-        if the table was restored since, because that version may be damaged.
+        """Define a view of the net difference between version `since` and the newest
+        version.
+
+        The view has the table's columns and `_sign`: +n for a row that was added n
+        times, -n for a row that was removed n times. Returns False if version `since`
+        can no longer be read, or if the table was restored after it, because the
+        restored version may be damaged.
         """
 
     def notes(self, table: Table, since: int) -> List[Optional[Note]]:
-        """Return the notes of all commits after that version that changed rows; None
-        for a commit of another writer.
+        """Return the notes of all commits after version `since` that changed rows. The
+        item for a commit of another writer is None.
         """
 
     def define(self, view: str, sql: str) -> None:
@@ -257,37 +272,44 @@ class Engine(Protocol):
         """Define a view without rows that has the declared columns of a table."""
 
     def keep(self, view: str, sql: str) -> int:
-        """Run SQL once, store its few rows under that name, and count them."""
+        """Run SQL once, store the result under that name, and return the number of its
+        rows. The result is expected to be small.
+        """
 
     def query(self, sql: str) -> List[Tuple[Any, ...]]:
-        """Return all rows of SQL that both engines accept; timestamps are aware."""
+        """Return all rows of SQL that both engines accept. Timestamps are aware
+        datetimes.
+        """
 
     def misfit(self, column: Column, source: Source) -> str:
         """Return SQL that is true for a string that does not convert to the column's
-        type, or that is missing in a required column.
+        type. It is also true for a missing value in a required column.
         """
 
     def predicate(self, table: str, sql: str) -> str:
         """Return a predicate in this engine's SQL. Raises UnsupportedSqlError."""
 
     def transform(self, table: Table, sql: str, views: Mapping[str, str]) -> str:
-        """Return the table's SQL in this engine's SQL, its tables replaced by views.
-        Raises UnsupportedSqlError; DeclarationError if it reads other tables than
+        """Return the table's SQL in this engine's SQL, with the names of tables
+        replaced by views.
+
+        Raises UnsupportedSqlError; DeclarationError if the SQL reads other tables than
         declared.
         """
 
     def check(self, table: Table, where: str, sql: str) -> None:
-        """Check SQL that gives the rows of a table, without running it. Raises
-        DeclarationError, whose text starts with `where`, for SQL that the engine
-        refuses or that gives other names or types than declared.
+        """Check SQL that returns the rows of a table, without running it.
+
+        Raises DeclarationError if the engine refuses the SQL, or if the SQL returns
+        other names or types than declared. The text of the error starts with `where`.
         """
 
     def stage(self, table: Table, view: str, sql: str, part: bool = False) -> Staged:
         """Compute the rows of a table in their declared types, readable as `view`.
-        `part` means that they will be committed with `keys` and added to existing rows.
 
-        Raises ComputeError; DeclarationError if names or types differ from the
-        declaration (integers may differ in width).
+        `part` means that `commit` will be called with `keys`, so existing rows stay in
+        the table. Raises ComputeError; DeclarationError if names or types differ from
+        the declaration (integers may differ in width).
         """
 
     def commit(
@@ -298,25 +320,28 @@ class Engine(Protocol):
         note: Note,
         keys: Optional[str] = None,
     ) -> int:
-        """Commit staged rows to the table in one Delta commit, and return the version.
+        """Commit staged rows to the table in one Delta commit, and return the new
+        version.
 
-        Without `keys` they replace the whole content. With the name of a view of key
-        columns, they replace the rows with those keys. Raises ConflictError if the
-        table has changed since `head`; ComputeError for a null in a required column or
-        a violated CHECK constraint.
+        Without `keys`, the staged rows replace all rows. `keys` is the name of a view
+        of key columns: the staged rows then replace the rows with these keys. Raises
+        ConflictError if the table has changed since `head`; ComputeError for a null in
+        a required column or an unmet CHECK constraint.
         """
 
     def advance(self, table: Table, head: Head, note: Note) -> int:
-        """Commit a note without rows. Raises ConflictError."""
+        """Commit a note without rows; return the new version. Raises ConflictError."""
 
     def optimize(self, table: Table) -> Mapping[str, int]:
-        """Compact small files. Return `files_removed`, `files_added`; makes no commit
-        if compaction gains nothing.
+        """Compact small files. Returns the numbers `files_removed` and `files_added`.
+        Makes no commit if compaction gains nothing.
         """
 
     def versions(self, table: Table) -> Tuple[Version, ...]:
-        """Return all versions in the table's log, newest first; empty if there is no
-        table. No version is opened, so the newest may be unreadable. Raises
+        """Return all versions in the table's log, newest first. The result is empty if
+        the table does not exist.
+
+        No version is opened, so the newest version may be unreadable. Raises
         DamagedLogError.
         """
 
@@ -324,12 +349,16 @@ class Engine(Protocol):
         """Raise DamagedLogError for the first commit in the log with a fault."""
 
     def restore(self, table: Table, version: int, dry_run: bool) -> RestoreOutcome:
-        """Restore an undamaged version of the table with a commit, or (`dry_run`) only
-        count its files. Raises ConflictError, UnrestorableVersionError;
-        InvalidLakeError for a table with features that lakekit does not use.
+        """Restore an undamaged version of the table by a commit. With `dry_run`, only
+        count its files.
+
+        Raises ConflictError, UnrestorableVersionError; InvalidLakeError for a table
+        with features that lakekit does not use.
         """
 
     def vacuum(self, table: Table, hours: int, dry_run: bool) -> List[str]:
-        """Delete (or list) the files that no version of the last `hours` uses, relative
-        to the table.
+        """Delete the files that no version of the last `hours` hours uses; with
+        `dry_run`, only list them.
+
+        Returns paths relative to the table.
         """

@@ -1,4 +1,4 @@
-"""Reads lakekit's newest note and the newest change of rows from the commits of a
+"""Finds lakekit's newest note, and the newest change of rows, in the commits of a
 table.
 """
 
@@ -9,7 +9,7 @@ from typing import Optional, Sequence, Tuple
 from lakekit.engines.engine import MAINTENANCE, Note
 
 Commit = Tuple[int, str, Optional[Note]]
-"""Version, operation and note of a commit."""
+"""The version, the operation and the note of a commit."""
 
 
 def newest_note(history: Sequence[Commit]) -> Tuple[Optional[Note], bool]:
@@ -31,7 +31,8 @@ def newest_note(history: Sequence[Commit]) -> Tuple[Optional[Note], bool]:
 
 
 def newest_change(history: Sequence[Commit]) -> Optional[int]:
-    """Return the newest version that changed a row; None if no commit changed rows.
+    """Return the newest version that changed a row; None if no version changed rows.
+
     `history` is newest first.
     """
     for version, operation, note in history:

@@ -1,4 +1,4 @@
-"""Opens an engine by its name; its libraries are imported only then."""
+"""Opens an engine by its name. Only then are the libraries of the engine imported."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from lakekit.storage.lake import Lake
 
 ENGINES = ("embedded", "spark")
 MEMORY = re.compile(r"0*[1-9][0-9]*(\.[0-9]+)? ?([KMGT]i?B)|", re.IGNORECASE)
-"""The sizes that DuckDB accepts as its memory limit; empty for no limit of our own."""
+"""A pattern of the memory limits that DuckDB accepts. An empty text means DuckDB's own
+limit.
+"""
 
 
 def check_memory(memory: str) -> None:
@@ -27,8 +29,9 @@ def check_memory(memory: str) -> None:
 def open_engine(
     name: str, lake: Lake, tables: TableSet, scratch: Path, *, memory: str = ""
 ) -> Engine:
-    """Return the engine of that name for one lake. Raises MissingExtraError;
-    InvalidLakeError for a lake that the engine does not support.
+    """Return the engine of that name for one lake.
+
+    Raises MissingExtraError; InvalidLakeError if the engine does not support the lake.
     """
     if name == "embedded":
         if lake.kind == "schema":

@@ -1,5 +1,5 @@
-"""Retries a commit after a conflict with another writer, a limited number of times with
-random delays.
+"""Retries a commit after a conflict with another writer. The number of retries is
+limited, and their delays are random.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from lakekit.errors import ConflictError
 Result = TypeVar("Result")
 TRIES = 20
 LONGEST = 0.4
-"""The maximum delay of a retry in seconds; the first retries have shorter delays."""
+"""The maximum delay of a retry in seconds. The first retries have shorter delays."""
 
 
 def retried(
     attempt: Callable[[], Result],
     sleep: Callable[[float], object] = time.sleep,
 ) -> Result:
-    """Call `attempt` until it has no conflict; return its result. Raises the
-    ConflictError of the last attempt.
+    """Call `attempt` until it has no conflict; return its result.
+
+    If all attempts have a conflict, raises the ConflictError of the last attempt.
     """
     for before in range(TRIES - 1):
         try:

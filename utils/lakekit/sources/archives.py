@@ -1,8 +1,8 @@
 """Unpacks source files from zip and gzip archives, within limits.
 
-An archive of some kilobytes can unpack to terabytes. Its declared size may be false, so
-the limits are checked while unpacking: the ratio to the size of the archive, the size
-of all files that a run unpacks, and the free space of the scratch folder.
+An archive of a few kilobytes can unpack to terabytes, and its declared size may be
+false. So the limits are checked while unpacking: the ratio to the size of the archive,
+the size of all files that a run unpacks, and the free space of the scratch folder.
 """
 
 from __future__ import annotations
@@ -21,17 +21,19 @@ CHUNK = 1 << 20
 SIZES: Mapping[str, int] = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 DEFAULT_LIMIT = "100GB"
 MAX_RATIO = 200
-"""How many times the size of its archive a file may be; tables as text reach 50."""
+"""The maximum ratio of an unpacked file's size to its archive's size. Tables as text
+reach 50.
+"""
 RATIO_FROM = 100 * SIZES["MB"]
-"""The unpacked size from which the ratio is checked."""
+"""The unpacked size in bytes from which the ratio is checked."""
 FREE_CHECK = 16 * CHUNK
-"""The number of bytes after which the free space is checked again."""
+"""The number of unpacked bytes between two checks of the free space."""
 MIN_FREE = 256 * SIZES["MB"]
-"""The free space that unpacking leaves to other programs."""
+"""The free space in bytes that unpacking must leave to other programs."""
 
 
 def bytes_of(size: str) -> int:
-    """Return the bytes of a size such as `20GB`. Raises SettingsError."""
+    """Return the number of bytes for a size such as `20GB`. Raises SettingsError."""
     found = re.fullmatch(r"([0-9]+) ?([KMGT]B)", size.strip(), re.IGNORECASE)
     if found is None:
         raise SettingsError(
@@ -42,8 +44,8 @@ def bytes_of(size: str) -> int:
 
 
 class Unpacker:
-    """Unpacks archives into the scratch folder. All files of one unpacker together have
-    at most `limit` bytes.
+    """Unpacks archives into the scratch folder. `limit` is the maximum size of all
+    unpacked files together.
     """
 
     def __init__(self, scratch: Path, limit: str = DEFAULT_LIMIT) -> None:
@@ -51,11 +53,12 @@ class Unpacker:
         self._left = bytes_of(limit)
 
     def unpack(self, archive: Path, name: str) -> Path:
-        """Unpack an archive to the file `name` in the scratch folder, and return its
-        path. Reads the archive to its end, which also checks its checksum.
+        """Unpack an archive to the file `name` in the scratch folder, and return the
+        file's path.
 
-        Raises SourceError for an archive that is damaged, holds other files, or exceeds
-        a limit; StorageError if there is no space.
+        The archive is read to its end, which also checks its checksum. Raises
+        SourceError if the archive is damaged, contains other files or exceeds a limit;
+        StorageError if there is no space.
         """
         target = self._scratch / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -64,11 +67,12 @@ class Unpacker:
         except (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError) as error:
             raise SourceError(f"{archive} is no whole archive ({error})") from error
         except RuntimeError as error:
-            # zipfile raises this for an encrypted archive or an unknown compression.
+            # zipfile raises these errors for an encrypted archive and for an unknown
+            # compression.
             raise SourceError(f"{archive} cannot be unpacked ({error})") from error
         except OSError as error:
-            # The error of a full disk has no file name; that of an unreadable archive
-            # has one.
+            # The error of a full disk has no file name. The error of an unreadable
+            # archive has one.
             raise StorageError(
                 Path(error.filename or target), error.strerror or str(error)
             ) from error
@@ -112,8 +116,8 @@ def _check_free(archive: Path, folder: Path) -> None:
 
 
 def _reader(archive: Path, name: str) -> IO[bytes]:
-    """Open the file in an archive. Raises SourceError if a zip archive does not hold
-    the file of that name alone.
+    """Open the file in an archive. Raises SourceError if a zip archive does not contain
+    exactly one file, with that name.
     """
     if archive.suffix == ".gz":
         return cast(IO[bytes], gzip.open(archive))
@@ -122,7 +126,7 @@ def _reader(archive: Path, name: str) -> IO[bytes]:
         if len(members) != 1 or Path(members[0].filename).name != name:
             held = ", ".join(info.filename for info in members) or "nothing"
             raise SourceError(
-                f"{archive} should hold {name} and nothing else; it holds {held}"
+                f"{archive} should contain only {name}, but contains {held}"
             )
         # The file stays open until the member is closed.
         return opened.open(members[0])

@@ -1,17 +1,17 @@
-"""Checks CSV files by one rule, before any engine reads them.
+"""Checks that CSV files follow one rule, before an engine reads them.
 
 The rule, for the header and for every row:
 
 - The text is UTF-8, with or without a byte order mark. The first line is the header.
-- Every line outside quoted values ends as the header does: in LF, CRLF or CR.
-- A quoted value is quoted as a whole, and a quote in it is doubled. A quote elsewhere
-  is a character like others, but not the first of a value after spaces.
+- Every line outside quoted values has the same end as the header: LF, CRLF or CR.
+- A quoted value is quoted as a whole, and quotes within it are doubled. In any other
+  value, a quote is an ordinary character, but it must not follow leading spaces.
 - A row has as many values as the header, and at most `MAX_ROW` bytes. It
   does not start with the character NUL.
 - Blank lines are not rows.
 
-`_scan` reads a file in blocks, and proves that it follows the rule. What it cannot
-prove, `_rows` decides value by value. It also finds the line and the reason of a fault.
+`_scan` reads a file in blocks, and proves that it follows the rule. If the proof fails,
+`_check` reads the file value by value, and finds the line and the reason of a fault.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from lakekit.errors import SourceError
 
 CHUNK = 1 << 20
 MAX_ROW = 16_000_000
-"""The maximum size of a row in bytes, with its line end."""
+"""The maximum size of a row in bytes, including its line end."""
 BOM = b"\xef\xbb\xbf"
 LINE_ENDS = {b"\n": "LF", b"\r\n": "CRLF", b"\r": "CR"}
 LINE_END = re.compile(rb"\r\n|\r|\n")
 QUOTED = rb'"[^"]*(?:""[^"]*)*"'
 VALUE = re.compile(rb"(?:" + QUOTED + rb'|(?![ \t]*")[^,\r\n]*)(,|\r\n|\r|\n|\Z)')
-"""A value, and the comma or the line end after it."""
+"""Matches a value, and the comma or the line end that follows it."""
 CLOSED = re.compile(QUOTED + rb'(?!")')
 CLASSES = bytes(
     byte if byte == ord('"') else ord("," if byte in b",\r\n" else "x")
     for byte in range(256)
 )
-"""Translates separators to commas, and all bytes that are no quotes to x."""
+"""Translates separators to commas, and all bytes that are not quotes to x."""
 
 Content = Union[bytes, mmap.mmap]
 
@@ -51,7 +51,7 @@ class CsvFile:
 
     Attributes:
         header: its column names.
-        line_end: the end of all its lines: LF, CRLF or CR, as text.
+        line_end: the end of all its lines, as text: LF, CRLF or CR.
         rows: its number of rows.
         largest_row: an upper bound of the size of its rows, in bytes.
     """
@@ -63,8 +63,8 @@ class CsvFile:
 
 
 class Row(NamedTuple):
-    """A row: its first byte, the first and last byte of its values, and its line end,
-    which is empty at the end of the file.
+    """The positions of a row: its first byte, the first and last byte of each value,
+    and its line end, which is empty at the end of the file.
     """
 
     start: int
@@ -73,7 +73,7 @@ class Row(NamedTuple):
 
     @property
     def end(self) -> int:
-        """Return the byte after the row."""
+        """Return the position after the row's last byte."""
         return self.values[-1][1] + len(self.line_end)
 
     @property
@@ -83,7 +83,7 @@ class Row(NamedTuple):
 
 
 class FaultError(Exception):
-    """A file breaks the rule at a byte, for a reason."""
+    """A file breaks the rule at a byte. The error has the position and the reason."""
 
     def __init__(self, byte: int, reason: str) -> None:
         super().__init__(byte, reason)
@@ -100,10 +100,11 @@ def hash_file(path: Path) -> str:
 
 
 def read(given: Path, path: Path) -> Tuple[CsvFile, str]:
-    """Return the CSV file `path` and the SHA-256 of its content, which is read once.
+    """Return the CSV file `path`, and the SHA-256 of its content. The content is read
+    once.
 
-    Raises SourceError, with the line and the reason, for a file that breaks the rule,
-    or that has no header or no rows. Errors name the file as `given`.
+    Raises SourceError, with the line and the reason, if the file breaks the rule, or
+    has no header or no rows. Errors name the file as `given`.
     """
     try:
         names, line_end = _read_header(path)
@@ -123,8 +124,8 @@ def read(given: Path, path: Path) -> Tuple[CsvFile, str]:
 
 
 def find_fault(path: Path) -> Optional[str]:
-    """Return the line and the reason of the first row that breaks the rule; None if
-    there is none.
+    """Return the line and the reason of the first fault; None if the file follows the
+    rule.
     """
     with _mapped(path) as content:
         try:
@@ -136,8 +137,8 @@ def find_fault(path: Path) -> Optional[str]:
 
 
 def _read_header(path: Path) -> Tuple[Tuple[str, ...], bytes]:
-    """Return the column names and the line end of the header; no names for a file
-    without text. Raises FaultError.
+    """Return the column names and the line end of the header. There are no names if the
+    file has no text. Raises FaultError.
     """
     with path.open("rb") as content:
         head = content.read(CHUNK)
@@ -165,8 +166,8 @@ def _read_header(path: Path) -> Tuple[Tuple[str, ...], bytes]:
 
 
 def _first_row(head: bytes, partial: bool) -> Optional[Row]:
-    """Return the first row of a text; None if it has none, or if a quoted name may end
-    after the text, which is a part of the file.
+    """Return the first row of a text. Returns None if there is no row, or if the text
+    is `partial` and a quoted name may end after it.
     """
     try:
         return next(_rows(head), None)
@@ -179,10 +180,12 @@ def _first_row(head: bytes, partial: bool) -> Optional[Row]:
 def _scan(
     path: Path, names: Tuple[str, ...], line_end: bytes
 ) -> Tuple[Optional[CsvFile], str]:
-    """Return the file, or None if it is not proven to follow the rule, and its SHA-256.
+    """Return the file, and its SHA-256. If it is not proven that the file follows
+    the rule, return None instead of the file.
 
-    A file in which quotes are only where the rule needs them is proven. Text outside
-    quotes is checked in blocks of whole lines by methods of `bytes`, which are fast.
+    The proof fails if a quote is at a place where the rule does not require it. Text
+    outside quotes is checked in blocks of whole lines by methods of `bytes`, which are
+    fast.
     """
     digest, proven, within, ended = hashlib.sha256(), True, False, True
     rows, commas, largest, size = -1, 0, 0, 0
@@ -195,7 +198,7 @@ def _scan(
             size = len(block) + (size if within else 0)
             text, within = _outside(block, within)
             largest = max(largest, size)
-            if line_end in text:  # the row that started in an earlier block has ended
+            if line_end in text:  # ends the row that started in an earlier block
                 size = len(block)
             ended = within or block.endswith(line_end)
             rows, commas = rows + _count(text, line_end), commas + text.count(b",")
@@ -203,15 +206,16 @@ def _scan(
                 largest <= MAX_ROW and _is_utf8(block) and _is_proven(text, line_end)
             )
     rows += not ended
-    # An engine refuses a row with too few values; DuckDB drops an empty one too many.
+    # An engine refuses a row with too few values, but DuckDB drops an additional empty
+    # value.
     if within or not proven or commas != (rows + 1) * (len(names) - 1):
         return None, digest.hexdigest()
     return CsvFile(names, line_end.decode(), rows, largest), digest.hexdigest()
 
 
 def _blocks(content: IO[bytes], line_end: bytes) -> Iterator[bytes]:
-    """Yield a file's content in blocks of whole lines. A line of more than `MAX_ROW`
-    bytes is divided.
+    """Yield a file's content in blocks of whole lines. Lines of more than `MAX_ROW`
+    bytes are divided.
     """
     rest = b""
     for block in iter(lambda: content.read(CHUNK), b""):
@@ -226,9 +230,11 @@ def _blocks(content: IO[bytes], line_end: bytes) -> Iterator[bytes]:
 
 
 def _outside(block: bytes, within: bool) -> Tuple[bytes, bool]:
-    """Return the text outside quoted values, with one quote for each value or part of a
-    value, and whether the block ends within a value. `within` is whether it starts
-    within one.
+    """Return the text of a block outside quoted values, and whether the block ends
+    within a quoted value.
+
+    Each quoted value, or each part of one between doubled quotes or ends of the block,
+    is replaced by one quote. `within` is whether the block starts in a quoted value.
     """
     if b'"' not in block:
         return (b'"' if within else block), within
@@ -246,8 +252,8 @@ def _is_utf8(block: bytes) -> bool:
 
 
 def _is_proven(text: bytes, line_end: bytes) -> bool:
-    """Return whether a text outside quoted values has line ends of one kind, quotes
-    only beside separators, and no NUL.
+    """Return whether a text outside quoted values follows the rule: line ends of one
+    kind, quotes only beside separators, and no NUL.
     """
     if b"\0" in text:
         return False
@@ -269,7 +275,9 @@ def _count(text: bytes, line_end: bytes) -> int:
 
 
 def _check(content: Content, names: Tuple[str, ...], line_end: bytes) -> CsvFile:
-    """Return the file after reading it value by value. Raises FaultError."""
+    """Read a file value by value, and return it. Raises FaultError if it breaks the
+    rule.
+    """
     _check_utf8(content)
     rows, largest = -1, 0
     for row in _rows(content):
@@ -293,11 +301,11 @@ def _check(content: Content, names: Tuple[str, ...], line_end: bytes) -> CsvFile
 def _check_utf8(content: Content) -> None:
     position = 0
     while position < len(content):
-        block = content[position : position + CHUNK + 3]  # a whole character or more
+        block = content[position : position + CHUNK + 3]  # at least one character
         try:
             block.decode()
         except UnicodeDecodeError as error:
-            # A character may be divided by the end of a block, but not of the file.
+            # The end of a block may divide a character. The end of the file may not.
             if error.start == 0 or position + len(block) == len(content):
                 what = f"not UTF-8 ({error.reason})"
                 raise FaultError(position + error.start, what) from error
@@ -306,7 +314,7 @@ def _check_utf8(content: Content) -> None:
 
 
 def _rows(content: Content) -> Iterator[Row]:
-    """Yield the rows of a CSV file, blank lines included. Raises FaultError."""
+    """Yield the rows of a CSV file, including blank lines. Raises FaultError."""
     position = len(BOM) if content[:3] == BOM else 0
     size, comma = len(content), False
     start, values = position, []
@@ -337,7 +345,7 @@ def _too_large(row: Row) -> str:
 
 
 def _line(content: Content, byte: int) -> int:
-    """Return the number of the line that has a byte."""
+    """Return the number of the line that contains the byte at this position."""
     return 1 + sum(1 for _ in LINE_END.finditer(content, 0, byte))
 
 

@@ -1,5 +1,5 @@
-"""Opens the source files: each file is checked to be complete and to have the declared
-columns before a run writes anything.
+"""Opens the source files. Before a run writes anything, it checks that each file is
+complete and has the declared columns.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lakekit.sources.archives import DEFAULT_LIMIT, Unpacker
 
 SUFFIXES: Tuple[str, ...] = (".csv", ".csv.zip", ".csv.gz", ".parquet")
 NOT_IN_NAMES = re.compile(r"[ ,;{}()=\x00-\x1f\x7f]")
-"""Characters that no column name may have: Delta rejects the first eight, and NUL makes
+"""Characters that no column name may contain. Delta rejects the first eight; NUL makes
 a table unreadable.
 """
 
@@ -31,8 +31,8 @@ OWN_NAMES = ("_ingested_at", "_rule", "_sign")
 RENAME = "Rename the column in the file, then run again."
 
 Refuse = Callable[[str, SourceError, bool], None]
-"""A callback for a refused file: its source, the error, and whether no file of the
-source can be read.
+"""A callback for a refused file. It gets the source, the error, and whether the whole
+source is refused.
 """
 
 
@@ -41,18 +41,18 @@ class OpenedFile:
     """A checked source file.
 
     Attributes:
-        path: the CSV or Parquet file, or the file in the scratch folder that was
-            extracted from its archive.
+        path: the CSV or Parquet file. If `given` is an archive, it is the unpacked file
+            in the scratch folder.
         given: the file in the source folder.
-        name: the file relative to the source folder, the same with and without
+        name: the path of the file in the source folder. It is the same with and without
             compression.
-        header: all its columns, in order.
+        header: the names of all its columns, in order.
         digest: SHA-256 of its uncompressed content.
-        modified: time stamp and size of `given` when it was hashed.
+        modified: modification time and size of `given` when it was hashed.
         rows: number of rows.
         line_end: the end of all lines of a CSV file: LF, CRLF or CR.
         largest_row: an upper bound of the size of the rows of a CSV file, in bytes.
-        kinds: how the values of each column of a Parquet file are written as text.
+        kinds: for each column of a Parquet file, how its values are written as text.
     """
 
     source: Source
@@ -70,12 +70,12 @@ class OpenedFile:
 
     @property
     def new_columns(self) -> Tuple[str, ...]:
-        """Return the columns that the source does not declare."""
+        """Return the columns of the file that the source does not declare."""
         declared = [column.name for column in self.source.columns]
         return tuple(name for name in self.header if name not in declared)
 
     def check_unchanged(self) -> None:
-        """Raise SourceError if the given file changed after it was checked and
+        """Raise SourceError if the file `given` has changed since it was checked and
         hashed.
         """
         if _modified(self.given) != self.modified:
@@ -85,16 +85,16 @@ class OpenedFile:
             )
 
     def find_fault(self) -> Optional[str]:
-        """Return where and why the file cannot be read, to be written after its name;
-        None if no fault is found.
+        """Return where and why the file cannot be read, as text that follows the file's
+        name. None if no fault is found.
         """
         if self.format == "csv":
             return csv.find_fault(self.path)
         return parquet.find_fault(self.path)
 
     def check_rows(self, read: int) -> None:
-        """Raise SourceError if an engine read a different number of rows than the file
-        has.
+        """Raise SourceError if the number of rows that an engine read differs from the
+        file's number.
         """
         if self.rows != read:
             raise SourceError(
@@ -111,13 +111,13 @@ def open_sources(
     limit: str = DEFAULT_LIMIT,
     refuse: Optional[Refuse] = None,
 ) -> Dict[str, List[OpenedFile]]:
-    """Open and check every file of every source that the tables declare; return the
-    files by source, sorted by name.
+    """Open and check all files of the sources that the tables declare. Return the files
+    by source, sorted by name.
 
-    A source may have no files: only the caller, who knows what was ingested before, can
-    decide whether they are required. Archives are unpacked into `scratch`, to at most
-    `limit`. Raises SourceError, naming the file and the column; for a file or a whole
-    source that is refused only without `refuse`, which is called instead.
+    A source may have no files, because only the caller knows whether it was ingested
+    before. Archives are unpacked into `scratch`, to at most `limit`. If a file or a
+    whole source is refused, `refuse` is called; without `refuse`, SourceError is
+    raised, with the file and the column.
     """
     if not folder.is_dir():
         raise SourceError(
@@ -159,8 +159,9 @@ def _open_all(
 
 
 def _files(folder: Path, source: Source) -> List[Tuple[Path, str]]:
-    """Return the files of a source, with their uncompressed names. Raises SourceError
-    for two files with the same name, and for a file that is no source file.
+    """Return the files of a source, with their names without compression. Raises
+    SourceError for two files of the same name, and for a file that is not a source
+    file.
     """
     found: Dict[str, Path] = {}
     for file in _candidates(folder, source.name):
@@ -179,8 +180,8 @@ def _files(folder: Path, source: Source) -> List[Tuple[Path, str]]:
 
 
 def _candidates(folder: Path, name: str) -> List[Path]:
-    """Return the files with that name and a known suffix, and all files in the folder
-    of that name.
+    """Return the files that have this name and a known suffix, and all files in the
+    folder of this name.
     """
     within = folder / name
     inside = within.iterdir() if within.is_dir() else ()
@@ -191,8 +192,8 @@ def _candidates(folder: Path, name: str) -> List[Path]:
 
 
 def _suffix(file: Path, source: Source) -> str:
-    """Return the longest known suffix of a file. Raises SourceError for a path that is
-    not a file of a known format.
+    """Return the longest known suffix of a file. Raises SourceError if the path is not
+    a file of a known format.
     """
     if not _is_utf8(file.name):
         raise SourceError(

@@ -1,9 +1,9 @@
-"""Checks Parquet files before any engine reads them: the types of their columns, by one
-table for both engines, and damage.
+"""Checks Parquet files before an engine reads them: the types of their columns, and
+damage. The allowed types are the same for both engines.
 
-Engines write values as text (see `TYPES`), so bronze has the same text whatever engine
-and format a value comes from. A type that is not in the table is refused by name: an
-engine might decode it as something else that looks like text.
+Engines write values as text (see `TYPES`), so bronze has the same text for all engines
+and file formats. A type that is not in `TYPES` is refused by name, because an engine
+might decode its values as other text.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ Kind = Literal[
     "instant",
     "local",
 ]
-"""How a value is written as text. A `local` value is a timestamp without a zone, which
-is no instant: it is written without Z, and does not convert to a timestamp.
+"""How a value is written as text. A `local` value is a timestamp without a time zone,
+so it is not an instant: its text has no Z, and does not convert to a timestamp.
 """
 
 TYPES: Mapping[str, Tuple[Kind, str]] = {
@@ -49,17 +49,18 @@ TYPES: Mapping[str, Tuple[Kind, str]] = {
         " and Z; without a zone, no Z",
     ),
 }
-"""The types that are read: by the function of `pyarrow.types` that finds the type, how
-its values are written. A dictionary of a type is read as the type.
+"""The types that are read. Each key is the function of `pyarrow.types` that recognizes
+the type; each value is the kind and a description of the text. A dictionary is read
+like the type of its values.
 """
 MAX_DIGITS = 38
 
 
 def read(given: Path) -> Tuple[Tuple[str, ...], Tuple[Kind, ...], int]:
-    """Return the names of the columns of a Parquet file, how each is written, and the
-    number of rows.
+    """Return the names of a Parquet file's columns, how the values of each column are
+    written, and the number of rows.
 
-    Raises SourceError for a damaged file, a file without rows, and a column of a type
+    Raises SourceError if the file is damaged, has no rows, or has a column of a type
     that is not in `TYPES`; MissingExtraError.
     """
     with _open(given) as file:
@@ -72,8 +73,9 @@ def read(given: Path) -> Tuple[Tuple[str, ...], Tuple[Kind, ...], int]:
 
 
 def find_fault(path: Path, text_only: bool = False) -> Optional[str]:
-    """Return the column and the reason of the first values that cannot be read, or that
-    are not UTF-8; None if there are none. `text_only` skips columns that are no text.
+    """Return the first column with values that cannot be read or are not UTF-8, and the
+    reason; None if there is no such column. With `text_only`, only columns with text
+    are read.
     """
     import pyarrow as pa
 
@@ -93,7 +95,9 @@ def find_fault(path: Path, text_only: bool = False) -> Optional[str]:
 
 
 def has_nanoseconds(path: Path, column: str) -> bool:
-    """Return whether a column of instants has digits after the microseconds."""
+    """Return whether a column of instants has values with more than six digits after
+    the second.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -123,14 +127,14 @@ def _open(path: Path) -> pq.ParquetFile:
 
 
 def _kind(given: Path, file: pq.ParquetFile, index: int) -> Kind:
-    """Return how a column is written. Raises SourceError for a type that is not
-    in `TYPES`.
+    """Return how the values of a column are written. Raises SourceError if the type is
+    not in `TYPES`.
     """
     from pyarrow import types
 
     field = file.schema_arrow.field(index)
     kind = field.type
-    if getattr(kind, "extension_name", "") == "arrow.json":  # only newer pyarrow has it
+    if getattr(kind, "extension_name", "") == "arrow.json":  # old pyarrow lacks it
         kind = kind.storage_type
     if types.is_dictionary(kind):
         kind = kind.value_type
@@ -140,7 +144,7 @@ def _kind(given: Path, file: pq.ParquetFile, index: int) -> Kind:
     if written == "decimal" and kind.precision > MAX_DIGITS:
         raise _unreadable(given, field)
     if written == "instant":
-        # INT96 has no flag for a zone. Spark and Hive write instants as INT96.
+        # INT96 has no flag for a time zone. Spark and Hive use INT96 for instants.
         physical = file.schema.column(index).physical_type
         return "instant" if kind.tz or physical == "INT96" else "local"
     return written
@@ -149,7 +153,7 @@ def _kind(given: Path, file: pq.ParquetFile, index: int) -> Kind:
 def _is(kind: pa.DataType, function: str) -> bool:
     from pyarrow import types
 
-    # Older pyarrow has no string views.
+    # Old versions of pyarrow have no string views.
     return bool(getattr(types, function, lambda _: False)(kind))
 
 

@@ -1,7 +1,6 @@
-"""Access to a lake's data files: in place in a folder, by copies on S3.
+"""Access to a lake's data files: directly in a folder, by local copies on S3.
 
-DuckDB writes and reads Parquet, which is faster than through delta-rs, but it accesses
-only local files.
+DuckDB reads and writes Parquet faster than delta-rs, but only local files.
 """
 
 from __future__ import annotations
@@ -38,28 +37,30 @@ class Storage(Protocol):
     """
 
     def staging(self, table: str) -> Path:
-        """Return the local folder for new data files of the table at that location."""
+        """Return the local folder for new data files of the table. `table` is the
+        table's location.
+        """
 
     def publish(self, table: str, staged: List[str]) -> None:
-        """Move staged files, relative to the staging folder, to their final location in
-        the table.
+        """Move staged files to their final location in the table. `staged` is relative
+        to the staging folder.
         """
 
     def fetch(self, table: str, files: List[str]) -> List[Path]:
-        """Return local paths of a table's files, from their URIs in delta-rs. Raises
+        """Return local paths of a table's files. `files` are URIs of delta-rs. Raises
         FileNotFoundError.
         """
 
     def damaged(self, table: str, sizes: Mapping[str, int]) -> Dict[str, str]:
-        """Return the files that are missing or have a different size, by path or URL,
-        with a description of the damage.
+        """Return the files that are missing or have a different size: descriptions of
+        the damage, by path or URL.
 
-        `sizes` has the expected sizes in bytes by path in the table.
+        `sizes` has the expected sizes in bytes, by path in the table.
         """
 
 
 class FolderStorage:
-    """Files of a lake in a folder, which are staged and read in their final
+    """The files of a lake in a folder. They are staged and read at their final
     location.
     """
 
@@ -86,9 +87,10 @@ class FolderStorage:
 
     @staticmethod
     def _found(uri: str) -> Path:
-        """Return the path of a file. delta-rs returns paths with or without URL
-        quoting, and the name of a folder `name=a%2Fb` itself contains a quoted
-        partition value.
+        """Return the path of a file from its URI in delta-rs.
+
+        delta-rs returns paths with or without URL quoting. In addition, the name of a
+        folder `name=a%2Fb` contains a quoted partition value.
         """
         for path in (Path(uri), Path(unquote(uri))):
             if path.exists():
@@ -97,10 +99,10 @@ class FolderStorage:
 
 
 def s3_filesystem() -> fs.S3FileSystem:
-    """Return an S3 file system that is configured by the AWS_* environment variables:
-    credentials, region and endpoint, as in delta-rs.
+    """Return an S3 file system. As in delta-rs, the AWS_* environment variables
+    configure credentials, region and endpoint.
     """
-    from pyarrow import fs  # takes 30 ms, which a lake in a folder does not need
+    from pyarrow import fs  # a slow import (30 ms) that only a lake on S3 needs
 
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get(
         "AWS_ENDPOINT_URL"
@@ -113,8 +115,8 @@ def s3_filesystem() -> fs.S3FileSystem:
 
 
 class S3Storage:
-    """Files of a lake on S3, copied to and from a scratch folder. Data files are
-    immutable, so copies stay valid.
+    """The files of a lake on S3, copied to and from a scratch folder. Copies stay
+    valid, because data files are immutable.
     """
 
     def __init__(self, scratch: Path) -> None:
@@ -154,8 +156,8 @@ class S3Storage:
         return {**found, **{f"{table}/{name}": TOO_LONG for name in long}}
 
     def _fetch(self, table: str, uri: str) -> Path:
-        """Return the local copy of a file. delta-rs returns names with or without URL
-        quoting, as in `FolderStorage._found`.
+        """Return the local copy of a file. As in `FolderStorage._found`, delta-rs
+        returns names with or without URL quoting.
         """
         plain = unquote(uri)[len(table) + 1 :]
         given = uri[len(table) + 1 :] if uri.startswith(f"{table}/") else plain
@@ -191,7 +193,7 @@ def _differing(
     differing = {}
     for name, size in sizes.items():
         if ABSOLUTE.match(name):
-            continue  # in another table's folder, as in a shallow clone
+            continue  # a file of another table, as in a shallow clone
         actual = found(name)
         if actual is None:
             differing[f"{table}/{name}"] = "is missing"
@@ -201,5 +203,7 @@ def _differing(
 
 
 def storage_of(lake: Lake, scratch: Path) -> Storage:
-    """Return the storage of a lake in a folder or on S3, for the embedded engine."""
+    """Return the storage of a lake in a folder or on S3. Only the embedded engine uses
+    it.
+    """
     return S3Storage(scratch) if lake.kind == "s3" else FolderStorage()

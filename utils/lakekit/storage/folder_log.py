@@ -1,8 +1,8 @@
 """Reads a Delta log in a folder by the Delta protocol: one JSON file per commit.
 
-Spark needs a job of some seconds to read a log, although commits are a few kilobytes
-and immutable. If the JSON files do not start with the first commit, for example after a
-log cleanup, Spark reads the log.
+Spark needs a job of some seconds to read a log, although commits have only a few
+kilobytes and are immutable. If the first commits no longer exist as JSON files, for
+example after a log cleanup, Spark reads the log.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from lakekit.storage.log_actions import fault
 COMMIT = re.compile(r"(\d{20})\.json")
 Partition = Mapping[str, Optional[str]]
 MOST = 200
-"""The maximum number of commits to read. For longer logs, Spark's checkpoints are
-faster.
+"""The maximum number of commits to read. For a longer log, Spark is faster, because it
+reads checkpoints.
 """
 
 
 class _AddedFile(NamedTuple):
-    """A data file: its number of rows if the writer recorded it, its size in bytes, and
-    its partition.
+    """A data file: its number of rows (None if the writer did not record it), its size
+    in bytes, and its partition.
     """
 
     rows: Optional[int]
@@ -69,15 +69,15 @@ class FolderLog:
         self._removed = False
 
     def update(self) -> bool:
-        """Read new commits. Returns False if the log cannot be read from its JSON files
-        alone.
+        """Read new commits. Returns False if the JSON files alone are not enough to
+        read the log.
         """
         try:
             newest = self._newest()
             first = (self._folder / f"{0:020}.json").stat()
             identity = (first.st_ino, first.st_mtime_ns)
             if identity != self._first or newest < self.version:
-                # Another table now has this name.
+                # The name now belongs to another table.
                 self._forget()
                 self._first = identity
             if newest >= MOST:
@@ -101,8 +101,8 @@ class FolderLog:
         return max((int(name.group(1)) for name in names if name), default=-1)
 
     def rows(self) -> Optional[int]:
-        """Return the number of rows of the table; None if a writer did not record
-        it.
+        """Return the number of rows of the table; None if a writer did not record its
+        number.
         """
         counts = [file.rows for file in self._files.values()]
         return None if None in counts else sum(count or 0 for count in counts)
@@ -116,7 +116,7 @@ class FolderLog:
         return [file.partition for file in self._files.values()]
 
     def history(self) -> List[Tuple[int, str, Optional[str]]]:
-        """Return version, operation and user metadata of the commits, newest first."""
+        """Return version, operation and user metadata of each commit, newest first."""
         found = [
             (version, str(info.get("operation", "")), info.get("userMetadata"))
             for version, info in enumerate(self._commits)
@@ -124,7 +124,7 @@ class FolderLog:
         return found[::-1]
 
     def holds(self, applications: FrozenSet[str]) -> bool:
-        """Return whether the table certainly has all rows that were committed under
+        """Return whether the table certainly has all rows that were committed with
         these transaction identifiers.
         """
         return applications <= self._applications.keys() and not self._removed

@@ -14,22 +14,24 @@ from lakekit.errors import InvalidLakeError
 ANOTHER_LAKE = "Name a new or empty folder, or a lake that lakekit made, with --lake."
 SCHEMA = re.compile(r"[A-Za-z_]\w*\.[A-Za-z_]\w*")
 MISREAD = "%?#="
-"""Characters that a lake's path must not have: delta-rs reads the path as a URL and
-would use another folder; DuckDB reads a folder `a=b` as a column.
+"""Characters that a lake's path must not contain. delta-rs reads the path as a URL, and
+would use another folder. DuckDB reads a folder `a=b` as a column.
 """
 
 
 @dataclass(frozen=True)
 class Lake:
-    """The location of a lake. `root` is an absolute path, an `s3://bucket/prefix`
-    without a trailing slash, or `catalog.schema`.
+    """The location of a lake.
+
+    `root` is an absolute path, `s3://bucket/prefix` without a trailing slash, or
+    `catalog.schema`.
     """
 
     kind: Literal["folder", "s3", "schema"]
     root: str
 
     def location(self, table: Table) -> str:
-        """Return the table's path or URL; in a schema its name
+        """Return the table's path or URL. In a schema, return its name
         `catalog.schema.layer_table`.
         """
         layer, _, short = table.name.partition(".")
@@ -40,7 +42,7 @@ class Lake:
 
     @property
     def path(self) -> Path:
-        """The folder of the lake, if it is a folder."""
+        """Return the folder of a lake whose kind is `folder`."""
         assert self.kind == "folder", self
         return Path(self.root)
 
@@ -49,9 +51,11 @@ class Lake:
 
 
 def find_lake(name: Union[str, os.PathLike[str]]) -> Lake:
-    """Return the lake of that name. A name with one dot and no slash is
-    `catalog.schema`, unless a folder has it; `./a.b` is always a folder, and `~` the
-    home directory. Raises InvalidLakeError for an invalid location.
+    """Return the lake of that name.
+
+    A name with one dot and no slash is `catalog.schema`, unless a folder of that name
+    exists. `./a.b` is always a folder, and `~` is the home directory. Raises
+    InvalidLakeError for an invalid location.
     """
     text = os.fspath(name)
     if text.startswith(("s3://", "s3a://")):
@@ -94,10 +98,10 @@ def _folder_lake(root: Path) -> Lake:
 
 
 def check_lake(lake: Lake, tables: TableSet) -> None:
-    """Raise InvalidLakeError for a folder that lakekit did not create, so that other
-    files are never overwritten.
+    """Raise InvalidLakeError if lakekit did not create the folder. So lakekit never
+    overwrites other files.
 
-    A folder that does not exist, or is empty, will become a lake.
+    A folder that is empty or does not exist is allowed.
     """
     if lake.kind != "folder":
         return
@@ -120,8 +124,10 @@ def check_lake(lake: Lake, tables: TableSet) -> None:
 
 
 def _is_table(folder: Path, tables: TableSet) -> bool:
-    """Return whether a folder has a Delta log, or is a declared table's folder with
-    only data files, for example after a killed first run.
+    """Return whether a folder contains a table.
+
+    It must have a Delta log, or be a declared table's folder with only data files, for
+    example after the first run was killed.
     """
     if (folder / "_delta_log").is_dir():
         return True

@@ -1,7 +1,7 @@
 """The fields of the actions in a Delta log, by the Delta protocol.
 
-Readers stop at an action that has another form. `fault` names the field, so that a
-damaged log is reported with its file, its line and its reason.
+Readers fail at an action that violates the protocol. `fault` returns the invalid field,
+so that the error about a damaged log has the file, the line and the reason.
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ FIELDS: Mapping[str, Mapping[str, Kind]] = {
         "userName": str,
     },
 }
-"""The type of each field that readers use, by action. A null is a missing field."""
+"""The type of each field that readers use, by action. A field that is null counts as
+missing.
+"""
 REQUIRED: Mapping[str, Tuple[str, ...]] = {
     "protocol": ("minReaderVersion", "minWriterVersion"),
     "metaData": ("id", "format", "format.provider", "format.options")
@@ -81,7 +83,7 @@ REQUIRED: Mapping[str, Tuple[str, ...]] = {
     "domainMetadata": ("domain", "configuration", "removed"),
 }
 LEAST = {"size": 0, "minReaderVersion": 1, "minWriterVersion": 1}
-"""The smallest value of a field."""
+"""The smallest allowed value of a field."""
 NAMES = {str: "a text", int: "an integer", bool: "true or false"}
 NAMES.update({dict: "an object", list: "a list"})
 TEXTS = ("tags", "configuration", "partitionValues", "format.options") + (
@@ -89,14 +91,15 @@ TEXTS = ("tags", "configuration", "partitionValues", "format.options") + (
     "readerFeatures",
     "writerFeatures",
 )
-"""The fields that have texts as values or elements."""
+"""The fields whose values or elements must be texts."""
 NULLABLE = ("tags", "partitionValues")
-"""Those that may also have nulls."""
+"""Fields of `TEXTS` that may also contain nulls."""
 
 
 def fault(action: Any) -> str:
-    """Return why readers reject an action of a log, as `add.size is 'x', not an
-    integer`; empty for a valid one. An unknown action or field is valid.
+    """Return why readers reject an action of a log, such as `add.size is 'x', not an
+    integer`. The result is empty for a valid action. Unknown actions and fields are
+    valid.
     """
     if not isinstance(action, dict) or not action:
         return f"an action is {_shown(action)}, not an object with a kind"

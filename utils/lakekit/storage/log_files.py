@@ -1,7 +1,7 @@
-"""The files of one Delta table, in a folder or on S3, to read a log that no engine can
-read.
+"""The files of one Delta table, in a folder or on S3. They are used to read a log that
+no engine can read.
 
-File names are relative to the table, with `/` between folders, as they are stored.
+File names are relative to the table, with `/` between folders.
 """
 
 from __future__ import annotations
@@ -21,21 +21,23 @@ LOG = "_delta_log"
 
 
 class LogFiles(Protocol):
-    """The files of one table. Methods raise StorageError if the location cannot be
-    reached.
+    """The files of one table. Every method raises StorageError if the location cannot
+    be reached.
     """
 
     location: str
 
     def names(self) -> List[str]:
-        """Return the names of the log's files; empty without a log."""
+        """Return the names of the log's files. Empty if there is no log."""
 
     def read(self, name: str) -> bytes:
         """Return the content of a log file."""
 
     def create(self, name: str, content: bytes) -> None:
-        """Create a log file atomically. Raises FileExistsError, and InvalidLakeError if
-        the storage does not support this.
+        """Create a log file atomically.
+
+        Raises FileExistsError; InvalidLakeError if the storage cannot create a file
+        only if it does not exist.
         """
 
     def data_files(self) -> Dict[str, int]:
@@ -83,8 +85,9 @@ class FolderLogFiles:
 
 
 class S3LogFiles:
-    """The files of a table on S3, read-only: pyarrow cannot create an object only if it
-    does not exist, as a commit requires.
+    """The files of a table on S3, read-only.
+
+    A commit must create an object only if it does not exist, which pyarrow cannot do.
     """
 
     def __init__(self, location: str) -> None:
@@ -128,7 +131,7 @@ class S3LogFiles:
 
 @contextmanager
 def _storage(place: Path) -> Iterator[None]:
-    """Translate errors of the operating system into StorageError."""
+    """Translate errors of the operating system in this context into StorageError."""
     try:
         yield
     except FileExistsError:
@@ -140,8 +143,8 @@ def _storage(place: Path) -> Iterator[None]:
 
 
 def log_files(lake: Lake, table: Table) -> LogFiles:
-    """Return the files of a table. Raises InvalidLakeError for a lake that only Spark
-    can access.
+    """Return the files of a table. Raises InvalidLakeError if only Spark can access the
+    lake.
     """
     if lake.kind == "schema":
         raise InvalidLakeError(

@@ -1,8 +1,8 @@
-"""Replays the versions of a Delta table from its log, with the JSON and Parquet of the
-Delta protocol only.
+"""Replays the versions of a Delta table from its log. Uses only the JSON and the
+Parquet files of the Delta protocol.
 
-This reads versions that no reader opens: delta-rs parses every partition value before
-it opens a table, and Spark before it returns a row.
+So it can read versions that no reader opens: delta-rs parses all partition values
+before it opens a table, and Spark before it returns a row.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ from lakekit.storage.versions import Version
 CHECKPOINT = re.compile(r"(\d{20})\.checkpoint(?:\.(\d{10})\.(\d{10}))?\.parquet")
 LAST = "_last_checkpoint"
 ELSEWHERE = re.compile(r"/|[A-Za-z][A-Za-z0-9+.-]*:/")
-"""Matches the start of a path outside the table's folder, as in a shallow clone."""
+"""Matches paths outside the table's folder, such as in a shallow clone, by their start.
+"""
 ADD = (
     "path",
     "partitionValues",
@@ -47,18 +48,18 @@ ADD = (
     "tags",
 )
 COLUMNS = ["protocol", "metaData", *(f"add.{name}" for name in ADD)]
-"""The columns to read from a checkpoint. Its parsed partition values are not read,
-because readers may not parse them.
+"""The columns to read from a checkpoint. They do not include parsed partition values,
+which readers may not be able to parse.
 """
 Action = Dict[str, Any]
 
 
 @dataclass
 class LogState:
-    """A table at one version: the actions of the log, with data files by their unquoted
-    path.
+    """A table at one version: the actions of the log. The paths of data files are
+    unquoted.
 
-    `commit` is the commitInfo of the version; empty if the commit's file does not
+    `commit` is the commitInfo of the version. It is empty if the commit's file does not
     exist.
     """
 
@@ -70,7 +71,8 @@ class LogState:
 
 
 def versions(files: LogFiles) -> Tuple[Version, ...]:
-    """Return every version in the log, newest first; empty if the table does not exist.
+    """Return all versions in the log, newest first. The result is empty if the table
+    does not exist.
 
     Raises DamagedLogError if the newest version cannot be replayed.
     """
@@ -88,8 +90,10 @@ def versions(files: LogFiles) -> Tuple[Version, ...]:
 
 
 def check_commits(files: LogFiles) -> None:
-    """Raise DamagedLogError for the first commit with a fault, also before a
-    checkpoint: a history has every commit.
+    """Raise DamagedLogError for the first commit with a fault.
+
+    Commits before a checkpoint are included, because the history of a table reads every
+    commit.
     """
     commits = _commits(files.names())
     for version in sorted(commits):
@@ -97,9 +101,11 @@ def check_commits(files: LogFiles) -> None:
 
 
 def check_newest(files: LogFiles) -> None:
-    """Raise DamagedLogError for a newest commit that readers pass over, although its
-    writer did not write it so: one that is empty, or that has an action without
-    content, as a crash of the machine may leave it.
+    """Raise DamagedLogError if the newest commit is empty, or has an action without
+    content.
+
+    A crash of the machine may leave such a commit. Readers accept it, although its
+    writer wrote other content.
     """
     commits = _commits(files.names())
     if commits:
@@ -107,17 +113,18 @@ def check_newest(files: LogFiles) -> None:
 
 
 def instant(millis: Optional[int]) -> Optional[datetime.datetime]:
-    """Return a time stamp of the log, in UTC."""
+    """Return a time stamp of the log as a datetime in UTC."""
     if millis is None:
         return None
     return datetime.datetime.fromtimestamp(millis / 1000, datetime.timezone.utc)
 
 
 def replay(files: LogFiles) -> Iterator[LogState]:
-    """Yield each version, oldest first, as one object that is updated.
+    """Yield each version, oldest first. All versions are the same object, which is
+    updated.
 
     If commits are missing or damaged, the replay continues at the next checkpoint, as
-    in other readers. Raises DamagedLogError if there is none.
+    other readers do. Raises DamagedLogError if there is no such checkpoint.
     """
     names = files.names()
     commits = _commits(names)
@@ -145,8 +152,10 @@ def replay(files: LogFiles) -> Iterator[LogState]:
 
 
 def _check_pointer(files: LogFiles, checkpoints: Collection[int]) -> None:
-    """Raise DamagedLogError if `_last_checkpoint` names a checkpoint that is missing,
-    at which readers stop. They pass over a file that is not JSON.
+    """Raise DamagedLogError if `_last_checkpoint` names a missing checkpoint, at which
+    readers fail.
+
+    A file that is not JSON is no fault, because readers ignore it.
     """
     try:
         version = json.loads(files.read(LAST))["version"]
@@ -158,7 +167,7 @@ def _check_pointer(files: LogFiles, checkpoints: Collection[int]) -> None:
 
 
 def _commits(names: List[str]) -> Set[int]:
-    """Return the versions of the commits."""
+    """Return the versions that have a commit file."""
     return {int(found.group(1)) for found in map(COMMIT.fullmatch, names) if found}
 
 
@@ -179,7 +188,7 @@ def _commit(files: LogFiles, version: int, there: Collection[int]) -> List[Actio
     if version not in there:
         raise DamagedLogError(files.location, name, "is missing", version)
     actions: List[Action] = []
-    # Lines end in LF: a JSON text may have other line ends as they are.
+    # Only LF ends a line, because a JSON text may contain other line ends.
     for number, line in enumerate(files.read(name).split(b"\n"), 1):
         if not line.strip():
             continue
@@ -228,10 +237,11 @@ def _load(files: LogFiles, checkpoint: Tuple[int, List[str]]) -> List[Action]:
 
 
 def _without_nulls(content: Action) -> Action:
-    """Return a checkpoint's action without null fields, like a JSON action.
+    """Return an action of a checkpoint without its null fields, so that it is like a
+    JSON action.
 
-    A Parquet row has every field, a JSON action only fields that are set. A null is a
-    value only in a map, such as the partition values.
+    A row of Parquet has every field; a JSON action has only the fields that are set.
+    Only in a map, such as the partition values, is a null a value.
     """
     return {key: value for key, value in content.items() if value is not None}
 
@@ -253,14 +263,14 @@ def _apply(state: LogState, action: Mapping[str, Any]) -> None:
 def _is_damaged(path: str, add: Action, there: Mapping[str, int]) -> bool:
     if ELSEWHERE.match(path):
         return False
-    # A partition value is quoted in the folder's name, and some writers quote it again
+    # The name of the folder has the quoted partition value. Some writers quote it again
     # in the log.
     return add["size"] not in (there.get(path), there.get(str(add["path"])))
 
 
 def unreadable(metadata: Mapping[str, Any], partitions: Iterable[Partition]) -> str:
-    """Return why readers reject a table with this metadata and the partition values of
-    its data files; empty if no reason is known.
+    """Return why readers reject a table with this metadata and these partition values
+    of its data files. The result is empty if no reason is known.
     """
     fields = json.loads(metadata.get("schemaString") or '{"fields": []}')["fields"]
     for column in fields:
@@ -279,7 +289,9 @@ def unreadable(metadata: Mapping[str, Any], partitions: Iterable[Partition]) -> 
 
 
 def _too_long(paths: Iterable[str]) -> str:
-    """Return why the embedded engine cannot read files on S3; empty if it can."""
+    """Return why the embedded engine cannot read files on S3. The result is empty if it
+    can read them.
+    """
     path = next(filter(is_too_long, paths), "")
     return path and f"the folder of {path} has a name of more than {LONGEST_NAME} bytes"
 

@@ -1,9 +1,9 @@
-"""Commits a restore of an older version by the Delta protocol, for tables whose newest
-version delta-rs cannot open.
+"""Commits a restore of an older version by the Delta protocol. This is needed if
+delta-rs cannot open the newest version of the table.
 
-The commit removes files that only the newest version has, and adds those that only the
-older version has. It does not read, write or delete data files, and the versions
-between the restored one and the latest one remain in the history.
+The commit removes the files that only the newest version has, and adds the files that
+only the older version has. It does not read, write or delete data files. All versions
+after the older version remain in the history.
 """
 
 from __future__ import annotations
@@ -19,16 +19,18 @@ from lakekit.storage.log_files import LogFiles
 from lakekit.storage.log_replay import Action, LogState, replay
 
 WRITER = 4
-"""The newest writer protocol of lakekit's tables. Newer protocols require more of a
+"""The writer protocol version of lakekit's tables. Newer protocols require more of a
 commit.
 """
 
 
 @dataclass(frozen=True)
 class RestoreOutcome:
-    """The result of a restore: the version that it committed (None in a dry run), and
-    the number of data files that it added to the table (`added`) and removed from it
-    (`removed`).
+    """The result of a restore.
+
+    `version` is the version that the restore committed; None in a dry run. `added` and
+    `removed` are the numbers of data files that the restore adds to the table and
+    removes from it.
     """
 
     version: Optional[int]
@@ -37,7 +39,7 @@ class RestoreOutcome:
 
 
 def states(files: LogFiles, version: int) -> Tuple[LogState, LogState]:
-    """Return the table at that version and at the newest version. Raises
+    """Return the table at the given version, and at the newest version. Raises
     DamagedLogError, KeyError.
     """
     copies: Dict[int, LogState] = {}
@@ -49,7 +51,7 @@ def states(files: LogFiles, version: int) -> Tuple[LogState, LogState]:
 
 
 def difference(target: LogState, newest: LogState) -> Tuple[List[str], List[str]]:
-    """Return the data files that a restore adds, and those that it removes."""
+    """Return the data files that a restore adds, and the data files that it removes."""
     added = [path for path in target.files if path not in newest.files]
     removed = [path for path in newest.files if path not in target.files]
     return added, removed
@@ -58,9 +60,10 @@ def difference(target: LogState, newest: LogState) -> Tuple[List[str], List[str]
 def write_restore(
     table: str, files: LogFiles, target: LogState, newest: LogState
 ) -> int:
-    """Commit the restore; return the version. Raises ConflictError if another writer
-    was first, InvalidLakeError for a table with features that this commit does not
-    support.
+    """Commit the restore; return the new version.
+
+    Raises ConflictError if another writer committed first; InvalidLakeError if the
+    table has features that this commit does not support.
     """
     if (
         newest.protocol["minReaderVersion"] > 1
@@ -84,7 +87,7 @@ def write_restore(
 
 
 def actions(target: LogState, newest: LogState, now: int) -> List[Action]:
-    """Return the commit's actions; `now` is in milliseconds since 1970."""
+    """Return the actions of the commit. `now` is in milliseconds since 1970."""
     added, removed = difference(target, newest)
     sizes = [
         sum(state.files[path]["size"] for path in paths)

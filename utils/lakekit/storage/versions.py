@@ -14,10 +14,10 @@ class Version:
     """A version of a table and whether it can be restored.
 
     Attributes:
-        timestamp: of the commit, in UTC; None if the log does not have it.
-        damaged: its data files that are missing or have another size than in the log;
-            None if only Spark can check them.
-        unreadable: why readers cannot open it; empty if they can.
+        timestamp: time of the commit, in UTC; None if the log does not have it.
+        damaged: data files of the version that are missing, or whose size differs from
+            the log; None if only Spark can check them.
+        unreadable: why readers cannot open the version; empty if they can.
     """
 
     number: int
@@ -28,13 +28,16 @@ class Version:
 
     @property
     def whole(self) -> bool:
-        """Return whether no reason is known why a restore would fail."""
+        """Return whether the version is undamaged and readable, as far as lakekit can
+        check.
+        """
         return not self.damaged and not self.unreadable
 
 
 class UnrestorableVersionError(LakekitError):
-    """A table cannot be restored to a version. `versions` has the known versions of the
-    table, newest first. Nothing was changed.
+    """A table cannot be restored to a version. Nothing was changed.
+
+    `versions` has the known versions of the table, newest first.
     """
 
     exit_code = 2

@@ -1,4 +1,4 @@
-"""The tables of this project, each declared once; `lakekit tables` prints them."""
+"""Declares the tables of this project. `lakekit tables` prints the declarations."""
 
 from __future__ import annotations
 

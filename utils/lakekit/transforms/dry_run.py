@@ -1,5 +1,5 @@
-"""Lets the engine check the declared SQL before anything is written: names, types, and
-the columns that each query gives.
+"""Lets the engine check the declared SQL before anything is written: the names, the
+types, and the columns that each query returns.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from lakekit.transforms.rules import unmet
 def dry_run(engine: Engine, tables: TableSet) -> None:
     """Check the SQL of all tables on empty tables. The result is cached.
 
-    Raises DeclarationError for SQL that the engine refuses, or that gives other columns
+    Raises DeclarationError if the engine refuses SQL, or if SQL returns other columns
     than declared.
     """
     queries = [tables.query(table) for table in tables]

@@ -1,8 +1,8 @@
-"""Schema changes that a declaration requires of its existing table: additive ones, and
-those that need a rebuild.
+"""Schema changes that make an existing table match its declaration: additive changes,
+and changes that need a rebuild.
 
-A CHECK constraint is identified by its name: Delta rewrites its SQL, so a new
-expression under an old name is not detected.
+Delta rewrites the SQL of a CHECK constraint, so constraints are compared by name only.
+If only the expression of a constraint changes, this is not detected.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ Kind = Literal[
 
 @dataclass(frozen=True)
 class Change:
-    """One difference between a declaration and its table. An additive change touches no
-    existing row. Any other change needs a rebuild, which is impossible for bronze
-    tables: they are not computed from another table.
+    """One difference between a declaration and its table.
+
+    An additive change does not change existing rows. Any other change needs a rebuild.
+    A bronze table cannot be rebuilt, because it is not computed from another table.
     """
 
     table: str
@@ -44,8 +45,8 @@ class Change:
 def plan_changes(table: Table, head: Optional[Head]) -> Tuple[Change, ...]:
     """Return the changes that make the table match its declaration.
 
-    Columns that only the table has are dropped, except in bronze and quarantine tables,
-    whose columns are extended by their sources.
+    Columns that only the table has are dropped. Bronze and quarantine tables keep them,
+    because their sources may add columns.
     """
     if head is None:
         return (
@@ -68,7 +69,8 @@ def apply(
 
     All changes are checked before the first change is made. Raises
     ConstraintViolationError, with the number of rows that violate a new constraint;
-    RebuildRequiredError for a rebuild that is not allowed, or of a bronze table.
+    RebuildRequiredError if a table must be rebuilt but is a bronze table, or rebuilds
+    are not allowed.
     """
     rebuilt = frozenset(change.table for change in changes if not change.additive)
     for change in changes:
@@ -76,8 +78,8 @@ def apply(
         if change.table not in rebuilt:
             _check_constraint(engine, tables[change.table], change)
     for change in changes:
-        # The new content of a rebuilt table has its own columns, and its old rows need
-        # not satisfy a constraint.
+        # The new rows of a rebuilt table bring their own columns. Its old rows need not
+        # satisfy a new constraint.
         if change.table not in rebuilt or change.kind in ("create", "drop constraint"):
             _make(engine, tables[change.table], change)
     return rebuilt
@@ -183,9 +185,8 @@ def _check_constraint(engine: Engine, table: Table, change: Change) -> None:
     """Raise ConstraintViolationError if existing rows violate a constraint that will be
     added.
 
-    A constraint over a new column is satisfied only if it accepts null: Delta requires
-    a result of true, and a null column gives null, so the SQL must include `IS NULL
-    OR`.
+    A new column is null in all existing rows, and Delta requires that a constraint is
+    true. So a constraint over a new column must accept null by `IS NULL OR`.
     """
     constraint = change.constraint
     if change.kind != "add constraint" or constraint is None:

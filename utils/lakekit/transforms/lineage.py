@@ -1,8 +1,9 @@
-"""The versions of its input tables that each table has read.
+"""Manages the versions of its input tables that each table has read.
 
-The note in a table's newest commit holds the version of each input table whose rows it
-contains. A note may be older than the version that was read, never newer: updates are
-idempotent, so the next run repeats what an aborted or concurrent run may have done.
+The note in a table's newest commit has the version of each input table whose rows the
+table includes. A note may be older than the version that was actually read, but never
+newer. The next run then repeats some work of an aborted or concurrent run, which is
+safe because updates are idempotent.
 """
 
 from __future__ import annotations
@@ -15,26 +16,30 @@ from lakekit.engines.engine import Engine, Head, Note, Staged
 
 
 def digest(tables: TableSet, table: Table) -> str:
-    """Return a digest of a table's definition; a table is rebuilt when it changes."""
+    """Return a digest of a table's definition. If the digest changes, the table is
+    rebuilt.
+    """
     parts = ["lakekit 2", table.canonical(), tables.query(table)]
     if table.update == "merge":
-        # The types and the missing mark of the source decide which values convert.
+        # The source's types and its text for missing values decide which values
+        # convert.
         parts.append(tables[table.reads[0]].canonical())
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def followed(table: Table) -> Tuple[str, ...]:
     """Return the tables whose versions are in a table's note: its input tables and its
-    quarantine.
+    quarantine table.
 
-    If a run stops between its two commits, some rows are gone from the quarantine and
-    not yet in the table. The next run finds them by the version of the quarantine.
+    An update commits to the quarantine and then to the table. If a run stops between
+    the two commits, some rows are in neither table. The next run finds these rows by
+    the version of the quarantine.
     """
     return (*table.reads, table.quarantine) if table.quarantine else table.reads
 
 
 class IncrementalUpdateError(Exception):
-    """The new rows alone cannot update a table; `why` states why it is rebuilt."""
+    """A table cannot be updated incrementally; `why` is the reason for the rebuild."""
 
     def __init__(self, why: str) -> None:
         super().__init__(why)
@@ -42,8 +47,9 @@ class IncrementalUpdateError(Exception):
 
 
 class Lineage:
-    """The tables of one run and what they have read. `heads` has their states: updated
-    by `refresh` and by commits.
+    """The tables of one run, and the versions that they have read.
+
+    `heads` has the states of the tables. `refresh` and commits update it.
     """
 
     def __init__(self, engine: Engine, tables: TableSet) -> None:
@@ -58,7 +64,7 @@ class Lineage:
         return self._digests[table.name]
 
     def refresh(self, *names: str) -> None:
-        """Read the states of tables again; a missing table has no head."""
+        """Read the states of tables again. A table that does not exist has no head."""
         for name in names:
             head = self.engine.head(self.tables[name])
             if head is None:
@@ -69,8 +75,8 @@ class Lineage:
     def commit(
         self, table: Table, staged: Staged, note: Note, keys: Optional[str] = None
     ) -> int:
-        """Commit staged rows as `Engine.commit` does, to the table as it was last read;
-        return the version.
+        """Commit staged rows to the table as it was last read, like `Engine.commit`;
+        return the new version.
         """
         head = self.heads[table.name]
         version = self.engine.commit(table, staged, head, note, keys)
@@ -87,8 +93,8 @@ class Lineage:
     def note(
         self, table: Table, data: bool = True, quarantine: Optional[int] = None
     ) -> Note:
-        """Return the note for a commit made now; `quarantine` is the version that this
-        update committed to the quarantine.
+        """Return the note for a commit that is made now. `quarantine` is the version
+        that this update committed to the quarantine table.
         """
         heads = {name: self.heads[name] for name in followed(table)}
         reads = {name: (head.id, head.data_version) for name, head in heads.items()}
@@ -97,22 +103,29 @@ class Lineage:
         return Note(self.digest(table), reads, data)
 
     def since(self, table: Table, read: str) -> int:
-        """Return the version of an input table up to which its rows are included."""
+        """Return the version of the input table `read` up to which the table includes
+        its rows.
+        """
         note = self.heads[table.name].note
         assert note is not None, table.name
         return note.reads[read][1]
 
     def changes(self, table: Table, read: str, view: str) -> None:
-        """Define a view of the changes of an input table since its rows were last
-        included, as `Engine.changes` does. Raises IncrementalUpdateError if they can no
-        longer be read.
+        """Define a view of the rows of an input table that changed since the table last
+        included them, like `Engine.changes`.
+
+        Raises IncrementalUpdateError if the changes can no longer be read.
         """
         since = self.since(table, read)
         if not self.engine.changes(self.tables[read], since, view):
-            raise IncrementalUpdateError(f"the history of {read} does not reach back")
+            raise IncrementalUpdateError(
+                f"older changes of {read} can no longer be read"
+            )
 
     def rebuild_reason(self, table: Table) -> str:
-        """Return why the whole table must be rebuilt; empty if new rows are enough."""
+        """Return why the whole table must be rebuilt. The result is empty if new rows
+        are enough for an update.
+        """
         head = self.heads[table.name]
         if head.note is None:
             return "new"
@@ -125,13 +138,13 @@ class Lineage:
                 name not in head.note.reads
                 or head.note.reads[name][0] != self.heads[name].id
             ):
-                return f"{name} is another table than before"
+                return f"{name} was recreated as another table"
             if head.note.reads[name][1] > self.heads[name].data_version:
-                return f"{name} was set back to an older version"
+                return f"{name} was restored to an older version"
         return ""
 
     def moved(self, table: Table) -> List[str]:
-        """Return the input tables with rows that are not included yet."""
+        """Return the input tables with changes that the table does not include yet."""
         return [name for name in followed(table) if self._has_moved(table, name)]
 
     def _has_moved(self, table: Table, read: str) -> bool:

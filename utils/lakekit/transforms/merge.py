@@ -1,9 +1,9 @@
 """Merges new and affected bronze rows by key into a silver table.
 
-When a joined table changes, the existing and the quarantined rows that it affects are
-checked again. Superseded rows are not checked again. So a superseded row that now
-breaks a rule is not in the quarantine, where a full run would put it. The silver table
-is the same in both cases.
+When a joined table changes, the existing and the quarantined rows that match it are
+checked again. Superseded rows are not. If a superseded row now breaks a rule, it is not
+in the quarantine, although a full run would put it there. The silver table is the same
+in both cases.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ ROW = ("_source_sha256", "_source_row")
 
 @dataclass(frozen=True)
 class Counts:
-    """The numbers of rows of an update; `expectations` has how many of the checked rows
-    did not meet each.
+    """The numbers of rows of an update. `expectations` has the number of checked rows
+    that do not meet each expectation.
 
-    Every row read is inserted, updated (replaces the older row of its key), superseded
-    (by a later row of its key) or quarantined.
+    Every row that is read is inserted, updated (it replaces the older row of its key),
+    superseded (by a later row of its key) or quarantined.
     """
 
     read: int = 0
@@ -41,8 +41,8 @@ class Counts:
 
 @dataclass(frozen=True)
 class UpdateOutcome:
-    """The result of an update, which may have had nothing to commit. `why` states why
-    the whole table was rebuilt.
+    """The result of an update, with or without a commit. `why` is the reason why the
+    whole table was rebuilt.
     """
 
     mode: str
@@ -51,13 +51,13 @@ class UpdateOutcome:
 
 
 def view_of(name: str) -> str:
-    """Return the name of the view for a table."""
+    """Return the name of the view of a table."""
     return "v_" + name.replace(".", "_")
 
 
 FOLLOWED, PRESENT, QUARANTINED = "followed", "present", "quarantined"
-"""The views of the bronze table, the merged table and its quarantine, as they are
-before the merge.
+"""The names of the views of the bronze table, the merged table and its quarantine
+table, as they are before the merge.
 """
 
 
@@ -66,9 +66,9 @@ class NewRows:
     """The bronze rows to merge: a view and their number.
 
     Attributes:
-        why: why they are all rows of the table; None for a part of them.
-        doubtful: some may not convert, even if the notes of their files have no
-        misfits.
+        why: why all rows of the table are merged; None if only some rows are merged.
+        doubtful: whether some rows may not convert although the notes of their files
+            have no misfits.
     """
 
     view: str
@@ -78,14 +78,16 @@ class NewRows:
 
     @property
     def whole(self) -> bool:
-        """Whether the whole table is rebuilt."""
+        """Return whether the whole table is rebuilt."""
         return self.why is not None
 
 
 @dataclass(frozen=True)
 class ConvertedRows:
-    """The new rows after conversion: `good` is the view of rows whose values all
-    convert; `checked` is the view of rows with the `_rule` that refuses them.
+    """The new rows after conversion.
+
+    `good` is the view of rows whose values all convert. `checked` is the view of rows
+    with the rule that refuses them in `_rule`. `misfits` is the number of refused rows.
     """
 
     good: str
@@ -95,7 +97,9 @@ class ConvertedRows:
 
 @dataclass(frozen=True)
 class CheckedRows:
-    """A view of the typed rows; refused rows have a `_rule`."""
+    """The view of the typed rows, with the rule that refuses a row in `_rule`, and the
+    number of refused rows.
+    """
 
     view: str
     refused: int
@@ -103,7 +107,7 @@ class CheckedRows:
 
 @dataclass(frozen=True)
 class MergedRows:
-    """The rows to commit to the table, and how many of them have a new key."""
+    """The rows to commit to the table, and the number of rows with a new key."""
 
     staged: Staged
     inserted: int
@@ -122,8 +126,10 @@ class Merge:
         self._bronze = listed(column.name for column in self._follows.columns)
 
     def run(self, why: str, moved: Sequence[str]) -> UpdateOutcome:
-        """Merge, and return the numbers of rows: all rows if there is a `why`, else
-        those that the `moved` tables affect.
+        """Merge, and return the numbers of rows.
+
+        If `why` is a reason to rebuild the table, all rows are merged; otherwise only
+        the rows that changes in the `moved` tables affect.
         """
         self._read()
         if not why:
@@ -142,7 +148,7 @@ class Merge:
         engine.read(self._quarantine, QUARANTINED)
 
     def _merge(self, fresh: NewRows) -> UpdateOutcome:
-        """Merge these rows. Raises IncrementalUpdateError if they do not suffice."""
+        """Merge these rows. Raises IncrementalUpdateError if more rows are needed."""
         converted = self._convert(fresh)
         typed = self._transform(fresh, converted)
         expectations = judge(self._engine, self._table, typed)
@@ -167,8 +173,9 @@ class Merge:
         return NewRows("fresh", self._count("fresh"), why)
 
     def _part(self, moved: Sequence[str]) -> NewRows:
-        """Return the new bronze rows, and the rows to check again. Raises
-        IncrementalUpdateError if they cannot be determined.
+        """Return the new bronze rows, and the rows to check again.
+
+        Raises IncrementalUpdateError if the rows cannot be determined.
         """
         parts = [self._new()] if self._follows.name in moved else []
         own = (self._follows.name, self._quarantine.name)
@@ -178,8 +185,8 @@ class Merge:
         unsettled = self._unsettled() if self._quarantine.name in moved else []
         again += unsettled
         if again:
-            # Rows that were refused may now be accepted, because the joined tables have
-            # other rows.
+            # The joined tables have other rows now, so rows that were refused may be
+            # accepted.
             again.append(f"select {', '.join(ROW)} from {QUARANTINED}")
             parts += self._bronze_of(again)
         doubtful = bool(unsettled or again and self._engine.rows(self._quarantine))
@@ -203,7 +210,7 @@ class Merge:
 
     def _touched(self, name: str) -> List[str]:
         """Return SQL for the existing rows that match changed rows of a joined table,
-        one query per Join; empty if no row changed.
+        as one query per Join. The result is empty if no row changed.
         """
         view = self._changes(name)
         if not self._count(view):
@@ -211,7 +218,7 @@ class Merge:
         joins = [join for join in self._table.joins if join.read == name]
         if not joins:
             raise IncrementalUpdateError(
-                f"{name} changed, and no Join says which rows it touches"
+                f"{name} changed, and no Join defines the rows that match it"
             )
         rows = ", ".join(f"p.{column}" for column in ROW)
         found = []
@@ -225,15 +232,18 @@ class Merge:
         return found
 
     def _unsettled(self) -> List[str]:
-        """Return SQL for the rows that an interrupted or conflicting run added to or
-        removed from the quarantine without updating the table; empty if there are none.
+        """Return SQL for rows that were added to or removed from the quarantine without
+        an update of the table.
+
+        An interrupted or conflicting run may have done this. The result is empty if
+        there are no such rows.
         """
         view = self._changes(self._quarantine.name)
         return [f"select {', '.join(ROW)} from {view}"] if self._count(view) else []
 
     def _bronze_of(self, identified: Sequence[str]) -> List[str]:
-        """Return SQL for the bronze rows that these queries identify; empty if they
-        return no rows.
+        """Return SQL for the bronze rows that these queries identify. The result is
+        empty if the queries return no rows.
         """
         if not self._engine.keep(
             "again", f"select distinct * from ({' union all '.join(identified)}) t"
@@ -244,11 +254,11 @@ class Merge:
         return [f"select {columns} from {FOLLOWED} f join again a on {on}"]
 
     def _convert(self, fresh: NewRows) -> ConvertedRows:
-        """Separate rows whose values all convert from rows with values that do not.
+        """Separate the rows whose values all convert from the other rows.
 
-        For new rows, the notes of their files have this information. Rows that are
-        checked again were converted before, except rows that are or were in the
-        quarantine.
+        For new rows, the notes of their files state whether there are such values. Rows
+        that are checked again were converted before, except rows that are or were in
+        the quarantine.
         """
         engine, converted = self._engine, ConvertedRows("good", "checked", 0)
         since = (
@@ -281,8 +291,8 @@ class Merge:
         return replace(converted, misfits=misfits)
 
     def _transform(self, fresh: NewRows, converted: ConvertedRows) -> Staged:
-        """Apply the table's SQL to the good rows. Raises DeclarationError unless it
-        returns one row for each input row.
+        """Apply the table's SQL to the good rows. Raises DeclarationError if it does
+        not return one row for each input row.
         """
         engine, table = self._engine, self._table
         views = {name: view_of(name) for name in table.reads[1:]}
@@ -299,8 +309,10 @@ class Merge:
         return typed
 
     def _find_refused(self, fresh: NewRows, typed: Staged) -> CheckedRows:
-        """Find the rows that the table refuses. Raises IncrementalUpdateError if a
-        refused row is in the table: an older row of its key may have to replace it.
+        """Find the rows that the table refuses.
+
+        Raises IncrementalUpdateError if the table contains a refused row, because an
+        older row of the same key may have to replace it.
         """
         columns = f"{self._columns}, {refusal_rule(self._engine, self._table)} as _rule"
         self._engine.define("judged", f"select {columns} from {typed.view}")
@@ -310,11 +322,13 @@ class Merge:
             and not fresh.whole
             and self._count_joined(judged.view, PRESENT, ROW, "a._rule is not null")
         ):
-            raise IncrementalUpdateError("a row that was in is refused now")
+            raise IncrementalUpdateError("a row of the table is refused now")
         return judged
 
     def _take(self, fresh: NewRows, typed: Staged, judged: CheckedRows) -> MergedRows:
-        """Return the latest row of each key, compared with the rows in the table."""
+        """Return the rows to commit: the latest row of each key, unless the table has a
+        later row.
+        """
         engine, table = self._engine, self._table
         if fresh.whole:
             if not judged.refused and not doubled(engine, typed.view, table.key):
@@ -327,8 +341,8 @@ class Merge:
         return MergedRows(winners, winners.rows - replaced)
 
     def _keep_held(self, judged: CheckedRows) -> str:
-        """Store the ordering columns of the existing rows whose keys are merged; return
-        the name of the result.
+        """Store the existing rows whose keys are merged, with only their keys and
+        ordering columns; return the name of the result.
         """
         names = dict.fromkeys((*self._table.key, *self._table.order))
         columns = listed(names, "p.")
@@ -340,8 +354,8 @@ class Merge:
         return "held"
 
     def _winners(self, judged: CheckedRows, held: Optional[str] = None) -> str:
-        """Return SQL for the latest row of each key among the accepted rows and, if
-        given, the `held` rows. Held rows themselves are not returned.
+        """Return SQL for the latest row of each key among the accepted rows. With
+        `held`, keys are excluded whose latest row is in `held`.
         """
         candidates = (
             f"select {self._columns}, 1 as _new from {judged.view} where _rule is null"
@@ -368,8 +382,8 @@ class Merge:
     def _settle_quarantine(
         self, fresh: NewRows, converted: ConvertedRows, judged: CheckedRows
     ) -> Optional[int]:
-        """Replace the quarantined rows among the checked rows by the rows that are
-        refused now; return the committed version, or None without a commit.
+        """Replace the checked rows in the quarantine by the rows that are refused now.
+        Return the committed version, or None without a commit.
         """
         engine, quarantine = self._engine, self._quarantine
         held = engine.rows(quarantine)
@@ -411,7 +425,9 @@ class Merge:
     def _count_joined(
         self, left: str, right: str, on: Tuple[str, ...], where: str = "true"
     ) -> int:
-        """Return the number of rows of `left` whose key is in `right`."""
+        """Return the number of rows of `left` whose columns `on` match a row of
+        `right`.
+        """
         inside = f"exists (select 1 from {right} b where {same(on, 'a', 'b')})"
         return int(
             self._engine.query(

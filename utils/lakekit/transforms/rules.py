@@ -1,4 +1,4 @@
-"""SQL for the rules of a table's rows: types, required columns, expectations, unique
+"""SQL for the rules of a table's rows: types, required columns, expectations and unique
 keys.
 """
 
@@ -15,7 +15,7 @@ from lakekit.errors import ExpectationFailedError
 
 def misfit_rule(engine: Engine, source: Table) -> str:
     """Return SQL for the first column of a bronze row that does not convert, as `type:
-    COLUMN`; null if all columns convert.
+    COLUMN`. The SQL is null if all columns convert.
     """
     assert source.source is not None
     whens = [
@@ -26,20 +26,20 @@ def misfit_rule(engine: Engine, source: Table) -> str:
 
 
 def unmet(engine: Engine, table: Table, sql: str) -> str:
-    """Return SQL that is true for a row that does not meet a predicate. A null result
-    of the predicate counts as unmet.
+    """Return SQL that is true for a row that does not meet a predicate. A row for which
+    the predicate is null does not meet it.
     """
     return f"not coalesce({engine.predicate(table.name, sql)}, false)"
 
 
 def refusal_rule(engine: Engine, table: Table) -> str:
-    """Return SQL for the first rule by which a merged table refuses a row; null for an
-    accepted row.
+    """Return SQL for the first rule by which a merged table refuses a row. The SQL is
+    null if the row is accepted.
     """
     whens = []
     for column in table.columns:
-        # Delta cannot distinguish an empty string from a null in the name of a
-        # partition's folder.
+        # In the name of a partition's folder, Delta cannot distinguish an empty string
+        # from a null.
         empty = (
             f" or {quoted(column.name)} = ''"
             if column.name == table.partition and column.type == "string"
@@ -61,15 +61,15 @@ def refusal_rule(engine: Engine, table: Table) -> str:
 
 
 def doubled(engine: Engine, view: str, key: Sequence[str]) -> bool:
-    """Return whether two rows have the same key."""
+    """Return whether two rows of a view have the same key."""
     keys = listed(key)
     twice = f"select {keys} from {view} group by {keys} having count(*) > 1"
     return bool(engine.query(f"select count(*) from ({twice}) t")[0][0])
 
 
 def judge(engine: Engine, table: Table, staged: Staged) -> Dict[str, int]:
-    """Return how many rows do not meet each expectation. Raises ExpectationFailedError
-    for an unmet expectation of severity `fail`.
+    """Return the number of rows that do not meet each expectation. Raises
+    ExpectationFailedError if the severity of an unmet expectation is `fail`.
     """
     if not table.expectations:
         return {}

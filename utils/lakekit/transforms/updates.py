@@ -25,10 +25,10 @@ class Updates:
         self._engine, self._tables = lineage.engine, lineage.tables
 
     def update(self, table: Table, rebuild: bool = False) -> UpdateOutcome:
-        """Update one table from its input tables, in one commit (and one for its
-        quarantine), or without a commit.
+        """Update one table from its input tables.
 
-        Raises ConflictError if another writer was first, ComputeError,
+        Makes one commit to the table, and for a merged table one to its quarantine; or
+        no commit. Raises ConflictError if another writer committed first, ComputeError,
         DeclarationError, UnsupportedSqlError, ExpectationFailedError.
         """
         why = (
@@ -64,7 +64,9 @@ class Updates:
         return UpdateOutcome("whole", counts, why or "it ranks all rows")
 
     def _groups(self, table: Table, moved: Sequence[str]) -> UpdateOutcome:
-        """Recompute the groups of the changed rows. Raises IncrementalUpdateError."""
+        """Recompute the groups that contain changed rows. Raises
+        IncrementalUpdateError.
+        """
         affected = self._engine.keep("affected", self._touched(table, moved))
         if not affected:
             self._lineage.advance(table, self._lineage.note(table, data=False))
@@ -81,7 +83,7 @@ class Updates:
         return UpdateOutcome("groups", counts)
 
     def _touched(self, table: Table, moved: Sequence[str]) -> str:
-        """Return SQL for the keys of the groups of the changed rows."""
+        """Return SQL for the keys of the groups that contain changed rows."""
         key, parts = listed(table.key), []
         for index, name in enumerate(moved):
             self._lineage.changes(table, name, f"changed_{index}")
@@ -89,8 +91,8 @@ class Updates:
         return f"select distinct {key} from ({' union all '.join(parts)}) t"
 
     def _rows_of(self, table: Table, read: str, affected: str) -> str:
-        """Define a view of the rows of an input table in the affected groups; return
-        its name.
+        """Define a view of the input table's rows that are in the affected groups;
+        return the view's name.
         """
         engine, view = self._engine, f"{view_of(read)}_affected"
         engine.read(self._tables[read], view_of(read))
@@ -103,7 +105,9 @@ class Updates:
         return view
 
     def _check_groups(self, table: Table, staged: Staged, affected: str) -> None:
-        """Raise DeclarationError for rows in groups that were not affected."""
+        """Raise DeclarationError if the SQL returns rows of groups that are not
+        affected.
+        """
         on = same(table.key, "a", "s")
         outside = (
             f"select 1 from {staged.view} s"
@@ -119,8 +123,8 @@ class Updates:
     def _stage(
         self, table: Table, views: Mapping[str, str], part: bool = False
     ) -> Staged:
-        """Stage the result of the table's SQL over these views. Raises ComputeError for
-        several rows with the same key.
+        """Stage the result of the table's SQL over these views. Raises ComputeError if
+        rows have the same key.
         """
         engine = self._engine
         sql = engine.transform(table, self._tables.query(table), views)

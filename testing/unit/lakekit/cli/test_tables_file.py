@@ -14,7 +14,9 @@ from lakekit.errors import SettingsError
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the project of `lakekit init`, which is the working directory."""
+    """Create the project of `lakekit init` and make it the working directory. Return
+    its folder.
+    """
     folder = tmp_path / "shop"
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(TEMPLATE, folder, ignore=ignored, copy_function=shutil.copyfile)

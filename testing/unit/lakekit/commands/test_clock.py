@@ -1,4 +1,6 @@
-"""Corrections of a file with the clock set forth and back: the later commit wins."""
+"""Tests corrections of a file while the clock is set forward and back. The later commit
+must win.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +21,13 @@ NOW = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.timezone.utc)
 
 
 class Clock:
-    """Runs of one lake, at a time of the test's choice."""
+    """Runs on one lake at times that the test chooses."""
 
     def __init__(self, source: Path, lake: Path, tables: TableSet) -> None:
         self._source, self.lake, self._tables = source, lake, tables
 
     def ingest(self, age: int, year: int) -> RunResult:
-        """Replace the source's only file, and run in that year."""
+        """Replace the source's only file, and run with the clock set to that year."""
         (self._source / "people.csv").write_text(f"{HEADER}Ada,{age},NA,NA\n")
         now = NOW.replace(year=year)
         return lakekit.run(self._source, self.lake, tables=self._tables, now=now)

@@ -70,7 +70,7 @@ def test_command_names_the_damaged_table_and_file_and_writes_nothing(
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=list(COMMANDS))
-def test_command_names_a_table_that_cannot_be_read_and_its_newest_whole_version(
+def test_command_names_a_damaged_table_and_its_newest_whole_version(
     command: List[str],
     shop: Path,
     shop_made: Path,

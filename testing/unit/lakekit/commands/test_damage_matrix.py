@@ -1,5 +1,5 @@
-"""Damage to every part of a table: no traceback, exit code 4 with table and file, or
-the right rows; other tables are still shown.
+"""Tests damage to every part of a table. There must be no traceback: the result is exit
+code 4 with the table and the file, or the right rows. Other tables can still be shown.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ FIELDS = (
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a lake of two runs, without a checkpoint, which tests must not change."""
+    """Return a lake after two runs, without a checkpoint. Tests must not change it."""
     folder = tmp_path_factory.mktemp("matrix")
     shutil.copytree(TEMPLATE / "data", folder / "data")
     lakekit.run(folder / "data", folder / "lake", tables=TABLES)
@@ -88,7 +88,7 @@ def lake(made: Path, tmp_path: Path) -> Path:
 
 @contextmanager
 def changed(file: Path, content: bytes) -> Iterator[None]:
-    """Give a file another content for a while."""
+    """Replace the content of a file while the context is open."""
     before = file.read_bytes()
     file.write_bytes(content)
     try:
@@ -100,14 +100,14 @@ def changed(file: Path, content: bytes) -> Iterator[None]:
 def show(
     lake: Path, table: str, capsys: pytest.CaptureFixture[str]
 ) -> Tuple[int, str, str]:
-    """Return exit code, output and errors of `lakekit show`."""
+    """Run `lakekit show`. Return its exit code, stdout and stderr."""
     tables = str(TEMPLATE / "tables.py")
     code = call(["show", table, "--lake", str(lake), "--tables", tables])
     return (code, *capsys.readouterr())
 
 
 def check(lake: Path, right: str, file: Path, what: object, capsys: Any) -> int:
-    """Check what `show` does with a damaged table; return its exit code."""
+    """Check the result of `lakekit show` for a damaged table. Return its exit code."""
     code, out, err = show(lake, NAME, capsys)
     if code == 0:
         assert out == right, what
@@ -128,14 +128,14 @@ def test_damaged_commit_is_named(
     for what, damage in FILE_DAMAGE.items():
         with changed(file, damage(file.read_bytes())):
             code, out, err = show(lake, NAME, capsys)
-            if code == 0:  # an older commit without rows
+            if code == 0:  # an older commit that changed no rows
                 assert out == right and version < 3, what
             else:
                 assert code == 4 and f"{NAME} is damaged: {file} " in err, (what, err)
     file.write_bytes(b"")
     assert show(lake, "gold.sales_by_day", capsys) == other
     file.unlink()
-    if version < 3:  # without its newest commit, a table is whole, and older
+    if version < 3:  # without its newest commit, the table is an older version
         check(lake, right, file, "missing", capsys)
 
 
@@ -160,7 +160,7 @@ def test_damaged_field_is_named_or_not_needed(
         text = [*lines[:index], json.dumps(action), *lines[index + 1 :]]
         with changed(file, "\n".join(text).encode()):
             if (field, value) == ("protocol.minReaderVersion", 5):
-                assert show(lake, NAME, capsys)[0] == 2  # of a newer Delta
+                assert show(lake, NAME, capsys)[0] == 2  # needs a newer Delta
                 continue
             codes.append(check(lake, right, file, (field, value), capsys))
     assert 4 in codes

@@ -18,7 +18,7 @@ GOLD = "gold/sales_by_day"
 
 
 def split(lake: Path, table: str) -> int:
-    """Rewrite a table with one file per row; return the number of files."""
+    """Rewrite a table with one file per row. Return the number of files."""
     rows = DeltaTable(str(lake / table)).to_pyarrow_dataset().to_table()
     for place in range(rows.num_rows):
         write_deltalake(
@@ -30,7 +30,7 @@ def split(lake: Path, table: str) -> int:
 
 
 def age(lake: Path, days: int = 30) -> None:
-    """Make every file of a lake older, including the times in the logs."""
+    """Make every file of a lake, and the times in its logs, older by `days`."""
     then = time.time() - days * 86400
     for file in lake.rglob("*"):
         if file.suffix == ".json":
@@ -140,7 +140,7 @@ def test_lake_without_tables_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("seen", "waiting"),
     [
-        ([("id", 4)], ["follower"]),  # what the table noted about itself is ignored
+        ([("id", 4)], ["follower"]),  # the table's own note is ignored
         ([("id", 5)], []),
         ([("another", 1)], []),
         ([], []),

@@ -16,8 +16,8 @@ from lakekit.template.tables import TABLES
 def declared_with(
     *expectations: Expectation, constraints: "tuple[Constraint, ...]" = ()
 ) -> TableSet:
-    """Return the template's tables, with other expectations and constraints on
-    silver.
+    """Return the template's tables, with other expectations and constraints on the
+    silver table.
     """
     silver = replace(
         TABLES["silver.orders"], expectations=expectations, constraints=constraints

@@ -1,4 +1,4 @@
-"""Runs of two sources with faulty files."""
+"""Tests runs of two sources that have faulty files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ PET_TABLES = ["bronze.pets", "gold.owners"]
 
 @pytest.fixture
 def both(tables: TableSet, source: Path, sql: Path) -> TableSet:
-    """Return the tables of people, and of pets, of which one reads people."""
+    """Return tables of two sources, people and pets. One of the tables of pets also
+    reads people.
+    """
     (sql / "owners.sql").write_text(
         "select p.owner from bronze.pets p left join gold.ages a on a.people = 99"
     )

@@ -207,7 +207,7 @@ def test_file_that_is_not_read_whole_is_refused_and_nothing_written(
 
 @pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".parquet"])
 @pytest.mark.parametrize("read", [0, 2, 4])
-def test_run_refuses_a_file_of_which_the_engine_read_another_number_of_rows(
+def test_run_refuses_a_file_if_the_engine_reads_more_or_fewer_rows(
     read: int,
     suffix: str,
     source: Path,

@@ -23,7 +23,7 @@ from lakekit.errors import DeclarationError, UnknownTableError
 
 
 def wrong(value: object) -> Any:
-    """Return a value for a field of another type."""
+    """Return the value as `Any`, so that a field of another type accepts it."""
     return value
 
 
@@ -39,14 +39,16 @@ ITEMS = Table(
 
 
 def declare(**changed: Any) -> TableSet:
-    """Return a table set whose merged table has these fields."""
+    """Return a table set in which these fields of the merged table are changed."""
     return TableSet(
         (bronze(SOURCE), dataclasses.replace(ITEMS, **changed)), Path("sql")
     )
 
 
 def with_column(**changed: Any) -> Dict[str, Any]:
-    """Return fields of the merged table, whose column `name` has these fields."""
+    """Return fields of the merged table in which these fields of the column `name` are
+    changed.
+    """
     column = dataclasses.replace(Column("name"), **changed)
     return {"columns": (ITEMS.columns[0], column, *ORIGIN)}
 

@@ -20,7 +20,7 @@ PREDICATE = "n is null or n > 0"
 
 @pytest.fixture
 def parsed(monkeypatch: pytest.MonkeyPatch) -> List[str]:
-    """Return the list of SQL texts that sqlglot parses."""
+    """Return a list to which every SQL text is added that sqlglot parses."""
     asked: List[str] = []
     real = transpile._parse
 

@@ -10,7 +10,7 @@ from lakekit.errors import ComputeError, ConflictError
 
 
 class Attempt:
-    """Conflicts with another writer a given number of times."""
+    """A callable that has a conflict with another writer a given number of times."""
 
     def __init__(self, conflicts: int) -> None:
         self.left, self.made = conflicts, 0

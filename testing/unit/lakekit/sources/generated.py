@@ -1,10 +1,11 @@
-"""Generated source files, read by Python's csv or written by pyarrow, and by lakekit.
+"""Generates source files, and compares how lakekit and Python read them.
 
     PYTHONPATH=utils:. python -m testing.unit.lakekit.sources.generated 1000
     PYTHONPATH=utils:. python -m testing.unit.lakekit.sources.generated 100 spark
 
-Every row must be in bronze as Python reads it, and in silver or in quarantine as Python
-converts it. A file may only be refused by name, and only if it was damaged.
+Every row must be in bronze as Python reads it, and in silver or quarantine as Python
+converts it. lakekit may refuse only files that were damaged, and its error must name
+the file.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ SILVER = Table(
     update="merge",
 )
 BATCH = 50
-"""The number of files that one run of lakekit reads."""
+"""The maximum number of generated files in one run of lakekit."""
 
 WORDS = [
     "",
@@ -117,7 +118,9 @@ BAD_NAMES = ["", "a b", "a,b", "x\ny", "_rule", "_source_x", "ID", "a=b", "word"
 @dataclass(frozen=True)
 class Generated:
     """A source file: its name in the source folder, and the rows that Python reads.
-    Without rows it must be refused; a damaged file may be.
+
+    If there are no rows, lakekit must refuse the file. lakekit may refuse any damaged
+    file.
     """
 
     name: str
@@ -127,7 +130,7 @@ class Generated:
 
 
 def generated_csv(rng: random.Random, number: int) -> Generated:
-    """Return a CSV file of a random dialect, encoding, heading and compression."""
+    """Return a CSV file with a random dialect, encoding, header and compression."""
     header = [*TYPES, *rng.sample(NAMES, rng.choice([0, 0, 1, 3]))]
     if rng.random() < 0.06:
         header.append(rng.choice(BAD_NAMES))
@@ -135,7 +138,7 @@ def generated_csv(rng: random.Random, number: int) -> Generated:
     lines = [header]
     for index in range(rng.choice([1, 2, 5, 40])):
         row = {name: rng.choice(WORDS) for name in header}
-        first = 3 if rng.random() < 0.6 else None  # the first values convert
+        first = 3 if rng.random() < 0.6 else None  # so the first values convert
         values = {name: each[:first] for name, each in CSV_VALUES.items()}
         row.update({name: rng.choice(each) for name, each in values.items()})
         ids = [str(number * 100 + index), "+7", "-1", "1.0", "9" * 19]
@@ -211,8 +214,8 @@ DAMAGE: Sequence[Callable[[random.Random, str, str], str]] = (
 
 
 def _read_by_python(content: bytes) -> Optional[List[Row]]:
-    """Return the rows that Python's csv reads; None if the file cannot be read, or
-    cannot be stored in a Delta table.
+    """Return the rows that Python's csv reads. Returns None if it cannot read the file,
+    or if a Delta table cannot store the values.
     """
     csv.field_size_limit(10**7)
     try:
@@ -313,7 +316,7 @@ def _text(value: Any, zoned: bool) -> str:
 
 
 def _convert(name: str, text: str) -> Any:
-    """Return a value as Python converts it. Raises ValueError."""
+    """Return the value that a text means, as Python converts it. Raises ValueError."""
     kind = TYPES[name]
     if text == "NA":
         return None
@@ -334,7 +337,9 @@ def _convert(name: str, text: str) -> Any:
 
 
 def _instant(text: str) -> datetime.datetime:
-    """Return an instant. Python's own parser would allow offsets of up to 23:59."""
+    """Return the instant that a text means. Offsets of more than 18:00 are refused,
+    which Python's parser would accept.
+    """
     found = re.fullmatch(
         r"(....-..-..)[T ](..:..:..)(\.[0-9]{1,6})?(Z|([+-])(..):(..))", text
     )
@@ -356,8 +361,9 @@ def _instant(text: str) -> datetime.datetime:
 def check(
     seed: int, count: int, folder: Path, engine: str = "embedded"
 ) -> Counter[str]:
-    """Read `count` generated files by lakekit, and compare every row with Python.
-    Return the numbers of files and rows by outcome. Raises AssertionError.
+    """Read `count` generated files by lakekit, and compare every row with Python's row.
+
+    Returns the numbers of files and rows by outcome. Raises AssertionError.
     """
     rng, outcome = random.Random(seed), Counter[str]()
     names = ", ".join(
@@ -417,7 +423,7 @@ def _compare(
 
 
 def _converted(row: Row) -> Tuple[str, Dict[str, Any]]:
-    """Return the layer that a row belongs to, and its values there."""
+    """Return the layer in which a row is expected, and the expected values."""
     try:
         return "silver", {name: _convert(name, row[name]) for name in TYPES}
     except ValueError:
@@ -425,7 +431,7 @@ def _converted(row: Row) -> Tuple[str, Dict[str, Any]]:
 
 
 def _stored(lake: Path, layer: str) -> Dict[str, Dict[int, Dict[str, Any]]]:
-    """Return the rows of a table by file and number."""
+    """Return the rows of a table by source file and row number."""
     rows: Dict[str, Dict[int, Dict[str, Any]]] = {}
     for row in DeltaTable(str(lake / layer / "t")).to_pyarrow_table().to_pylist():
         if isinstance(row["seen"], datetime.datetime):

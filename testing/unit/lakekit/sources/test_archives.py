@@ -14,7 +14,7 @@ from lakekit.sources.archives import Unpacker, bytes_of
 
 @pytest.fixture(params=["gz", "zip"])
 def bomb(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """Return an archive of 2 MB of zeros, which has about 2 kB."""
+    """Return an archive of about 2 kB that unpacks to 2 MB of zeros."""
     path = tmp_path / f"t.csv.{request.param}"
     if request.param == "gz":
         path.write_bytes(gzip.compress(bytes(2_000_000)))
@@ -64,7 +64,7 @@ def test_free_space_is_left_to_others(
 
 @pytest.fixture
 def small_files() -> Iterator[None]:
-    """Limit the files that this process writes to 100 kB."""
+    """Limit the size of files that this process writes to 100 kB."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     yield

@@ -5,7 +5,7 @@ from pathlib import Path
 from testing.unit.lakekit.sources.generated import check
 
 FILES = 50
-"""The number of generated files. `python -m` runs any number; see the module."""
+"""The number of generated files. Run the module by `python -m` for any other number."""
 
 
 def test_generated_files_are_read_as_python_reads_them(tmp_path: Path) -> None:

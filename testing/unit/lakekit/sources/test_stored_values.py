@@ -1,4 +1,4 @@
-"""The values of source files that a run stores in bronze, or refuses."""
+"""Tests which values of source files a run stores in bronze, and which it refuses."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ HEADER = "name,age,seen,weight\n"
 
 
 def stored(lake: Path, table: str = "bronze/people") -> Dict[str, List[Any]]:
-    """Return the values of a table by column."""
+    """Return the values of a table, by column."""
     found = DeltaTable(str(lake / table)).to_pyarrow_dataset().to_table()
     return {name: found[name].to_pylist() for name in found.column_names}
 
 
 def write_parquet(source: Path, **columns: Any) -> None:
-    """Write people.parquet with a person and these columns of one value."""
+    """Write people.parquet with one person. `columns` are additional columns with one
+    value.
+    """
     (source / "people.csv").unlink()
     names = {name: pa.array(["NA"]) for name in ("age", "seen", "weight")}
     names["name"] = pa.array(["Ada"])
@@ -64,7 +66,7 @@ PARQUET_TEXTS = {
 }
 
 
-def test_parquet_values_are_stored_as_the_text_that_the_table_of_types_says(
+def test_parquet_values_are_stored_as_the_expected_text(
     source: Path, tables: TableSet, tmp_path: Path
 ) -> None:
     write_parquet(

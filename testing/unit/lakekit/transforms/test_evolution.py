@@ -24,7 +24,9 @@ BRONZE = TABLES["bronze.orders"]
 
 
 def head_of(table: Table, **changes: Any) -> Head:
-    """Return the head of a table that matches its declaration, with some changes."""
+    """Return the head of a table that matches its declaration, except for these
+    changes.
+    """
     names = frozenset(each.name.lower() for each in table.constraints)
     head = Head("id", 3, 3, None, False, table.columns, table.partition, names)
     return replace(head, **changes)
@@ -126,7 +128,9 @@ def test_column_that_may_be_null_again_is_no_change() -> None:
 
 
 class Recorder:
-    """An engine that records its calls; `broken` rows violate any constraint."""
+    """An engine that records its calls. In its tables, `broken` rows violate each
+    constraint.
+    """
 
     def __init__(self, broken: int = 0) -> None:
         self.calls: List[Tuple[str, ...]] = []
@@ -182,9 +186,7 @@ def test_additive_changes_are_made() -> None:
     ]
 
 
-def test_constraint_that_rows_break_is_refused_with_their_count_and_nothing_done() -> (
-    None
-):
+def test_new_constraint_that_existing_rows_violate_is_refused() -> None:
     engine = Recorder(broken=1234)
     with pytest.raises(
         ConstraintViolationError,

@@ -29,7 +29,7 @@ TABLE = Table(
         ("'a', 'x', 1", None),
         ("null, 'x', 1", "required: k"),
         ("'', 'x', 1", None),
-        ("'a', '', 1", "required: p"),  # Delta would store it as a null
+        ("'a', '', 1", "required: p"),  # Delta would store '' as a null
         ("'a', null, 1", "required: p"),
         ("'a', 'x' || chr(0), 9", "partition: p"),
         ("'a', 'x', 9", "n isn't big"),

@@ -1,8 +1,8 @@
-"""The commits of the embedded engine: delta-rs adds data files of DuckDB to the log.
+"""The commits of the embedded engine: delta-rs adds DuckDB's data files to the log.
 
-A commit is made only if the table is still at the version that was read. A staged file
-that is not committed is deleted; a file of a killed process is removed by Delta's
-VACUUM, like any file that no version uses.
+A commit succeeds only if the table is still at the version that was read. Staged files
+that are not committed are deleted. Files of a killed process are deleted by Delta's
+VACUUM, like all files that no version uses.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ except ModuleNotFoundError as missing:
 OLD_WRITER = tuple(int(part) for part in DELTALAKE.split(".")[:2]) < (1, 6)
 """Whether delta-rs is older than 1.6.
 
-These versions write no transaction identifier with files that another writer wrote, and
-never change a table's partitioning.
+Older versions write no transaction identifier with files of another writer, and cannot
+change a table's partitioning.
 """
 
 
@@ -55,7 +55,7 @@ class Commits:
         delta, files = self._tables.now(table), self._staging.files(view)
         try:
             if OLD_WRITER:
-                import pyarrow.parquet as pq  # imported here because it takes 40 ms
+                import pyarrow.parquet as pq  # a slow import (40 ms)
 
                 staged = pq.read_table(
                     self._storage.staging(self._tables.location(table)) / files[0].name
@@ -78,7 +78,7 @@ class Commits:
         return self._tables.move_on(table)
 
     def replace(self, table: Table, view: str, head: Head, note: Note) -> int:
-        """Replace the whole content by staged rows; return the version. Raises
+        """Replace all rows of the table by staged rows; return the new version. Raises
         ConflictError.
         """
         delta = self._tables.at(table, head)
@@ -88,7 +88,7 @@ class Commits:
         return head.version + 1
 
     def add(self, table: Table, view: str, head: Head, note: Note) -> int:
-        """Add staged rows; return the version. Raises ConflictError."""
+        """Add staged rows; return the new version. Raises ConflictError."""
         return self._commit(table, view, head, note, "append")
 
     def merge(
@@ -100,9 +100,10 @@ class Commits:
         keys: str,
         touched: Sequence[Any],
     ) -> int:
-        """Replace the rows with these keys by the staged rows. Rewrites the partitions
-        that lose rows (`touched`) and those that gain rows. The table's own rows are
-        read as `_target`. Raises ConflictError.
+        """Replace the rows with these keys by the staged rows; return the new version.
+
+        Rewrites the partitions that lose rows (`touched`) and the partitions that gain
+        rows. The existing rows are read from the view `_target`. Raises ConflictError.
         """
         columns = ", ".join(statements.name(column.name) for column in table.columns)
         rows = (
@@ -131,7 +132,7 @@ class Commits:
         return self._commit(table, merged, head, note, "overwrite", partitions)
 
     def advance(self, table: Table, head: Head, note: Note) -> int:
-        """Commit a note without rows; return the version. Raises ConflictError."""
+        """Commit a note without rows; return the new version. Raises ConflictError."""
         try:
             self._write(table, self._tables.at(table, head), [], "append", note)
         except CommitFailedError as error:
@@ -179,8 +180,8 @@ class Commits:
     def _repartition(
         self, table: Table, delta: DeltaTable, view: str, note: Note
     ) -> None:
-        """Replace rows, schema and partitioning in one commit, which only the writer of
-        delta-rs supports.
+        """Replace rows, schema and partitioning in one commit. Only the writer of
+        delta-rs supports this.
         """
         if OLD_WRITER:
             raise InvalidLakeError(

@@ -1,4 +1,4 @@
-"""Functions that read Delta logs by delta-rs, and that create tables."""
+"""Functions that read Delta logs and create tables by delta-rs."""
 
 from __future__ import annotations
 
@@ -43,25 +43,26 @@ try:
 except ModuleNotFoundError as missing:
     raise MissingExtraError(str(missing.name), "embedded") from missing
 if TYPE_CHECKING:
-    import pyarrow as pa  # imported late: it takes 40 ms, and most runs do not need it
+    import pyarrow as pa  # a slow import (40 ms) that most runs do not need
 
 # All other types have the same name in Delta.
 TO_DELTA: Mapping[Type, str] = {"int": "integer", "bigint": "long"}
 FROM_DELTA = {delta: ours for ours, delta in TO_DELTA.items()}
 RECENT = 12
-"""The number of commits that are read first. Reading the whole history opens every log
-file.
+"""The number of newest commits that are read first, because reading the whole history
+opens every log file.
 """
 SMALL_FILE = 32 << 20
 OUTSIDE = re.compile(r"Generic \w+ error|[Pp]ermission denied|os error")
-"""Matches delta-rs errors about a location that it cannot reach. Other errors are about
-the content of the log.
+"""Matches delta-rs errors about a location that cannot be reached. All other errors are
+about the content of the log.
 """
 
 
 def open_table(lake: Lake, table: Table) -> Optional[DeltaTable]:
-    """Open the newest version; return None if the table does not exist. Raises
-    StorageError, DamagedTableError, InvalidLakeError.
+    """Open the newest version of a table. Returns None if the table does not exist.
+
+    Raises StorageError, DamagedTableError, InvalidLakeError.
     """
     location = lake.location(table)
     if lake.kind == "schema":
@@ -105,10 +106,10 @@ def load(table: Table, location: str, version: Optional[int] = None) -> DeltaTab
 
 @contextmanager
 def reading(table: Table, location: str) -> Iterator[None]:
-    """Translate the errors of reading a table's log into StorageError, if the location
-    cannot be reached, or DamagedTableError.
+    """While reading a table's log, translate errors: into StorageError if the location
+    cannot be reached, otherwise into DamagedTableError.
 
-    A damaged log makes delta-rs raise any of these errors, or panic.
+    A damaged log may make delta-rs raise any of these errors, or panic.
     """
     try:
         yield
@@ -128,7 +129,7 @@ def reading(table: Table, location: str) -> Iterator[None]:
             table.name, location, f"cannot be read: {reason}", None
         ) from error
     except BaseException as error:
-        # The class of a panic in Rust, which no module exports.
+        # The class of Rust panics. No module exports it.
         if type(error).__name__ != "PanicException":
             raise
         raise DamagedTableError(
@@ -137,8 +138,8 @@ def reading(table: Table, location: str) -> Iterator[None]:
 
 
 def _unreadable(delta: DeltaTable) -> str:
-    """Return why Arrow cannot read a version that delta-rs opens; empty if Arrow can
-    read it.
+    """Return why Arrow cannot read a version that delta-rs has opened; empty if Arrow
+    can read it.
     """
     for column in columns(delta):
         if "\0" in column.name:
@@ -156,7 +157,7 @@ def head(delta: DeltaTable) -> Head:
     recent = _history(delta, until_note=True)
     note, foreign = newest_note(recent)
     data_version = newest_change(recent)
-    # If lakekit's newest commits changed no rows, an older commit did.
+    # If lakekit's newest commits changed no rows, an older commit changed them last.
     if data_version is None:
         data_version = _newest_change(delta)
     metadata = delta.metadata()
@@ -178,8 +179,8 @@ def head(delta: DeltaTable) -> Head:
 
 
 def notes(delta: DeltaTable, since: int) -> List[Optional[Note]]:
-    """Return the notes of all commits after version `since` that changed rows. The list
-    starts with None if the log no longer has all of these commits.
+    """Return the notes of all commits after version `since` that changed rows. If the
+    log no longer has all of these commits, the first item is None.
     """
     history = _history(delta)
     lost = [None] if not history or history[-1][0] > since + 1 else []
@@ -193,8 +194,8 @@ def notes(delta: DeltaTable, since: int) -> List[Optional[Note]]:
 def settled(delta: DeltaTable, since: int) -> int:
     """Return the newest version that has the same rows as version `since`.
 
-    Compaction replaces files but not rows, and VACUUM deletes the files of the version
-    before the compaction.
+    Compaction replaces files but not rows, and VACUUM may then delete the files of
+    version `since`.
     """
     ahead = delta.version() - since
     for version, operation, note in reversed(
@@ -219,7 +220,8 @@ def restored(delta: DeltaTable, since: int = -1) -> bool:
 def _history(delta: DeltaTable, until_note: bool = False) -> List[Commit]:
     """Return the commits, newest first.
 
-    With `until_note`, only the recent commits are read if one of them has a note.
+    If `until_note` is true and one of the newest commits has a note, only these are
+    returned.
     """
     recent = [_entry(commit) for commit in delta.history(RECENT)]
     if (until_note and any(note for _, _, note in recent)) or len(recent) < RECENT:
@@ -257,7 +259,7 @@ def columns(delta: DeltaTable) -> Tuple[Column, ...]:
 
 
 def _type(stored: Any) -> Any:
-    """Return lakekit's name of a stored type, or its stored name if it is unknown."""
+    """Return lakekit's name of a stored type. An unknown type is returned as stored."""
     return (
         FROM_DELTA.get(stored, stored)
         if isinstance(stored, str)
@@ -266,8 +268,8 @@ def _type(stored: Any) -> Any:
 
 
 def partition(delta: DeltaTable) -> Dict[str, Type]:
-    """Return the name and stored type of the partition column; empty without
-    partitioning.
+    """Return the name and stored type of the partition column. The result is empty if
+    the table is not partitioned.
     """
     names = delta.metadata().partition_columns
     return {
@@ -276,8 +278,8 @@ def partition(delta: DeltaTable) -> Dict[str, Type]:
 
 
 def columns_to_keep(table: Table, delta: DeltaTable) -> Tuple[Column, ...]:
-    """Return the declared columns, and the additional columns that a bronze table
-    has.
+    """Return the declared columns. For a bronze table, add the stored columns that are
+    not declared.
     """
     names = {column.name for column in table.columns}
     more = columns(delta) if table.source or table.layer == "quarantine" else ()
@@ -302,14 +304,15 @@ def arrow_schema(declared: Sequence[Column]) -> pa.Schema:
     """Return the Arrow schema of the columns."""
     import pyarrow as pa
 
-    # `Schema` has the Arrow C interface, which the stubs of PyArrow do not declare.
+    # PyArrow's stubs do not declare that `schema` accepts objects with the Arrow C
+    # interface.
     found: pa.Schema = pa.schema(schema(declared))  # type: ignore[arg-type]  # stubs
     return found
 
 
 def completed(rows: pa.Table, delta: DeltaTable) -> pa.Table:
-    """Return a file's rows with all columns of the table, in the table's order. Columns
-    that the file does not have are null.
+    """Return the rows of a file with all columns of the table, in the table's order.
+    Columns that are not in the file are null.
     """
     import pyarrow as pa
 
@@ -326,7 +329,7 @@ def fields(declared: Sequence[Column]) -> List[Field]:
 
 
 def create(table: Table, location: str) -> None:
-    """Create an empty table. An existing table does not change."""
+    """Create an empty table. A table that exists is not changed."""
     DeltaTable.create(
         location,
         schema(table.columns),
@@ -345,10 +348,12 @@ def uris(delta: DeltaTable) -> List[str]:
 
 
 def _actions(delta: DeltaTable, *names: str) -> Dict[str, List[Any]]:
-    """Return the add actions of the log by column, with one value per data file.
+    """Return the add actions of the log by column. Each column has one value per data
+    file.
 
-    The result has the requested columns that exist in the log, and the partition value.
-    It is empty if the version has no files, because delta-rs 1.2 panics in this case.
+    The result has the requested columns that the log has, and the partition value. If
+    the version has no files, the result is empty, because delta-rs 1.2 panics in this
+    case.
     """
     if not delta.file_uris():
         return {}
@@ -362,24 +367,24 @@ def _actions(delta: DeltaTable, *names: str) -> Dict[str, List[Any]]:
 
 
 def record_counts(delta: DeltaTable) -> List[Optional[int]]:
-    """Return the number of rows of each file; None if the log has no statistics for
-    it.
+    """Return the number of rows of each file. A number is None if the log has no
+    statistics for the file.
     """
     found = _actions(delta, "path", "num_records")
     return found.get("num_records", [None for _ in found.get("path", [])])
 
 
 def file_sizes(delta: DeltaTable) -> Dict[str, int]:
-    """Return the sizes in bytes of the version's data files, by their path in the
-    table.
-    """
+    """Return the sizes of the version's data files in bytes, by path in the table."""
     found = _actions(delta, "path", "size_bytes")
     return dict(zip(found.get("path", []), found.get("size_bytes", [])))
 
 
 def identity(delta: DeltaTable) -> str:
     """Return a digest of the version's content in the log: the table's id, its schema
-    and its data files. Two histories may have the same table id and version number.
+    and its data files.
+
+    Two histories of a table may have the same table id and version number.
     """
     found = _actions(delta, "path", "size_bytes", "modification_time")
     files = sorted(map(repr, zip(*(found[name] for name in sorted(found)))))
@@ -388,7 +393,7 @@ def identity(delta: DeltaTable) -> str:
 
 
 def gains_by_compaction(delta: DeltaTable) -> bool:
-    """Return whether a partition has two or more small files."""
+    """Return whether a partition has at least two small files to compact."""
     found = _actions(delta, "size_bytes")
     sizes = found.pop("size_bytes", [])
     small: Dict[Tuple[Any, ...], int] = {}
@@ -399,15 +404,15 @@ def gains_by_compaction(delta: DeltaTable) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of a delta-rs error. Further lines have its location in the
-    code.
+    """Return the first line of a delta-rs error. Further lines have locations in the
+    code of delta-rs.
     """
     return str(error).strip().partition("\n")[0]
 
 
 def _remove_stray(location: str) -> None:
-    """Delete the empty folder that delta-rs before 1.6 also creates with a new table.
-    Its name is the URL-encoded path.
+    """Delete an empty folder that delta-rs before 1.6 creates in addition to a new
+    table. Its name is the URL-encoded path of the table.
     """
     folder, stray = Path(location), Path(quote(location))
     while stray != folder and stray.is_dir() and not any(stray.iterdir()):

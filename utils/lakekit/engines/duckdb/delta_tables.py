@@ -1,6 +1,6 @@
 """The Delta tables of one lake, opened by delta-rs.
 
-A table is opened once and stays at the version that was read, until it is refreshed.
+A table is opened once and stays at the version that was read until it is refreshed.
 """
 
 from __future__ import annotations
@@ -46,8 +46,9 @@ class DeltaTables:
             return delta_log.head(delta)
 
     def open(self, table: Table) -> Optional[DeltaTable]:
-        """Return the table at the version that was read, or at the newest version if it
-        was not opened before. All reads of one update see the same version.
+        """Return the table at the version that was read first, so that all reads of one
+        update see the same version. A table that was not opened before is opened at its
+        newest version.
         """
         delta = self._seen.get(table.name) or delta_log.open_table(self._lake, table)
         if delta is not None:
@@ -55,33 +56,37 @@ class DeltaTables:
         return delta
 
     def now(self, table: Table) -> DeltaTable:
-        """Return the table as `open` does. Raises StorageError if it does not exist."""
+        """Return the table like `open`. Raises StorageError if the table does not
+        exist.
+        """
         delta = self.open(table)
         if delta is None:
             raise StorageError(Path(self.location(table)), "the table is gone")
         return delta
 
     def at(self, table: Table, head: Head) -> DeltaTable:
-        """Return the table if it is still at this version. Raises ConflictError."""
+        """Return the table. Raises ConflictError if it is no longer at the version of
+        `head`.
+        """
         delta = self.now(table)
         if delta.version() != head.version:
             raise ConflictError(table.name)
         return delta
 
     def before(self, table: Table, version: int) -> DeltaTable:
-        """Return an older version. Raises DamagedTableError if it cannot be read, or if
-        the log no longer has it.
+        """Return an older version of the table.
+
+        Raises DamagedTableError if the version cannot be read, or is no longer in the
+        log.
         """
         return delta_log.load(table, self.location(table), version)
 
     def forget(self, table: Table) -> None:
-        """Drop the cached table, so that the next use opens it again."""
+        """Drop the cached table. The next use opens the newest version."""
         self._seen.pop(table.name, None)
 
     def move_on(self, table: Table) -> int:
-        """Refresh the table after a commit to the version that was read; return the new
-        version.
-        """
+        """Refresh the table after a commit; return the new version."""
         try:
             self._seen[table.name].update_incremental()
         except DeltaError:
@@ -93,7 +98,7 @@ class DeltaTables:
     ) -> RestoreOutcome:
         """Restore an older version as a new commit, as `Engine.restore` does.
 
-        delta-rs makes the commit. If delta-rs cannot open the newest version, lakekit
+        If delta-rs can open the newest version, it makes the commit; otherwise lakekit
         writes the commit.
         """
         target, newest = log_restore.states(files, version)
@@ -103,7 +108,7 @@ class DeltaTables:
         self.forget(table)
         try:
             delta = DeltaTable(self.location(table))
-        # For example a null as the value of a required partition column.
+        # For example, a required partition column has a null.
         except (DeltaError, ValueError):
             made = log_restore.write_restore(table.name, files, target, newest)
             return RestoreOutcome(made, added, removed)
@@ -113,7 +118,7 @@ class DeltaTables:
 
     @contextmanager
     def changing(self, table: Table) -> Iterator[None]:
-        """Translate the errors of a change by delta-rs into ConflictError or
+        """While delta-rs changes a table, translate its errors into ConflictError or
         StorageError, and drop the cached table.
         """
         try:

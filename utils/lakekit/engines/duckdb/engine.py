@@ -1,10 +1,10 @@
-"""The embedded engine: DuckDB computes and writes Parquet, delta-rs writes the Delta
-log.
+"""The embedded engine: DuckDB computes rows and writes Parquet, delta-rs writes the
+Delta log.
 
-Rows are first staged. One commit makes them current, only if the table is still at the
-version that was read (`lakekit.engines.duckdb.commits`). The new content of a whole
-table is staged as data files. Additional rows stay in DuckDB until the commit, which
-writes all of them into new data files at once.
+Rows are first staged, then made current by one commit. The commit succeeds only if the
+table is still at the version that was read (`lakekit.engines.duckdb.commits`). If a
+whole table is replaced, its new rows are staged as data files. Additional rows stay in
+DuckDB, and the commit writes all of them into new data files.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ except ModuleNotFoundError as missing:
 from lakekit.engines.duckdb.commits import Commits
 
 Shape = Tuple[str, Tuple[Column, ...], int]
-"""A table's name, the columns that are read, and its version."""
+"""The name of a table, the columns to read, and the version of the table."""
 
 
 class EmbeddedEngine:
-    """A connection to one lake in a folder or on S3. The scratch folder is used for
-    what does not fit in memory.
+    """A connection to one lake in a folder or on S3. Rows that do not fit into memory
+    are stored in the scratch folder.
     """
 
     name = "embedded"
@@ -111,8 +111,8 @@ class EmbeddedEngine:
             return frozenset()
         self.read(table, "_ingested")
         these = ", ".join(map(statements.text, digests))
-        # The rows of one file are stored together, so min/max statistics skip other
-        # files.
+        # The rows of a file are stored together, so that min/max statistics exclude the
+        # rows of other files.
         found = (
             "select distinct _source_sha256 from _ingested"
             f" where _source_sha256 in ({these})"
@@ -129,7 +129,8 @@ class EmbeddedEngine:
             with self._tables.changing(table):
                 delta_log.create(table, location)
         except (ConflictError, StorageError):
-            # Older delta-rs raises a plain DeltaError if another writer was first.
+            # Older delta-rs raises a plain DeltaError if another writer committed
+            # first.
             if self._tables.open(table) is None:
                 raise
         have = self.head(table)
@@ -175,7 +176,7 @@ class EmbeddedEngine:
                 table, view, statements.read_file(opened, kinds, origin)
             )
         except (duckdb.Error, StorageError) as error:
-            # A damaged file may also raise an error of storage.
+            # A damaged source file may also raise StorageError.
             fault = opened.find_fault()
             if fault is None and isinstance(error, StorageError):
                 raise
@@ -197,8 +198,8 @@ class EmbeddedEngine:
         view, application = _file(table, opened), f"lakekit/{opened.digest}"
 
         def attempt() -> Optional[int]:
-            # Check in the version that is written to whether another writer already
-            # ingested this file.
+            # Check the version to which the commit adds rows: another writer may have
+            # ingested the file.
             delta = self._tables.now(table)
             before = delta.transaction_version(application)
             if before is not None and (
@@ -206,9 +207,9 @@ class EmbeddedEngine:
             ):
                 self._staging.discard(view)
                 return None
-            # A RESTORE removed rows that were ingested before: ingest them again with
-            # the next transaction version. Rows that a user deleted are not ingested
-            # again.
+            # If a RESTORE removed the rows of a file, ingest the file again with the
+            # next transaction version. If a user deleted the rows, do not ingest the
+            # file again.
             transaction = Transaction(application, (before or 0) + 1)
             try:
                 return self._commits.append(table, view, note, transaction)
@@ -241,11 +242,12 @@ class EmbeddedEngine:
         now = self._tables.now(table)
         try:
             if delta_log.restored(now, since):
-                return False  # perhaps restored from a version whose files are damaged
+                return False  # files of the restored version may be damaged
             since = delta_log.settled(now, since)
             once = _net(table, since, now.version())
             if once in self._nets:
-                # Several tables read the same changes, so they are computed once.
+                # Several tables may read the same changes, so their net difference is
+                # stored.
                 self.define(view, f"select * from {once}")
                 return True
             before = self._tables.before(table, since)
@@ -304,7 +306,7 @@ class EmbeddedEngine:
     def stage(self, table: Table, view: str, sql: str, part: bool = False) -> Staged:
         try:
             by = table[table.partition].type if table.partition else None
-            # A string becomes the name of a folder only after its rows are checked.
+            # Before a string becomes the name of a folder, its rows must be checked.
             if part or by == "string":
                 self._views.pop(view, None)
                 return Staged(view, self._staging.hold(table, view, sql))
@@ -396,8 +398,8 @@ class EmbeddedEngine:
     # Internal methods
 
     def _stage_files(self, table: Table, view: str, query: str) -> Tuple[DataFile, ...]:
-        """Write rows as data files at their final path or, for S3, to the folder that
-        they are uploaded from.
+        """Write rows as data files to their final path or, for S3, to the folder from
+        which they are uploaded.
         """
         self._views.pop(view, None)
         return self._staging.write(
@@ -408,8 +410,8 @@ class EmbeddedEngine:
         return self._storage.fetch(self._lake.location(table), uris)
 
     def _check(self, table: Table, staged: Staged) -> None:
-        """Check nulls in required columns and CHECK constraints, which delta-rs does
-        not check in files that it did not write.
+        """Raise ComputeError for nulls in required columns and for unmet CHECK
+        constraints. delta-rs does not check files of other writers.
         """
         counted = self._staging.in_files(staged.view)
         if counted:
@@ -435,8 +437,11 @@ class EmbeddedEngine:
         self._raise_faults(table, staged, faults)
 
     def _check_counted_nulls(self, table: Table, staged: Staged) -> None:
-        """Raise ComputeError for nulls in required columns of data files, by their null
-        counts; partition values are in the names of folders.
+        """Raise ComputeError for nulls in required columns of data files, by the counts
+        of nulls.
+
+        The partition column has no counts, because its values are in the names of
+        folders.
         """
         files = self._staging.files(staged.view)
         for column in table.columns:
@@ -451,8 +456,8 @@ class EmbeddedEngine:
     def _raise_faults(
         self, table: Table, staged: Staged, faults: Sequence[Tuple[str, str]]
     ) -> None:
-        """Raise ComputeError for the first fault, text and SQL, that staged rows
-        have.
+        """Raise ComputeError for the first fault of the staged rows. A fault is a text,
+        and SQL that is true for faulty rows.
         """
         if not faults:
             return
@@ -465,8 +470,10 @@ class EmbeddedEngine:
     def _keep_net(
         self, table: Table, since: int, now: int, come: str, gone: str
     ) -> str:
-        """Store the net difference between two versions, with added and removed rows;
-        return its name.
+        """Store the net difference between two versions of a table; return the name of
+        the result.
+
+        `come` and `gone` are SQL for the added and the removed rows.
         """
         columns = ", ".join(statements.name(column.name) for column in table.columns)
         both = (
@@ -482,12 +489,12 @@ class EmbeddedEngine:
 
 
 def _file(table: Table, opened: OpenedFile) -> str:
-    """Return the name for the rows of a source file; another table may have a file with
-    the same content.
+    """Return the name under which the rows of a source file are staged. It contains the
+    table, because sources of two tables may have files with the same content.
     """
     return f"_file_{'_'.join(table.folder.parts)}_{opened.digest}"
 
 
 def _net(table: Table, since: int, now: int) -> str:
-    """Return the name of the net difference between two versions."""
+    """Return the name of the stored net difference between two versions."""
     return f"_net_{'_'.join(table.folder.parts)}_{since}_{now}"

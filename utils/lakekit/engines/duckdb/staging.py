@@ -1,4 +1,4 @@
-"""The DuckDB connection of the embedded engine: named rows, views over data files, and
+"""The DuckDB connection of the embedded engine: named rows, views of data files, and
 data files that are written before their commit.
 """
 
@@ -30,7 +30,7 @@ except ModuleNotFoundError as missing:
     raise MissingExtraError(str(missing.name), "embedded") from missing
 
 PLAIN = re.compile(r"[A-Za-z0-9-]+")
-"""Partition values that every writer uses unchanged as the name of a folder."""
+"""Partition values that all writers use unchanged as the name of a folder."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class DataFile:
     def action(self) -> AddAction:
         """Return the log entry, with counts but without min/max statistics.
 
-        delta-rs 1.2 and 1.6 lose rows if one column has min/max statistics and another
-        column does not (`to_pyarrow_dataset` filters the other column by `>= null`),
-        and Delta has no min/max statistics for booleans.
+        delta-rs 1.2 and 1.6 lose rows if only some columns have min/max statistics:
+        `to_pyarrow_dataset` filters the other columns by `>= null`. Delta has no
+        min/max statistics for booleans.
         """
         stats = json.dumps({"numRecords": self.rows, "nullCount": dict(self.nulls)})
         return AddAction(
@@ -63,7 +63,7 @@ class DataFile:
 
 @dataclass(frozen=True)
 class StagedFiles:
-    """The data files of a staged name, in the folder that they were written to."""
+    """The data files that are staged under one name, and their folder."""
 
     folder: Path
     files: Tuple[DataFile, ...]
@@ -75,13 +75,11 @@ class StagedFiles:
 
 
 class Staging:
-    """A DuckDB connection, and the data files that it wrote and that are not
-    committed.
-    """
+    """A DuckDB connection, and its data files that are not committed yet."""
 
     def __init__(self, scratch: Path, memory: str = "") -> None:
         settings: Dict[str, Union[str, bool, int, float, List[str]]] = {
-            # A run accesses no network except the lake's.
+            # A run uses no network except to access the lake.
             "autoinstall_known_extensions": False,
             "temp_directory": str(scratch),
             "preserve_insertion_order": True,
@@ -90,7 +88,7 @@ class Staging:
         self._scratch = scratch
         self.duckdb = duckdb.connect(config=settings)
         self.duckdb.execute("SET TimeZone = 'UTC'")
-        # Data files are immutable.
+        # The cache stays valid, because data files are immutable.
         self.duckdb.execute("SET parquet_metadata_cache = true")
         self._staged: Dict[str, StagedFiles] = {}
         self._made: List[Path] = []
@@ -98,8 +96,8 @@ class Staging:
         self._scanned: Dict[str, Sequence[Path]] = {}
 
     def close(self) -> None:
-        """Delete uncommitted staged files and the folders that were created for
-        them.
+        """Delete staged files that are not committed, and the folders that were created
+        for them.
         """
         self.duckdb.close()
         for staged in self._staged.values():
@@ -111,16 +109,17 @@ class Staging:
     def execute(self, sql: str) -> List[Tuple[Any, ...]]:
         """Execute a statement and return all rows.
 
-        Raises DamagedTableError if a data file cannot be read; MemoryLimitError. DuckDB
-        turns a Ctrl-C during a query into a RuntimeError; this method raises
-        KeyboardInterrupt again.
+        Raises DamagedTableError if a data file cannot be read; MemoryLimitError. If
+        Ctrl-C ends a query, DuckDB raises RuntimeError; this method then raises
+        KeyboardInterrupt.
         """
         try:
             return self.duckdb.execute(sql).fetchall()
         except duckdb.OutOfMemoryException as error:
             raise self._no_room(str(error)) from error
         except duckdb.Error as error:
-            # DuckDB has no error class for a damaged page, and several for a damaged
+            # DuckDB has no error class for a damaged page, and raises several classes
+            # for a damaged footer.
             # footer.
             if type(error) is duckdb.Error or "parquet" in str(error):
                 self._check_scanned()
@@ -131,8 +130,8 @@ class Staging:
             raise
 
     def _no_room(self, reason: str) -> LakekitError:
-        """Return the error for a query that did not fit into memory, or whose temporary
-        files did not fit on the disk.
+        """Return the error for a query that exceeded the memory limit, or whose
+        temporary files exceeded the free space on the disk.
         """
         first = reason.strip().partition("\n")[0]
         if "temp" in reason.lower() and "space" in reason.lower():
@@ -140,8 +139,8 @@ class Staging:
         return MemoryLimitError(first.partition(": ")[2] or first)
 
     def _check_scanned(self) -> None:
-        """Read all data files again, one at a time. Raises DamagedTableError for the
-        first file that cannot be read.
+        """Read all data files again, one by one. Raises DamagedTableError for the first
+        file that cannot be read.
         """
         for table, files in self._scanned.items():
             for file in files:
@@ -157,10 +156,10 @@ class Staging:
                     ) from error
 
     def name(self, view: str, kind: str, sql: str) -> int:
-        """Create a VIEW or a TABLE of a query; return the number of rows of a TABLE.
+        """Create a VIEW or a TABLE of a query. Returns the number of rows of a TABLE.
 
-        DuckDB does not replace a view by a table or a table by a view, so the old
-        object is dropped.
+        An object of the other kind with this name is dropped first, because DuckDB
+        cannot replace a view by a table or a table by a view.
         """
         if self._kinds.get(view, kind) != kind:
             self.execute(f"DROP {self._kinds.pop(view)} {view}")
@@ -177,8 +176,8 @@ class Staging:
     ) -> str:
         """Return a SELECT of the declared columns, in declared types, from data files.
 
-        The files are in folders by `partition`, a column and its type. `own` files were
-        written by this engine, so they have all columns.
+        The files are in folders by `partition`, the name and type of a column. `own`
+        means that this engine has written the files, so all of them have all columns.
         """
         scan = statements.data_files(files, partition)
         has = set()
@@ -191,7 +190,7 @@ class Staging:
         return statements.declared_columns(table, scan, has)
 
     def make(self, folder: Path) -> None:
-        """Create a folder, which is removed again if it stays empty."""
+        """Create a folder. `close` removes it if it is empty."""
         self._made += [part for part in (folder, *folder.parents) if not part.exists()]
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -205,17 +204,17 @@ class Staging:
         partitions: Sequence[str] = (),
     ) -> Tuple[DataFile, ...]:
         """Write a query's rows as data files of the table into a folder, and define
-        `view` over them.
+        `view` over the files.
 
-        Deletes files that were staged under this name before, for another table or by
-        an attempt that lost a conflict. Without `readable`, nothing can read the files
-        before their commit. `partitions` lists all partitions of the rows, if they are
-        known. Raises StorageError.
+        Files that were staged under this name before are deleted: they belong to
+        another table or to an attempt that lost a conflict. Without `readable`, the
+        files cannot be queried before their commit. `partitions` lists all partitions
+        of the rows, if they are known. Raises StorageError.
         """
         self.discard(view)
         self.make(folder)
         only = partitions[0] if len(partitions) == 1 else ""
-        # Writing one partition as a plain file takes half the time.
+        # Writing a single partition as a plain file takes half the time.
         if PLAIN.fullmatch(only):
             files = self._write_partition(table, folder, query, only)
         else:
@@ -247,7 +246,7 @@ class Staging:
     def _write_partition(
         self, table: Table, folder: Path, query: str, only: str
     ) -> Tuple[DataFile, ...]:
-        """Write rows of a single partition; write no file if there are no rows."""
+        """Write rows of a single partition. Writes no file if there are no rows."""
         name, inside = _new_name(), folder / f"{table.partition}={only}"
         self.make(inside)
         target = inside / f"{name}.parquet"
@@ -262,10 +261,11 @@ class Staging:
     def _copy(
         self, query: str, folder: Path, name: str, target: Path, options: str = ""
     ) -> List[Tuple[Any, ...]]:
-        """Write a query's rows into files below the folder, with names that start with
-        `name`; return DuckDB's result row for each file.
+        """Write a query's rows into files below the folder; return DuckDB's result row
+        for each file.
 
-        Writes no file if the query has no rows. Raises StorageError.
+        File names start with `name`. Writes no file if the query has no rows. Raises
+        StorageError.
         """
         try:
             return self.execute(
@@ -283,9 +283,10 @@ class Staging:
 
     def hold(self, table: Table, view: str, query: str) -> int:
         """Store a query's rows with declared names and types, in memory or in the
-        scratch folder; return their number.
+        scratch folder; return the number of rows.
 
-        Does not write data files. Raises DeclarationError if names or types differ.
+        Writes no data files. Raises DeclarationError if names or types differ from the
+        declaration.
         """
         self.discard(view)
         rows = self.name(view, "TABLE", query)
@@ -306,8 +307,8 @@ class Staging:
         return self._staged[view].files
 
     def release(self, view: str) -> None:
-        """Forget staged files without deleting them, because they are now part of their
-        table.
+        """Forget the files staged under this name without deleting them, because they
+        are now part of the table.
         """
         self._staged.pop(view)
 
@@ -318,15 +319,15 @@ class Staging:
 
 
 def _new_name() -> str:
-    """Return a unique prefix for the names of the files of one write."""
+    """Return a unique prefix for the names of the files that one write creates."""
     return f"part-{uuid.uuid4()}"
 
 
 def _data_file(
     table: Table, folder: Path, row: Sequence[Any], partition: Mapping[str, str]
 ) -> DataFile:
-    """Return the data file for a result row of DuckDB's COPY: name, rows, bytes, footer
-    bytes, statistics by column, partition keys.
+    """Return the data file that a result row of DuckDB's COPY describes: name, rows,
+    bytes, bytes of the footer, statistics by column, partition keys.
     """
     path, rows, size, _, statistics, keys = row[:6]
     nulls = {

@@ -28,7 +28,7 @@ TYPES: Mapping[Type, str] = {
 ZONED = TYPES["timestamp"]
 NANOSECONDS = ("TIMESTAMP_NS", "TIMESTAMPTZ_NS")
 DEFAULT_ROW = 2_000_000
-"""The size of the largest row, in bytes, that DuckDB reads by default."""
+"""The maximum size in bytes of a row that DuckDB reads by default."""
 INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 MEANING: Mapping[Type, str] = {
     "boolean": "a boolean (true or false)",
@@ -51,8 +51,8 @@ def text(value: str) -> str:
 
 
 def file(path: Path) -> str:
-    """Return a file to read, as a string literal. `*`, `?` and `[` are put in brackets,
-    because DuckDB reads them as wildcards.
+    """Return the path of a file to read, as a string literal. `*`, `?` and `[` are
+    written in brackets, because DuckDB otherwise reads them as wildcards.
     """
     return text(re.sub(r"([*?\[])", r"[\1]", str(path)))
 
@@ -60,11 +60,11 @@ def file(path: Path) -> str:
 def read_file(
     opened: OpenedFile, kinds: Sequence[str], origin: Mapping[str, str]
 ) -> str:
-    """Return a SELECT of every column of a source file as text, and of the origin of
+    """Return a SELECT of all columns of a source file as text, and of the origin of
     each row.
 
-    `origin` has SQL for columns of `lakekit.declarations.tables.ORIGIN`; `kinds` has
-    DuckDB's types of the columns of a Parquet file.
+    `origin` has SQL for columns of `lakekit.declarations.tables.ORIGIN`. For a Parquet
+    file, `kinds` has DuckDB's types of the columns.
     """
     rows = ""
     if opened.format == "csv":
@@ -78,7 +78,7 @@ def read_file(
             "delim = ',', quote = '\"', escape = '\"',"
             " strict_mode = true, null_padding = false, "
             "allow_quoted_nulls = false, "
-            # A folder `month=7` above the file is not a column of the file.
+            # Do not read a folder `month=7` above the file as a column.
             f"hive_partitioning = false{_row_size(opened)})"
         )
         if len(opened.header) == 1:  # with more columns, DuckDB skips blank lines
@@ -96,8 +96,11 @@ def read_file(
 
 
 def _row_size(opened: OpenedFile) -> str:
-    """Return read_csv's options for a file with larger rows than it reads by default.
-    Its buffer is as large as by default: it would be 16 times the size of a row.
+    """Return options of read_csv for a file whose rows are larger than DuckDB's default
+    limit.
+
+    The buffer has its default size: DuckDB would otherwise use 16 times the size of a
+    row.
     """
     if opened.largest_row <= DEFAULT_ROW:
         return ""
@@ -105,12 +108,13 @@ def _row_size(opened: OpenedFile) -> str:
 
 
 def _plain(column: str, written: Kind, kind: str) -> str:
-    """Return SQL for a Parquet value as text, as `lakekit.sources.parquet.TYPES`
+    """Return SQL for the text of a Parquet value, as `lakekit.sources.parquet.TYPES`
     defines it. `kind` is DuckDB's type.
     """
     value = name(column)
     plain = f"CAST({value} AS VARCHAR)"
-    # DuckDB takes the largest values for infinite ones, which have no year.
+    # DuckDB reads the largest and the smallest value as infinite. Infinite values have
+    # no year.
     if written == "date":
         return f"coalesce({_day(value)}, {plain})"
     if written in ("instant", "local"):
@@ -119,8 +123,8 @@ def _plain(column: str, written: Kind, kind: str) -> str:
 
 
 def _day(value: str) -> str:
-    """Return SQL for a date as text. Years outside 0 to 9999 have a sign, as on
-    Spark.
+    """Return SQL for the text of a date. As in Spark, years outside 0 to 9999 have a
+    sign.
     """
     year = f"year({value})"
     sign = f"CASE WHEN {year} > 9999 THEN '+' WHEN {year} < 0 THEN '-' ELSE '' END"
@@ -128,10 +132,10 @@ def _day(value: str) -> str:
 
 
 def _instant(value: str, kind: str, written: Kind) -> str:
-    """Return SQL for a timestamp as text, without trailing zeros in its fraction."""
+    """Return SQL for the text of a timestamp. Its fraction has no trailing zeros."""
     if kind in NANOSECONDS:
         number = f"epoch_ns({value})"
-        # The rest of a division is negative before 1970.
+        # The remainder of a division is negative before 1970.
         rest = f"(({number} % 1000000000 + 1000000000) % 1000000000)"
         time = f"make_timestamp(({number} - {rest}) // 1000)"
         digits = f"printf('%09d', {rest})"
@@ -147,8 +151,10 @@ def _instant(value: str, kind: str, written: Kind) -> str:
 
 
 def check_nanoseconds(opened: OpenedFile, kinds: Sequence[str]) -> None:
-    """Raise SourceError for nanoseconds that DuckDB would cut off: before 2.0 it reads
-    instants in microseconds. `kinds` has DuckDB's types of the columns.
+    """Raise SourceError for nanoseconds that DuckDB would cut off.
+
+    DuckDB before 2.0 reads instants in microseconds. `kinds` has DuckDB's types of the
+    columns.
     """
     for column, written, kind in zip(opened.header, opened.kinds, kinds):
         if written == "instant" and kind == ZONED:
@@ -163,7 +169,7 @@ def check_nanoseconds(opened: OpenedFile, kinds: Sequence[str]) -> None:
 
 def misfit(column: Column, source: Source) -> str:
     """Return a condition that is true for a string that does not convert to the
-    column's type, or that is missing in a required column.
+    column's type. It is also true for a missing value in a required column.
     """
     value, missing, wrong = name(column.name), text(source.missing), "false"
     if column.type != "string":
@@ -182,11 +188,11 @@ def misfit(column: Column, source: Source) -> str:
 
 
 def as_declared(table: Table, query: str, found: Sequence[Tuple[str, str]]) -> str:
-    """Return the query with its columns cast to their declared types; `found` has the
-    names and types of the query's columns.
+    """Return the query with its columns cast to their declared types.
 
-    Raises DeclarationError where they differ. Integers may differ in width: the cast
-    checks the range.
+    `found` has the names and types of the query's columns. Raises DeclarationError if
+    they differ from the declared names and types. Integers may differ in width, because
+    the cast checks the range.
     """
     names, declared = [column for column, _ in found], [
         column.name for column in table.columns
@@ -215,7 +221,7 @@ def as_declared(table: Table, query: str, found: Sequence[Tuple[str, str]]) -> s
 
 def data_files(paths: Iterable[Path], partition: Mapping[str, Type]) -> str:
     """Return a FROM item for the data files of a table. The files are in folders by
-    `partition`, a column and its type.
+    `partition`, the name and type of a column.
     """
     listed = ", ".join(file(path) for path in paths)
     if not listed:
@@ -231,8 +237,8 @@ def declared_columns(
 ) -> str:
     """Return a SELECT of the declared columns, in declared types.
 
-    A column that a file of an older schema does not have is null. With `naive`,
-    instants are in UTC without a time zone.
+    A column is null if a file has an older schema without it. With `naive`, instants
+    are in UTC without a time zone.
     """
     columns = []
     for column in table.columns:
@@ -250,8 +256,8 @@ def declared_columns(
 
 
 def sql_reason(error: str) -> str:
-    """Return why DuckDB refuses SQL, with the names that it proposes for an unknown
-    column.
+    """Return why DuckDB refuses SQL. For an unknown column, the reason includes the
+    names that DuckDB suggests.
     """
     first = error.strip().partition("\n")[0].partition(": ")[2] or error.strip()
     similar = re.search(r"Candidate bindings: (.*)", error)
@@ -259,8 +265,10 @@ def sql_reason(error: str) -> str:
 
 
 def storage_reason(error: str) -> str:
-    """Return the operating system's reason why a file could not be written. It follows
-    the file's name; DuckDB 2 wraps both in JSON.
+    """Return the operating system's reason why a file could not be written.
+
+    In DuckDB's message, the reason follows the file's name; DuckDB 2 writes both as
+    JSON.
     """
     reason = re.search(r'": ([A-Z][^"]+)', error)
     return reason.group(1) if reason else error.strip().partition("\n")[0]

@@ -1,5 +1,5 @@
-"""The Delta logs of tables, read by Spark, or from their files if the lake is a
-folder.
+"""Reads the Delta logs of tables: from their files if the lake is a folder, otherwise
+by Spark.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from lakekit.storage.folder_log import COMMIT, FolderLog
 from lakekit.storage.lake import Lake
 
 RECENT = 12
-"""The number of commits that are read first. Reading the whole history opens every log
-file.
+"""The number of newest commits that are read first, because reading the whole history
+opens every log file.
 """
 CONSTRAINT = "delta.constraints."
 
@@ -43,8 +43,8 @@ class SparkLogs:
         self._logs: Dict[str, FolderLog] = {}
 
     def location(self, table: Table) -> str:
-        """Return the table's path, or its name in a schema. Outside Databricks, Spark
-        reads S3 by `s3a://` URLs.
+        """Return the table's path, or its name in a schema. Outside Databricks, URLs of
+        S3 start with `s3a://`, as Spark requires.
         """
         location = self._lake.location(table)
         return location if on_databricks() else re.sub("^s3://", "s3a://", location)
@@ -79,8 +79,8 @@ class SparkLogs:
         return bool(DeltaTable.isDeltaTable(self._spark, self.location(table)))
 
     def version(self, table: Table) -> int:
-        """Return the version that `head` read or this engine committed last; without
-        one, the newest version.
+        """Return the version that `head` read or that this engine committed last.
+        Without such a version, return the newest version.
         """
         if table.name not in self._seen:
             self._seen[table.name] = self.newest(table)
@@ -115,15 +115,13 @@ class SparkLogs:
 
     def rows(self, table: Table) -> Optional[int]:
         """Return the number of rows of the current `version`; None if the log does not
-        have it.
+        have the number.
         """
         log, version = self._log(table), self.version(table)
         return log.rows() if log is not None and log.version == version else None
 
     def damaged_files(self, table: Table) -> Mapping[str, str]:
-        """Return data files that do not match the log, as `Engine.damaged_files`
-        does.
-        """
+        """Return data files that do not match the log, like `Engine.damaged_files`."""
         if self._lake.kind != "folder":
             return {}
         location = self._lake.location(table)
@@ -141,7 +139,7 @@ class SparkLogs:
         return {file: "is missing" for file in files if not _exists(file)}
 
     def holds(self, table: Table, applications: Sequence[str]) -> bool:
-        """Return whether the table certainly has all rows that were committed under
+        """Return whether the table certainly has all rows that were committed with
         these transaction identifiers.
         """
         log = self._log(table)
@@ -161,12 +159,11 @@ class SparkLogs:
         return columns_of(self._spark.table(self.reference(table)).schema)
 
     def _stamp(self, table: Table) -> Optional[Tuple[int, int]]:
-        """Return the newest version of a table in a folder, and when it was written, in
+        """Return the newest version of a table in a folder, and its time of writing in
         nanoseconds.
 
-        The names of the log files contain the version by Delta's protocol; a query to
-        Spark would need a job. Returns None if the table does not exist, or if the lake
-        is not a folder.
+        The version is in the name of its log file, so no Spark job is needed. Returns
+        None if the table does not exist, or if the lake is not a folder.
         """
         log = Path(self._lake.location(table)) / "_delta_log"
         if self._lake.kind != "folder" or not log.is_dir():
@@ -180,8 +177,8 @@ class SparkLogs:
         )
 
     def _log(self, table: Table) -> Optional[FolderLog]:
-        """Return the log of a table in a folder, up to its newest commit; None if only
-        Spark can read the log.
+        """Return the log of a table in a folder, up to its newest commit. Returns None
+        if only Spark can read the log.
         """
         if self._lake.kind != "folder":
             return None
@@ -267,7 +264,7 @@ class SparkLogs:
 
 
 def _check_features(table: Table, detail: Mapping[str, Any]) -> None:
-    """Raise InvalidLakeError for features that other lakekit writers do not handle."""
+    """Raise InvalidLakeError for features that another engine cannot handle."""
     if detail["minReaderVersion"] <= 1 and not detail.get("clusteringColumns"):
         return
     features = set(detail.get("tableFeatures") or ()) & set(FORBIDDEN_FEATURES) - {
@@ -289,8 +286,8 @@ def _exists(file: str) -> bool:
 
 
 def _tells(history: Sequence[Commit]) -> bool:
-    """Return whether these newest commits include both lakekit's newest note and a
-    change of rows.
+    """Return whether these newest commits include lakekit's newest note and a change of
+    rows.
     """
     changes = [note for _, operation, note in history if operation not in MAINTENANCE]
     return any(changes) and any(note is None or note.data for note in changes)

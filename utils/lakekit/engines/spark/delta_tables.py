@@ -28,8 +28,8 @@ from lakekit.storage.versions import UnrestorableVersionError, Version
 
 PROPERTIES: Mapping[str, str] = {
     **TABLE_PROPERTIES,
-    # Otherwise Spark chooses a protocol with table features, which lakekit does not
-    # need.
+    # Without these versions, Spark would choose a protocol with table features, which
+    # lakekit does not need.
     "delta.minReaderVersion": "1",
     "delta.minWriterVersion": "4",
     **(SWITCHED_OFF if on_databricks() else {}),
@@ -46,8 +46,8 @@ COMMITTED = "spark.databricks.delta.lastCommitVersionInSession"
 
 
 class SparkTables(SparkLogs):
-    """The tables of one lake in one Spark session: their logs and all changes to
-    them.
+    """The tables of one lake in one Spark session: reads their logs and makes all
+    changes.
     """
 
     # Creation and schema changes
@@ -72,12 +72,13 @@ class SparkTables(SparkLogs):
             try:
                 self._spark.sql(self._definition(table, self.reference(table)))
             except FAILURES:
-                if not self.exists(table):  # otherwise another writer was first
+                if not self.exists(table):  # else another writer created it first
                     raise
             return
-        # Spark creates no table in a folder that has files, for example of a killed or
-        # running embedded engine. A first version without files is valid in any folder,
-        # so it is created in a temporary folder and then moved.
+        # Spark cannot create a table in a folder that contains files, for example files
+        # of an embedded engine that was killed or is running. A first version without
+        # files is valid in any folder. So the table is created in a temporary folder,
+        # and its log file is then linked.
         made = folder / f"_lakekit-{uuid.uuid4()}"
         try:
             self._spark.sql(self._definition(table, f"delta.{name(str(made))}"))
@@ -92,8 +93,8 @@ class SparkTables(SparkLogs):
     def _definition(self, table: Table, reference: str) -> str:
         properties = dict(PROPERTIES)
         if not on_databricks():
-            # This defines constraints in the same commit as the table; SQL only has ADD
-            # CONSTRAINT.
+            # Properties define the constraints in the same commit as the table. SQL has
+            # only ADD CONSTRAINT.
             properties.update(
                 {
                     f"{CONSTRAINT}{each.name.lower()}": each.sql
@@ -113,8 +114,9 @@ class SparkTables(SparkLogs):
         )
 
     def replace(self, table: Table, columns: Sequence[Column]) -> None:
-        """Replace the table by an empty table with these columns, because Spark takes
-        NOT NULL only from a table definition.
+        """Replace the table by an empty table with these columns.
+
+        This is necessary because Spark sets NOT NULL only when it creates a table.
         """
         builder = DeltaTable.replace(self._spark).comment(table.comment)
         location = self.location(table)
@@ -141,7 +143,7 @@ class SparkTables(SparkLogs):
             builder.execute()
 
     def alter(self, table: Table, change: str) -> None:
-        """Run ALTER TABLE with this change."""
+        """Run ALTER TABLE with the change, given as SQL."""
         self._seen.pop(table.name, None)
         with translated(table.name, self.location(table), StorageError):
             self._spark.sql(f"ALTER TABLE {self.reference(table)} {change}")
@@ -172,8 +174,8 @@ class SparkTables(SparkLogs):
         """Run an INSERT or MERGE as one commit with a note and a Delta transaction
         identifier.
 
-        Returns the version, or None if the table already has this transaction. With an
-        identifier, a commit without rows is also made.
+        Returns the version, or None if the table already has this transaction. Because
+        of the identifier, Delta also makes a commit if there are no rows.
         """
         settings = {
             NOTE: note.text(),
@@ -210,7 +212,7 @@ class SparkTables(SparkLogs):
     # Maintenance
 
     def optimize(self, table: Table) -> Mapping[str, int]:
-        """Compact small files. Delta commits nothing if no partition has two small
+        """Compact small files. Delta makes no commit if no partition has two small
         files.
         """
         self._seen.pop(table.name, None)
@@ -224,8 +226,10 @@ class SparkTables(SparkLogs):
         }
 
     def versions(self, table: Table) -> Tuple[Version, ...]:
-        """Return the table's versions, as `Engine.versions` does. Outside a folder,
-        only Spark can check their files, and it does so during a restore.
+        """Return the table's versions, like `Engine.versions`.
+
+        If the lake is not a folder, only Spark can check the files of a version, and it
+        does so only during a restore.
         """
         if not self.exists(table):
             return ()
@@ -242,7 +246,7 @@ class SparkTables(SparkLogs):
         )
 
     def restore(self, table: Table, version: int, dry_run: bool) -> RestoreOutcome:
-        """Restore an older version as a new commit, as `Engine.restore` does."""
+        """Restore an older version as a new commit, like `Engine.restore`."""
         reference, location = self.reference(table), self.location(table)
         self._seen.pop(table.name, None)
         with translated(table.name, location, StorageError):
@@ -278,8 +282,10 @@ class SparkTables(SparkLogs):
         return FolderLogFiles(unquote(url.path)) if url.scheme == "file" else None
 
     def vacuum(self, table: Table, hours: int, dry_run: bool) -> List[str]:
-        """Delete (or list) the files that no version of the last `hours` uses. Delta
-        lists at most a thousand.
+        """Delete the files that no version of the last `hours` hours uses; with
+        `dry_run`, only list them.
+
+        Delta lists at most a thousand files.
         """
         self._seen.pop(table.name, None)
         command = f"VACUUM {self.reference(table)} RETAIN {hours} HOURS"

@@ -1,10 +1,10 @@
 """The Spark engine: a Databricks cluster, or one JVM on one machine.
 
-It commits by INSERT and MERGE, so Delta checks NOT NULL and CHECK constraints for every
+It commits by INSERT and MERGE. So Delta checks NOT NULL and CHECK constraints for every
 row, and detects concurrent writers. Every commit has a Delta transaction identifier.
-The identifier of a source file is the hash of its content, so no engine ingests a file
-twice. All other transactions count up with the table's version, so only one of two runs
-that read the same version can commit.
+For a source file, it is the hash of the content, so no engine ingests a file twice. For
+all other commits, the transaction number is the table's version. So if two runs read
+the same version, only one of them can commit.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class SparkEngine:
     """A connection to one lake for one run.
 
     On one machine, staged rows are in the scratch folder. On a cluster, whose machines
-    do not share that folder, they are in Spark's own storage, and a source file must be
-    readable by all machines.
+    do not share this folder, staged rows are in Spark's own storage, and all machines
+    must be able to read the source files.
     """
 
     name = "spark"
@@ -165,7 +165,7 @@ class SparkEngine:
             )
             found = rows.selectExpr("count(*)", *counts).collect()[0]
         except FAILURES as error:
-            # Spark names the row, but not its line.
+            # Spark's error has the row, but not the line.
             why = opened.find_fault() or f": {reason(error)}"
             raise SourceError(f"{opened.given}{why}") from error
         opened.check_unchanged()
@@ -190,12 +190,13 @@ class SparkEngine:
                 if version is not None or self.ingested(table, [opened.digest]):
                     return version
                 if not self._tables.restored(table):
-                    return None  # its rows were deleted
-                # A RESTORE removes rows, but not the transaction identifier.
+                    return None  # a user deleted its rows
+                # A RESTORE removed the rows of the file, but not the transaction
+                # identifier.
                 number += 1
             except ConflictError:
-                # Delta retries a commit after a conflict, but not if the other writer
-                # added the same file or a new column.
+                # After a conflict Delta retries a commit, unless the other writer added
+                # the same file or a new column.
                 if self.ingested(table, [opened.digest]):
                     return None
         raise ConflictError(table.name)
@@ -222,7 +223,7 @@ class SparkEngine:
             )
             return True
         if self._tables.restored(table, since):
-            return False  # perhaps restored from a version whose files are damaged
+            return False  # files of the restored version may be damaged
         feed = self._spark.read.format("delta").option("readChangeFeed", "true")
         feed = feed.option("startingVersion", since + 1).option("endingVersion", now)
         location = self._tables.location(table)
@@ -239,8 +240,8 @@ class SparkEngine:
             signed = changed.selectExpr(
                 *columns, f"CASE WHEN {gone} THEN -1L ELSE 1L END AS _sign"
             )
-            # A rewritten partition or table is reported as the removal and addition of
-            # all its rows.
+            # If a partition or a table was rewritten, the change feed has a removal and
+            # an addition of every row.
             net = (
                 signed.groupBy(*columns)
                 .agg({"_sign": "sum"})
@@ -248,7 +249,7 @@ class SparkEngine:
             )
             self._view(view, self._materialized(net.where("_sign <> 0")))
         except FAILURES:
-            # The version was vacuumed, removed from the log, has no change feed, or has
+            # The version was vacuumed or removed from the log, or has no change feed or
             # another schema.
             return False
         return True
@@ -334,8 +335,8 @@ class SparkEngine:
         if head.partition != table.partition or _shape(head.columns) != _shape(
             [*table.columns, *more]
         ):
-            # This takes two commits: the table is empty between them, and is restored
-            # if the second commit fails.
+            # These are two commits. The table is empty between them. If the second
+            # commit fails, the old version is restored.
             self._check_rows(table, staged)
             self._tables.replace(table, [*table.columns, *more])
             version += 1
@@ -387,7 +388,7 @@ class SparkEngine:
         )
 
     def _sql(self, sql: str) -> DataFrame:
-        """Return the rows of SQL for both engines."""
+        """Return the rows of SQL that is written for both engines."""
         return self._spark.sql(statements.own_quotes(sql))
 
     def _view(self, view: str, rows: DataFrame) -> None:
@@ -395,8 +396,8 @@ class SparkEngine:
         self._views[view] = rows
 
     def _materialized(self, rows: DataFrame) -> DataFrame:
-        """Compute the rows once and return them, independent of later changes to the
-        tables and files that they are read from.
+        """Compute the rows once and return them. Later changes of tables and files do
+        not affect the result.
         """
         if not self._local:
             return rows.localCheckpoint()
@@ -412,8 +413,8 @@ class SparkEngine:
         stored: Sequence[Column],
         into: str = "INTO",
     ) -> str:
-        """Return an INSERT of a view's rows in the order of the stored columns. Columns
-        that the view does not have are null.
+        """Return an INSERT of a view's rows, in the order of the stored columns.
+        Columns that are not in the view are null.
         """
         return (
             f"INSERT {into} {self._tables.reference(table)}"
@@ -424,8 +425,9 @@ class SparkEngine:
         """Return a MERGE that deletes the rows with these keys and inserts the staged
         rows.
 
-        An inserted row never matches an existing row, so several staged rows can have
-        the same key. A row that is deleted and inserted unchanged is not a net change.
+        The condition never matches an inserted row with an existing row, so several
+        staged rows may have the same key. If a row is deleted and inserted unchanged,
+        this is not a net change.
         """
         bounds = ", ".join(f"min({name(key)}), max({name(key)})" for key in table.key)
         found = self.query(f"SELECT {bounds} FROM {keys}")[0]
@@ -433,7 +435,8 @@ class SparkEngine:
         if found[0] is None:
             return self._insert(table, staged.view, declared, head.columns)
         within = [
-            # The bounds of the keys restrict the MERGE to files between them.
+            # With the bounds of the keys, the MERGE reads only files that have keys
+            # between them.
             f"t.{name(key)} {sign} {literal}"
             for index, key in enumerate(table.key)
             for sign, literal in zip(
@@ -457,7 +460,9 @@ class SparkEngine:
         )
 
     def _check_rows(self, table: Table, staged: Staged) -> None:
-        """Check rows as Delta does in a write, before the existing rows are deleted.
+        """Check rows before the existing rows are deleted, like Delta checks them in a
+        write.
+
         Raises ComputeError.
         """
         faults = [
@@ -480,8 +485,8 @@ class SparkEngine:
     def _raise_faults(
         self, table: Table, staged: Staged, faults: Sequence[Tuple[str, str]]
     ) -> None:
-        """Raise ComputeError for the first fault, text and SQL, that staged rows
-        have.
+        """Raise ComputeError for the first fault of the staged rows. A fault is a text,
+        and SQL that is true for faulty rows.
         """
         if not faults:
             return
@@ -497,8 +502,8 @@ def _shape(columns: Sequence[Column]) -> FrozenSet[Tuple[str, str, bool]]:
 
 
 def _or_null(columns: Sequence[Column], has: Sequence[str]) -> str:
-    """Return SQL for the values of these columns; null for columns that are not in
-    `has`.
+    """Return SQL for the values of these columns. Columns that are not in `has` are
+    null.
     """
     return ", ".join(
         (
@@ -513,8 +518,8 @@ def _or_null(columns: Sequence[Column], has: Sequence[str]) -> str:
 def _with_micros(frame: DataFrame, instants: Sequence[int]) -> DataFrame:
     """Return the rows with instants as microseconds since 1970.
 
-    PySpark would return times in this machine's time zone, where an hour of each autumn
-    is ambiguous.
+    PySpark would return instants in the time zone of this machine, where an hour of
+    each autumn may be ambiguous.
     """
     plain = [f"_{index}" for index in range(len(frame.columns))]
     numbers = [

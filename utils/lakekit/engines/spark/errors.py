@@ -21,8 +21,8 @@ from lakekit.errors import (
 )
 
 FAILURES = (PySparkException, Py4JJavaError)
-"""PySpark converts most exceptions of the JVM, but not those that stop a running
-query.
+"""The exceptions of failed queries. PySpark does not convert JVM exceptions that stop a
+running query.
 """
 REQUIRED = re.compile(r"NOT NULL constraint violated for column: (\w+)")
 CHECK = re.compile(r"CHECK constraint (\w+) ")
@@ -34,8 +34,8 @@ BAD_ROWS = (
     (BROKEN, "{} rows break the constraint ({})"),
     (CHECK, "some rows break the constraint {}"),
 )
-"""Patterns of Delta's errors about rejected rows, and lakekit's messages. The first
-match is used.
+"""Patterns of Delta's errors about rejected rows, with lakekit's messages. The first
+pattern that matches is used.
 """
 STORAGE = re.compile(
     r"(No space left on device|Permission denied|File too large|Disk quota"
@@ -74,7 +74,7 @@ def failure(
 ) -> LakekitError:
     """Return the lakekit error for a failure at a table and its location.
 
-    An unknown failure is an error of the class `otherwise`, which is ComputeError or
+    An unknown failure becomes an error of the class `otherwise`: ComputeError or
     StorageError.
     """
     whole = str(error)

@@ -1,5 +1,5 @@
-"""The Spark session, existing or created for one machine, and the settings that
-lakekit's SQL requires.
+"""The Spark session, which exists already or is created for one machine, and the
+settings that lakekit's SQL requires.
 """
 
 from __future__ import annotations
@@ -19,42 +19,45 @@ from lakekit.errors import InvalidLakeError, JavaError, MissingExtraError
 from lakekit.storage.lake import Lake
 
 JARS = "LAKEKIT_JARS"
-"""The environment variable with a folder of the jars that Delta needs. Without it,
-Spark downloads the jars of the installed delta-spark.
+"""The environment variable with a folder of the jars that Delta requires. Without the
+variable, Spark downloads the jars for the installed delta-spark.
 """
 SETTINGS: Mapping[str, str] = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.timestampType": "TIMESTAMP_LTZ",
-    # An invalid date is null, as in the embedded engine. In ANSI mode the query fails.
+    # An invalid date is null, as in the embedded engine. In ANSI mode, the query would
+    # fail.
     "spark.sql.ansi.enabled": "false",
-    # Spark's default INT96 has no time zone and no statistics.
+    # Spark's default, INT96, has no time zone and no statistics.
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
     "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
     # Otherwise Spark cannot read source files with nanoseconds, which pandas writes.
     "spark.sql.legacy.parquet.nanosAsLong": "true",
-    # A row is malformed independently of the columns that a query reads.
+    # Whether a row is malformed must not depend on the columns that a query reads.
     "spark.sql.csv.parser.columnPruning.enabled": "false",
-    # A replacement of the whole content replaces all partitions.
+    # If all rows are replaced, all partitions must be replaced.
     "spark.sql.sources.partitionOverwriteMode": "static",
     "spark.databricks.delta.schema.autoMerge.enabled": "false",
 }
-"""Settings of the session while the engine is open, even if a caller owns the session.
-Spark Connect (serverless compute) rejects some of them.
+"""Settings of the session while the engine is open, even if the session belongs to the
+caller.
+
+Spark Connect (serverless compute) rejects some of the settings.
 """
 LOG_STORES = ("spark.delta.logStore.s3a.impl", "spark.delta.logStore.s3.impl")
 
 
 def on_databricks() -> bool:
-    """Return whether this is a Databricks runtime, whose SQL and log store support more
-    than open source Spark.
+    """Return whether this is a Databricks runtime. Its SQL and its log store support
+    more than open source Spark.
     """
     return "DATABRICKS_RUNTIME_VERSION" in os.environ
 
 
 def check_place(lake: Lake, session: SparkSession) -> None:
-    """Reject a lake on S3 if two writers could write the same version of a Delta log.
-    Raises InvalidLakeError.
+    """Raise InvalidLakeError for a lake on S3 if two writers could write the same
+    version of a Delta log.
     """
     if lake.kind != "s3" or on_databricks():
         return
@@ -71,11 +74,11 @@ def check_place(lake: Lake, session: SparkSession) -> None:
 def spark_session(
     scratch: Path, given: Optional[SparkSession] = None
 ) -> Iterator[SparkSession]:
-    """Yield the given session, or the active session (which always exists on
-    Databricks), or a new session.
+    """Yield a Spark session: the given session, or the active session (Databricks
+    always has one), or a new session.
 
-    A new session is stopped afterwards with its JVM; the settings of other sessions are
-    restored.
+    Afterwards a new session is stopped with its JVM; for any other session, the
+    previous settings are restored.
     """
     session, own = given or SparkSession.getActiveSession(), False
     if session is None:
@@ -96,7 +99,7 @@ def spark_session(
 
 
 def restore(session: SparkSession, name: str, value: Optional[str]) -> None:
-    """Restore a setting to its previous value."""
+    """Set a setting to its previous value; remove it if it had no value."""
     if value is None:
         session.conf.unset(name)
     else:
@@ -107,7 +110,7 @@ def _start(scratch: Path) -> SparkSession:
     cores = str(os.cpu_count() or 2)
     log = scratch / "log4j2.properties"
     log.parent.mkdir(parents=True, exist_ok=True)
-    # Errors are raised, so Spark does not also log them.
+    # lakekit raises errors, so Spark need not log them.
     log.write_text("rootLogger.level = off\n")
     java = (
         f"-XX:+UseSerialGC -Dlog4j2.configurationFile={log.as_uri()}"
@@ -124,8 +127,8 @@ def _start(scratch: Path) -> SparkSession:
         "spark.local.dir": str(scratch),
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
-        # The defaults are 50, 200 and 10,000 tasks of some milliseconds: a first write
-        # took 18 s, a VACUUM two minutes.
+        # With the defaults of 50, 200 and 10,000 tasks of some milliseconds, a first
+        # write took 18 s, and a VACUUM took two minutes.
         "spark.databricks.delta.snapshotPartitions": cores,
         "spark.sql.shuffle.partitions": cores,
         "spark.default.parallelism": cores,
@@ -153,7 +156,7 @@ def _start(scratch: Path) -> SparkSession:
 
 
 def _check_java() -> None:
-    """Raise JavaError if there is no Java that Spark could start."""
+    """Raise JavaError if Spark cannot find a Java to start."""
     home = os.environ.get("JAVA_HOME", "")
     if home and not Path(home, "bin", "java").exists():
         what = f"Spark needs Java 11 or 17, and JAVA_HOME={home} has no bin/java"
@@ -178,7 +181,7 @@ def _jars(folder: Path) -> List[str]:
 
 
 def _not_started(reason: str, folder: Optional[str]) -> JavaError:
-    """Return the error for a JVM that ended before Spark ran."""
+    """Return the error for a JVM that ended before Spark was ready."""
     first = reason.strip().partition("\n")[0]
     if folder:
         return JavaError(
@@ -194,9 +197,7 @@ def _not_started(reason: str, folder: Optional[str]) -> JavaError:
 
 
 def _stop(session: SparkSession) -> None:
-    """Stop Spark and the JVM that was started for it, which PySpark otherwise stops
-    only when Python exits.
-    """
+    """Stop Spark and its JVM. PySpark stops the JVM only when Python exits."""
     session.stop()
     gateway = SparkContext._gateway
     process = getattr(gateway, "proc", None)

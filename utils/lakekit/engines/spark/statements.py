@@ -1,9 +1,10 @@
 """Spark SQL for declarations: reading a source, converting strings, and selecting
 columns.
 
-The strings are the same as the embedded engine's (`lakekit.engines.duckdb.statements`).
-CSV: every value unchanged, an empty value as ''. Parquet: as
-`lakekit.sources.parquet.TYPES` defines it; a null as the source's missing mark.
+The strings are the same as in the embedded engine
+(`lakekit.engines.duckdb.statements`). For CSV, every value is unchanged, and an empty
+value is ''. For Parquet, `lakekit.sources.parquet.TYPES` defines the texts, and a null
+is the source's text for a missing value.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ CSV: Mapping[str, Any] = {
     "header": True,
     "quote": '"',
     "escape": '"',
-    "multiLine": True,  # also reads the file in one piece, so that rows can be numbered
+    "multiLine": True,  # also reads the file in one partition, so rows can be numbered
     "mode": "FAILFAST",
     "unescapedQuoteHandling": "RAISE_ERROR",
     "encoding": "UTF-8",
@@ -51,8 +52,8 @@ def name(identifier: str) -> str:
 
 
 def own_quotes(sql: str) -> str:
-    """Return SQL for both engines with its names in Spark's quotes: Spark reads double
-    quotes as those of a string.
+    """Return SQL for both engines with its names in Spark's quotes. Spark reads text in
+    double quotes as a string.
     """
 
     def replaced(found: Match[str]) -> str:
@@ -70,23 +71,23 @@ def text(value: str) -> str:
 
 
 def file(path: Path) -> str:
-    """Return the path of a file or folder for Spark's readers and writers on this
-    machine, or on a Databricks volume for those on all machines.
+    """Return the path of a file or a folder for Spark's readers and writers, on this
+    machine or on a Databricks volume.
     """
     location = str(path.absolute())
     return location if location.startswith("/Volumes/") else f"file:{location}"
 
 
 def pattern(path: Path) -> str:
-    """Return the path of a source file for Spark's readers, which interpret `*`, `?`,
-    brackets and braces as patterns.
+    """Return the path of a source file for Spark's readers. Characters of patterns,
+    such as `*`, `?`, brackets and braces, are escaped.
     """
     return re.sub(r"([\\*?\[\]{}])", r"\\\1", file(path))
 
 
 def misfit(column: Column, source: Source) -> str:
     """Return a condition that is true for a string that does not convert to the
-    column's type, or that is missing in a required column.
+    column's type. It is also true for a missing value in a required column.
     """
     value, missing, wrong = name(column.name), text(source.missing), "false"
     if column.type != "string":
@@ -104,10 +105,10 @@ def misfit(column: Column, source: Source) -> str:
 
 
 def declared(table: Table, frame: DataFrame) -> DataFrame:
-    """Return the frame with each column in its declared type.
+    """Return the frame with every column cast to its declared type.
 
-    Raises DeclarationError if names or types differ. Integers may differ in width: a
-    value that does not fit makes the query fail. A cast would overflow silently outside
+    Raises DeclarationError if names or types differ. Integers may differ in width: if a
+    value does not fit, the query fails. A cast alone would overflow silently outside
     ANSI mode.
     """
     names, wanted = frame.columns, [column.name for column in table.columns]
@@ -146,10 +147,10 @@ def declared(table: Table, frame: DataFrame) -> DataFrame:
 def read_source(
     session: SparkSession, opened: OpenedFile, origin: Mapping[str, str]
 ) -> DataFrame:
-    """Return every column of a source file as text, and the origin of each row.
+    """Return all columns of a source file as text, and the origin of each row.
 
     `origin` has SQL for columns of `lakekit.declarations.tables.ORIGIN`. Raises
-    SourceError for text in a Parquet file that is not UTF-8.
+    SourceError if a text in a Parquet file is not UTF-8.
     """
     if opened.format == "csv":
         schema = StructType(
@@ -157,15 +158,15 @@ def read_source(
         )
         reader = session.read.schema(schema).options(**CSV, lineSep=opened.line_end)
         rows = reader.csv(pattern(opened.path))
-        # The frame has one partition, so numbers start at 0 and have no gaps.
+        # The frame has one partition, so the numbers start at 0 and have no gaps.
         number = F.monotonically_increasing_id()
         values = [
             F.coalesce(F.col(name(c)), F.lit("")).alias(c.lower())
             for c in opened.header
         ]
     else:
-        # Spark would write bytes that are not UTF-8 into the table, where DuckDB and
-        # delta-rs could not read them.
+        # Spark would write bytes that are not UTF-8 to the table. DuckDB and delta-rs
+        # could not read them.
         fault = parquet.find_fault(opened.path, text_only=True)
         if fault:
             raise SourceError(f"{opened.given}{fault}")
@@ -193,12 +194,12 @@ def _plain(column: str, written: Kind, kind: str) -> SparkColumn:
     if written in ("instant", "local"):
         return F.concat(_time(name(column), kind), F.lit("Z" * (written == "instant")))
     if written in ("float", "double"):
-        # Java before 19 does not write the shortest text. A float is converted by its
-        # own text, not by that of a nearby double.
+        # Java before 19 does not write the shortest text. The text of a float must be
+        # that of the float, not of a double with almost the same value.
         exact = value if written == "double" else value.cast("string").cast("double")
         return F.udf(repr, "string")(exact)
     if written == "decimal":
-        # Spark would write a small number with an exponent.
+        # Spark would write small numbers with an exponent.
         return F.udf("{:f}".format, "string")(F.coalesce(value, F.lit(0).cast(kind)))
     return value.cast("string")
 
@@ -237,8 +238,8 @@ def _column(field: StructField) -> Column:
 
 
 def literal(value: Any) -> Optional[str]:
-    """Return a value of `Engine.query` as SQL; None for a type whose order does not
-    help file skipping.
+    """Return a value of `Engine.query` as SQL. Returns None for a type whose order does
+    not help to skip files.
     """
     kinds = {int: "{}", datetime.date: "DATE '{}'", datetime.datetime: "TIMESTAMP '{}'"}
     if isinstance(value, str):

@@ -1,5 +1,5 @@
-"""Every word that DuckDB or Spark reserves is a column, a key, a partition, a source
-and a table like any other.
+"""Tests that every word that DuckDB or Spark reserves can be the name of a column, a
+key, a partition, a source and a table.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def words() -> Tuple[str, ...]:
 
 
 def reserved() -> FrozenSet[str]:
-    """Return the words that DuckDB does not accept as a name without quotes."""
+    """Return the words that DuckDB does not accept as names without quotes."""
     found = duckdb.execute(
         "select keyword_name from duckdb_keywords()"
         " where keyword_category = 'reserved'"
@@ -50,8 +50,8 @@ def reserved() -> FrozenSet[str]:
 
 
 def tables_of(names: Sequence[str], folder: Path, short: str) -> TableSet:
-    """Return bronze, merged, grouped and whole tables with these columns, of which the
-    first is the key and the partition.
+    """Return bronze, merged, grouped and whole tables with these columns. The first
+    column is the key and the partition.
     """
     folder.mkdir(exist_ok=True)
     columns = tuple(Column(name, required=True) for name in names)
@@ -86,14 +86,18 @@ def tables_of(names: Sequence[str], folder: Path, short: str) -> TableSet:
 
 
 def write(folder: Path, short: str, names: Sequence[str], rows: Sequence[str]) -> None:
-    """Write a source file whose rows have one value in all columns."""
+    """Write a source file with these rows. In each row, all columns have the same
+    value.
+    """
     folder.mkdir(exist_ok=True)
     lines = [",".join(names), *(",".join([row] * len(names)) for row in rows)]
     (folder / f"{short}.csv").write_text("\n".join(lines) + "\n")
 
 
 def check(names: Sequence[str], short: str, folder: Path) -> None:
-    """Run twice, so that rows are merged and groups recomputed, and read the result."""
+    """Run twice, so that the second run merges rows and recomputes groups. Read the
+    result.
+    """
     tables = tables_of(names, folder / "sql", short)
     lake = folder / "lake"
     write(folder / "data", short, names, ["x", "y"])
@@ -113,7 +117,7 @@ def test_every_word_is_a_column(tmp_path: Path) -> None:
     assert {"order", "group", "select", "end", "desc", "from"} <= kept & set(every)
     assert len(every) > 500 and len(kept) > 70
     rest = [word for word in every if word not in kept]
-    # A table of all 700 takes DuckDB 20 seconds.
+    # DuckDB needs 20 seconds for a table with all 700 words as columns.
     check((*sorted(kept & set(every)), *INNER_WORDS, *rest[::9]), "t", tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Spark's errors in lakekit's messages."""
+"""Tests the translation of Spark's errors into lakekit's messages."""
 
 from __future__ import annotations
 

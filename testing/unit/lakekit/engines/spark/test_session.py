@@ -1,4 +1,4 @@
-"""The locations where Spark may write a lake."""
+"""Tests which locations Spark may use for a lake."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Functions that only build text and need no JVM.
+"""Tests functions that only build text and need no JVM.
 
-testing/integration/lakekit/test_engines.py tests the other functions.
+All other functions are tested by testing/integration/lakekit/test_engines.py.
 """
 
 from __future__ import annotations
