@@ -102,7 +102,7 @@ def test_archive_holds_one_file(
     tmp_path: Path,
 ) -> None:
     zip_of(source, members)
-    with pytest.raises(SourceError, match=f"it holds {held}"):
+    with pytest.raises(SourceError, match=f"contains {held}"):
         opened(source, tables, tmp_path)
 
 
