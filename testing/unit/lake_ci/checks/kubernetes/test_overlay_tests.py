@@ -138,3 +138,86 @@ def test_a_rule_that_no_configmap_is_subject_to_fails(
     [environment] = module.rendered()
     with pytest.raises(AssertionError, match="no ConfigMap of dev has LAKEKIT_ENGINE"):
         module.test_spark_has_no_lake_in_a_bucket(environment, pytest.fail)
+
+
+def objects(folder: Path, *things: Mapping[str, object]) -> Path:
+    """Write the file of an environment with these objects, without places."""
+    folder.mkdir()
+    path = folder / "rendered.json"
+    rows = [{"object": thing, "places": []} for thing in things]
+    path.write_text(json.dumps({"objects": rows, "deleted": []}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("allowed", "refused"),
+    [("localhost,lake.example.com", []), ("localhost", ["lake.example.com"])],
+)
+def test_a_host_of_the_ingress_that_the_api_refuses_is_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, allowed: str, refused: list[str]
+) -> None:
+    config = {
+        "kind": "ConfigMap",
+        "metadata": {"name": "settings"},
+        "data": {"LAKEKIT_API_ALLOWED_HOSTS": allowed},
+    }
+    ingress = {
+        "kind": "Ingress",
+        "metadata": {"name": "api"},
+        "spec": {"rules": [{"host": "lake.example.com"}]},
+    }
+    path = objects(tmp_path / "dev", config, ingress)
+    monkeypatch.setenv(VARIABLE, str(path))
+    reported: list[str] = []
+
+    def fail(manifest: Manifest, message: str, *path: str | int) -> None:
+        reported.append(message)
+
+    module = rules()
+    [environment] = module.rendered()
+    module.test_api_answers_to_the_hosts_of_its_ingress(environment, fail)
+    assert [message.split()[0] for message in reported] == refused
+
+
+@pytest.mark.parametrize(
+    ("probe", "found"),
+    [
+        ({"httpGet": {"path": "/readyz"}}, []),
+        ({"httpGet": {"path": "/tables"}}, ["readinessProbe"]),
+        (
+            {
+                "httpGet": {
+                    "path": "/tables",
+                    "httpHeaders": [{"name": "Host", "value": "localhost"}],
+                }
+            },
+            [],
+        ),
+        (None, []),
+    ],
+)
+def test_a_probe_that_the_api_refuses_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    probe: dict[str, object] | None,
+    found: list[str],
+) -> None:
+    container = {"name": "api", "image": "lakekit-api:1", "readinessProbe": probe}
+    deployment = {
+        "kind": "Deployment",
+        "metadata": {"name": "api"},
+        "spec": {"template": {"spec": {"containers": [container]}}},
+    }
+    path = objects(tmp_path / "dev", deployment)
+    monkeypatch.setenv(VARIABLE, str(path))
+    reported: list[str] = []
+
+    def fail(manifest: Manifest, message: str, *path: str | int) -> None:
+        reported.append(message)
+
+    module = rules()
+    [environment] = module.rendered()
+    module.test_probes_of_the_api_use_paths_that_answer_to_the_pod_s_address(
+        environment, fail
+    )
+    assert [message.split()[0] for message in reported] == found
