@@ -2,8 +2,7 @@
 # requires-python = ">=3.10"
 # dependencies = ["jinja2==3.1.6", "msgspec==0.22.0", "nox[uv]==2026.10.20"]
 # ///
-"""Defines a session for each CI job, in pipeline order, and then sessions for
-developers.
+"""Defines a session for each CI job, in pipeline order; then sessions for developers.
 
 `nox` runs all jobs of an event, and `nox -s X` runs only X. GitHub Actions runs the
 same sessions.
@@ -43,8 +42,7 @@ from lake_ci.runner.suite import Suite
 from lake_ci.workflow import stages as github
 from lake_ci.workflow import workflow as actions
 
-# Because of the block at the top, another version of nox starts this version, unless
-# the user has switched that off.
+# The block at the top makes other versions of nox start this version by default.
 nox.needs_version = "==2026.10.20"
 nox.options.sessions = ["pipeline"]
 nox.options.default_venv_backend = "uv"

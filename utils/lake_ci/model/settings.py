@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Optional, Union
 
@@ -304,16 +304,7 @@ def read_settings(root: Path) -> Settings:
     """
     if not (root / FILE).exists():
         return Settings()
-    return parse_settings(read_project(root), root)
-
-
-def parse_settings(project: Mapping[str, Any], root: Path) -> Settings:
-    """Return the settings in the content of pyproject.toml.
-
-    Raises:
-        UsageError: a setting is missing, unknown or of another type.
-    """
-    table = project.get("tool", {}).get("lake_ci", {})
+    table = read_project(root).get("tool", {}).get("lake_ci", {})
     try:
         return msgspec.convert(table, Settings)
     except msgspec.ValidationError:

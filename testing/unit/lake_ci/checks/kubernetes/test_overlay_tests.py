@@ -7,7 +7,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -140,13 +140,29 @@ def test_a_rule_that_no_configmap_is_subject_to_fails(
         module.test_spark_has_no_lake_in_a_bucket(environment, pytest.fail)
 
 
-def objects(folder: Path, *things: Mapping[str, object]) -> Path:
-    """Write the file of an environment with these objects, without places."""
-    folder.mkdir()
-    path = folder / "rendered.json"
-    rows = [{"object": thing, "places": []} for thing in things]
-    path.write_text(json.dumps({"objects": rows, "deleted": []}))
-    return path
+@pytest.fixture
+def reported(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., list[str]]:
+    """Return a function that applies a rule to objects, and returns its messages."""
+
+    def apply(rule: str, *things: Mapping[str, object]) -> list[str]:
+        path = tmp_path / "dev" / "rendered.json"
+        path.parent.mkdir()
+        rows = [{"object": thing, "places": []} for thing in things]
+        path.write_text(json.dumps({"objects": rows, "deleted": []}))
+        monkeypatch.setenv(VARIABLE, str(path))
+        messages: list[str] = []
+
+        def fail(manifest: Manifest, message: str, *path: str | int) -> None:
+            messages.append(message)
+
+        module = rules()
+        [environment] = module.rendered()
+        getattr(module, rule)(environment, fail)
+        return messages
+
+    return apply
 
 
 @pytest.mark.parametrize(
@@ -154,7 +170,7 @@ def objects(folder: Path, *things: Mapping[str, object]) -> Path:
     [("localhost,lake.example.com", []), ("localhost", ["lake.example.com"])],
 )
 def test_a_host_of_the_ingress_that_the_api_refuses_is_found(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, allowed: str, refused: list[str]
+    reported: Callable[..., list[str]], allowed: str, refused: list[str]
 ) -> None:
     config = {
         "kind": "ConfigMap",
@@ -166,17 +182,8 @@ def test_a_host_of_the_ingress_that_the_api_refuses_is_found(
         "metadata": {"name": "api"},
         "spec": {"rules": [{"host": "lake.example.com"}]},
     }
-    path = objects(tmp_path / "dev", config, ingress)
-    monkeypatch.setenv(VARIABLE, str(path))
-    reported: list[str] = []
-
-    def fail(manifest: Manifest, message: str, *path: str | int) -> None:
-        reported.append(message)
-
-    module = rules()
-    [environment] = module.rendered()
-    module.test_api_answers_to_the_hosts_of_its_ingress(environment, fail)
-    assert [message.split()[0] for message in reported] == refused
+    messages = reported("test_api_answers_to_the_hosts_of_its_ingress", config, ingress)
+    assert [message.split()[0] for message in messages] == refused
 
 
 @pytest.mark.parametrize(
@@ -197,8 +204,7 @@ def test_a_host_of_the_ingress_that_the_api_refuses_is_found(
     ],
 )
 def test_a_probe_that_the_api_refuses_is_found(
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+    reported: Callable[..., list[str]],
     probe: dict[str, object] | None,
     found: list[str],
 ) -> None:
@@ -208,16 +214,7 @@ def test_a_probe_that_the_api_refuses_is_found(
         "metadata": {"name": "api"},
         "spec": {"template": {"spec": {"containers": [container]}}},
     }
-    path = objects(tmp_path / "dev", deployment)
-    monkeypatch.setenv(VARIABLE, str(path))
-    reported: list[str] = []
-
-    def fail(manifest: Manifest, message: str, *path: str | int) -> None:
-        reported.append(message)
-
-    module = rules()
-    [environment] = module.rendered()
-    module.test_probes_of_the_api_use_paths_that_answer_to_the_pod_s_address(
-        environment, fail
+    messages = reported(
+        "test_probes_of_the_api_use_paths_that_answer_to_the_pod_s_address", deployment
     )
-    assert [message.split()[0] for message in reported] == found
+    assert [message.split()[0] for message in messages] == found
