@@ -32,7 +32,7 @@ class ReviewedCommit(Check):
             message = f"the branch {MAIN} is unknown here; {hint}"
             return Outcome.failure(self.name, "no-branch", message)
         self.passed = git.is_ancestor(ctx.root, commit, branch)
-        short = commit[:12]
+        short, shown = commit[:12], branch.split("/", 2)[2]
         if not self.passed:
             incomplete = (
                 "; the clone is shallow, so fetch all with `git fetch --unshallow`"
@@ -40,21 +40,22 @@ class ReviewedCommit(Check):
                 else ""
             )
             message = (
-                f"commit {short} is not on {branch}: only a reviewed commit may"
+                f"commit {short} is not on {shown}: only a reviewed commit may"
                 f" {self.purpose}; merge it first{incomplete}"
             )
             return Outcome.failure(self.name, "unreviewed", message)
-        return Outcome(Status.SUCCESS, f"{short} is on {branch}")
+        return Outcome(Status.SUCCESS, f"{short} is on {shown}")
 
 
 def reviewed_branch(root: Path) -> str | None:
-    """Return the branch that a reviewed commit is on: `origin/main`, or else `main`.
+    """Return the full name of the reviewed branch: of `origin/main`, or else of `main`.
 
-    A clone of GitHub has `origin/main`, which a commit on the machine cannot move.
+    The full name cannot be taken for a local branch or tag `origin/main`. A commit on
+    the machine cannot move the remote branch.
     Return None if the clone has neither.
     """
-    for branch in (f"origin/{MAIN}", MAIN):
-        for kind in ("remotes", "heads"):
-            if git.ask(root, "rev-parse", "-q", "--verify", f"refs/{kind}/{branch}"):
-                return branch
-    return None
+    names = (f"refs/remotes/origin/{MAIN}", f"refs/heads/{MAIN}")
+    return next(
+        (name for name in names if git.ask(root, "rev-parse", "-q", "--verify", name)),
+        None,
+    )

@@ -59,6 +59,16 @@ def test_a_commit_on_a_local_main_alone_is_not_reviewed(ctx: CheckContext) -> No
     )
 
 
+@pytest.mark.parametrize("command", ["branch", "tag"])
+def test_a_local_name_like_that_of_the_remote_branch_does_not_count(
+    ctx: CheckContext, command: str
+) -> None:
+    git(ctx.root, "update-ref", "refs/remotes/origin/main", "HEAD")
+    commit(ctx.root, "not pushed")
+    git(ctx.root, command, "origin/main")
+    assert [each.rule for each in reviewed(ctx).findings] == ["unreviewed"]
+
+
 def test_without_the_branch_nothing_counts_as_reviewed(ctx: CheckContext) -> None:
     [finding] = reviewed(ctx).findings
     assert finding.rule == "no-branch"
