@@ -86,6 +86,16 @@ kind: NetworkPolicy
 metadata:
   name: default-deny
 $patch: delete
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: bucket
+spec:
+  egress:
+    - to:
+        - ipBlock:
+            cidr: 10.0.0.0/8 # private
 """
 # Defects in staging that only the server finds.
 STAGING = """\
@@ -169,8 +179,14 @@ def seeded(
         )
     lines = {
         mark: line(text, f"# {mark}")
-        for mark, text in (("unknown", DEV), ("quantity", DEV), ("dropped", DEV))
-        + (("selector", STAGING), ("privileged", STAGING))
+        for mark, text in (
+            ("unknown", DEV),
+            ("quantity", DEV),
+            ("dropped", DEV),
+            ("private", DEV),
+            ("selector", STAGING),
+            ("privileged", STAGING),
+        )
     }
     dev = repository.root / "k8s/overlays/dev/kustomization.yaml"
     repository.write(
@@ -265,6 +281,13 @@ def test_defects_fail_their_own_rows(seeded: tuple[Ran, dict[str, int]]) -> None
             "NetworkPolicy",
         ),
         (
+            "practices dev",
+            "egress",
+            "overlays/dev/seeded.yaml",
+            "private",
+            "10.0.0.0/8",
+        ),
+        (
             "checkov staging",
             "CKV_K8S_16",
             "overlays/staging/seeded.yaml",
@@ -299,6 +322,7 @@ def test_defects_fail_their_own_rows(seeded: tuple[Ran, dict[str, int]]) -> None
         "unknown",
         "latest",
         "dropped",
+        "private",
         "privileged",
         "unread",
         "engine",

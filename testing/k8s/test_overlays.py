@@ -22,6 +22,8 @@ HOSTS = "LAKEKIT_API_ALLOWED_HOSTS"
 API = "lakekit-api"
 EXEMPT = {"/healthz", "/readyz"}
 """Paths of the API that answer to the address of a pod, which its probes name."""
+HIDDEN = ("/metrics", "/readyz", "/openapi.json")
+RATE = "nginx.ingress.kubernetes.io/limit-rps"
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 Fail = Callable[..., None]
 
@@ -82,6 +84,44 @@ def test_api_answers_to_the_hosts_of_its_ingress(
                 if rule.get("host") not in allowed:
                     message = f"{rule.get('host')} of {ingress.id} is not in {HOSTS}"
                     fail(config, message, "data", HOSTS)
+
+
+@pytest.mark.parametrize("environment", rendered(), ids=lambda each: each.environment)
+def test_ingress_hides_the_pages_of_operators(
+    environment: Rendered, fail: Fail
+) -> None:
+    """Metrics, the state of the tables and the description are for the cluster."""
+    for ingress in environment.of("Ingress"):
+        for number, rule in enumerate(ingress.get("spec", "rules") or ()):
+            for at, each in enumerate(rule["http"]["paths"]):
+                shown = [page for page in HIDDEN if is_routed(page, each)]
+                if shown:
+                    message = f"{each['path']} makes {', '.join(shown)} public"
+                    place = ("spec", "rules", number, "http", "paths", at, "path")
+                    fail(ingress, message, *place)
+
+
+def is_routed(page: str, path: dict[str, str]) -> bool:
+    """Return whether a path of an Ingress matches a page.
+
+    `ImplementationSpecific` is a regular expression for some controllers, so it may
+    match any page.
+    """
+    kind, prefix = path["pathType"], path["path"].rstrip("/")
+    if kind == "Exact":
+        return page == path["path"]
+    return kind != "Prefix" or f"{page}/".startswith(f"{prefix}/")
+
+
+@pytest.mark.parametrize("environment", rendered(), ids=lambda each: each.environment)
+def test_ingress_limits_the_rate_of_requests(
+    environment: Rendered, fail: Fail
+) -> None:
+    """One client cannot keep the API busy for all others."""
+    for ingress in environment.of("Ingress"):
+        limit = ingress.get("metadata", "annotations", RATE)
+        if not str(limit).isdecimal() or int(limit) < 1:
+            fail(ingress, f"{RATE} is {limit}", "metadata", "annotations", RATE)
 
 
 @pytest.mark.parametrize("environment", rendered(), ids=lambda each: each.environment)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from ipaddress import ip_network
 from typing import Any
 
 from lake_ci.checks.kubernetes.image_settings import TABLE
@@ -17,6 +18,16 @@ from lake_ci.checks.kubernetes.rule_context import (
 )
 
 LEVEL = "pod-security.kubernetes.io/enforce"
+# Private, shared, link-local and unique local addresses: RFC 1918, 6598, 3927, 4193.
+PRIVATE = (
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "fc00::/7",
+    "fe80::/10",
+)
 ACCOUNT = re.compile(r"(?<!\d)\d{12}(?!\d)")
 # The kind of the object that a value refers to, by the end of the value's path.
 NAMING = {
@@ -46,6 +57,45 @@ def network(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
             return
     message = "no NetworkPolicy denies all traffic of all pods, in and out"
     yield rendered.missing(tool, "network-policy", message, "NetworkPolicy")
+
+
+def egress(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
+    """No NetworkPolicy opens all destinations, or addresses of private networks."""
+    for policy in rendered.of("NetworkPolicy"):
+        for number, rule in enumerate(policy.get("spec", "egress") or ()):
+            path = ("spec", "egress", number)
+            if not rule.get("to"):
+                yield policy.finding(tool, "egress", "opens all destinations", path)
+            for at, peer in enumerate(rule.get("to") or ()):
+                block = peer.get("ipBlock")
+                ranges = ", ".join(_private_ranges(block)) if block else ""
+                if ranges:
+                    yield policy.finding(
+                        tool,
+                        "egress",
+                        f"{block['cidr']} opens private addresses: {ranges}; exclude"
+                        " them, or select pods by their labels",
+                        (*path, "to", at, "ipBlock", "cidr"),
+                    )
+
+
+def _private_ranges(block: Mapping[str, Any]) -> Iterator[str]:
+    """Yield each private range that an `ipBlock` opens.
+
+    A block inside a private range, such as the address of an endpoint, is allowed.
+    """
+    for private in PRIVATE:
+        excluded = any(_contains(each, private) for each in block.get("except") or ())
+        if _contains(block["cidr"], private) and not excluded:
+            yield private
+
+
+def _contains(outer: str, inner: str) -> bool:
+    one, two = ip_network(outer), ip_network(inner)
+    return one.version == two.version and (
+        one.network_address <= two.network_address
+        and one.broadcast_address >= two.broadcast_address
+    )
 
 
 def namespace(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
@@ -212,6 +262,7 @@ def selectors(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
 
 RULES: tuple[Rule, ...] = (
     network,
+    egress,
     namespace,
     account,
     unread,

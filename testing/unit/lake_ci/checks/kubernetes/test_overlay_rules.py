@@ -69,6 +69,30 @@ def test_traffic_is_denied_by_a_policy_that_opens_nothing() -> None:
     assert len(found(overlay_rules.network)) == 1
 
 
+@pytest.mark.parametrize(
+    ("rule", "opened"),
+    [
+        ({"to": [{"podSelector": {}}]}, []),
+        ({"to": [{"ipBlock": {"cidr": "10.1.2.3/32"}}]}, []),
+        ({"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}, ["10.0.0.0/8"]),
+        (
+            {"to": [{"ipBlock": {"cidr": "172.0.0.0/8", "except": ["172.0.0.0/9"]}}]},
+            [],
+        ),
+        ({"to": [{"ipBlock": {"cidr": "172.0.0.0/11"}}]}, ["172.16.0.0/12"]),
+        ({"to": [{"ipBlock": {"cidr": "::/0"}}]}, ["fc00::/7", "fe80::/10"]),
+        ({"ports": [{"port": 443}]}, ["all destinations"]),
+    ],
+)
+def test_egress_opens_no_private_range(rule: dict[str, Any], opened: list[str]) -> None:
+    policy = thing("NetworkPolicy", "out", spec={"egress": [rule]})
+    findings = found(overlay_rules.egress, policy)
+    assert [(each.rule, each.file) for each in findings] == (
+        [("egress", "x.yaml")] if opened else []
+    )
+    assert all(text in each.message for each in findings for text in opened)
+
+
 def test_the_namespace_is_restricted_and_no_secret_is_written_down() -> None:
     good = thing("Namespace", "lake", labels=LEVEL)
     assert found(overlay_rules.namespace, good) == []

@@ -218,3 +218,41 @@ def test_a_probe_that_the_api_refuses_is_found(
         "test_probes_of_the_api_use_paths_that_answer_to_the_pod_s_address", deployment
     )
     assert [message.split()[0] for message in messages] == found
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "shown"),
+    [
+        ("/tables", "Prefix", []),
+        ("/metrics", "Exact", ["/metrics"]),
+        ("/metricsx", "Prefix", []),
+        ("/", "Exact", []),
+        ("/", "Prefix", ["/metrics", "/readyz", "/openapi.json"]),
+        ("/tables", "ImplementationSpecific", ["/metrics", "/readyz", "/openapi.json"]),
+    ],
+)
+def test_an_ingress_that_shows_a_page_of_operators_is_found(
+    reported: Callable[..., list[str]], path: str, kind: str, shown: list[str]
+) -> None:
+    rule = {"http": {"paths": [{"path": path, "pathType": kind}]}}
+    ingress = {
+        "kind": "Ingress",
+        "metadata": {"name": "api"},
+        "spec": {"rules": [rule]},
+    }
+    messages = reported("test_ingress_hides_the_pages_of_operators", ingress)
+    assert messages == [f"{path} makes {', '.join(shown)} public"] * bool(shown)
+
+
+@pytest.mark.parametrize(("limit", "found"), [("20", 0), ("0", 1), (None, 1)])
+def test_an_ingress_without_a_rate_limit_is_found(
+    reported: Callable[..., list[str]], limit: str | None, found: int
+) -> None:
+    annotations = {"nginx.ingress.kubernetes.io/limit-rps": limit}
+    ingress = {
+        "kind": "Ingress",
+        "metadata": {"name": "api", "annotations": annotations},
+        "spec": {},
+    }
+    messages = reported("test_ingress_limits_the_rate_of_requests", ingress)
+    assert len(messages) == found

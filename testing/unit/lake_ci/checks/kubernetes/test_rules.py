@@ -50,11 +50,11 @@ def test_good_environment_reports_number_of_rules_and_skipped_comparison(
     build = BuildOverlay("dev")
     build.result.set(sound())
     detail = ProjectRules(build, {}).run(ctx).detail
-    assert detail.startswith("13 rules; images not compared: ")
+    assert detail.startswith("14 rules; images not compared: ")
     assert str(IMAGES) in detail
     (ctx.root / IMAGES).parent.mkdir(parents=True)
     (ctx.root / IMAGES).write_text("[]")
-    assert ProjectRules(build, {}).run(ctx).detail == "13 rules"
+    assert ProjectRules(build, {}).run(ctx).detail == "14 rules"
 
 
 def sound(*more: Manifest) -> Rendered:
@@ -97,7 +97,7 @@ def test_partial_images_are_not_compared(ctx: CheckContext, partial: bool) -> No
     build.result.set(sound())
     detail = ProjectRules(build, {}).run(ctx).detail
     assert ("`nox -s docker`" in detail) is partial
-    assert detail.startswith("13 rules")
+    assert detail.startswith("14 rules")
 
 
 def test_what_was_not_built_is_skipped(ctx: CheckContext) -> None:
