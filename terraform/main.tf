@@ -5,6 +5,8 @@ locals {
     bronze = var.retention.bronze_days
     silver = var.retention.silver_days
     gold   = var.retention.gold_days
+    # The rows that lakekit refused.
+    quarantine = var.retention.quarantine_days
   }
   logs_name = "${local.prefix}-logs-${var.account_id}"
   lake_name = "${local.prefix}-${var.account_id}"

@@ -47,10 +47,11 @@ variable "retention" {
     Current objects are never expired: which of them a Delta table still needs is for VACUUM to say.
   EOT
   type = object({
-    bronze_days = number
-    silver_days = number
-    gold_days   = number
-    logs_days   = number
+    bronze_days     = number
+    silver_days     = number
+    gold_days       = number
+    quarantine_days = number
+    logs_days       = number
   })
 
   validation {

@@ -46,14 +46,14 @@ run "it_is_private_versioned_and_encrypted_with_the_key" {
   }
 }
 
-run "its_policy_refuses_plain_http_other_encryption_and_other_keys" {
+run "its_policy_refuses_plain_http_other_encryption_client_keys_and_other_keys" {
   module {
     source = "./modules/bucket"
   }
 
   assert {
     condition = [for statement in data.aws_iam_policy_document.this.statement : statement.sid if statement.effect == "Deny"] == [
-      "TlsOnly", "ModernTlsOnly", "EncryptedOnly", "OwnKeyOnly"
+      "TlsOnly", "ModernTlsOnly", "EncryptedOnly", "NoClientKeys", "OwnKeyOnly"
     ]
     error_message = "the policy refuses less, or more, than it should"
   }

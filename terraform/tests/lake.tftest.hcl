@@ -24,7 +24,7 @@ mock_provider "aws" {
 variables {
   environment            = "production"
   account_id             = "111122223333"
-  retention              = { bronze_days = 90, silver_days = 30, gold_days = 20, logs_days = 365 }
+  retention              = { bronze_days = 90, silver_days = 30, gold_days = 20, quarantine_days = 30, logs_days = 365 }
   databricks_external_id = "00000000-0000-4000-8000-000000000000"
   github_repository      = "example/lake"
   alarm_gb               = 2000
@@ -72,7 +72,7 @@ run "old_versions_are_kept_for_a_week_at_least" {
   command = plan
 
   variables {
-    retention = { bronze_days = 90, silver_days = 30, gold_days = 6, logs_days = 365 }
+    retention = { bronze_days = 90, silver_days = 30, gold_days = 6, quarantine_days = 30, logs_days = 365 }
   }
 
   expect_failures = [var.retention]

@@ -110,6 +110,7 @@ def wrong_files(
     """
     repository = sound[0].copy(tmp_path_factory.mktemp("files") / "repository")
     repository.write("hatch_build.py", RANDOM_HOOK)
+    repository.write("utils/lakekit/notes.bak", "a backup\n")
     repository.replace("pyproject.toml", WHEEL, WRONG_WHEEL)
     repository.replace("pyproject.toml", SDIST, f'{SDIST[:-1]}, "hatch_build.py"]')
     repository.replace("pyproject.toml", 'readme = "README.md"\n', "")
@@ -129,6 +130,11 @@ def test_finds_a_file_that_the_wheel_lacks(wrong_files: Ran) -> None:
         1,
     )
     assert "lakekit/py.typed" in found.message
+
+
+def test_finds_a_file_of_a_kind_that_is_not_declared(wrong_files: Ran) -> None:
+    found = wrong_files.finding("build", "contents", "undeclared")
+    assert (found.file, found.line) == ("utils/lakekit/notes.bak", 1)
 
 
 def test_finds_files_that_do_not_belong_in_the_wheel(wrong_files: Ran) -> None:

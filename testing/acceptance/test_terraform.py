@@ -169,8 +169,8 @@ def seeded(
     )
     repository.replace(
         "terraform/environments/dev.tfvars",
-        "logs_days   = 30",
-        'logs_days   = "a month"',
+        "logs_days       = 30",
+        'logs_days       = "a month"',
     )
     text = (repository.root / "terraform/environments/dev.tfvars").read_text(
         encoding="utf-8"
@@ -181,6 +181,7 @@ def seeded(
         '  "aws_cloudwatch_metric_alarm.threshold",\n',
         '  "aws_cloudwatch_metric_alarm.threshold",\n  "aws_gone.name",\n',
     )
+    repository.replace("pyproject.toml", '"quarantine", "gold"]', '"landing"]')
     text = (repository.root / "pyproject.toml").read_text(encoding="utf-8")
     lines["unmatched"] = line(text, "aws_gone.name")
     return (
@@ -238,6 +239,7 @@ def test_finds_a_value_of_the_wrong_type_in_one_environment(
     [
         ("checkov", "CKV_AWS_54", "# public"),
         ("policy", "public-bucket", "# everybody"),
+        ("policy", "client-key", "# unencrypted"),
         ("policy", "unencrypted-bucket", "# unencrypted"),
         ("policy", "wildcard-action", "# wildcard"),
     ],
@@ -272,6 +274,18 @@ def test_finds_a_pattern_of_differences_that_matches_nothing(
     found = ran.finding("terraform", "policy", "unmatched")
     assert (found.file, found.line) == ("pyproject.toml", lines["unmatched"])
     assert "aws_gone.name" in found.message
+
+
+def test_finds_a_layer_without_a_lifecycle_rule(
+    seeded: tuple[Ran, dict[str, int]],
+) -> None:
+    file = "terraform/modules/bucket/main.tf"
+    block = (REPOSITORY / file).read_text(encoding="utf-8")
+    found = seeded[0].finding("terraform", "policy", "layer")
+    before = block.partition("aws_s3_bucket_lifecycle_configuration")[0]
+    rules = block.splitlines().index('  dynamic "rule" {', before.count("\n")) + 1
+    assert (found.file, found.line) == (file, rules)
+    assert "landing/" in found.message
 
 
 def test_finds_a_variable_that_the_code_uses_and_nobody_declared(

@@ -67,6 +67,25 @@ data "aws_iam_policy_document" "this" {
     }
   }
 
+  # A key that a client sends with each request (SSE-C) is in no header above, and only that client could read the object.
+  statement {
+    sid       = "NoClientKeys"
+    effect    = "Deny"
+    actions   = ["s3:PutObject"]
+    resources = ["${aws_s3_bucket.this.arn}/*"]
+
+    principals {
+      type        = "AWS"
+      identifiers = ["*"]
+    }
+
+    condition {
+      test     = "Null"
+      variable = "s3:x-amz-server-side-encryption-customer-algorithm"
+      values   = ["false"]
+    }
+  }
+
   dynamic "statement" {
     for_each = var.key[*]
 

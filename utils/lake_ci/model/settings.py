@@ -89,9 +89,11 @@ class Terraform(Table, frozen=True):
     Attributes:
         may_differ: patterns of `type.attribute` whose values may differ between staging
             and production.
+        layers: the folders of the lake that need a lifecycle rule.
     """
 
     may_differ: Strings = ()
+    layers: Strings = ()
 
 
 class KubernetesProgram(Table, frozen=True):
@@ -270,6 +272,17 @@ class Security(Table, frozen=True):
     bandit: Annotated[Strings, Meta(min_length=1)] = (".",)
 
 
+class Build(Table, frozen=True):
+    """The checks of wheel and sdist.
+
+    Attributes:
+        files: patterns of the files that a package may contain; a pattern without `/`
+            is compared with the file's name, any other with its path.
+    """
+
+    files: Strings = ("*.py", "*.pyi", "py.typed")
+
+
 class Settings(Table, frozen=True):
     """All settings of the suite.
 
@@ -287,6 +300,7 @@ class Settings(Table, frozen=True):
     paths: dict[str, Strings] = {}
     tests: dict[str, Tests] = {}
     seconds: dict[str, Seconds] = {}
+    build: Build = Build()
     terraform: Terraform = Terraform()
     k8s: Kubernetes = Kubernetes()
     deploy: Optional[Deploy] = None

@@ -9,9 +9,11 @@ import shutil
 import tarfile
 import zipfile
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from lake_ci.model.results import Finding, Outcome, Status, count
+from lake_ci.model.settings import read_settings
 from lake_ci.runner.check import (
     Check,
     CheckContext,
@@ -210,7 +212,11 @@ class WheelContents(DistributionCheck):
 
 
 class DistributionContents(DistributionCheck):
-    """Check that wheel and sdist contain exactly the packages' files in git."""
+    """Check that wheel and sdist contain exactly the packages' files in git.
+
+    A package has files of the declared kinds only, because everything else in its
+    folder, such as a backup, would be shipped, too.
+    """
 
     name = "contents"
 
@@ -236,6 +242,7 @@ class DistributionContents(DistributionCheck):
                 }
             )
         found = list(self._compare(wheel, expected, names, ctx))
+        found += self._undeclared(targets["wheel"]["packages"], ctx)
         total = len(names)
 
         with tarfile.open(sdist) as archive:
@@ -254,6 +261,23 @@ class DistributionContents(DistributionCheck):
         )
         found += self._compare(sdist, expected, names, ctx)
         return Outcome.of(found, clean=f"{total} and {len(names)} files")
+
+    def _undeclared(
+        self, packages: Sequence[str], ctx: CheckContext
+    ) -> Iterator[Finding]:
+        """Yield the files of packages that match no pattern of the setting."""
+        patterns = read_settings(ctx.root).build.files
+        for file in git.files(ctx.root, *packages):
+            name = Path(file).name
+            if not any(
+                fnmatchcase(file if "/" in pattern else name, pattern)
+                for pattern in patterns
+            ):
+                message = (
+                    f"{file} would be shipped; remove the file, or add a pattern to"
+                    " `files` in [tool.lake_ci.build]"
+                )
+                yield Finding(self.name, "undeclared", message, file, 1)
 
     def _compare(
         self,

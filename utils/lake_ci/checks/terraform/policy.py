@@ -26,6 +26,7 @@ POLICIES = ("policy", "assume_role_policy")
 # must have the same effect in production.
 ALIKE = ("staging", "production")
 TABLE = "tool.lake_ci.terraform"
+CLIENT_KEY = "s3:x-amz-server-side-encryption-customer-algorithm"
 
 
 def made(plans: Sequence[EnvironmentPlan]) -> dict[str, Path]:
@@ -154,7 +155,8 @@ class Policy(Check):
     """Rules for every environment, and for differences between staging and production.
 
     No bucket is public. Every bucket is encrypted and versioned. No statement allows a
-    wildcard of actions. No bucket can be destroyed together with its objects.
+    wildcard of actions. No bucket can be destroyed together with its objects. Every
+    bucket refuses keys of clients, and every layer has a lifecycle rule.
 
     checkov has no such rules, or misses some cases. It connects a bucket with its
     encryption or policy by references in the code, not by the bucket's future name. The
@@ -180,8 +182,12 @@ class Policy(Check):
         if not plans:
             return Outcome(Status.SKIPPED, "no plan was made")
         found: dict[Finding, list[str]] = {}
+        layers = read_settings(ctx.root).terraform.layers
         for environment, rows in plans.items():
-            for rule, address, text, message in objections(rows):
+            for rule, address, text, message in (
+                *objections(rows),
+                *missing_layers(rows, layers),
+            ):
                 finding = self.finding(ctx, rule, address, text, message)
                 found.setdefault(finding, []).append(environment)
         if all(environment in plans for environment in ALIKE):
@@ -339,13 +345,81 @@ def force_destroy(rows: Sequence[PlannedResource]) -> Objections:
             )
 
 
+def client_key(rows: Sequence[PlannedResource]) -> Objections:
+    """Yield the buckets without a statement that denies keys of clients (SSE-C).
+
+    The name of a bucket in a policy is known only after the apply, so a statement
+    counts for the buckets of its module.
+    """
+    denying = {
+        _module(row)
+        for row, statement in _statements(rows, "Deny")
+        if _denies_client_keys(statement)
+    }
+    for row in rows:
+        if row.type == "aws_s3_bucket" and _module(row) not in denying:
+            yield (
+                row.address,
+                "",
+                f"{row.address}: a client can encrypt an object with its own key, which"
+                f" nobody else has; deny s3:PutObject with {CLIENT_KEY}",
+            )
+
+
+def _module(row: PlannedResource) -> str:
+    """Return the address of a resource's module."""
+    parts = row.address.split(".")
+    return ".".join(parts[: 2 * parts.count("module")])
+
+
+def _denies_client_keys(statement: Mapping[str, Any]) -> bool:
+    """Return whether a statement denies objects with keys of clients."""
+    actions = _list(statement.get("actions") or statement.get("Action"))
+    if not {"s3:PutObject", "s3:*"} & set(actions):
+        return False
+    conditions = statement.get("condition") or statement.get("Condition") or ()
+    if isinstance(conditions, Mapping):  # a policy as JSON
+        null = conditions.get("Null", {})
+        return len(conditions) == 1 and {
+            name: _list(value) for name, value in null.items()
+        } in ({CLIENT_KEY: ["false"]}, {CLIENT_KEY: [False]})
+    return [
+        (each["test"], each["variable"], each["values"]) for each in conditions
+    ] == [("Null", CLIENT_KEY, ["false"])]
+
+
 RULES = (
+    client_key,
     public_bucket,
     unencrypted_bucket,
     unversioned_bucket,
     wildcard_action,
     force_destroy,
 )
+
+
+def missing_layers(
+    rows: Sequence[PlannedResource], layers: Sequence[str]
+) -> Iterator[tuple[str, str, str, str]]:
+    """Yield each layer of the lake whose old versions no lifecycle rule expires."""
+    lifecycles = [
+        row for row in rows if row.type == "aws_s3_bucket_lifecycle_configuration"
+    ]
+    prefixes = {
+        each["prefix"]
+        for row in lifecycles
+        for rule in row.values.get("rule") or ()
+        if rule.get("noncurrent_version_expiration")
+        for each in rule.get("filter") or ()
+    }
+    for layer in layers:
+        if lifecycles and f"{layer}/" not in prefixes:
+            address = lifecycles[0].address
+            message = (
+                f"{layer}: no lifecycle rule has the prefix {layer}/; {TABLE} lists"
+                " this layer"
+            )
+            yield "layer", address, "rule", message
 
 
 def _companions(
@@ -365,7 +439,14 @@ def _companions(
 def _allowed(
     rows: Sequence[PlannedResource],
 ) -> Iterator[tuple[PlannedResource, Mapping[str, Any]]]:
-    """Yield each policy statement with the effect `Allow`.
+    """Yield each policy statement with the effect `Allow`."""
+    return _statements(rows, "Allow")
+
+
+def _statements(
+    rows: Sequence[PlannedResource], effect: str
+) -> Iterator[tuple[PlannedResource, Mapping[str, Any]]]:
+    """Yield each policy statement with an effect.
 
     The statements come from policy documents, and from policies without a policy
     document.
@@ -373,11 +454,11 @@ def _allowed(
     for row in rows:
         if row.type == DOCUMENT:
             for statement in row.values.get("statement") or ():
-                if (statement.get("effect") or "Allow") == "Allow":
+                if (statement.get("effect") or "Allow") == effect:
                     yield row, statement
     for row, text in _own_policies(rows):
         for statement in _list(json.loads(text).get("Statement")):
-            if statement.get("Effect") == "Allow":
+            if statement.get("Effect") == effect:
                 yield row, statement
 
 

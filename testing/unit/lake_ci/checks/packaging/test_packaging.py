@@ -32,6 +32,8 @@ readme = "README.md"
 packages = ["utils/lakekit"]
 [tool.hatch.build.targets.sdist]
 only-include = ["utils/lakekit", "README.md", "pyproject.toml"]
+[tool.lake_ci.build]
+files = ["*.py", "py.typed", "utils/lakekit/*/sql/*.sql"]
 """
 INFO = "lakekit-1.0.dist-info"
 METADATA = ("METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE")
@@ -370,6 +372,14 @@ def test_a_new_file_that_git_does_not_ignore_belongs_into_both(
     ] == [
         "lakekit-1.0-py3-none-any.whl lacks lakekit/new.py",
         "lakekit-1.0.tar.gz lacks utils/lakekit/new.py",
+    ]
+
+
+def test_a_file_of_another_kind_is_named(built: CheckContext) -> None:
+    (built.root / "utils" / "lakekit" / "notes.bak").touch()
+    found = packaging.DistributionContents().run(built).findings
+    assert [(each.rule, each.place) for each in found if each.rule != "missing"] == [
+        ("undeclared", "utils/lakekit/notes.bak:1")
     ]
 
 

@@ -15,7 +15,12 @@ import pytest
 from lake_ci.checks.terraform import policy
 from lake_ci.checks.terraform.code import Code
 from lake_ci.checks.terraform.plan import EnvironmentPlan
-from lake_ci.checks.terraform.policy import Checkov, PlannedResource, Policy
+from lake_ci.checks.terraform.policy import (
+    CLIENT_KEY,
+    Checkov,
+    PlannedResource,
+    Policy,
+)
 from lake_ci.model.results import Finding, Status
 from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
@@ -72,7 +77,16 @@ def bucket(name: str = "production", **types: dict[str, Any]) -> list[PlannedRes
         rows.append(
             PlannedResource(f"{kind}.lake", kind, {"bucket": f"lake-{name}"} | values)
         )
+    rows.insert(2, denied(CLIENT_KEY))
     return rows
+
+
+def denied(variable: str, address: str = "") -> PlannedResource:
+    """Return a document that denies writes of objects with a header."""
+    condition = {"test": "Null", "variable": variable, "values": ["false"]}
+    row = document(effect="Deny", actions=["s3:PutObject"], condition=[condition])
+    name = f"{address}data.aws_iam_policy_document.denied"
+    return PlannedResource(name, row.type, row.values)
 
 
 def document(**statement: Any) -> PlannedResource:
@@ -153,6 +167,61 @@ def test_each_rule_names_what_it_objects_to(
 ) -> None:
     found = [(row[0], row[1]) for row in policy.objections(rows)]
     assert found == [(rule, address)]
+
+
+@pytest.mark.parametrize(
+    ("policies", "safe"),
+    [
+        ([denied(CLIENT_KEY)], True),
+        ([denied(CLIENT_KEY, "module.logs.")], False),
+        ([denied("s3:x-amz-server-side-encryption")], False),
+        (
+            [
+                document(
+                    actions=["s3:PutObject"],
+                    condition=[
+                        {"test": "Null", "variable": CLIENT_KEY, "values": ["false"]}
+                    ],
+                )
+            ],
+            False,
+        ),
+        (
+            [
+                written(
+                    {
+                        "Effect": "Deny",
+                        "Action": ["s3:*"],
+                        "Condition": {"Null": {CLIENT_KEY: "false"}},
+                    }
+                )
+            ],
+            True,
+        ),
+    ],
+)
+def test_a_bucket_refuses_keys_of_clients_in_its_own_module(
+    policies: list[PlannedResource], safe: bool
+) -> None:
+    rows = [row for row in bucket() if row != denied(CLIENT_KEY)]
+    found = [(row[0], row[1]) for row in policy.objections([*rows, *policies])]
+    assert found == ([] if safe else [("client-key", "aws_s3_bucket.lake")])
+
+
+def test_a_layer_without_a_lifecycle_rule_is_named() -> None:
+    kind = "aws_s3_bucket_lifecycle_configuration"
+    rule = {
+        "filter": [{"prefix": "gold/"}],
+        "noncurrent_version_expiration": [{"noncurrent_days": 7}],
+    }
+    unused = {**rule, "filter": [{"prefix": "silver/"}]} | {
+        "noncurrent_version_expiration": []
+    }
+    row = PlannedResource(f"{kind}.lake", kind, {"rule": [rule, unused]})
+    found = policy.missing_layers([row], ["gold", "silver"])
+    assert [(name, address, text.split(":")[0]) for name, address, _, text in found] == [
+        ("layer", row.address, "silver")
+    ]
 
 
 @pytest.mark.parametrize(
