@@ -114,9 +114,7 @@ def is_routed(page: str, path: dict[str, str]) -> bool:
 
 
 @pytest.mark.parametrize("environment", rendered(), ids=lambda each: each.environment)
-def test_ingress_limits_the_rate_of_requests(
-    environment: Rendered, fail: Fail
-) -> None:
+def test_ingress_limits_the_rate_of_requests(environment: Rendered, fail: Fail) -> None:
     """One client cannot keep the API busy for all others."""
     for ingress in environment.of("Ingress"):
         limit = ingress.get("metadata", "annotations", RATE)

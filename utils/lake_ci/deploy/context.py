@@ -50,12 +50,18 @@ class DeployContext:
         )
 
     def release(self, folder: str) -> Release:
-        """Read a release from the volume and verify each file. Raises StepError."""
+        """Read a release from the volume and verify each file.
+
+        The name of the folder, which the ledger records, determines the digest of each
+        file. Raises StepError.
+        """
         content = self.workspace.read(f"{folder}/{MANIFEST}")
         try:
             found = releases.parse(content or b"")
         except ValueError:
             raise StepError(f"{folder} does not contain a release") from None
+        if found.folder != folder or not found.is_consistent:
+            raise StepError(f"{folder}/{MANIFEST} is not what was uploaded")
         for name, expected in found.files.items():
             content = self.workspace.read(f"{folder}/{name}")
             if content is None or hashlib.sha256(content).hexdigest() != expected:

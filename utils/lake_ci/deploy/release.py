@@ -59,6 +59,19 @@ class Release:
         """
         return json.dumps(asdict(self), indent=1, sort_keys=True).encode()
 
+    @property
+    def is_consistent(self) -> bool:
+        """Whether the manifest agrees with the name of its folder.
+
+        The name contains a digest of all files, so a manifest cannot list other files.
+        """
+        return (
+            self.folder.endswith(f"/{_address(self.version, self.files)}")
+            and {self.wheel, self.inspect, self.restore, JOB} <= self.files.keys()
+            and self.files[JOB] == hashlib.sha256(_job_text(self.job)).hexdigest()
+            and not any("/" in name for name in self.files)
+        )
+
     def settings(self, cluster_id: str) -> dict[str, Any]:
         """Return the scheduled job's settings, with this cluster and these scripts."""
         settings = copy.deepcopy(dict(self.job))
@@ -116,17 +129,16 @@ def make(
         for script in dict.fromkeys([*target.scripts, target.inspect, target.restore])
     ]
     contents = {path.name: path.read_bytes() for path in (artifacts.wheel, *paths)}
-    contents[JOB] = json.dumps(target.job, indent=1, sort_keys=True).encode()
+    contents[JOB] = _job_text(target.job)
     files = {
         name: hashlib.sha256(content).hexdigest()
         for name, content in sorted(contents.items())
     }
-    digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
     release = Release(
         package=artifacts.package,
         version=artifacts.version,
         commit=artifacts.commit,
-        folder=f"{target.base}/{artifacts.version}/{digest[:12]}",
+        folder=f"{target.base}/{_address(artifacts.version, files)}",
         wheel=artifacts.wheel.name,
         inspect=Path(target.inspect).name,
         restore=Path(target.restore).name,
@@ -134,6 +146,16 @@ def make(
         job=target.job,
     )
     return release, contents
+
+
+def _job_text(job: Mapping[str, Any]) -> bytes:
+    return json.dumps(job, indent=1, sort_keys=True).encode()
+
+
+def _address(version: str, files: Mapping[str, str]) -> str:
+    """Return the folder of a release's files below the environment's folder."""
+    digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+    return f"{version}/{digest[:12]}"
 
 
 def parse(text: bytes) -> Release:

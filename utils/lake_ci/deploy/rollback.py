@@ -127,13 +127,25 @@ def _verify(
 ) -> tuple[Release | None, Release]:
     """Verify and return the release to roll back to, and the release to remove."""
     with context.events.step("verify") as step:
-        to = context.release(found.folder) if found.folder else None
-        leaving = context.release(str(found.undone[-1].folder))
+        to = _release(context, found.entry) if found.entry else None
+        leaving = _release(context, found.undone[-1])
         step.detail = (
             f"{current.version} → {to.version if to else 'nothing deployed'}; its files"
             " are complete"
         )
     return to, leaving
+
+
+def _release(context: DeployContext, entry: LedgerEntry) -> Release:
+    """Verify the release of a ledger entry. Raises StepError."""
+    found = context.release(str(entry.folder))
+    recorded = (entry.version, entry.commit, entry.sha256)
+    if recorded != (found.version, found.commit, found.sha256):
+        raise StepError(
+            f"{found.folder} is not the release that entry {entry.number} of the ledger"
+            " records"
+        )
+    return found
 
 
 def _change(

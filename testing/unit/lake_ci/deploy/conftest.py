@@ -377,7 +377,7 @@ def built(target: Target) -> Callable[..., tuple[Release, dict[str, bytes]]]:
             "fill.py": b"print()",
             "inspect.py": b"",
             "restore.py": b"",
-            "job.json": json.dumps(JOB).encode(),
+            "job.json": json.dumps(JOB, indent=1, sort_keys=True).encode(),
         }
         files = {
             name: hashlib.sha256(content).hexdigest()

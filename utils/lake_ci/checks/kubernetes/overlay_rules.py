@@ -92,9 +92,10 @@ def _private_ranges(block: Mapping[str, Any]) -> Iterator[str]:
 
 def _contains(outer: str, inner: str) -> bool:
     one, two = ip_network(outer), ip_network(inner)
-    return one.version == two.version and (
-        one.network_address <= two.network_address
-        and one.broadcast_address >= two.broadcast_address
+    return (
+        one.version == two.version
+        and int(one.network_address) <= int(two.network_address)
+        and int(one.broadcast_address) >= int(two.broadcast_address)
     )
 
 

@@ -219,9 +219,9 @@ def test_a_layer_without_a_lifecycle_rule_is_named() -> None:
     }
     row = PlannedResource(f"{kind}.lake", kind, {"rule": [rule, unused]})
     found = policy.missing_layers([row], ["gold", "silver"])
-    assert [(name, address, text.split(":")[0]) for name, address, _, text in found] == [
-        ("layer", row.address, "silver")
-    ]
+    assert [
+        (name, address, text.split(":")[0]) for name, address, _, text in found
+    ] == [("layer", row.address, "silver")]
 
 
 @pytest.mark.parametrize(
