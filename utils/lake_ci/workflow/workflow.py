@@ -24,6 +24,10 @@ RUNNER = "ubuntu-24.04"
 SPARE_MINUTES = 15
 SUMMARY = "summary"
 PUBLISH = "publish"
+# The report of a job that builds the files of a release.
+DIST = "dist/"
+# The environment of a deploy, as an expression.
+CHOSEN = "inputs.environment || vars.DEPLOY_ENVIRONMENT || 'trial'"
 REPORT_FILES = "reports/index.html\nreports/summary.md"
 # The programs that a job can request beside Python and git, which are inputs of
 # .github/actions/setup.
@@ -114,7 +118,7 @@ def _job(job: Job) -> Value:
     body["timeout-minutes"] = int(job.minutes) + SPARE_MINUTES
     body["permissions"] = _permissions(job)
     if job.environment:
-        chosen = "${{ inputs.environment || vars.DEPLOY_ENVIRONMENT || 'trial' }}"
+        chosen = f"${{{{ {CHOSEN} }}}}"
         body["environment"] = chosen
         body["concurrency"] = {
             "group": f"{job.name}-{chosen}",
@@ -138,7 +142,7 @@ def _permissions(job: Job) -> Value:
         permissions["id-token"] = Commented("write", "Databricks knows the run by it")
     if "findings.sarif" in job.reports:
         permissions["security-events"] = Commented("write", "to upload the findings")
-    if "dist/" in job.reports:
+    if DIST in job.reports:
         permissions["id-token"] = Commented("write", "to sign the attestation")
         permissions["attestations"] = Commented("write", "to store the attestation")
     return permissions
@@ -149,8 +153,8 @@ def _steps(job: Job, *, matrix: bool) -> Iterable[Value]:
     python = "${{ matrix.python }}" if matrix else first.python or ""
     yield _checkout(history=job.history)
     itself = "${{ matrix.id }}" if matrix else first.id
-    reused = {} if job.never_cached else {"results": itself}
-    setup = {"python": python} | dict.fromkeys(job.setup, "true") | reused
+    setup = {"python": python} | dict.fromkeys(job.setup, "true")
+    setup |= _caches(job, itself)
     yield {"uses": "./.github/actions/setup", "with": setup}
     if job.artifacts_from:
         yield {
@@ -161,21 +165,32 @@ def _steps(job: Job, *, matrix: bool) -> Iterable[Value]:
         "SESSION": "${{ matrix.session }}" if matrix else first.session
     }
     if job.environment:
-        environment["DEPLOY_ENVIRONMENT"] = (
-            "${{ inputs.environment || vars.DEPLOY_ENVIRONMENT || 'trial' }}"
-        )
+        environment["DEPLOY_ENVIRONMENT"] = f"${{{{ {CHOSEN} }}}}"
         environment |= CREDENTIALS
     yield {"run": 'nox -s "$SESSION"', "env": environment}
     given: dict[str, Value] = {"job": itself, "status": "${{ job.status }}"}
     for report, name in (
         ("coverage.xml", "coverage"),
         ("findings.sarif", "sarif"),
-        ("dist/", "dist"),
+        (DIST, "dist"),
     ):
         if report in job.reports:
             given[name] = "true"
     # Also upload files after a failure or a cancellation.
     yield {"uses": "./.github/actions/artifacts-out", "if": "always()", "with": given}
+
+
+def _caches(job: Job, itself: str) -> dict[str, str]:
+    """Return the inputs of the set-up that limit what a job takes from earlier runs.
+
+    A job that builds or deploys files for users takes nothing from a cache, because
+    runs of other branches and pull requests also write to caches.
+    """
+    if DIST in job.reports:
+        return {"packages": "false"}
+    if job.environment:
+        return {"packages": f"${{{{ ({CHOSEN}) == 'trial' }}}}"}
+    return {} if job.never_cached else {"results": itself}
 
 
 def _checkout(*, history: bool) -> Value:
@@ -225,7 +240,7 @@ def _closing(graph: Graph) -> dict[str, Value]:
     }
     # A release that needs a job that no tag starts would never run.
     tagged = select(graph, Event("tag")).starts
-    built = [job.name for job in tagged if "dist/" in job.reports]
+    built = [job.name for job in tagged if DIST in job.reports]
     if built:
         jobs[PUBLISH] = _publish([*built, SUMMARY])
     return jobs

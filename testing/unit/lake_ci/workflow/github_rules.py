@@ -45,6 +45,7 @@ class Trigger:
     event: str
     ref: str = "refs/heads/main"
     inputs: Mapping[str, str] = field(default_factory=dict)
+    fork: bool = False
 
     @property
     def ref_type(self) -> str:
@@ -52,7 +53,10 @@ class Trigger:
 
     @property
     def context(self) -> dict[str, Any]:
-        github = {"event_name": self.event, "ref": self.ref, "ref_type": self.ref_type}
+        github: dict[str, Any] = {"event_name": self.event, "ref": self.ref, "ref_type": self.ref_type}
+        if self.event == "pull_request":
+            head = {"repo": {"fork": self.fork}}
+            github["event"] = {"pull_request": {"head": head}}
         return {"github": github, "inputs": dict(self.inputs)}
 
 
