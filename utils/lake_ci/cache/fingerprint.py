@@ -159,21 +159,22 @@ class Fingerprints:
         Deleted files are included. Raises UnknownInputError if git cannot list the
         files.
         """
-        command = [
+        command = git.command(
             "ls-files",
             "-z",
             "--cached",
             "--others",
             "--exclude-standard",
             "--deduplicate",
-        ]
+        )
         # git writes into a file and not into a pipe: a pipe holds little, so git would
         # wait while this process reads other files.
         with tempfile.TemporaryFile() as output:
             try:
                 listing_process = subprocess.Popen(
-                    ["git", *command],
+                    command,
                     cwd=self.machine.root,
+                    env=git.variables(),
                     stdout=output,
                     stderr=subprocess.DEVNULL,
                 )

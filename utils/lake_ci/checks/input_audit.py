@@ -149,9 +149,9 @@ class Copies:
         self, folder: Path, *arguments: str, env: Mapping[str, str] | None = None
     ) -> None:
         done = subprocess.run(
-            ["git", *arguments],
+            git.command(*arguments),
             cwd=folder,
-            env={**os.environ, **(env or {})},
+            env={**git.variables(), **(env or {})},
             capture_output=True,
             text=True,
         )

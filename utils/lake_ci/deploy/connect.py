@@ -8,10 +8,13 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
+from configparser import ConfigParser
+from configparser import Error as ConfigParserError
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from databricks.sdk import WorkspaceClient
 from databricks.sdk import errors as sdk_errors
@@ -67,14 +70,14 @@ def connect(
         RefusedError: the cluster does not exist.
         WorkspaceError: the workspace does not answer or rejects the credentials.
     """
+    # The SDK contacts the host before it returns, so compare the host before and after.
+    configured = _configured_host(target, env)
+    if configured is not None:
+        _check_host(configured, target)
     config = _config(target, env, clock)
     events.hide(*_secrets(config))
     host = str(config.host)
-    if target.host is not None and host.rstrip("/") != target.host.rstrip("/"):
-        raise NoWorkspaceError(
-            f"the credentials are for {host}, but {target.name} is in {target.host}",
-            f"use those of {target.host}, or correct {FILE}",
-        )
+    _check_host(host, target)
     token = _token(config, target)
     events.hide(token)
     sdk = client(config)
@@ -93,6 +96,55 @@ def connect(
         runtime,
         f"{user} at {host}, cluster {cluster} ({runtime})",
     )
+
+
+def _configured_host(target: Target, env: Mapping[str, str]) -> str | None:
+    """Return the host of DATABRICKS_HOST or of the profile that the SDK will use."""
+    if env.get("DATABRICKS_HOST"):
+        return env["DATABRICKS_HOST"].strip()
+    profile = target.profile or env.get("DATABRICKS_CONFIG_PROFILE") or "DEFAULT"
+    file = env.get("DATABRICKS_CONFIG_FILE") or "~/.databrickscfg"
+    profiles = ConfigParser(interpolation=None)
+    try:
+        profiles.read(Path(file).expanduser(), encoding="utf-8")
+    except (ConfigParserError, OSError, UnicodeError):
+        return None  # the SDK reports what is wrong with the file
+    if profile == profiles.default_section:
+        return profiles.defaults().get("host")
+    return profiles.get(profile, "host", fallback=None)
+
+
+def _check_host(host: str, target: Target) -> None:
+    """Refuse a host that is not the environment's. Raises NoWorkspaceError."""
+    if target.host is not None and not same_host(host, target.host):
+        raise NoWorkspaceError(
+            f"the credentials are for {host}, but {target.name} is in {target.host}",
+            f"use those of {target.host}, or correct {FILE}",
+        )
+
+
+def same_host(one: str, two: str) -> bool:
+    """Return whether two addresses are the same workspace.
+
+    The scheme `https`, a default port, a path and the case of letters do not matter.
+    `?o=` is the id of a workspace; it is compared only if both addresses have it.
+    """
+    first, second = (_address(text) for text in (one, two))
+    if first is None or second is None:
+        return False
+    ids = {first[1], second[1]} - {None}
+    return first[0] == second[0] and len(ids) <= 1
+
+
+def _address(text: str) -> tuple[tuple[str, str, int | None], str | None] | None:
+    """Return scheme, name and port of a host, and its workspace id; None if invalid."""
+    address = urlsplit(text if "://" in text else f"https://{text}")
+    try:
+        port = address.port or {"http": 80, "https": 443}.get(address.scheme)
+    except ValueError:
+        return None
+    found = parse_qs(address.query).get("o", [None])
+    return (address.scheme, address.hostname or "", port), found[0]
 
 
 def _cluster(workspace: Workspace, target: Target) -> str:

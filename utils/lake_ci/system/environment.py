@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lake_ci.errors import NoEnvironmentError, UsageError, nearest
+from lake_ci.system import git
 from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.processes import Completed
 
@@ -59,7 +60,10 @@ PRIVATE = re.compile(
 # check would run only in part, but report a whole result.
 OPTIONS = re.compile(
     r"PYTEST_(ADDOPTS|PLUGINS|DISABLE_PLUGIN_AUTOLOAD)|(COVERAGE|COV_CORE)_.*|MYPYPATH"
-    r"|(HADOLINT|SEMGREP|YAMLLINT|ZIZMOR)_.*|PYTHONOPTIMIZE"
+    r"|(BANDIT|FLAKE8|HADOLINT|ISORT|SEMGREP|YAMLLINT|ZIZMOR)_.*|BLACK_(?!CACHE_DIR).*"
+    r"|CHECKOV_.*|CKV_.*|DOCKER_DEFAULT_PLATFORM|PYTHON(OPTIMIZE|WARNINGS)"
+    r"|TF_CLI_ARGS.*|PIP_(CONSTRAINT|NO_DEPS|PRE)|UV_(CONSTRAINT|EXCLUDE_NEWER"
+    r"|NO_(BINARY|BUILD).*|OVERRIDE|PRERELEASE|RESOLUTION)|" + git.VARIABLES.pattern
 )
 UNREACHABLE = re.compile(
     r"dns error|error sending request|Connection (?:refused|reset)|timed out|failed to"

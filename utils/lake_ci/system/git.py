@@ -5,15 +5,50 @@ Without git, all results are None, False or empty.
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 from pathlib import Path
+
+# git's defaults for a developer's settings that change what git prints.
+OPTIONS = (
+    *("-c", "color.ui=false"),
+    *("-c", "core.fsmonitor=false"),
+    *("-c", "core.quotePath=true"),
+    *("-c", "log.showSignature=false"),
+    *("-c", "status.showUntrackedFiles=normal"),
+)
+# Variables that point git to another repository, or change its output. git sets some of
+# them for its hooks.
+VARIABLES = re.compile(
+    r"GIT_(DIR|WORK_TREE|COMMON_DIR|INDEX_FILE|OBJECT_DIRECTORY|NAMESPACE|EXTERNAL_DIFF"
+    r"|ALTERNATE_OBJECT_DIRECTORIES|(LITERAL|GLOB|NOGLOB|ICASE)_PATHSPECS)"
+)
+
+
+def command(*arguments: str) -> list[str]:
+    """Return a git command that ignores the developer's settings of git's output."""
+    return ["git", *OPTIONS, *arguments]
+
+
+def variables() -> dict[str, str]:
+    """Return the environment variables for git, without those that mislead it."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not VARIABLES.fullmatch(name)
+    }
 
 
 def ask(root: Path, *arguments: str) -> str | None:
     """Return the output of a git command without the last newline; None if it fails."""
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=root, capture_output=True, check=False
+            command(*arguments),
+            cwd=root,
+            env=variables(),
+            capture_output=True,
+            check=False,
         )
     except OSError:
         return None

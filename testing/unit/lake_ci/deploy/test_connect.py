@@ -17,7 +17,7 @@ import pytest
 
 from lake_ci.deploy import __main__ as command
 from lake_ci.deploy.bundle import Target
-from lake_ci.deploy.connect import connect
+from lake_ci.deploy.connect import connect, same_host
 from lake_ci.deploy.errors import NoWorkspaceError, WorkspaceError
 from lake_ci.deploy.events import Events
 from lake_ci.deploy.retries import Clock
@@ -39,6 +39,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.headers: list[str | None] = []
+        self.requests = 0
 
     @property
     def url(self) -> str:
@@ -49,6 +50,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:  # noqa: N802 - http.server's name
+        self.server.requests += 1
         header = self.headers.get("Authorization")
         if header is not None:
             self.server.headers.append(header)
@@ -106,6 +108,51 @@ def test_connect_refuses_a_token_that_cannot_be_one_before_it_is_sent(
         connect(replace(target, host=server.url), os.environ, events, clock)
     assert token not in str(caught.value)
     assert server.headers == []
+
+
+@pytest.mark.parametrize("source", ["variable", "profile", "default profile"])
+def test_another_host_is_refused_before_it_is_contacted(
+    server: Server,
+    here: pytest.MonkeyPatch,
+    target: Target,
+    clock: Clock,
+    tmp_path: Path,
+    source: str,
+) -> None:
+    if source != "variable":
+        here.delenv("DATABRICKS_HOST")
+        name = "DEFAULT" if source == "default profile" else "mine"
+        file = tmp_path / "databrickscfg"
+        file.write_text(f"[{name}]\nhost = {server.url}\ntoken = {TOKEN}\n")
+        here.setenv("DATABRICKS_CONFIG_FILE", str(file))
+        profile = None if source == "default profile" else name
+        target = replace(target, profile=profile)
+    other = replace(target, host="https://lake.example.com")
+    with pytest.raises(NoWorkspaceError, match="but trial is in https://lake"):
+        connect(other, os.environ, Events(lambda line: None), clock)
+    assert server.requests == 0
+
+
+@pytest.mark.parametrize(
+    ("one", "same"),
+    [
+        ("https://lake.example.com", True),
+        ("https://LAKE.example.com/", True),
+        ("lake.example.com", True),
+        ("https://lake.example.com:443/", True),
+        ("https://lake.example.com/?o=123", True),
+        ("https://lake.example.com/?o=7", False),
+        ("https://lake.example.com:8443", False),
+        ("http://lake.example.com", False),
+        ("https://lake.example.com.evil.com", False),
+        ("https://lake.example.com@evil.com", False),
+        ("https://lake.example.com:port", False),
+        ("https://evil.com/lake.example.com", False),
+        ("", False),
+    ],
+)
+def test_hosts_are_compared_by_what_they_address(one: str, same: bool) -> None:
+    assert same_host(one, "https://lake.example.com?o=123") is same
 
 
 def test_connect_hides_the_token_in_all_that_follows(

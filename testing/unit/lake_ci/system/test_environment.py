@@ -153,6 +153,19 @@ def test_tools_get_the_environment_first_and_no_internal_variables(
             "YAMLLINT_CONFIG_FILE": "/mine",
             "ZIZMOR_MIN_SEVERITY": "high",
             "PYTHONOPTIMIZE": "1",
+            "PYTHONWARNINGS": "error",
+            "BANDIT_X": "mine",
+            "BLACK_NUM_WORKERS": "1",
+            "CKV_FRAMEWORK": "none",
+            "DOCKER_DEFAULT_PLATFORM": "linux/arm64",
+            "FLAKE8_X": "mine",
+            "GIT_DIR": "/other/.git",
+            "GIT_INDEX_FILE": "/other/index",
+            "ISORT_X": "mine",
+            "PIP_NO_DEPS": "1",
+            "TF_CLI_ARGS_plan": "-target=none",
+            "UV_EXCLUDE_NEWER": "2020-01-01",
+            "UV_NO_BUILD_PACKAGE": "mine",
         }
     )
     assert variables == {

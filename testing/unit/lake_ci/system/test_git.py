@@ -110,3 +110,88 @@ def test_a_clone_of_depth_one_is_shallow(root: Path, tmp_path: Path, git: Git) -
     git(tmp_path, "clone", "-q", "--depth", "1", f"file://{root}", "shallow")
     assert module.is_shallow(tmp_path / "shallow")
     assert not module.is_shallow(root)
+
+
+@pytest.fixture
+def answers(root: Path, git: Git) -> Callable[[], list[object]]:
+    """Return a function that asks everything about a repository.
+
+    The repository has a tag, an untracked file and a name that git would quote.
+    """
+    git(root, "tag", "v1.2.3")
+    (root / "näme.txt").touch()
+
+    def ask() -> list[object]:
+        return [
+            module.branch(root),
+            module.commit(root),
+            module.is_dirty(root),
+            module.commit_time(root),
+            module.files(root),
+            module.is_ancestor(root, "HEAD", "feature"),
+            module.is_shallow(root),
+            module.version_tag(root),
+        ]
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        ("status.showUntrackedFiles", "no"),
+        ("core.quotePath", "false"),
+        ("core.fsmonitor", "exit 1; :"),
+        ("color.ui", "always"),
+        ("log.showSignature", "true"),
+        ("diff.external", "false"),
+        ("core.pager", "false"),
+        ("alias.status", "!false"),
+    ],
+    ids=lambda setting: setting[0],
+)
+@pytest.mark.parametrize("by", ["file", "variables"])
+def test_settings_of_the_developer_change_no_answer(
+    answers: Callable[[], list[object]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    setting: tuple[str, str],
+    by: str,
+) -> None:
+    before = answers()
+    assert before[2] is True
+    name, value = setting
+    if by == "file":
+        section, _, key = name.partition(".")
+        file = tmp_path / "gitconfig"
+        file.write_text(f'[{section}]\n{key} = "{value}"\n', encoding="utf-8")
+        monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(file))
+    else:
+        monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+        monkeypatch.setenv("GIT_CONFIG_KEY_0", name)
+        monkeypatch.setenv("GIT_CONFIG_VALUE_0", value)
+    assert answers() == before
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "GIT_DIR",
+        "GIT_WORK_TREE",
+        "GIT_COMMON_DIR",
+        "GIT_INDEX_FILE",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_NAMESPACE",
+        "GIT_EXTERNAL_DIFF",
+        "GIT_LITERAL_PATHSPECS",
+    ],
+)
+def test_variables_of_another_repository_change_no_answer(
+    answers: Callable[[], list[object]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    variable: str,
+) -> None:
+    before = answers()
+    monkeypatch.setenv(variable, str(tmp_path / "other"))
+    assert answers() == before

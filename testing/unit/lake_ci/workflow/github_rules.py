@@ -53,7 +53,11 @@ class Trigger:
 
     @property
     def context(self) -> dict[str, Any]:
-        github: dict[str, Any] = {"event_name": self.event, "ref": self.ref, "ref_type": self.ref_type}
+        github: dict[str, Any] = {
+            "event_name": self.event,
+            "ref": self.ref,
+            "ref_type": self.ref_type,
+        }
         if self.event == "pull_request":
             head = {"repo": {"fork": self.fork}}
             github["event"] = {"pull_request": {"head": head}}

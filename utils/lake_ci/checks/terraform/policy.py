@@ -419,7 +419,7 @@ def missing_layers(
                 f"{layer}: no lifecycle rule has the prefix {layer}/; {TABLE} lists"
                 " this layer"
             )
-            yield "layer", address, "rule", message
+            yield "layer", address, '"rule"', message
 
 
 def _companions(
