@@ -190,7 +190,8 @@ class Reader:
         """Return the version and the identity of its content; None if the lake does not
         have the table. By default, the version is the newest.
 
-        Raises VersionGoneError, StorageError, InvalidLakeError, DamagedTableError.
+        Raises VersionGoneError, StorageError, InvalidLakeError, DamagedTableError,
+        DamagedLogError.
         """
         if version is None:
             delta = delta_log.open_table(self.lake, table)
@@ -228,6 +229,7 @@ class Reader:
             shutil.rmtree(scratch, ignore_errors=True)
 
     def _open(self, table: Table, version: int) -> DeltaTable:
+        delta_log.check_before_load(self.lake, table, version)
         try:
             delta = DeltaTable(self.lake.location(table), version=version)
         except (DeltaError, FileNotFoundError) as error:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import sys
 from pathlib import Path
 from typing import Callable, Dict, List
 
@@ -41,14 +40,7 @@ def damage_protocol(folder: Path) -> None:
     newest.write_text(text)
 
 
-BAD_COMMIT = pytest.param(
-    damage_commit,
-    marks=pytest.mark.skipif(
-        sys.version_info < (3, 10),
-        reason="deltalake 1.2 does not return from the second read of a bad commit",
-    ),
-)
-DAMAGES = [damage_data, BAD_COMMIT, damage_path, damage_protocol]
+DAMAGES = [damage_data, damage_commit, damage_path, damage_protocol]
 
 
 def statuses(client: TestClient) -> Dict[str, str]:
@@ -74,7 +66,7 @@ def test_bad_table_is_reported_and_the_others_are_served(
     assert str(lake) not in ready.text + client.get("/tables").text
 
 
-@pytest.mark.parametrize("damage", [BAD_COMMIT, damage_path, damage_data])
+@pytest.mark.parametrize("damage", [damage_commit, damage_path, damage_data])
 def test_last_good_version_is_served_and_marked(
     damage: Damage, client: TestClient, lake: Path
 ) -> None:

@@ -125,6 +125,8 @@ def _fault(kind: str, content: Any) -> str:
     for name, least in LEAST.items():
         if content.get(name) is not None and content[name] < least:
             return f"{kind}.{name} is {content[name]}, less than {least}"
+    if kind == "add" and not _is_object(content.get("stats") or "{}"):
+        return f"add.stats is {_shown(content['stats'])}, not a JSON object"
     return _schema_fault(content["schemaString"]) if kind == "metaData" else ""
 
 
@@ -141,6 +143,13 @@ def _is(value: Any, wanted: Kind) -> bool:
 def _has_texts(value: Any, nullable: bool) -> bool:
     values = value.values() if isinstance(value, dict) else value
     return all(isinstance(each, str) or (nullable and each is None) for each in values)
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
 
 
 def _schema_fault(text: str) -> str:

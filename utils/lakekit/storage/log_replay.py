@@ -112,6 +112,20 @@ def check_newest(files: LogFiles) -> None:
         _commit(files, max(commits), commits)
 
 
+def check_recent(files: LogFiles, version: Optional[int] = None) -> None:
+    """Raise DamagedLogError for the first commit with a fault among those that a reader
+    of a version needs: the commits after the last checkpoint before it. By default, the
+    version is the newest.
+    """
+    names = files.names()
+    commits = _commits(names)
+    last = max(commits, default=-1) if version is None else version
+    starts = [at for at, _ in _checkpoints(names) if at <= last]
+    for each in sorted(commits):
+        if max(starts, default=-1) < each <= last:
+            _commit(files, each, commits)
+
+
 def instant(millis: Optional[int]) -> Optional[datetime.datetime]:
     """Return a time stamp of the log as a datetime in UTC."""
     if millis is None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, Tuple
@@ -18,11 +17,6 @@ import lakekit
 from lakekit.cli.main import call
 from lakekit.commands.init import TEMPLATE
 from lakekit.template.tables import TABLES
-
-pytestmark = pytest.mark.skipif(
-    sys.version_info < (3, 10),
-    reason="deltalake 1.2 leaves a spinning thread after each read of a bad commit",
-)
 
 NAME = "silver.orders"
 ORDER = "9001,2024-03-05T08:15:00Z,Ada,cup,1,2\n"
@@ -185,13 +179,16 @@ def test_damaged_checkpoint_is_named_or_passed_over(
 def test_damaged_data_file_is_named(
     lake: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    other = show(lake, "gold.sales_by_day", capsys)
+    right, other = show(lake, NAME, capsys)[1], show(lake, "gold.sales_by_day", capsys)
     (uri,) = DeltaTable(str(lake / "silver/orders")).file_uris()
     file = Path(uri)
     for what, damage in FILE_DAMAGE.items():
         with changed(file, damage(file.read_bytes())):
-            code, _, err = show(lake, NAME, capsys)
-            assert code == 4 and f"{NAME} is damaged: {file} " in err, (what, err)
+            code, out, err = show(lake, NAME, capsys)
+            if code == 0:  # DuckDB 1.4 does not read this part of the footer
+                assert out == right and what == "end"
+            else:
+                assert code == 4 and f"{NAME} is damaged: {file} " in err, (what, err)
     file.unlink()
     assert show(lake, "gold.sales_by_day", capsys) == other
     assert f"{NAME} is damaged: {file} is missing" in show(lake, NAME, capsys)[2]

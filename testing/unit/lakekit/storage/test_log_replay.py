@@ -10,7 +10,7 @@ from deltalake.transaction import AddAction
 
 from lakekit.errors import DamagedLogError
 from lakekit.storage.log_files import FolderLogFiles
-from lakekit.storage.log_replay import replay, versions
+from lakekit.storage.log_replay import check_recent, replay, versions
 from lakekit.storage.versions import Version
 from testing.unit.lakekit.fake_log import FakeFiles, add, log_of, metadata, remove
 
@@ -164,3 +164,21 @@ def test_damaged_checkpoint_is_named(table: Path) -> None:
     with pytest.raises(DamagedLogError, match=f"{name} is not a") as damaged:
         versions(FolderLogFiles(str(table)))
     assert "_last_checkpoint" in damaged.value.next_step
+
+
+def test_recent_commits_are_checked_without_those_before_a_checkpoint() -> None:
+    files = log_of([[metadata(), add("a")], [add("b")], [add("c")], [add("d")]])
+    files.log[f"{1:020}.checkpoint.parquet"] = b""
+    files.log[f"{0:020}.json"] = files.log[f"{2:020}.json"] = b"{"
+    check_recent(files, 1)
+    for version in (2, 3, None):
+        with pytest.raises(DamagedLogError, match=f"{2:020}.json has a fault in line"):
+            check_recent(files, version)
+
+
+@pytest.mark.parametrize("stats", ["x", "[1]", '{"numRecords": '])
+def test_commit_whose_statistics_are_not_json_is_damaged(stats: str) -> None:
+    action = add("a")
+    action["add"]["stats"] = stats
+    with pytest.raises(DamagedLogError, match="line 2 .add.stats is '.*', not a JSON"):
+        check_recent(log_of([[metadata(), action]]))

@@ -35,10 +35,13 @@ from lakekit.errors import (
     MissingExtraError,
     StorageError,
 )
+from lakekit.storage import log_replay
 from lakekit.storage.lake import Lake
+from lakekit.storage.log_files import log_files
 
 try:
     from deltalake import DeltaTable, Field, Schema
+    from deltalake import __version__ as DELTALAKE
     from deltalake.exceptions import DeltaError, TableNotFoundError
 except ModuleNotFoundError as missing:
     raise MissingExtraError(str(missing.name), "embedded") from missing
@@ -53,6 +56,10 @@ RECENT = 12
 opens every log file.
 """
 SMALL_FILE = 32 << 20
+SPINS = tuple(int(part) for part in DELTALAKE.split(".")[:2]) < (1, 3)
+"""Whether delta-rs leaves a spinning thread after it reads a damaged commit. The process
+may then never end.
+"""
 OUTSIDE = re.compile(r"Generic \w+ error|[Pp]ermission denied|os error")
 """Matches delta-rs errors about a location that cannot be reached. All other errors are
 about the content of the log.
@@ -62,7 +69,7 @@ about the content of the log.
 def open_table(lake: Lake, table: Table) -> Optional[DeltaTable]:
     """Open the newest version of a table. Returns None if the table does not exist.
 
-    Raises StorageError, DamagedTableError, InvalidLakeError.
+    Raises StorageError, DamagedTableError, DamagedLogError, InvalidLakeError.
     """
     location = lake.location(table)
     if lake.kind == "schema":
@@ -73,7 +80,7 @@ def open_table(lake: Lake, table: Table) -> Optional[DeltaTable]:
     if lake.kind == "folder" and not (Path(location) / "_delta_log").is_dir():
         return None
     try:
-        delta = load(table, location)
+        delta = load(lake, table)
     except TableNotFoundError:
         return None
     protocol = delta.protocol()
@@ -90,12 +97,20 @@ def open_table(lake: Lake, table: Table) -> Optional[DeltaTable]:
     return delta
 
 
-def load(table: Table, location: str, version: Optional[int] = None) -> DeltaTable:
+def check_before_load(lake: Lake, table: Table, version: Optional[int] = None) -> None:
+    """Raise DamagedLogError for a damaged commit that an old delta-rs must not read."""
+    if SPINS:
+        log_replay.check_recent(log_files(lake, table), version)
+
+
+def load(lake: Lake, table: Table, version: Optional[int] = None) -> DeltaTable:
     """Load a version of a table, by default the newest.
 
-    Raises TableNotFoundError, StorageError, and DamagedTableError for a version that
-    delta-rs or Arrow cannot read.
+    Raises TableNotFoundError, StorageError, DamagedLogError, and DamagedTableError for
+    a version that delta-rs or Arrow cannot read.
     """
+    check_before_load(lake, table, version)
+    location = lake.location(table)
     with reading(table, location):
         delta = DeltaTable(location, version=version)
         reason = _unreadable(delta)

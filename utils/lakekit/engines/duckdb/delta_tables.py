@@ -76,10 +76,10 @@ class DeltaTables:
     def before(self, table: Table, version: int) -> DeltaTable:
         """Return an older version of the table.
 
-        Raises DamagedTableError if the version cannot be read, or is no longer in the
-        log.
+        Raises DamagedLogError, and DamagedTableError if the version cannot be read, or
+        is no longer in the log.
         """
-        return delta_log.load(table, self.location(table), version)
+        return delta_log.load(self._lake, table, version)
 
     def forget(self, table: Table) -> None:
         """Drop the cached table. The next use opens the newest version."""

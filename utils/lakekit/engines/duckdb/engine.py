@@ -26,6 +26,7 @@ from lakekit.engines.retries import retried
 from lakekit.errors import (
     ComputeError,
     ConflictError,
+    DamagedLogError,
     DamagedTableError,
     DeclarationError,
     MissingExtraError,
@@ -49,6 +50,14 @@ except ModuleNotFoundError as missing:
 
 from lakekit.engines.duckdb.commits import Commits
 
+DAMAGES = (
+    DeltaError,
+    FileNotFoundError,
+    StorageError,
+    DamagedTableError,
+    DamagedLogError,
+)
+"""The errors of a version that cannot be read."""
 Shape = Tuple[str, Tuple[Column, ...], int]
 """The name of a table, the columns to read, and the version of the table."""
 
@@ -255,7 +264,7 @@ class EmbeddedEngine:
             gone, come = self._fetch(table, sorted(old - new)), self._fetch(
                 table, sorted(new - old)
             )
-        except (DeltaError, FileNotFoundError, StorageError, DamagedTableError):
+        except DAMAGES:
             return False
         columns = ", ".join(statements.name(column.name) for column in table.columns)
         came = self._staging.over(table, come, delta_log.partition(now))
