@@ -57,8 +57,9 @@ opens every log file.
 """
 SMALL_FILE = 32 << 20
 SPINS = tuple(int(part) for part in DELTALAKE.split(".")[:2]) < (1, 3)
-"""Whether delta-rs leaves a spinning thread after it reads a damaged commit. The process
-may then never end.
+"""Whether delta-rs leaves a spinning thread after it reads a damaged commit.
+
+The process may then never end.
 """
 OUTSIDE = re.compile(r"Generic \w+ error|[Pp]ermission denied|os error")
 """Matches delta-rs errors about a location that cannot be reached. All other errors are
