@@ -65,7 +65,26 @@ def no_version(root: Path) -> str | None:
             "this clone is shallow and has no version tag:"
             " run `git fetch --unshallow --tags`"
         )
+    released = _released(root)
+    if released and git.version_tag(root) is None:
+        return (
+            f"CHANGELOG.md has the release {released}, but this clone has no version"
+            " tag: run `git fetch --tags`"
+        )
     return None
+
+
+def _released(root: Path) -> str | None:
+    """Return the newest release in the changelog, or None.
+
+    A clone without tags does not show whether its remote has tags.
+    """
+    try:
+        text = (root / "CHANGELOG.md").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    match = re.search(r"^## \[?v?(\d+\.\d[\w.]*)", text, re.MULTILINE)
+    return match[1] if match else None
 
 
 def build_command(

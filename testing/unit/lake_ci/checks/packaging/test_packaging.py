@@ -145,6 +145,23 @@ def test_a_shallow_clone_without_a_tag_is_refused_with_the_fix(
     )
 
 
+def test_a_clone_without_the_tags_of_a_released_project_is_refused(
+    project: CheckContext, tmp_path: Path, git: Git, answering: Answering
+) -> None:
+    answering(completed(stdout="1.0\n"))
+    git(tmp_path, "clone", "-q", "--no-tags", str(project.root), "tagless")
+    project.root = tmp_path / "tagless"
+    changelog = project.root / "CHANGELOG.md"
+    changelog.write_text("# Changelog\n\n## Unreleased\n")
+    assert packaging.no_version(project.root) is None
+    changelog.write_text("# Changelog\n\n## Unreleased\n\n## [1.0.0] - 2026-01-01\n")
+    outcome = packaging.Version().run(project)
+    assert outcome.status is Status.FAILURE
+    assert "1.0.0" in outcome.detail and "git fetch --tags" in outcome.detail
+    git(project.root, "tag", "v1.0.0")
+    assert packaging.no_version(project.root) is None
+
+
 def test_a_shallow_clone_with_the_tag_is_enough(
     project: CheckContext, tmp_path: Path, git: Git, answering: Answering
 ) -> None:
