@@ -26,17 +26,20 @@ HIDDEN = "[hidden]"
 # moto's documentation uses as a key. Replacing such words would make paths and messages
 # unreadable.
 SHORTEST = 8
-# Variables that contain a secret. Variables that end in _FILE, _URL or _ID do not.
+# Variables that contain a secret. Variables that end in _FILE or _ID do not, and those
+# that end in _URL only if the URL of a webhook is the secret.
 NAMES = re.compile(
     r"(.*_)?(TOKENS?|SECRETS?|PASSWORD|PASSWD|PASSPHRASE|PAT|API_?KEY"
     r"|(ACCESS|ACCOUNT|ENCRYPTION|PRIVATE|SECRET|STORAGE)_KEY"
-    r"|CONNECTION_STRING|AUTH_CONFIG)"
-    r"|TF_TOKEN_.*|(DATABRICKS_)?GOOGLE_CREDENTIALS",
+    r"|CONNECTION_STRING|AUTH_CONFIG|WEBHOOK(_URL)?)"
+    r"|TF_TOKEN_.*|(DATABRICKS_)?GOOGLE_CREDENTIALS|PGPASSWORD|.+_(DSN|PWD|SAS)",
     re.IGNORECASE,
 )
 # The password in `https://user:password@host`, as in the URLs of proxies and package
-# indexes.
-URL_PASSWORD = re.compile(r"://[^\s/:@]*:([^\s/@]+)@")
+# indexes, and a token in place of the user.
+URL_PASSWORD = re.compile(r"://(?:[^\s/:@]*:([^\s/@]+)|([^\s/:@]{20,}))@")
+# The secret parts of a connection string, such as `AccountName=a;AccountKey=b`.
+PARTS = re.compile(r"(?:key|password|pwd|sig|signature)=([^;&\s]+)", re.IGNORECASE)
 PERCENT = re.compile("%[0-9A-F]{2}")
 ENCODERS: tuple[Callable[[str], str], ...] = (
     lambda text: json.dumps(text)[1:-1],
@@ -143,8 +146,9 @@ def _secrets(env: Mapping[str, str]) -> Iterator[str]:
     for name, value in env.items():
         if NAMES.fullmatch(name):
             yield value
-        else:
-            yield from URL_PASSWORD.findall(value)
+            yield from PARTS.findall(value)
+        for password, token in URL_PASSWORD.findall(value):
+            yield password or token
 
 
 def _forms(secret: str) -> Iterator[str]:

@@ -162,6 +162,12 @@ def test_a_secret_within_another_does_not_break_it_up() -> None:
         "DOCKER_AUTH_CONFIG",
         "LAKEKIT_API_TOKENS",
         "WORKSPACE_EMULATOR_TOKEN",
+        "PGPASSWORD",
+        "SNOWSQL_PWD",
+        "SENTRY_DSN",
+        "AZURE_STORAGE_SAS",
+        "SLACK_WEBHOOK_URL",
+        "TEAMS_WEBHOOK",
     ],
 )
 def test_redactor_of_an_environment_knows_the_variables_that_hold_secrets(
@@ -179,12 +185,29 @@ def test_redactor_of_an_environment_knows_the_variables_that_hold_secrets(
         "DATABRICKS_CLIENT_ID",
         "DATABRICKS_HOST",
         "HOME",
+        "OLDPWD",
         "PATH",
+        "PWD",
         "TOKENIZERS_PARALLELISM",
     ],
 )
 def test_redactor_of_an_environment_leaves_other_variables(name: str) -> None:
     assert Redactor.of({name: "some-value"})("some-value") == "some-value"
+
+
+def test_redactor_of_an_environment_knows_a_token_in_place_of_a_user() -> None:
+    env = {"INDEX": f"https://{TOKEN}@index/simple", "REMOTE": "ssh://git@host/x"}
+    text = f"https://{TOKEN}@index and ssh://git@host/x"
+    assert Redactor.of(env)(text) == f"https://{HIDDEN}@index and ssh://git@host/x"
+
+
+def test_redactor_of_an_environment_knows_the_parts_of_a_connection_string() -> None:
+    env = {
+        "STORAGE_CONNECTION_STRING": f"AccountName=lake;AccountKey={TOKEN}==;Ends=x",
+        "WAREHOUSE_DSN": "host=warehouse;user=someone;password=hunter2hunter2",
+    }
+    text = f"lake {TOKEN}== warehouse someone hunter2hunter2"
+    assert Redactor.of(env)(text) == f"lake {HIDDEN} warehouse someone {HIDDEN}"
 
 
 def test_redactor_of_an_environment_knows_the_passwords_in_addresses() -> None:
