@@ -4,73 +4,30 @@ code 4 with the table and the file, or the right rows. Other tables can still be
 
 from __future__ import annotations
 
-import json
 import shutil
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Tuple
+from typing import Any, Tuple
 
 import pytest
 from deltalake import DeltaTable
 
-import lakekit
 from lakekit.cli.main import call
 from lakekit.commands.init import TEMPLATE
-from lakekit.template.tables import TABLES
-
-NAME = "silver.orders"
-ORDER = "9001,2024-03-05T08:15:00Z,Ada,cup,1,2\n"
-FILE_DAMAGE: Dict[str, Callable[[bytes], bytes]] = {
-    "cut": lambda content: content[: len(content) // 2],
-    "without the last bytes": lambda content: content[:-7],
-    "emptied": lambda _: b"",
-    "one line end": lambda _: b"\n",
-    "garbage": lambda _: bytes(range(255, 55, -1)),
-    "zeros": lambda content: bytes(len(content)),
-    "list": lambda _: b"[1, 2]\n",
-    "number": lambda _: b"5\n",
-    "empty object": lambda _: b"{}\n",
-    "start": lambda content: b"\xff" * 20 + content[20:],
-    "middle": lambda c: c[: len(c) // 2] + b"\xff" * 20 + c[len(c) // 2 + 20 :],
-    "end": lambda content: content[:-30] + b"\xff" * 20 + content[-10:],
-}
-MISSING = object()
-VALUES: Tuple[Any, ...] = (MISSING, None, "x", 5, -1, [1], {"a": 1}, True)
-FIELDS = (
-    "protocol",
-    "protocol.minReaderVersion",
-    "metaData",
-    "metaData.id",
-    "metaData.format",
-    "metaData.schemaString",
-    "metaData.partitionColumns",
-    "metaData.configuration",
-    "add",
-    "add.path",
-    "add.partitionValues",
-    "add.size",
-    "add.stats",
-    "add.modificationTime",
-    "add.dataChange",
-    "remove",
-    "commitInfo",
-    "commitInfo.timestamp",
-    "commitInfo.operation",
-    "commitInfo.operationParameters",
-    "commitInfo.userMetadata",
+from testing.unit.lakekit.damage import (
+    FIELDS,
+    FILE_DAMAGE,
+    NAME,
+    NEWER_DELTA,
+    changed,
+    of_field,
+    write_lake,
 )
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a lake after two runs, without a checkpoint. Tests must not change it."""
-    folder = tmp_path_factory.mktemp("matrix")
-    shutil.copytree(TEMPLATE / "data", folder / "data")
-    lakekit.run(folder / "data", folder / "lake", tables=TABLES)
-    with (folder / "data" / "orders.csv").open("a") as orders:
-        orders.write(ORDER)
-    lakekit.run(folder / "data", folder / "lake", tables=TABLES)
-    return folder / "lake"
+    return write_lake(tmp_path_factory.mktemp("matrix"))
 
 
 @pytest.fixture
@@ -78,17 +35,6 @@ def lake(made: Path, tmp_path: Path) -> Path:
     """Return a copy of the lake."""
     shutil.copytree(made, tmp_path / "lake")
     return tmp_path / "lake"
-
-
-@contextmanager
-def changed(file: Path, content: bytes) -> Iterator[None]:
-    """Replace the content of a file while the context is open."""
-    before = file.read_bytes()
-    file.write_bytes(content)
-    try:
-        yield
-    finally:
-        file.write_bytes(before)
 
 
 def show(
@@ -100,7 +46,7 @@ def show(
     return (code, *capsys.readouterr())
 
 
-def check(lake: Path, right: str, file: Path, what: object, capsys: Any) -> int:
+def check(lake: Path, right: str, what: object, capsys: Any) -> int:
     """Check the result of `lakekit show` for a damaged table. Return its exit code."""
     code, out, err = show(lake, NAME, capsys)
     if code == 0:
@@ -130,7 +76,7 @@ def test_damaged_commit_is_named(
     assert show(lake, "gold.sales_by_day", capsys) == other
     file.unlink()
     if version < 3:  # without its newest commit, the table is an older version
-        check(lake, right, file, "missing", capsys)
+        check(lake, right, "missing", capsys)
 
 
 @pytest.mark.parametrize("field", FIELDS)
@@ -138,25 +84,12 @@ def test_damaged_field_is_named_or_not_needed(
     field: str, lake: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     right, codes = show(lake, NAME, capsys)[1], []
-    kind, _, name = field.partition(".")
-    log = lake / "silver/orders/_delta_log"
-    file = [each for each in sorted(log.iterdir()) if f'"{kind}"' in each.read_text()][
-        -1
-    ]
-    lines = file.read_text().splitlines()
-    index = next(n for n, line in enumerate(lines) if kind in json.loads(line))
-    for value in VALUES:
-        action = json.loads(lines[index])
-        holder = action[kind] if name else action
-        holder[name or kind] = value
-        if value is MISSING:
-            del holder[name or kind]
-        text = [*lines[:index], json.dumps(action), *lines[index + 1 :]]
-        with changed(file, "\n".join(text).encode()):
-            if (field, value) == ("protocol.minReaderVersion", 5):
-                assert show(lake, NAME, capsys)[0] == 2  # needs a newer Delta
+    for damage in of_field(lake, field):
+        with changed(damage.file, damage.content):
+            if damage.what == NEWER_DELTA:
+                assert show(lake, NAME, capsys)[0] == 2
                 continue
-            codes.append(check(lake, right, file, (field, value), capsys))
+            codes.append(check(lake, right, damage.what, capsys))
     assert 4 in codes
 
 
@@ -170,9 +103,9 @@ def test_damaged_checkpoint_is_named_or_passed_over(
     codes = []
     for what, damage in FILE_DAMAGE.items():
         with changed(file, damage(file.read_bytes())):
-            codes.append(check(lake, right, file, what, capsys))
+            codes.append(check(lake, right, what, capsys))
     file.unlink()
-    codes.append(check(lake, right, file, "missing", capsys))
+    codes.append(check(lake, right, "missing", capsys))
     assert (4 in codes) == (name == "checkpoint.parquet")
 
 

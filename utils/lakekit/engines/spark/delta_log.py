@@ -17,14 +17,20 @@ from pyspark.sql.types import StructType
 from lakekit.declarations.tables import Column, Table
 from lakekit.engines.engine import FORBIDDEN_FEATURES, MAINTENANCE, Head, Note
 from lakekit.engines.history import Commit, newest_change, newest_note
-from lakekit.engines.spark.errors import translated
+from lakekit.engines.spark.errors import (
+    FAILURES,
+    reason,
+    translated,
+    unreadable_file,
+)
 from lakekit.engines.spark.session import on_databricks
-from lakekit.engines.spark.statements import columns_of, name
+from lakekit.engines.spark.statements import columns_of, name, pattern
 from lakekit.errors import DamagedTableError, InvalidLakeError, StorageError
 from lakekit.storage import log_replay
 from lakekit.storage.files import FolderStorage
 from lakekit.storage.folder_log import COMMIT, FolderLog
 from lakekit.storage.lake import Lake
+from lakekit.storage.log_files import FolderLogFiles
 
 RECENT = 12
 """The number of newest commits that are read first, because reading the whole history
@@ -125,6 +131,7 @@ class SparkLogs:
         if self._lake.kind != "folder":
             return {}
         location = self._lake.location(table)
+        log_replay.check_newest(FolderLogFiles(location))
         log = self._log(table)
         if log is not None:
             return FolderStorage().damaged(location, log.sizes())
@@ -137,6 +144,24 @@ class SparkLogs:
             )
             files = [re.sub("^file:(?://)?", "", uri) for uri in rows.inputFiles()]
         return {file: "is missing" for file in files if not _exists(file)}
+
+    def check_footers(self, table: Table) -> None:
+        """Raise DamagedTableError or DamagedLogError for the first Parquet file of a
+        table in a folder whose footer cannot be read. Spark's error does not name it.
+        """
+        log = self._log(table)
+        if log is None:
+            return
+        location = self._lake.location(table)
+        files = sorted((Path(location) / "_delta_log").glob("*.checkpoint*.parquet"))
+        files += FolderStorage().fetch(
+            location, [f"{location}/{path}" for path in log.sizes()]
+        )
+        for file in files:
+            try:
+                self._spark.read.parquet(pattern(file))
+            except FAILURES as error:
+                raise unreadable_file(str(file), reason(error)) from error
 
     def holds(self, table: Table, applications: Sequence[str]) -> bool:
         """Return whether the table certainly has all rows that were committed with

@@ -12,14 +12,26 @@ from __future__ import annotations
 import datetime
 import itertools
 import shutil
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Dict,
+    FrozenSet,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    Type,
+)
 
 from lakekit.errors import (
     ComputeError,
     ConflictError,
     DeclarationError,
+    LakekitError,
     MissingExtraError,
     SourceError,
     StorageError,
@@ -83,6 +95,7 @@ class SparkEngine:
         self._tables = SparkTables(self._spark, lake)
         self._local = str(self._spark.conf.get("spark.master", "")).startswith("local")
         self._views: Dict[str, DataFrame] = {}
+        self._read: Dict[str, Table] = {}
         self._sources: Dict[Tuple[str, str], DataFrame] = {}
         self._numbers = itertools.count()
 
@@ -110,7 +123,7 @@ class SparkEngine:
         rows = self._tables.rows(table)
         if rows is not None:
             return rows
-        with translated(table.name, self._tables.location(table)):
+        with self._translated(table.name, self._tables.location(table)):
             return int(
                 self._spark.sql(f"SELECT count(*) FROM {self._now(table)}").collect()[
                     0
@@ -127,7 +140,7 @@ class SparkEngine:
             return frozenset(digests)
         held = f"_source_sha256 IN ({', '.join(map(text, digests))})"
         select = f"SELECT DISTINCT _source_sha256 FROM {self._now(table)} WHERE {held}"
-        with translated(table.name, self._tables.location(table), StorageError):
+        with self._translated(table.name, self._tables.location(table), StorageError):
             return frozenset(row[0] for row in self._spark.sql(select).collect())
 
     # Tables and their schemas
@@ -205,7 +218,8 @@ class SparkEngine:
 
     def read(self, table: Table, view: str) -> None:
         columns = ", ".join(name(column.name) for column in table.columns)
-        with translated(table.name, self._tables.location(table)):
+        self._read[table.name] = table
+        with self._translated(table.name, self._tables.location(table)):
             self._view(
                 view, self._spark.sql(f"SELECT {columns} FROM {self._now(table)}")
             )
@@ -255,20 +269,20 @@ class SparkEngine:
         return True
 
     def define(self, view: str, sql: str) -> None:
-        with translated(view, self._lake.root):
+        with self._translated(view, self._lake.root):
             self._view(view, self._sql(sql))
 
     def define_empty(self, table: Table, view: str) -> None:
         self._view(view, self._spark.createDataFrame([], columns_ddl(table.columns)))
 
     def keep(self, view: str, sql: str) -> int:
-        with translated(view, self._lake.root):
+        with self._translated(view, self._lake.root):
             rows = self._materialized(self._sql(sql))
             self._view(view, rows)
             return int(rows.count())
 
     def query(self, sql: str) -> List[Tuple[Any, ...]]:
-        with translated("the query", self._lake.root):
+        with self._translated("the query", self._lake.root):
             frame = self._sql(sql)
             instants = [
                 index
@@ -305,7 +319,7 @@ class SparkEngine:
     # Writing
 
     def stage(self, table: Table, view: str, sql: str, part: bool = False) -> Staged:
-        with translated(table.name, self._lake.root):
+        with self._translated(table.name, self._lake.root):
             rows = self._materialized(statements.declared(table, self._sql(sql)))
             self._view(view, rows)
             return Staged(view, int(rows.count()))
@@ -380,6 +394,22 @@ class SparkEngine:
         return self._tables.restore(table, version, dry_run)
 
     # Internal methods
+
+    @contextmanager
+    def _translated(
+        self, table: str, place: str, otherwise: Type[LakekitError] = ComputeError
+    ) -> Iterator[None]:
+        """Translate errors like `translated`. If Spark cannot read a Parquet file and
+        does not name it, find the file among those of the tables that were read.
+        """
+        try:
+            with translated(table, place, otherwise):
+                yield
+        except otherwise as error:
+            if "apache.parquet" in str(error.__cause__):
+                for each in self._read.values():
+                    self._tables.check_footers(each)
+            raise
 
     def _now(self, table: Table) -> str:
         return (

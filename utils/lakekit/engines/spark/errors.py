@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator, Type
+from typing import Iterator, Optional, Type
+from urllib.parse import unquote
 
 from delta.exceptions import DeltaConcurrentModificationException
 from py4j.protocol import Py4JJavaError
@@ -15,6 +16,7 @@ from lakekit.declarations.tables import LAYERS
 from lakekit.errors import (
     ComputeError,
     ConflictError,
+    DamagedLogError,
     DamagedTableError,
     LakekitError,
     StorageError,
@@ -44,6 +46,13 @@ STORAGE = re.compile(
 MISSING = re.compile(
     r"(?:File|reading file) (?:file:)?(\S[^\n]*?\.parquet)(?:\. File)? does not exist"
 )
+UNREADABLE = re.compile(
+    r"(?:rror while reading file (?:file:(?://)?)?(\S+?\.parquet)"
+    r"|footer for file:? ?(?:FileStatus{path=)?(?:file:(?://)?)?(\S+?\.parquet)"
+    r"|(?:file:(?://)?)?(/\S+?\.parquet) is not a Parquet file)"
+)
+"""Matches errors about the content of a Parquet file."""
+CHECKPOINT = re.compile(r"(.+)/_delta_log/((\d+)\.checkpoint\S*)")
 CONFLICT = re.compile(
     r"Concurrent\w+Exception|MetadataChangedException|ProtocolChangedException"
     r"|DELTA_CONCURRENT_\w+"
@@ -86,21 +95,49 @@ def failure(
         found = pattern.search(whole)
         if found:
             return ComputeError(table, message.format(*found.groups()))
-    missing = MISSING.search(whole)
-    if missing:
-        file = missing.group(1)
-        folders = re.findall(rf"/({'|'.join(LAYERS)})[/_](\w+)(?=/)", file)
-        name = ".".join(folders[-1]) if folders else table
-        # Only the caller knows which tables the query reads.
-        return DamagedTableError(
-            name if "." in name else "TABLE", file, "is missing", None
-        )
+    damaged = _damaged(table, whole, reason(error))
+    if damaged:
+        return damaged
     storage = STORAGE.search(whole)
     if storage:
         return StorageError(Path(place), storage.group(1))
     if otherwise is StorageError:
         return StorageError(Path(place), reason(error))
     return ComputeError(table, reason(error))
+
+
+def _damaged(table: str, whole: str, why: str) -> Optional[LakekitError]:
+    """Return the error about a data file or a checkpoint that is missing or damaged;
+    None if the failure has another cause.
+    """
+    missing = MISSING.search(whole)
+    if missing:
+        # Only the caller knows which tables the query reads.
+        name = _table_of(missing.group(1)) or (table if "." in table else "TABLE")
+        return DamagedTableError(name, missing.group(1), "is missing", None)
+    unreadable = UNREADABLE.search(whole)
+    if not unreadable:
+        return None
+    # Spark quotes the paths of files that it cannot read.
+    file = unquote(next(filter(None, unreadable.groups())))
+    # A file of the scratch folder belongs to no table.
+    return unreadable_file(file, why) if _table_of(file) else None
+
+
+def _table_of(file: str) -> str:
+    """Return the table of a data file or a checkpoint; empty if it is unknown."""
+    folders = re.findall(rf"/({'|'.join(LAYERS)})[/_](\w+)(?=/)", file)
+    return ".".join(folders[-1]) if folders else ""
+
+
+def unreadable_file(file: str, why: str) -> LakekitError:
+    """Return the error about a data file or a checkpoint that cannot be read."""
+    checkpoint = CHECKPOINT.fullmatch(file)
+    if checkpoint:
+        location, name, version = checkpoint.groups()
+        what = f"is not a whole Parquet file ({why})"
+        return DamagedLogError(location, name, what, int(version))
+    return DamagedTableError(_table_of(file), file, f"cannot be read ({why})", None)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import pytest
 from lakekit.errors import (
     ComputeError,
     ConflictError,
+    DamagedLogError,
     DamagedTableError,
     LakekitError,
     StorageError,
@@ -96,6 +97,38 @@ def test_reason_is_the_innermost_cause(said: str, expected: str) -> None:
             ),
             DamagedTableError,
             "TABLE is damaged: dbfs:/tables/1/part-1.parquet is missing",
+        ),
+        (
+            (
+                "SparkException: Encountered error while reading file"
+                " file:///a%20lake/gold/x/part-1.parquet. Details:\n"
+                "Caused by: java.io.IOException: don't know what type: 15\n"
+            ),
+            DamagedTableError,
+            "gold.x is damaged: /a lake/gold/x/part-1.parquet cannot be read .don't",
+        ),
+        (
+            "Caused by: java.io.X: Could not read footer for file: FileStatus{path="
+            "s3a://b/gold/x/part-1.parquet; isDirectory=false}",
+            DamagedTableError,
+            "gold.x is damaged: s3a://b/gold/x/part-1.parquet cannot be read",
+        ),
+        (
+            "Caused by: X: file:/w/gold/x/part-1.parquet is not a Parquet file. Ex",
+            DamagedTableError,
+            "gold.x is damaged: /w/gold/x/part-1.parquet cannot be read",
+        ),
+        (
+            "error while reading file file:/w/gold/x/_delta_log/"
+            f"{3:020}.checkpoint.parquet. Details",
+            DamagedLogError,
+            f"gold.x is damaged: /w/gold/x/_delta_log/{3:020}.checkpoint.parquet is not"
+            " a whole Parquet file .*: version 3 and later",
+        ),
+        (
+            "error while reading file file:/tmp/spark/rows-1/part-1.parquet. Details",
+            ComputeError,
+            "t could not be computed: error while reading",
         ),
         ("something else", ComputeError, "t could not be computed: something else"),
     ],
