@@ -1,5 +1,6 @@
-"""Tests damage to every part of a table on Spark. `testing/unit/lakekit/damage.py` tests
-all damage.
+"""Tests damage to every part of a table on Spark.
+
+`testing/unit/lakekit/damage.py` tests all damage.
 """
 
 from __future__ import annotations

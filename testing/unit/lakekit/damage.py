@@ -197,7 +197,10 @@ def check(folder: Path, engine: str, every: int = 1) -> Tuple[Counter[int], List
 
 
 def main(engine: str = "embedded", every: str = "1") -> int:
-    """Test the damage on an engine, print the wrong results, and return the exit code."""
+    """Test the damage on an engine, and print the wrong results.
+
+    Returns the exit code.
+    """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         if engine == "spark":
