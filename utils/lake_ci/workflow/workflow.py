@@ -26,8 +26,9 @@ SUMMARY = "summary"
 PUBLISH = "publish"
 # The report of a job that builds the files of a release.
 DIST = "dist/"
-# The environment of a deploy, as an expression.
+# The environment of a deploy, as an expression and as its value.
 CHOSEN = "inputs.environment || vars.DEPLOY_ENVIRONMENT || 'trial'"
+ENVIRONMENT = f"${{{{ {CHOSEN} }}}}"
 REPORT_FILES = "reports/index.html\nreports/summary.md"
 # The programs that a job can request beside Python and git, which are inputs of
 # .github/actions/setup.
@@ -118,10 +119,9 @@ def _job(job: Job) -> Value:
     body["timeout-minutes"] = int(job.minutes) + SPARE_MINUTES
     body["permissions"] = _permissions(job)
     if job.environment:
-        chosen = f"${{{{ {CHOSEN} }}}}"
-        body["environment"] = chosen
+        body["environment"] = ENVIRONMENT
         body["concurrency"] = {
-            "group": f"{job.name}-{chosen}",
+            "group": f"{job.name}-{ENVIRONMENT}",
             "cancel-in-progress": False,
         }
     if matrix:
@@ -165,7 +165,7 @@ def _steps(job: Job, *, matrix: bool) -> Iterable[Value]:
         "SESSION": "${{ matrix.session }}" if matrix else first.session
     }
     if job.environment:
-        environment["DEPLOY_ENVIRONMENT"] = f"${{{{ {CHOSEN} }}}}"
+        environment["DEPLOY_ENVIRONMENT"] = ENVIRONMENT
         environment |= CREDENTIALS
     yield {"run": 'nox -s "$SESSION"', "env": environment}
     given: dict[str, Value] = {"job": itself, "status": "${{ job.status }}"}

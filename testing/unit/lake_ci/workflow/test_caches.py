@@ -40,7 +40,7 @@ def inputs(job: str, trigger: Trigger) -> dict[str, str]:
         name: declared.get("default", "") for name, declared in ACTION["inputs"].items()
     }
     for name, value in JOBS[job]["with"].items():
-        if name != "results" and str(value).startswith("${{ ("):
+        if str(value).startswith("${{ ("):
             value = github.holds(value, {**trigger.context, "vars": {}}, STATUS)
         found[name] = str(value).lower() if isinstance(value, bool) else str(value)
     return found

@@ -8,7 +8,7 @@ import re
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -252,16 +252,16 @@ class DistributionContents(DistributionCheck):
             "licenses/LICENSE",
         ]
         expected = {f"{info}/{name}": "pyproject.toml" for name in metadata}
+        shipped: list[str] = []
         for package in targets["wheel"]["packages"]:
             parent = Path(package).parent
+            files = git.files(ctx.root, package)
             expected.update(
-                {
-                    Path(file).relative_to(parent).as_posix(): file
-                    for file in git.files(ctx.root, package)
-                }
+                {Path(file).relative_to(parent).as_posix(): file for file in files}
             )
+            shipped += files
         found = list(self._compare(wheel, expected, names, ctx))
-        found += self._undeclared(targets["wheel"]["packages"], ctx)
+        found += self._undeclared(shipped, ctx)
         total = len(names)
 
         with tarfile.open(sdist) as archive:
@@ -282,11 +282,11 @@ class DistributionContents(DistributionCheck):
         return Outcome.of(found, clean=f"{total} and {len(names)} files")
 
     def _undeclared(
-        self, packages: Sequence[str], ctx: CheckContext
+        self, shipped: Iterable[str], ctx: CheckContext
     ) -> Iterator[Finding]:
         """Yield the files of packages that match no pattern of the setting."""
         patterns = read_settings(ctx.root).build.files
-        for file in git.files(ctx.root, *packages):
+        for file in shipped:
             name = Path(file).name
             if not any(
                 fnmatchcase(file if "/" in pattern else name, pattern)
