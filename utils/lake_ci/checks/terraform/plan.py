@@ -320,3 +320,13 @@ def counts(plan: Mapping[str, Any]) -> dict[str, int]:
     ]
     words = {"add": "create", "change": "update", "destroy": "delete"}
     return {word: list(actions).count(action) for word, action in words.items()}
+
+
+def made(plans: Sequence[EnvironmentPlan]) -> dict[str, Path]:
+    """Wait until all plans are made or have failed; return the folders of the plans."""
+    folders = {plan.environment: plan.folder.result() for plan in plans}
+    return {
+        environment: folder
+        for environment, folder in folders.items()
+        if folder is not None
+    }

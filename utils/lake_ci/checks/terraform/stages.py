@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lake_ci.checks.terraform import accounts as aws
+from lake_ci.checks.terraform.checkov import Checkov
 from lake_ci.checks.terraform.code import (
     Code,
     Fmt,
@@ -12,7 +13,7 @@ from lake_ci.checks.terraform.code import (
     Variables,
 )
 from lake_ci.checks.terraform.plan import Drift, EnvironmentPlan, TerraformOptions
-from lake_ci.checks.terraform.policy import Checkov, Policy
+from lake_ci.checks.terraform.policy import Policy
 from lake_ci.runner.check import CheckContext, Stages
 
 
