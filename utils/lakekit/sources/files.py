@@ -17,7 +17,7 @@ from typing import (
 )
 
 from lakekit.declarations.tables import DELTA_COLUMNS, Source, TableSet
-from lakekit.errors import SourceError
+from lakekit.errors import SourceError, UnreadableSourceError
 from lakekit.sources import csv, parquet
 from lakekit.sources.archives import DEFAULT_LIMIT, Unpacker
 
@@ -78,7 +78,11 @@ class OpenedFile:
         """Raise SourceError if the file `given` has changed since it was checked and
         hashed.
         """
-        if _modified(self.given) != self.modified:
+        try:
+            modified = _modified(self.given)
+        except OSError as error:
+            raise UnreadableSourceError(self.given, error) from error
+        if modified != self.modified:
             raise SourceError(
                 f"{self.given} changed while it was read",
                 "Run again when the file is complete.",
@@ -89,7 +93,10 @@ class OpenedFile:
         name. None if no fault is found.
         """
         if self.format == "csv":
-            return csv.find_fault(self.path)
+            try:
+                return csv.find_fault(self.path)
+            except OSError as error:
+                return f" cannot be read: {error.strerror or error}"
         return parquet.find_fault(self.path)
 
     def check_rows(self, read: int) -> None:
@@ -149,12 +156,18 @@ def _open_all(
     except SourceError as error:
         refuse(source.name, error, True)
         return []
+    except OSError as error:
+        place = Path(error.filename or folder)
+        refuse(source.name, UnreadableSourceError(place, error), True)
+        return []
     opened = []
     for given, name in files:
         try:
             opened.append(_open(given, name, source, unpacker))
         except SourceError as error:
             refuse(source.name, error, False)
+        except OSError as error:
+            refuse(source.name, UnreadableSourceError(given, error), False)
     return opened
 
 
@@ -228,6 +241,8 @@ def _is_utf8(name: str) -> bool:
 
 def _open(given: Path, name: str, source: Source, unpacker: Unpacker) -> OpenedFile:
     modified = _modified(given)
+    with given.open("rb"):  # readers of archives and Parquet hide a missing permission
+        pass
     packed = given.suffix in (".zip", ".gz")
     path = unpacker.unpack(given, name) if packed else given
     if path.suffix == ".parquet":
