@@ -14,7 +14,6 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import (
-    Callable,
     ContextManager,
     Dict,
     FrozenSet,
@@ -124,8 +123,8 @@ def run(
 
     `now` is the time of the run, in UTC, and the ingestion time of its files; `memory`
     is DuckDB's memory limit, such as `2GB`; `unpacked` is the size limit of all
-    unpacked archives together; `refused` is the effect of a faulty file
-    (`lakekit.commands.refusals`); `clock` measures seconds.
+    unpacked archives together, and of each decoded Parquet file; `refused` is the
+    effect of a faulty file (`lakekit.commands.refusals`); `clock` measures seconds.
 
     Raises a LakekitError. Before anything is written: DeclarationError, SettingsError,
     SourceError, InvalidLakeError, DamagedTableError; MissingExtraError without the

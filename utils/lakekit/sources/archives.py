@@ -54,7 +54,7 @@ class Unpacker:
     """
 
     def __init__(self, scratch: Path, limit: str = DEFAULT_LIMIT) -> None:
-        self._scratch, self._limit = scratch, limit
+        self._scratch, self.limit = scratch, limit
         self._left = bytes_of(limit)
 
     def unpack(self, archive: Path, name: str) -> Path:
@@ -93,7 +93,7 @@ class Unpacker:
                 size += len(block)
                 if size > self._left:
                     raise SourceError(
-                        f"{archive} unpacks to more than is left of {self._limit}, the"
+                        f"{archive} unpacks to more than is left of {self.limit}, the"
                         " limit of all unpacked files",
                         "If the archives are meant, set a larger limit, such as"
                         " --unpacked 200GB.",

@@ -253,7 +253,7 @@ def _open(given: Path, name: str, source: Source, unpacker: Unpacker) -> OpenedF
     packed = given.suffix in (".zip", ".gz")
     path = unpacker.unpack(given, name) if packed else given
     if path.suffix == ".parquet":
-        names, kinds, rows = parquet.read(given)
+        names, kinds, rows = parquet.read(given, unpacker.limit)
         _check_header(given, names, source)
         digest = csv.hash_file(path)
         return OpenedFile(
