@@ -85,8 +85,8 @@ def read(given: Path, limit: str) -> Tuple[Tuple[str, ...], Tuple[Kind, ...], in
 
 
 def _check_size(given: Path, file: pq.ParquetFile, limit: str) -> None:
-    """Raise SourceError if the file decodes to more than `limit`, or if its pages exceed
-    the ratio of archives. Only the footer is read.
+    """Raise SourceError if the file decodes to more than `limit`, or if its pages
+    exceed the ratio of archives. Only the footer is read.
 
     A few kilobytes can repeat a value a billion times. Repeated values are no reason to
     refuse a file, because both engines keep them as they are stored, but each row takes
