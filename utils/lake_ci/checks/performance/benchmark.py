@@ -220,13 +220,15 @@ class Benchmark(Check):
         )
 
     def _tells(self, found: Samples) -> bool:
-        """Return whether all ratios are decided and the interval is narrow enough."""
+        """Return whether more rounds would not change the result.
+
+        This is the case if the interval of the whole benchmark is narrow enough, and a
+        ratio is above the threshold or all ratios are below it.
+        """
         compared = found.compared()
-        undecided = any(
-            each.verdict(self.options.threshold) is SpeedVerdict.UNDECIDED
-            for each in compared.values()
-        )
-        return not undecided and compared[""].narrower.half_width <= self.options.width
+        verdicts = {each.verdict(self.options.threshold) for each in compared.values()}
+        known = SpeedVerdict.SLOWER in verdicts or verdicts == {SpeedVerdict.FINE}
+        return known and compared[""].narrower.half_width <= self.options.width
 
     def _judge(self, found: Samples) -> Outcome:
         self.measured = found.measured()
