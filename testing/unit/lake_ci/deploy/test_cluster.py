@@ -1,4 +1,5 @@
-"""A cluster gets exactly one version, with as few restarts as possible."""
+"""A cluster has exactly one version of the wheel, and is restarted only if necessary.
+"""
 
 from __future__ import annotations
 
