@@ -1,5 +1,4 @@
-"""databricks.yml defines the environments, and is validated with the schema of bundles.
-"""
+"""databricks.yml defines the environments, and is validated with a bundle schema."""
 
 from __future__ import annotations
 

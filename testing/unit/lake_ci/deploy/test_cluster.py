@@ -1,5 +1,4 @@
-"""A cluster has exactly one version of the wheel, and is restarted only if necessary.
-"""
+"""A cluster has exactly one version of the wheel, and restarts only if necessary."""
 
 from __future__ import annotations
 

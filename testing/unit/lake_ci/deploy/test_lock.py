@@ -84,8 +84,7 @@ def test_lock_of_another_machine_stands_until_it_expires(
 def test_of_two_that_come_at_once_not_both_deploy(
     lock: Lock, me: Holder, workspace: FakeWorkspace
 ) -> None:
-    """The second deploy's lock appears right after this deploy has checked for locks.
-    """
+    """The second deploy's lock appears right after this deploy looked for locks."""
     real: Callable[..., bool] = workspace.write
 
     def write(path: str, content: bytes, *, overwrite: bool) -> bool:

@@ -296,7 +296,8 @@ def serving(
     )
 
 
-# A server that prints its URL, and runs until its standard input is closed.
+# A server that prints `ready` and its process id, and runs until its standard input is
+# closed.
 SERVER = "import os, sys; print('ready', os.getpid(), flush=True); sys.stdin.read()"
 
 

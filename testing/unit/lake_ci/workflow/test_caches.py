@@ -72,8 +72,7 @@ def declared() -> list[tuple[str, str, dict[str, str]]]:
 
 
 def row_of(job: str, trigger: Trigger) -> dict[str, str]:
-    """Return the caches in the first row of the table that matches a job and an event.
-    """
+    """Return the caches in the first row that matches a job and an event."""
     event = "others"
     if trigger.ref_type == "tag":
         event = "tag"
