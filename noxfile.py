@@ -63,7 +63,7 @@ MACHINE = ["browser", "engine", "terraform", "api-server"]
     minutes=10,
 )
 def lint(run: Run) -> None:
-    """Check style, imports, strict types, locks and the workflow."""
+    """Check style, imports, types, lock files and the workflow."""
     run.options(style.options)
     run.install("lint")
     run.check(*style.checks(), *github.checks(jobs.graph))
@@ -141,7 +141,7 @@ def suite(run: Run) -> None:
     parser=images.parser,
 )
 def docker(run: Run) -> None:
-    """Lint the images, build them twice, compare, and smoke-test."""
+    """Lint, build and smoke-test images; compare two builds."""
     chosen = run.options(images.options)
     run.install("docker")
     run.run_stages(containers.stages(run.ctx, chosen, date.today()))
@@ -158,7 +158,7 @@ def docker(run: Run) -> None:
     parser=kustomize.parser,
 )
 def k8s(run: Run) -> None:
-    """Check the manifests: schemas, a real dry run, best practices."""
+    """Check the manifests: schemas, rules, dry-run by an API server."""
     chosen = run.options(kustomize.options)
     run.install("k8s")
     run.run_stages(kubernetes.stages(run.ctx, chosen))
@@ -171,7 +171,7 @@ def k8s(run: Run) -> None:
     minutes=15,
 )
 def build(run: Run) -> None:
-    """Build and check wheel and sdist; install on each Python."""
+    """Build and check wheel and sdist; install both on each Python."""
     run.install("build")
     run.check(*distributions.checks(PYTHONS, run.event))
 
@@ -186,7 +186,7 @@ def build(run: Run) -> None:
     parser=benchmarking.parser,
 )
 def performance(run: Run) -> None:
-    """Benchmark this tree against the previous commit, interleaved."""
+    """Compare the speed of this checkout with the previous commit."""
     chosen = run.options(lambda words: benchmarking.options(words, ROOT))
     run.install("performance")
     run.run_stages(benchmarks.stages(run.ctx, chosen, jobs.env))
@@ -238,7 +238,7 @@ def acceptance(run: Run) -> None:
     minutes=180,
 )
 def inputs(run: Run) -> None:
-    """Run each job in a copy that holds only its declared inputs."""
+    """Run each job in a copy with only the job's declared inputs."""
     named = run.options(declarations.options).jobs
     with declarations.scratch() as folder:
         run.check(*declarations.checks(jobs.graph, ROOT, named, folder, "inputs"))
@@ -246,19 +246,19 @@ def inputs(run: Run) -> None:
 
 @nox.session(venv_backend="none", default=True, allow_parallel=False)
 def pipeline(session: nox.Session) -> None:
-    """Run the whole graph, as on GitHub; options: `nox -- --help`."""
+    """Run all jobs of an event, as on GitHub; see `nox -- --help`."""
     graph.run_pipeline(jobs, session)
 
 
 @nox.session(venv_backend="none")
 def summary(session: nox.Session) -> None:
-    """Collect a run's results in reports/summary.md, index.html."""
+    """Report a run's results in reports/summary.md and index.html."""
     graph.summarize(jobs, session)
 
 
 @nox.session(venv_backend="none")
 def plan(session: nox.Session) -> None:
-    """Print what an event would run, in order, and why jobs are left out."""
+    """Print the jobs that an event would run, and why others are skipped."""
     graph.show_plan(jobs, session)
 
 

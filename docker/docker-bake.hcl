@@ -1,4 +1,4 @@
-# Builds the four images of docker/Dockerfile in parallel, with shared layers:
+# Builds the four images of docker/Dockerfile in parallel; they share layers:
 # docker buildx bake -f docker/docker-bake.hcl
 
 variable "BASE" { default = "python:3.11-slim-bookworm" }
@@ -8,7 +8,7 @@ variable "VERSION" { default = "0.0.0+unknown" }
 variable "REVISION" { default = "unknown" }
 variable "SOURCE" { default = "" }
 variable "SOURCE_DATE_EPOCH" { default = "0" }
-# The build uses a proxy, but does not store it in a layer.
+# The build uses the shell's proxy, but no layer stores the proxy's URL.
 variable "HTTP_PROXY" { default = "" }
 variable "HTTPS_PROXY" { default = "" }
 variable "NO_PROXY" { default = "" }
@@ -28,7 +28,7 @@ target "image" {
     HTTPS_PROXY       = HTTPS_PROXY
     NO_PROXY          = NO_PROXY
   }
-  # LAKE_CI_PIP_CONF is the text of a pip.conf, if pip needs settings.
+  # LAKE_CI_PIP_CONF is the content of a pip.conf, if pip needs settings.
   secret = ["type=env,id=pip,env=LAKE_CI_PIP_CONF"]
   labels = {
     "org.opencontainers.image.version"  = VERSION

@@ -5,7 +5,7 @@ locals {
     bronze = var.retention.bronze_days
     silver = var.retention.silver_days
     gold   = var.retention.gold_days
-    # The rows that lakekit refused.
+    # Rows that lakekit refused.
     quarantine = var.retention.quarantine_days
   }
   logs_name = "${local.prefix}-logs-${var.account_id}"
@@ -20,8 +20,9 @@ module "key" {
   region     = var.region
 }
 
-# One bucket, a prefix for each layer: a lake is one `s3://` prefix to lakekit and one external location to Unity Catalog,
-# and what differs by layer, its lifecycle and who may read it, S3 and IAM tell apart by prefix.
+# One bucket, with a prefix for each layer, because a lake is one `s3://` prefix for
+# lakekit and one external location for Unity Catalog. Lifecycle and read permissions
+# differ by layer; S3 and IAM can set both by prefix.
 module "lake" {
   source = "./modules/bucket"
 
@@ -34,7 +35,8 @@ module "lake" {
         id              = layer
         prefix          = "${layer}/"
         noncurrent_days = days
-        # Bronze is seldom read twice; of the others a query may want any file at any time.
+        # Bronze files are rarely read again. Queries may read any file of the other
+        # layers at any time.
         tiering_days = layer == "bronze" ? 30 : null
       }
     ],
@@ -98,7 +100,8 @@ module "github_deploy" {
   key_arn     = module.key.arn
 }
 
-# A lake's usual accident is not an outage but a bill: a loop that rewrites a table, a table nobody vacuums.
+# Sends an alarm before a defect becomes expensive, such as a loop that rewrites a
+# table, or a table that is never vacuumed.
 module "alarm" {
   source = "./modules/alarm"
 

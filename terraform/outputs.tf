@@ -1,15 +1,15 @@
 output "lake_uri" {
-  description = "The lake as lakekit names it, for the deploy and the Kubernetes overlays."
+  description = "The lake's `s3://` prefix, for the deploy and the Kubernetes overlays."
   value       = "s3://${module.lake.name}"
 }
 
 output "layer_uris" {
-  description = "Each layer's prefix, for Unity Catalog's external locations."
+  description = "The `s3://` prefix of each layer, for Unity Catalog's external locations."
   value       = { for layer in keys(local.layers) : layer => "s3://${module.lake.name}/${layer}" }
 }
 
 output "releases_uri" {
-  description = "Where the deploy puts the wheels of releases."
+  description = "The `s3://` prefix to which the deploy uploads the wheels of releases."
   value       = "s3://${module.lake.name}/${local.releases}"
 }
 
@@ -24,7 +24,7 @@ output "storage_credential_role_arn" {
 }
 
 output "deploy_role_arn" {
-  description = "The role that the deploy's GitHub job takes."
+  description = "The role that the GitHub job `deploy` assumes."
   value       = module.github_deploy.role_arn
 }
 
@@ -34,6 +34,6 @@ output "region" {
 }
 
 output "alarm_topic_arn" {
-  description = "The topic of the lake's alarms, for others that watch it."
+  description = "The topic of the lake's alarms, for further subscribers."
   value       = module.alarm.topic_arn
 }

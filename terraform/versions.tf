@@ -8,7 +8,8 @@ terraform {
     }
   }
 
-  # Settings that differ between environments are in environments/<environment>.s3.tfbackend, passed to `terraform init`.
+  # Settings of the backend that differ between environments are in
+  # environments/<environment>.s3.tfbackend; pass this file to `terraform init`.
   backend "s3" {
     encrypt      = true
     use_lockfile = true

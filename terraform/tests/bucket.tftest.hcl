@@ -1,4 +1,4 @@
-# What every bucket has, whoever asks for one.
+# Every bucket has these properties, for the lake and for logs.
 mock_provider "aws" {
   mock_data "aws_iam_policy_document" {
     defaults = { json = "{}" }
@@ -32,7 +32,7 @@ run "it_is_private_versioned_and_encrypted_with_the_key" {
 
   assert {
     condition     = aws_s3_bucket_versioning.this.versioning_configuration[0].status == "Enabled"
-    error_message = "the bucket keeps no versions"
+    error_message = "the bucket is not versioned"
   }
 
   assert {
@@ -42,7 +42,7 @@ run "it_is_private_versioned_and_encrypted_with_the_key" {
 
   assert {
     condition     = aws_s3_bucket_logging.this[0].target_bucket == "example-logs"
-    error_message = "nobody notes who reads the bucket"
+    error_message = "the bucket has no access log"
   }
 }
 
@@ -55,7 +55,7 @@ run "its_policy_refuses_plain_http_other_encryption_client_keys_and_other_keys" 
     condition = [for statement in data.aws_iam_policy_document.this.statement : statement.sid if statement.effect == "Deny"] == [
       "TlsOnly", "ModernTlsOnly", "EncryptedOnly", "NoClientKeys", "OwnKeyOnly"
     ]
-    error_message = "the policy refuses less, or more, than it should"
+    error_message = "the policy does not have exactly these Deny statements"
   }
 }
 
@@ -69,12 +69,12 @@ run "each_layer_has_its_own_rule_and_no_current_object_expires" {
       for rule in aws_s3_bucket_lifecycle_configuration.this.rule :
       rule.id => rule.noncurrent_version_expiration[0].noncurrent_days if rule.id != "unfinished-uploads"
     })
-    error_message = "old versions are not kept as asked for"
+    error_message = "old versions do not expire after the given days"
   }
 
   assert {
     condition     = alltrue([for rule in aws_s3_bucket_lifecycle_configuration.this.rule : length(rule.expiration) == 0])
-    error_message = "a current object would expire, of which only VACUUM knows that no table needs it"
+    error_message = "a current object would expire, but only VACUUM knows which objects no table needs"
   }
 }
 
@@ -91,16 +91,16 @@ run "a_bucket_of_logs_uses_the_keys_of_s3_and_its_logs_expire" {
 
   assert {
     condition     = one(one(aws_s3_bucket_server_side_encryption_configuration.this.rule).apply_server_side_encryption_by_default).sse_algorithm == "AES256"
-    error_message = "log delivery could not write"
+    error_message = "log delivery could not write to the bucket"
   }
 
   assert {
     condition     = length(aws_s3_bucket_logging.this) == 0
-    error_message = "a bucket of logs would log into itself"
+    error_message = "a bucket of logs would write its access log to itself"
   }
 
   assert {
     condition     = one(one([for rule in aws_s3_bucket_lifecycle_configuration.this.rule : rule if rule.id == "logs"]).expiration).days == 365
-    error_message = "logs are kept for ever"
+    error_message = "logs never expire"
   }
 }

@@ -1,4 +1,5 @@
-# What the parts of the lake are called and allowed, without an account: `terraform test`.
+# Tests the names and permissions of the lake's parts without an account: `terraform
+# test`.
 mock_provider "aws" {
   mock_data "aws_iam_policy_document" {
     defaults = { json = "{}" }

@@ -1,4 +1,4 @@
-# Who may take the two roles.
+# Tests who may assume the two roles.
 mock_provider "aws" {
   mock_data "aws_iam_policy_document" {
     defaults = { json = "{}" }
@@ -28,12 +28,12 @@ run "unity_catalog_names_its_external_id_and_so_does_the_role_itself" {
       for statement in data.aws_iam_policy_document.trust.statement :
       contains([for condition in statement.condition : join(",", condition.values) if condition.variable == "sts:ExternalId"], var.external_id)
     ])
-    error_message = "somebody can take the role without the external id"
+    error_message = "the role can be assumed without the external id"
   }
 
   assert {
     condition     = data.aws_iam_policy_document.access.statement[0].resources == toset(["arn:aws:s3:::lake/bronze/*", "arn:aws:s3:::lake/gold/*"])
-    error_message = "the role reaches other objects than the layers'"
+    error_message = "the role has access to objects outside the layers"
   }
 }
 
@@ -57,6 +57,6 @@ run "github_takes_the_role_from_one_repository_and_one_environment" {
       [for condition in data.aws_iam_policy_document.trust.statement[0].condition : join(",", condition.values)],
       "repo:example/lake:environment:production",
     )
-    error_message = "another repository or environment could deploy"
+    error_message = "another repository or environment could assume the role"
   }
 }

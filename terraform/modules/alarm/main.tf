@@ -35,10 +35,11 @@ resource "aws_sns_topic_subscription" "email" {
   endpoint  = each.value
 }
 
-# S3 measures the size once a day, at no cost; a day without a figure says nothing.
+# S3 measures the size once a day, without charge. A day without a measurement does not
+# change the alarm.
 resource "aws_cloudwatch_metric_alarm" "size" {
   alarm_name          = "${var.name}-size"
-  alarm_description   = "${var.bucket} holds more than ${var.limit_gb} GB: is a table not vacuumed, or rewritten in a loop?"
+  alarm_description   = "${var.bucket} is larger than ${var.limit_gb} GB. Check whether a table is not vacuumed, or is rewritten in a loop."
   namespace           = "AWS/S3"
   metric_name         = "BucketSizeBytes"
   dimensions          = { BucketName = var.bucket, StorageType = "StandardStorage" }

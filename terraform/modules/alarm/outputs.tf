@@ -1,4 +1,4 @@
 output "topic_arn" {
-  description = "ARN of the topic that alarms are sent to."
+  description = "The ARN of the topic to which alarms are sent."
   value       = aws_sns_topic.this.arn
 }

@@ -1,25 +1,25 @@
 variable "name" {
-  description = "The name of the topic, and of its alarms the first part."
+  description = "The first part of the names of the topic and the alarm."
   type        = string
 }
 
 variable "account_id" {
-  description = "The account whose alarms may write into the topic."
+  description = "The account whose alarms may publish to the topic."
   type        = string
 }
 
 variable "bucket" {
-  description = "The bucket whose size is watched."
+  description = "The bucket whose size is monitored."
   type        = string
 }
 
 variable "limit_gb" {
-  description = "The size that is too large, in gigabytes."
+  description = "The size in gigabytes above which an alarm is sent."
   type        = number
 }
 
 variable "emails" {
-  description = "E-mail addresses that get the alarms; each must be confirmed once."
+  description = "The e-mail addresses that get the alarms; the owner of each address must confirm it once."
   type        = set(string)
 }
 

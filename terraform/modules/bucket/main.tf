@@ -1,9 +1,9 @@
-# A bucket as every bucket of the lake has to be: private, encrypted, versioned, reached by TLS alone.
+# A bucket of the lake: private, encrypted, versioned, and accessible only with TLS.
 resource "aws_s3_bucket" "this" {
-  #checkov:skip=CKV_AWS_144:one region; what is lost with it is loaded again from the sources
-  #checkov:skip=CKV2_AWS_62:nothing listens to events, runs start by schedule
-  #checkov:skip=CKV_AWS_18:the lake's bucket logs into the bucket of logs, which itself cannot log anywhere
-  #checkov:skip=CKV_AWS_145:the lake's bucket uses the lake's key; log delivery can write with S3's own keys only
+  #checkov:skip=CKV_AWS_144:the lake is in one region; if the region fails, the lake is loaded again from the sources
+  #checkov:skip=CKV2_AWS_62:no program needs events, because runs start on a schedule
+  #checkov:skip=CKV_AWS_18:the lake's bucket writes its access log to the bucket of logs, which has no access log
+  #checkov:skip=CKV_AWS_145:the lake's bucket uses the lake's key; log delivery can only use S3's own keys
   bucket = var.name
 }
 
@@ -45,7 +45,7 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
 }
 
 resource "aws_s3_bucket_lifecycle_configuration" "this" {
-  #checkov:skip=CKV_AWS_300:the last rule does; checkov loses it beside a dynamic one
+  #checkov:skip=CKV_AWS_300:the last rule aborts unfinished uploads; checkov does not find it next to a dynamic rule
   bucket = aws_s3_bucket.this.bucket
 
   dynamic "rule" {
@@ -93,7 +93,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     }
   }
 
-  # A rule for old versions is of no use before there are any.
+  # Lifecycle rules for old versions need a bucket with versioning.
   depends_on = [aws_s3_bucket_versioning.this]
 }
 

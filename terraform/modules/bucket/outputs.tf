@@ -1,5 +1,5 @@
 output "name" {
-  description = "The bucket's name, once its policy is in force."
+  description = "The bucket's name, available only after the bucket's policy is set."
   value       = aws_s3_bucket.this.bucket
   depends_on  = [aws_s3_bucket_policy.this]
 }

@@ -42,7 +42,8 @@ data "aws_iam_policy_document" "this" {
     }
   }
 
-  # Who asks for no encryption gets the bucket's; who asks for another is refused.
+  # An upload without an encryption header uses the bucket's encryption. An upload that
+  # requests another algorithm is denied.
   statement {
     sid       = "EncryptedOnly"
     effect    = "Deny"
@@ -67,7 +68,8 @@ data "aws_iam_policy_document" "this" {
     }
   }
 
-  # A key that a client sends with each request (SSE-C) is in no header above, and only that client could read the object.
+  # A client can also send its own key with each request (SSE-C), without the header
+  # above. Then only this client could read the object.
   statement {
     sid       = "NoClientKeys"
     effect    = "Deny"
@@ -119,6 +121,7 @@ resource "aws_s3_bucket_policy" "this" {
   bucket = aws_s3_bucket.this.bucket
   policy = data.aws_iam_policy_document.this.json
 
-  # S3 judges whether a policy makes the bucket public by the block that is in force.
+  # The public access block must exist first, so that S3 rejects a policy that makes the
+  # bucket public.
   depends_on = [aws_s3_bucket_public_access_block.this]
 }

@@ -1,31 +1,32 @@
 variable "name" {
-  description = "The bucket's name, unique in all of AWS."
+  description = "The bucket's name, which must be unique in all of AWS."
   type        = string
 }
 
-# Objects, for their absence is known while a plan is made, when an ARN of what is yet to be made is not.
+# `key` and `log` are objects, because a plan must know whether they are null. The ARN
+# of a resource that does not exist yet is unknown in a plan.
 variable "key" {
-  description = "The KMS key of its objects; null for S3's own keys, the only ones that log delivery can write with."
+  description = "The KMS key that encrypts the bucket's objects. null means S3's own keys, the only keys that log delivery supports."
   type        = object({ arn = string })
   default     = null
 }
 
 variable "log" {
-  description = "The bucket its access log goes to; null for a bucket of logs."
+  description = "The bucket to which the access log is written; null for a bucket of logs."
   type        = object({ bucket = string })
   default     = null
 }
 
 variable "policy" {
-  description = "What its policy says beside TLS and encryption, as JSON."
+  description = "Further statements of the bucket's policy, besides TLS and encryption, as JSON."
   type        = string
   default     = null
 }
 
 variable "rules" {
   description = <<-EOT
-    By prefix: after how many days overwritten versions go, current objects move to the tier of their use, and
-    current objects go.
+    For each prefix, the number of days after which overwritten versions expire (`noncurrent_days`), current objects
+    move to Intelligent-Tiering (`tiering_days`), and current objects expire (`expire_days`).
   EOT
   type = list(object({
     id              = string
@@ -37,6 +38,6 @@ variable "rules" {
 
   validation {
     condition     = length(var.rules) > 0
-    error_message = "A versioned bucket without a rule grows for ever."
+    error_message = "rules must not be empty: without a lifecycle rule, a versioned bucket grows forever."
   }
 }

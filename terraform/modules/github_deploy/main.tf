@@ -1,4 +1,5 @@
-# GitHub's workflow takes the role by the token of its run: there is no key that could be lost.
+# GitHub's workflow assumes the role with the token of the workflow's run, so there is
+# no access key that could leak.
 resource "aws_iam_openid_connect_provider" "github" {
   url            = "https://token.actions.githubusercontent.com"
   client_id_list = ["sts.amazonaws.com"]
@@ -56,7 +57,7 @@ data "aws_iam_policy_document" "access" {
 
 resource "aws_iam_role" "deploy" {
   name                 = var.name
-  description          = "The workflow of ${var.repository} deploys to ${var.environment} by it"
+  description          = "The workflow of ${var.repository} deploys to ${var.environment} with this role"
   assume_role_policy   = data.aws_iam_policy_document.trust.json
   max_session_duration = 3600
 }

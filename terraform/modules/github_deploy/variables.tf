@@ -4,12 +4,12 @@ variable "name" {
 }
 
 variable "repository" {
-  description = "The repository whose workflow may take the role, `owner/name`."
+  description = "The repository whose workflow may assume the role, as `owner/name`."
   type        = string
 }
 
 variable "environment" {
-  description = "The GitHub environment, with its own protection rules, that a job has to run in to take the role."
+  description = "The GitHub environment. Only jobs in this environment, which has its own protection rules, may assume the role."
   type        = string
 }
 
@@ -19,16 +19,16 @@ variable "bucket_arn" {
 }
 
 variable "releases" {
-  description = "The prefix that releases are written to."
+  description = "The prefix to which releases are written."
   type        = string
 }
 
 variable "readable" {
-  description = "The prefixes that are read after a deployment, to see whether it works."
+  description = "The prefixes that the deploy may read to verify the deployment."
   type        = set(string)
 }
 
 variable "key_arn" {
-  description = "The key of the bucket's objects."
+  description = "The key that encrypts the bucket's objects."
   type        = string
 }

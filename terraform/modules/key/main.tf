@@ -1,4 +1,4 @@
-# In a key's own policy `*` means this key.
+# In the policy of a key, the resource `*` is the key itself.
 data "aws_iam_policy_document" "key" {
   #checkov:skip=CKV_AWS_109:the resource of a key's policy is the key itself
   #checkov:skip=CKV_AWS_111:the resource of a key's policy is the key itself
@@ -35,7 +35,8 @@ data "aws_iam_policy_document" "key" {
     }
   }
 
-  # Whom the account's own IAM policies allow it, and for objects in S3 only.
+  # Identities that the account's IAM policies allow may use the key, but only through
+  # S3.
   statement {
     sid       = "UseThroughS3"
     resources = ["*"]
@@ -53,7 +54,8 @@ data "aws_iam_policy_document" "key" {
     }
   }
 
-  # An alarm can write into an encrypted topic only if its service may use the topic's key.
+  # An alarm can publish to an encrypted topic only if CloudWatch may use the topic's
+  # key.
   statement {
     sid       = "Alarms"
     resources = ["*"]

@@ -4,6 +4,6 @@ output "arn" {
 }
 
 output "alias" {
-  description = "The key's alias, known before the key is made."
+  description = "The key's alias, which a plan knows before the key is created."
   value       = aws_kms_alias.this.name
 }

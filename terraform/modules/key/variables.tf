@@ -1,10 +1,10 @@
 variable "name" {
-  description = "What the key is for; its alias."
+  description = "The purpose of the key; also its alias."
   type        = string
 }
 
 variable "account_id" {
-  description = "The account whose IAM policies say who may use the key."
+  description = "The account whose IAM policies determine who may use the key."
   type        = string
 }
 

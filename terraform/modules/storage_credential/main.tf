@@ -1,6 +1,6 @@
-# The role behind a Unity Catalog storage credential: https://docs.databricks.com/aws/en/connect/unity-catalog/cloud-storage/s3/s3-external-location-manual
+# The role of a Unity Catalog storage credential: https://docs.databricks.com/aws/en/connect/unity-catalog/cloud-storage/s3/s3-external-location-manual
 locals {
-  # Made of its parts: the role trusts itself, and is not there yet when its trust policy is written.
+  # The ARN cannot refer to the role, because the trust policy of the role contains it.
   arn = "arn:aws:iam::${var.account_id}:role/${var.name}"
 }
 
@@ -71,9 +71,9 @@ data "aws_iam_policy_document" "access" {
 }
 
 resource "aws_iam_role" "unity_catalog" {
-  #checkov:skip=CKV_AWS_61:the account as principal is narrowed to the role itself by a condition
+  #checkov:skip=CKV_AWS_61:a condition restricts the principal, which is the account, to the role itself
   name               = var.name
-  description        = "Unity Catalog reads and writes the lake by it"
+  description        = "Unity Catalog reads and writes the lake with this role"
   assume_role_policy = data.aws_iam_policy_document.trust.json
 }
 

@@ -1,1 +1,1 @@
-"""Converts results to text by pure functions."""
+"""Converts results to reports. All functions are pure: they only return text."""

@@ -1,4 +1,4 @@
-"""Writes GitHub's log: results, and commands that annotate lines of the diff."""
+"""Writes the results to GitHub's log, with commands that annotate lines of the diff."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lake_ci.report import terminal
 from lake_ci.report.overview import Overview, State
 from lake_ci.report.text import shorten, visible
 
-# GitHub shows only this number of commands of each kind per step.
+# The maximum number of commands of each kind that GitHub shows per step.
 CAP = 10
 MESSAGE_LIMIT = 4000
 
@@ -18,7 +18,7 @@ def commands(overview: Overview) -> list[str]:
     """Return an `::error` or `::warning` for each finding of a check that did not pass.
 
     At most `CAP` commands of each kind are returned, because GitHub shows no more. A
-    notice gives the number of the other commands.
+    notice states the number of omitted commands.
     """
     errors = list(_session_errors(overview))
     warnings = []
@@ -54,7 +54,7 @@ def _session_errors(overview: Overview) -> Iterator[str]:
 
 
 def _over_cap_notice(errors: int, warnings: int) -> Iterator[str]:
-    """Yield a `::notice` with the number of commands above `CAP`, if there are any."""
+    """Yield a `::notice` with the number of omitted commands, if there are any."""
     over = {"more error": errors - CAP, "more warning": warnings - CAP}
     rest = [count(number, noun) for noun, number in over.items() if number > 0]
     if rest:
@@ -65,11 +65,12 @@ def _over_cap_notice(errors: int, warnings: int) -> Iterator[str]:
 def log(overview: Overview, token: str) -> str:
     """Return the text for GitHub's log.
 
-    The text contains the passed sessions in a folded group, then failures, then
+    The text contains the passed sessions in a folded group, then the failures, then the
     workflow commands.
 
     Args:
-        token: a random word. GitHub finds no commands between two lines with this word.
+        token: a random word. Between two lines with this word, GitHub does not execute
+            commands.
     """
     good = [
         session for session in overview.sessions if session.state is not State.FAILURE

@@ -1,10 +1,10 @@
 """Compares a run's duration with its lower bound, and reports why sessions waited.
 
-A run cannot be shorter than its critical path: the longest chain of sessions, by wall
-time, in which each session needs the session before it. If all sessions share one
-machine, a run also cannot be shorter than the sessions' processor time (user and
-system) divided by the machine's cores. The larger value is the lower bound, and the
-ratio of a run is
+A run cannot be shorter than its critical path. This is the chain of sessions with the
+longest wall time in which each session needs the session before it. If all sessions
+share one machine, a run also cannot be shorter than the sessions' processor time (user
+and system) divided by the machine's cores. The larger of the two values is the lower
+bound, and the ratio of a run is
 
     wall time / max(critical path, processor time / cores)
 
@@ -22,15 +22,15 @@ from lake_ci.model.results import count
 from lake_ci.report.overview import Overview, critical_path
 from lake_ci.report.terminal import seconds
 
-# The number of sessions that are listed: those with the longest waits.
+# The maximum number of listed sessions; the sessions with the longest waits are listed.
 SHOWN = 3
-# Shorter waits are not reported: start times are only known to the second.
+# Shorter waits are not reported, because start times are only known to the second.
 NOTABLE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Wait:
-    """Seconds between the end of a session's last need and the session's start.
+    """How long a session waited, in seconds, after the last needed session had ended.
 
     Attributes:
         session: the name of the session.
@@ -59,11 +59,10 @@ class Efficiency:
     """A run compared with its lower bound; all times are in seconds.
 
     Attributes:
-        wall: from the beginning of the run to the end of its last session.
+        wall: the time from the beginning of the run to the end of its last session.
         path: the names of the sessions of the critical path, first to last.
         path_seconds: the length of the critical path.
-        processor_seconds: the sum of the sessions' processor time, as far as it was
-            measured.
+        processor_seconds: the sum of the measured processor times of the sessions.
         unmeasured: the number of sessions that ran without a measured processor time.
         cores: the cores that the sessions shared; None if each session had its own
             machine.
@@ -86,7 +85,7 @@ class Efficiency:
 
     @property
     def ratio(self) -> float:
-        """Return wall time / lower bound, which is 1 for a run without any delay."""
+        """Return wall time / lower bound. It is 1 for a run without any delay."""
         return self.wall / self.bound
 
 
@@ -145,7 +144,7 @@ def _bounds(efficiency: Efficiency) -> Iterator[str]:
 
 
 def reasons(waits: Iterable[Wait]) -> str:
-    """Return lines that show why and how long sessions waited.
+    """Return lines that state why and how long sessions waited.
 
     The list is empty if all waits are short.
     """

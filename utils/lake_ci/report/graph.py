@@ -1,6 +1,7 @@
 """Draws the dependency graph of the jobs as SVG.
 
-Levels go from left to right; curves connect a job with the jobs that it needs.
+The levels are columns from left to right, and curves connect a job with the jobs that
+it needs.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from lake_ci.report.text import one_line
 WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 172, 52, 22, 14, 6
 NAME_LENGTH = 16
 
-# A position in a column: a job, or a job and the level that a longer curve from this
-# job passes.
+# A position in a column. It is for a job, or (with a level) for a curve from this job
+# that passes the level.
 Slot = tuple[str, int]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Columns of slots from top to bottom, and the level of each job."""
+    """The slots of each level from top to bottom, and the level of each job."""
 
     columns: tuple[tuple[Slot, ...], ...]
     levels: dict[str, int]
@@ -39,9 +40,10 @@ class Layout:
 def layout(nodes: tuple[Node, ...]) -> Layout:
     """Place each job one level to the right of the last job that it needs.
 
-    If a curve passes a level, the layout reserves a slot for the curve. Within a level,
-    slots are sorted by the position of the slots that their curves come from, so that
-    few curves cross.
+    If a curve passes a level, the layout reserves a slot for the curve. A slot's
+    origins are the slots of the previous level from which curves lead to the slot.
+    Within a level, slots are sorted by the positions of their origins, so that few
+    curves cross.
     """
     levels = _levels(nodes)
     last = _last_levels(nodes, levels)
@@ -76,7 +78,7 @@ def _last_levels(nodes: Iterable[Node], levels: dict[str, int]) -> dict[str, int
 def _column(
     nodes: Iterable[Node], level: int, levels: dict[str, int], before: tuple[Slot, ...]
 ) -> tuple[Slot, ...]:
-    """Return the slots of a level, sorted by the mean position of their sources."""
+    """Return the slots of a level, sorted by the mean position of their origins."""
 
     def mean_row(node: Node) -> float:
         rows = [before.index(source) for source in _sources(node, level, levels)]
@@ -115,7 +117,8 @@ def draw(overview: Overview) -> str:
         for need in node.needs
         if need in place.levels
     ]
-    # Edges of the critical path come last, so that they are drawn above other edges.
+    # Edges of the critical path come last, so that they are drawn above all other
+    # edges.
     edges.sort(key=critical.issuperset)
     curves = [
         (_curve(need, name, place), critical.issuperset((need, name)))

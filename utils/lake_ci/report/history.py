@@ -22,7 +22,7 @@ BAD = {"failure"}
 
 @dataclass(frozen=True)
 class Change:
-    """One difference between a session and its previous run.
+    """A difference of a session from the same session of the previous run.
 
     `kind` is failing, fixed, new, slower or faster.
     """
@@ -63,14 +63,14 @@ def _changes(overview: Overview, past: Past) -> Iterator[Change]:
 
 
 def _state_change(session: Session, before: PastSession) -> Iterator[tuple[str, str]]:
-    """Yield the kind and the text of the change of a session without a result."""
+    """Yield the kind and the text of the change if a session has no result."""
     if session.result is None and session.state is not before.state:
         kind = "failing" if session.state is State.FAILURE else "new"
         yield kind, f"{session.state.word}, was {before.state.word}: {session.why}"
 
 
 def _check_changes(session: Session, before: PastSession) -> Iterator[tuple[str, str]]:
-    """Yield kind and text of the change for each check that fails or was fixed."""
+    """Yield kind and text of the change for each check that now fails or was fixed."""
     for check in session.checks:
         was = before.checks.get(check.name)
         if check.status.value in BAD and was not in BAD:

@@ -1,6 +1,6 @@
-"""Writes the report as one HTML file that works without network and server.
+"""Writes the report as one HTML file that works without a network and a server.
 
-The file is readable without its script, and its script is safe to run.
+The file is readable without its script, and the browser executes no other script in it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def page(overview: Overview, *, source_url: str | None = None) -> str:
 
     Args:
         source_url: the base URL of links to the repository's files, ending in `/`; with
-            None, links go to the files beside the report, `../`.
+            None, links lead to the files in the folder above the report, `../`.
 
     Raises:
         ValueError: `source_url` is not an https URL that ends in `/`.

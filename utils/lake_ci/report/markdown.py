@@ -22,11 +22,12 @@ MESSAGE_LIMIT = 600
 SPECIAL = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])")
 # Characters that start a list, a heading or a rule at the beginning of a text.
 LEADING = re.compile(r"^([-+=#]|\d+(?=[.)]))")
-# In an issue GitHub notifies the account after `@`, and writes a cross-reference into
-# the issue after `#` or `GH-`, also after a backslash. A word joiner prevents both.
+# In an issue, GitHub notifies the account after `@`, and adds a cross-reference to the
+# issue after `#` or `GH-`, even after a backslash. A word joiner prevents both.
 MENTION = re.compile(r"@(?=[^\W_])|#(?=\d)|\bGH-(?=\d)", re.IGNORECASE)
 WORD_JOINER = "\u2060"
-# The same for the address of an issue, but not at this host, which redirects.
+# GitHub also adds a cross-reference for the URL of an issue. So the URL gets another
+# host, which redirects to the issue and for which GitHub adds none.
 ISSUE_HOST = re.compile(
     r"\b(?:www\.)?github\.com(?=/[\w.-]+/[\w.-]+/(?:issues|pull|discussions)/\d)",
     re.IGNORECASE,
@@ -57,10 +58,11 @@ def report(overview: Overview, *, source: str | None = None) -> str:
 def cut(text: str, limit: int, where: str) -> str:
     """Return the text, cut after a whole line if it is longer than the limit.
 
-    The limit is in bytes of UTF-8. A last line gives the number of lines that were cut.
+    The limit is in bytes of UTF-8. If the text is cut, a last line states the number of
+    omitted lines.
 
     Args:
-        where: the place of the whole text, for the last line.
+        where: the file that has the whole text, for the last line.
     """
     if len(text.encode()) <= limit:
         return text
@@ -73,9 +75,9 @@ def cut(text: str, limit: int, where: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Return a tool's text as one line in which Markdown has no effect.
+    """Return a tool's text as one line that Markdown does not format.
 
-    The text also mentions no account and no issue.
+    The line also does not mention accounts or issues.
     """
     text = ISSUE_HOST.sub("redirect.github.com", one_line(text))
     text = MENTION.sub(rf"\g<0>{WORD_JOINER}", text)

@@ -32,7 +32,7 @@ class State(str, Enum):
 
     @property
     def word(self) -> str:
-        """The state as a word, for readers who cannot see a symbol or a color."""
+        """The state as a word, for readers who cannot see symbols or colors."""
         words = {"success": "passed", "failure": "failed", "warning": "warning"}
         return words.get(self.value, self.value)
 
@@ -99,14 +99,14 @@ class Session:
 
     @property
     def headline(self) -> str:
-        """Return in one line how the session ended.
+        """Return one line about the end of the session.
 
         The line is the reason why there is no result, or lists the checks that did not
         pass.
         """
         if self.why or self.result is None:
             return self.why
-        # For a skipped session, the detail of its check contains the failed session.
+        # If a session was skipped, the detail of its check names the failed session.
         cause = (
             ""
             if self.state is State.SKIPPED
@@ -136,7 +136,7 @@ class Session:
 
     @property
     def span(self) -> tuple[float, float] | None:
-        """Return when the session began and ended, in seconds since 1970 UTC.
+        """Return the start and end of the session, in seconds since 1970 UTC.
 
         The result is None if the session did not run or its result was reused.
         """
@@ -215,7 +215,7 @@ class Workers:
     """The machine on which all sessions of a run ran in parallel.
 
     Attributes:
-        number: how many sessions ran at once.
+        number: the number of sessions that ran at once.
         cores: the machine's processors.
         began: when the run began, in seconds since 1970 UTC.
     """
@@ -231,11 +231,11 @@ class Overview:
 
     Attributes:
         workers: None if each session had its own machine, as on GitHub.
-        made: when the results were collected, UTC.
+        made: the time when the results were collected, UTC.
         nodes: the jobs of the graph in order, planned or not.
-        refused: the results that were found and rejected.
+        refused: the result files that were found but rejected.
         past: the earlier runs in the history, oldest first.
-        notes: the errors of other files that could not be read.
+        notes: errors of files, other than results and tests, that could not be read.
     """
 
     run: str
@@ -277,9 +277,9 @@ class Overview:
 
     @property
     def began(self) -> float:
-        """Return when the run began, or else its first session.
+        """Return the start of the run, or of its first session if that is unknown.
 
-        The time is in seconds since 1970 UTC.
+        The result is in seconds since 1970 UTC.
         """
         first = min((start for start, _ in self.spans.values()), default=0.0)
         return min(self.workers.began, first) if self.workers and first else first
@@ -321,7 +321,7 @@ class Overview:
         return ", ".join(words) or "nothing to run"
 
     def not_checked(self) -> Iterator[tuple[Session, CheckResult, str]]:
-        """Yield every check that was incomplete, with the part that was not checked."""
+        """Yield every incomplete check, with the part that was not checked."""
         for session in self.sessions:
             for check in session.checks:
                 if check.not_checked is not None:

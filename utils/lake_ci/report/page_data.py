@@ -1,4 +1,4 @@
-"""Builds JSON with findings and tests for the page's script, safe inside HTML."""
+"""Builds the JSON with findings and tests for the page's script; it is safe in HTML."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MESSAGE_LIMIT = 4_000
 
 @dataclass
 class Table:
-    """Stores each text of the rows once; a row contains the number of the text."""
+    """Stores each text of the rows only once; rows contain the number of a text."""
 
     rows: list[str] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
@@ -46,12 +46,12 @@ class PageData:
 def build(overview: Overview, base: str) -> PageData:
     """Build the page's data: the findings and the tests.
 
-    Errors come before other findings, both in the order of the graph. Tests are sorted
-    by duration, slowest first. If tests are left out, failed tests stay in before
-    passed tests.
+    Errors come before all other findings; within both groups, findings are in the order
+    of the graph. Tests are sorted by duration, slowest first. If there are too many
+    tests, passed tests are left out before failed tests.
 
     Args:
-        base: the address of the repository's files.
+        base: the base URL of the repository's files.
     """
     words, files = Table(), Table()
     found = sorted(
@@ -86,7 +86,7 @@ def build(overview: Overview, base: str) -> PageData:
 def _finding_rows(
     found: Iterable[tuple[Session, CheckResult, Finding]], words: Table, files: Table
 ) -> list[list[Any]]:
-    """Yield a row for each finding; add its texts to the tables.
+    """Return a row for each finding; add its texts to the tables.
 
     The first value of a row is the finding's id.
     """
@@ -129,7 +129,7 @@ def _test_row(
 
 
 def _place(each: Finding | TestCase, files: Table) -> tuple[int, int]:
-    """Return the number of the file, or -1, and the number of the line, or 0."""
+    """Return the number of the file's text, and the line; if unknown, -1 and 0."""
     return -1 if each.file is None else files.number(each.file), each.line or 0
 
 
@@ -143,7 +143,8 @@ def finding_id(seen: dict[str, int], *parts: str) -> str:
     The same finding has the same id in the next run.
 
     Args:
-        seen: how often each id was used; the second of two equal ids gets a number.
+        seen: how often each id was used. If an id was already used, a number is added
+            to it.
     """
     text = "\0".join(parts).encode("utf-8", "replace")
     digest = hashlib.sha256(text).hexdigest()[:12]
@@ -154,7 +155,7 @@ def finding_id(seen: dict[str, int], *parts: str) -> str:
 def to_script(body: object) -> str:
     """Return JSON that cannot end a `<script>` element.
 
-    All parsers read the same data from the JSON.
+    All JSON parsers read the same data from it.
     """
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for char in "<>&\u2028\u2029":

@@ -1,4 +1,4 @@
-"""Renders the reports' templates to HTML and SVG with all text escaped."""
+"""Renders the reports' templates to HTML and SVG, and escapes all texts."""
 
 from __future__ import annotations
 
@@ -66,7 +66,8 @@ def _bytecode_cache() -> BytecodeCache | None:
         return None
     from jinja2 import FileSystemBytecodeCache
 
-    # A compiled template also depends on the settings in this file.
+    # Include this file in the key, because compiled templates also depend on its
+    # settings.
     compiler = f"{version('jinja2')} {Path(__file__).read_text(encoding='utf-8')}"
     folder = Path(cache_from_source(__file__)).parent
 

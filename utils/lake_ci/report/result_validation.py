@@ -21,13 +21,14 @@ def rejection_reason(
         planned: the ids of the planned sessions.
     """
     if result.run != run:
-        return f"is of run {result.run}, this is {run}"
+        return f"belongs to run {result.run}, but this is run {run}"
     if result.commit != commit:
         return (
-            f"is of commit {str(result.commit)[:12]}, this run is of {str(commit)[:12]}"
+            f"belongs to commit {str(result.commit)[:12]}, but this run is for commit"
+            f" {str(commit)[:12]}"
         )
     if result.attempt > attempt:
-        return f"is of attempt {result.attempt}, this is {attempt}"
+        return f"belongs to attempt {result.attempt}, but this is attempt {attempt}"
     if result.partial:
         return f"is partial: arguments selected a part of {result.session}"
     if result.job not in planned:

@@ -23,7 +23,7 @@ ARTIFACTS_SHOWN = 50
 
 
 class _Failure(NamedTuple):
-    """A session that failed, with its failed checks and tests."""
+    """A failed session with its failed checks and tests."""
 
     session: Session
     cause: str
@@ -33,7 +33,7 @@ class _Failure(NamedTuple):
 
 
 def failures(overview: Overview, base: str) -> str:
-    """Return each failed session: reason, findings, tests, and rerun command.
+    """Return each failed session with its reason, findings, tests and rerun command.
 
     Only the first findings, and the output of the first failed tests, are shown.
     """

@@ -1,4 +1,4 @@
-"""Prints to the terminal: a row when a check ends, and the table of the whole run."""
+"""Formats the terminal's output: a row for each check, and the table of a run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHOWN = 10
 
 
 def row(check: CheckResult, *, shown: int = SHOWN, symbols: bool | None = None) -> str:
-    """Return the row of a check, its first findings, and the number of the others."""
+    """Return the row of a check, its first findings, and the number of the rest."""
     words = (
         f"{mark(check.status, symbols)} {check.name:<22} {seconds(check.seconds):>8}"
     )
@@ -37,10 +37,11 @@ def table(
 ) -> str:
     """Return the table of the whole run: each job with its checks.
 
-    A failed job also shows its findings with their places, and the rerun command.
+    For a failed job, the table also has the findings with file and line, and the rerun
+    command.
 
     Args:
-        results: one for each session that was planned.
+        results: the result of each planned session.
         skipped: the reason for each job that was not planned.
     """
     blocks = []
@@ -68,7 +69,7 @@ def table(
 
 
 def job(result: Result, *, symbols: bool | None = None) -> str:
-    """Return one job with its checks; for a failed job also the rerun command."""
+    """Return a job's line and its checks; for a failed job, also the rerun command."""
     lines = [
         f"{mark(result.status, symbols)} {result.session:<22}"
         f" {seconds(result.seconds):>8}{_cause(result)}"

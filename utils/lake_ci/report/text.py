@@ -1,4 +1,4 @@
-"""Makes characters in tools' text visible that hide or reorder other characters."""
+"""Makes characters visible that could hide or reorder the text of tools."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def one_line(text: str) -> str:
 def shorten(text: str, limit: int) -> str:
     """Return the text, shortened in the middle if it is longer than the limit.
 
-    A line in the middle gives the number of characters that were left out.
+    A line in the middle states the number of characters that were left out.
     """
     if len(text) <= limit:
         return text

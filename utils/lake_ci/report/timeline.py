@@ -28,7 +28,7 @@ class _Scale(NamedTuple):
 
 
 class _Bar(NamedTuple):
-    """The row of a session: when it ran, and when and why it waited long."""
+    """The row of a session: when it ran, and the times and reasons of long waits."""
 
     session: Session
     critical: bool

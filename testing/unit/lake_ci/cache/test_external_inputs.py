@@ -1,4 +1,6 @@
-"""External inputs of the machine and the network: detected and ignored changes."""
+"""External inputs of the machine and the network: which changes are detected, and which
+are ignored.
+"""
 
 from __future__ import annotations
 
@@ -94,8 +96,8 @@ def test_interpreter_of_an_environment_and_its_base_have_one_name(
 def test_the_interpreter_is_the_one_that_nox_makes_environments_of(
     make: Make, tmp_path: Path
 ) -> None:
-    """The Python that runs nox has precedence over any other Python of that version on
-    PATH.
+    """The Python that runs nox has precedence over any other Python of the same version
+    on PATH.
     """
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     for name, script in (
@@ -205,9 +207,7 @@ def test_an_engine_that_is_prepared_has_one_state_before_and_after(
 
 
 class Engine:
-    """A fake container engine that reports its version and its images through a fake
-    client.
-    """
+    """A fake container engine, whose version and images a fake client prints."""
 
     def __init__(self, folder: Path) -> None:
         self._images = folder / "images"

@@ -1,4 +1,4 @@
-"""A cached hash is never the hash of an earlier content of the file."""
+"""The cache never returns the hash of an earlier content of a file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from lake_ci.cache.file_hashes import Digests
 
 @pytest.fixture
 def look(tmp_path: Path) -> Callable[..., dict[str, str]]:
-    """Return a function that returns the hashes of the folder's files in a new run."""
+    """Return a function that starts a new run and returns the hashes of files in the
+    folder.
+    """
 
     def run(*names: str) -> dict[str, str]:
         found = Digests(tmp_path, tmp_path / ".cache" / "digests")
@@ -26,8 +28,8 @@ def look(tmp_path: Path) -> Callable[..., dict[str, str]]:
 
 
 def age(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Move the file system's clock a minute after the file's times, as if the checkout
-    were a day old.
+    """Set the file system's clock to a minute after the file's times, so that the file
+    counts as old.
     """
     later = path.lstat().st_ctime_ns + 60 * 10**9
     monkeypatch.setattr(
@@ -36,7 +38,7 @@ def age(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return a list to which each file that is read from now on is added."""
+    """Return a list that records the name of each file that is read from now on."""
     noted: list[str] = []
     real = file_hashes._read
 

@@ -35,8 +35,8 @@ def session(run: object) -> None:
 
 @pytest.fixture
 def look(root: Path) -> Look:
-    """Return the fingerprint of a job of the repository `root`, as a current run
-    computes it.
+    """Return the fingerprint of a job in the repository `root`, as a run would compute
+    it now.
     """
 
     def fingerprint(

@@ -1,5 +1,5 @@
-"""In a real nox, the cache reuses exactly the valid results of earlier runs, and the
-plan reports the reuse before the run.
+"""With the real nox, exactly the valid results of earlier runs are reused. The plan
+shows this before the run.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def fourth(run):
 
 
 class Reusing:
-    """A repository with these jobs, and a record of the jobs that ran."""
+    """A repository with jobs that record that they ran."""
 
     def __init__(self, nox_run: Nox) -> None:
         self.nox = nox_run
@@ -78,8 +78,8 @@ class Reusing:
         (self.root / path).write_text(text)
 
     def run(self, *arguments: str) -> list[str]:
-        """Run the pipeline, or nox with the given arguments; return the jobs that
-        really ran, sorted by name.
+        """Run the pipeline, or nox with the given arguments. Return the jobs that were
+        not reused, sorted by name.
         """
         (self.root / "ran").unlink(missing_ok=True)
         self.code = self.nox.here(*(arguments or ("--", "--plain", "-j", "1")))
@@ -91,7 +91,7 @@ class Reusing:
     def planned(
         self, capsys: pytest.CaptureFixture[str], *arguments: str
     ) -> dict[str, Any]:
-        """Return the decisions in the plan by session."""
+        """Return the plan's decision for each session."""
         capsys.readouterr()
         assert self.nox.here("-s", "plan", "--", "--json", *arguments) == 0
         found: dict[str, Any] = json.loads(capsys.readouterr().out)["cache"]
@@ -132,17 +132,18 @@ def test_cached_sessions_are_counted_and_take_no_time(
     jobs: Reusing, capsys: pytest.CaptureFixture[str]
 ) -> None:
     jobs.run()
-    # A failure records no seconds, so those of the newest cached result are used.
+    # A failure does not record its duration, so the plan uses the duration of the
+    # newest cached result.
     shutil.rmtree(jobs.root / "reports")
     jobs.write("b/one", "other")
     capsys.readouterr()
     jobs.run()
     output = capsys.readouterr().out.splitlines()
-    # The numbers of sessions, of cached sessions, of sessions to run, of seconds, and
-    # of workers.
+    # The numbers of all sessions, cached sessions, sessions to run, seconds, and
+    # workers.
     numbers = re.findall(r"\d+", output[1])
     assert (numbers[:3], numbers[-1]) == (["4", "2", "2"], "1")
-    # The cache has the durations of the other jobs; `fourth` is never cached.
+    # The cache has the durations of all other jobs; `fourth` is never cached.
     assert re.findall(r"\d+", output[2]) == ["1"]
     shutil.rmtree(jobs.root / "reports")
     jobs.nox.here("-s", "plan")
@@ -169,7 +170,7 @@ def test_a_change_runs_what_reads_it_and_the_plan_says_why_before(
     listed = "".join(f"  {reason}\n" for reason in reasons)
     assert f"second: run\n{listed}" in capsys.readouterr().out
     assert jobs.run() == ["fourth", "second"]
-    # An earlier result is valid again when its inputs are restored.
+    # If the inputs of an earlier result are restored, the result is valid again.
     jobs.write("b/one", "b")
     (jobs.root / "b" / "two").unlink()
     assert jobs.run() == ["fourth"]

@@ -25,7 +25,9 @@ VARIANT = Job("build", build, reports=("SHA256SUMS", "dist/")).variants[0]
 
 
 class Checkout:
-    """A checkout whose job wrote a report and dist/, and a store with these files."""
+    """A checkout in which a job has written a report and dist/, and a store with these
+    files.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "checkout"
@@ -66,7 +68,7 @@ def checkout(tmp_path: Path) -> Checkout:
 
 
 def content(root: Path) -> dict[str, str]:
-    """Return all files below a checkout, except the suite's own."""
+    """Return all files in a checkout, except for the suite's own files."""
     files = [
         path
         for path in root.rglob("*")

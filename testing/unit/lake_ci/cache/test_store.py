@@ -1,4 +1,6 @@
-"""Cache entries are complete or absent after kills, damaged files and full disks."""
+"""After a kill, a damaged file or a full disk, a cache entry is either complete or
+absent.
+"""
 
 from __future__ import annotations
 
@@ -140,7 +142,7 @@ def test_a_file_that_belongs_elsewhere_is_refused(
 
 
 def find_changed(store: Store, root: Path, change: Mapping[str, object]) -> None:
-    """Look up an entry whose manifest is intact but has other values."""
+    """Look up an entry whose manifest has a valid signature but the given values."""
     store.keep(PRINT, b"inputs", RESULT, root, leave(root))
     file = store.folder / "v2" / PRINT / "manifest.json"
     text = json.dumps({**json.loads(file.read_text().split("\n")[1]), **change})
@@ -157,7 +159,7 @@ def sign(file: Path, text: str) -> None:
 def leaves(
     value: object, path: tuple[object, ...] = ()
 ) -> Iterator[tuple[object, ...]]:
-    """Yield the path of each value in a document, containers included."""
+    """Yield the path of each value in a document, including lists and objects."""
     yield path
     if isinstance(value, dict):
         for key, each in value.items():
@@ -171,7 +173,7 @@ WRONG: tuple[Any, ...] = (None, True, -1, 10**30, "x", "../x", [], {}, [1], {"a"
 
 
 def test_no_signed_manifest_crashes_the_reader(store: Store, tmp_path: Path) -> None:
-    """Every value of a manifest is replaced by values of all types."""
+    """Replace every value of a manifest with values of all types."""
     finding = Finding("black", "format", "would change", "a.py", 3)
     check = CheckResult("style", Status.WARNING, 1.0, "d", (finding,), None, {"n": 1})
     whole = replace(
@@ -355,8 +357,8 @@ def test_two_writers_and_random_kills_leave_a_complete_entry_or_none(
 
 
 def whole(store: Store, back: Path, *, replaced: bool = False) -> int:
-    """Return 1 for a complete entry of a single run; 0 if there is no entry, or if the
-    entry may just have been replaced.
+    """Return 1 if the entry is complete and from a single run. Return 0 if there is no
+    entry, or if it was replaced while it was read.
     """
     try:
         entry = store.find(PRINT)

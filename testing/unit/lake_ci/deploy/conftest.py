@@ -56,12 +56,13 @@ class FakeWorkspace:
     Attributes:
         calls: the calls that change something, in order.
         files: the files of the volume.
-        running: the wheel that the cluster's processes import: the wheel at the
-            cluster's last start, or a wheel that was new since then.
-        break_at: raises an error for the first call of a name, before the call takes
-            effect.
-        lose_at: raises an error after the call took effect, as if the response were
-            lost.
+        running: the wheel that the cluster's processes import. It is the wheel that was
+            installed at the last start, or the first wheel that was installed since
+            then.
+        break_at: errors by the name of a call. The next call of this name raises the
+            error before it takes effect.
+        lose_at: errors by the name of a call. The next call of this name raises the
+            error after it took effect, as if the response were lost.
         tables: Delta versions, as `inspect` reports them.
         result: the result of the next scripts.
     """
@@ -263,7 +264,7 @@ class FakeWorkspace:
 
 @dataclass
 class Scene:
-    """An environment to deploy to, and the events of the deploys."""
+    """An environment for deploys, and the events of these deploys."""
 
     workspace: FakeWorkspace
     target: Target
@@ -300,7 +301,7 @@ class Scene:
         return context
 
     def row(self, name: str) -> dict[str, Any]:
-        """Return the last row of that name."""
+        """Return the last row with this name."""
         return [
             event
             for event in self.events
@@ -314,7 +315,7 @@ class Scene:
 
 @pytest.fixture
 def clock() -> Clock:
-    """Return a clock that only advances by waiting."""
+    """Return a clock that advances only when the deploy sleeps."""
     seconds = [1_000_000.0]
 
     def sleep(number: float) -> None:

@@ -1,5 +1,5 @@
-"""Artifacts that differ from the build of this commit are rejected, with the file's
-name.
+"""Artifacts that differ from the build of this commit are rejected; the error names the
+file.
 """
 
 from __future__ import annotations

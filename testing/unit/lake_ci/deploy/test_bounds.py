@@ -1,7 +1,7 @@
-"""Every method that sends requests to a workspace ends, because its attempts, pages and
-time are limited.
+"""Every method that sends requests to a workspace has limits for attempts, pages and
+time, so it always ends.
 
-The methods are found by introspection, so that new methods are included.
+The tests find the methods by introspection, so that new methods are tested, too.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ LIMITS = Limits(
     request=1, attempts=3, pause=0.1, poll=0.5, start=5, install=5, run=5, busy=5
 )
 PAGES = 7
-# The maximum number of requests of a method that polls to its limit.
+# The maximum number of requests of a method that polls until its time limit.
 MOST = 100
 WHEEL = "/Volumes/main/shop/artifacts/shop-1.0-py3-none-any.whl"
 HOLDER: dict[str, Any] = {
@@ -59,7 +59,7 @@ HOLDER: dict[str, Any] = {
     "expires": 9e12,
 }
 RUNNING = {"life_cycle_state": "RUNNING"}
-# A workspace in which all requested work stays pending.
+# The responses of a workspace in which all work stays pending.
 PENDING: dict[str, Any] = {
     "/api/2.0/preview/scim/v2/Me": {"userName": "me"},
     "/api/2.1/clusters/get": {"state": "PENDING", "cluster_name": "shop"},
@@ -90,7 +90,7 @@ CLI_SAYS = {
     "503": f"Error: {json.dumps(BUSY).encode()!r}",
     "dropped": "requests.exceptions.ConnectionError: Remote end closed connection",
 }
-# Methods that do not fail if the workspace fails, because an unknown result stays
+# Methods that do not raise an error if the workspace fails; their result then stays
 # unknown.
 TOLERANT = {"DeployContext.seen", "DeployContext.entry"}
 
@@ -135,8 +135,8 @@ VALUES: dict[str, Any] = {
 
 
 class Server(ThreadingHTTPServer):
-    """A workspace with one answer to all requests: 503, dropped, empty, pending or
-    pages.
+    """A workspace that treats all requests in the same way: it answers with 503, an
+    empty object, a pending state or endless pages, or drops the connection.
     """
 
     daemon_threads = True
@@ -186,7 +186,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Cli(DatabricksCli):
-    """databricks-cli with a counter of its runs."""
+    """databricks-cli, which also counts its runs."""
 
     count: Callable[[], None]
 
@@ -201,7 +201,7 @@ class World:
 
     Attributes:
         server: the server that the SDK calls.
-        folder: the folder of the fake databricks-cli, which counts its runs.
+        folder: the folder of the fake databricks-cli and of the number of its runs.
         seconds: the total time of sleeps.
     """
 
@@ -263,7 +263,7 @@ class World:
         return sdk
 
     def count(self) -> None:
-        """Fail if a method requests or sleeps without end."""
+        """Count a request or a sleep; fail if there are too many."""
         self.steps += 1
         assert self.steps < 5 * MOST, "it does not end"
 
@@ -318,9 +318,7 @@ class World:
 
 
 def clients() -> list[type]:
-    """Return the classes of the deploy that call a workspace, or that are created with
-    a client.
-    """
+    """Return the classes that call a workspace, or whose constructor gets a client."""
     found: set[type] = {DatabricksCli}
     for module in pkgutil.iter_modules(lake_ci.deploy.__path__, "lake_ci.deploy."):
         if module.name.endswith("__main__"):
@@ -416,8 +414,8 @@ def test_method_ends_in_time_where_everything_stays_pending(
 ) -> None:
     world = World(server, tmp_path, target)
     error = outcome(world, kind, name)
-    # A run that does not end is canceled; then the deploy waits as long again for its
-    # end.
+    # If a run does not end, it is canceled. Then the deploy waits for the end of the
+    # run as long as before.
     assert world.seconds <= 2 * (LIMITS.run + LIMITS.poll)
     assert world.requests < MOST
     if f"{kind.__name__}.{name}" in POLLING or world.seconds > 0:

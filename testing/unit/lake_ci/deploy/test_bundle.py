@@ -1,4 +1,4 @@
-"""databricks.yml defines the environments, and is validated against its schema."""
+"""databricks.yml defines the environments, and is validated with a bundle schema."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def test_a_value_stays_one_parameter_whatever_it_contains(
 
 
 def replaced(value: Any, old: str, new: str) -> Any:
-    """Return the settings of a job with a text replaced in all strings."""
+    """Return the settings of a job, in which a text is replaced in all strings."""
     if isinstance(value, dict):
         return {key: replaced(each, old, new) for key, each in value.items()}
     if isinstance(value, list):

@@ -1,5 +1,5 @@
-"""The output of databricks-cli becomes responses and errors, and no argument contains
-the token.
+"""The output of databricks-cli is converted to responses and errors. No argument of the
+CLI contains the token.
 """
 
 from __future__ import annotations

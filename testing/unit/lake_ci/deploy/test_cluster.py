@@ -1,4 +1,4 @@
-"""A cluster gets exactly one version, with as few restarts as possible."""
+"""A cluster has exactly one version of the wheel, and restarts only if necessary."""
 
 from __future__ import annotations
 

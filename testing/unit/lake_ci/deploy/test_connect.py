@@ -1,4 +1,6 @@
-"""Connecting to a workspace: a token is stripped or rejected, and never shown."""
+"""Before a connection to a workspace, a token is stripped or rejected; it is never
+shown.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +83,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def here(server: Server, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Set the variables for that workspace, and remove the user's."""
+    """Set the variables for the workspace, and remove the user's own variables."""
     for name in list(os.environ):
         if name.startswith(("DATABRICKS_", "ARM_", "GOOGLE_")) or name.lower().endswith(
             "_proxy"

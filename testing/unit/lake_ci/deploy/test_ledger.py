@@ -1,4 +1,4 @@
-"""The ledger is append-only, and each entry records the previous entry."""
+"""The ledger is append-only, and each entry refers to the previous entry."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_entry_of_somebody_else_is_never_written_over(
 ) -> None:
     ledger.append(entry(0, "deploy", "1.0"))
     workspace.files[f"{BASE}/ledger/000002.json"] = b"theirs"
-    # Another deploy wrote the entry after the first read.
+    # After the first read, another deploy wrote the entry.
     ledger._numbers = lambda: [1]  # type: ignore[method-assign]  # a double
     with pytest.raises(StepError, match="another process wrote"):
         ledger.append(entry(0, "deploy", "1.1", "ours"))

@@ -1,4 +1,4 @@
-"""The folder of a release depends on its content, and the job of a release has the
+"""The folder's name depends on the release's content, and the job of a release has the
 paths of the release's scripts.
 """
 

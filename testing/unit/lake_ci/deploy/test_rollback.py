@@ -1,4 +1,4 @@
-"""A rollback only uses files that the ledger records."""
+"""A rollback uses only files whose digests are in the ledger."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_other_files_than_recorded_are_refused(
 def test_wheel_of_another_entry_is_refused(
     scene: Scene, releases: tuple[Release, Release]
 ) -> None:
-    """The folder is complete, but the ledger records another wheel."""
+    """The folder is complete, but the ledger has the digest of another wheel."""
     entry = scene.context().ledger.entries()[0]
     [path] = [
         path

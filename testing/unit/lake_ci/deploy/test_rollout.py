@@ -38,8 +38,8 @@ def deploy(scene: Scene, made: tuple[Release, dict[str, bytes]]) -> str:
 
 
 def assert_whole(scene: Scene, release: Release | None) -> None:
-    """Assert that the workspace is completely at this release, without remains of a
-    deploy.
+    """Assert that everything in the workspace is from this release, and that a deploy
+    left no other files.
     """
     workspace = scene.workspace
     assert workspace.names(f"{BASE}/locks") == []
@@ -211,7 +211,7 @@ def test_what_cannot_be_undone_now_is_undone_by_the_next_deploy(
         )
         return real(body)
 
-    # Another deploy's run starts while the scripts fail.
+    # While the scripts fail, another deploy starts a run.
     scene.workspace.submit = submit  # type: ignore[method-assign]  # a double
     assert deploy(scene, built("1.1")) == NOT_BACK
     assert "their report (5)" in scene.row("return")["detail"]
@@ -250,7 +250,7 @@ def test_undo_killed_at_its_restore_is_finished_by_the_next_deploy(
             real(body)
         raise SystemExit("killed")
 
-    # The deploy is killed during the request for the run.
+    # The deploy is killed during the request that starts the run.
     scene.workspace.submit = submit  # type: ignore[method-assign]  # a double
     with pytest.raises(SystemExit):
         deploy(scene, built("1.1"))

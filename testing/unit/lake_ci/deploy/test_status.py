@@ -1,4 +1,4 @@
-"""The status reports the deployed version and all differences from the ledger."""
+"""The status shows the deployed version and everything that differs from the ledger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The effects of a deploy on tables and on packages of the cluster are compared
+"""The changes that a deploy made to tables and to the cluster's packages are determined
 exactly.
 """
 

@@ -22,7 +22,9 @@ LIMITS = Limits(
 
 
 class Cli:
-    """A fake databricks-cli with a list of responses; errors are raised."""
+    """A fake databricks-cli with a list of responses. If a response is an error, it is
+    raised.
+    """
 
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)

@@ -1,6 +1,4 @@
-"""Creates a pipeline with the jobs in DESIGN.md and the results of a run, for the tests
-of all reports.
-"""
+"""Creates a pipeline and the results of a run, for the tests of all reports."""
 
 from __future__ import annotations
 
@@ -19,8 +17,8 @@ from lake_ci.report.overview import Overview
 from lake_ci.runner.run import Run
 
 RUN, COMMIT = "7f3a91c2d4e8", "781e3285471555e1975aa485f50b41bd684bbcb2"
-# Texts by which a tool could break a report: markup, script, closing tags, quotes,
-# commands of GitHub, hidden marks.
+# Texts of a tool that could break a report: markup, script, closing tags, quotes,
+# commands of GitHub, hidden characters.
 HOSTILE = (
     "<script>document.title='owned'</script><img src=x"
     " onerror=\"document.title='owned'\"> ]]> </script> --> \"'`` |"
@@ -29,7 +27,8 @@ HOSTILE = (
     " \ud800 ${{ secrets.X }}"
 )
 
-# A run with failures: the session whose tests fail, the error, and the skipped jobs.
+# For a run with failures: the session whose tests fail, the error, and the skipped
+# jobs.
 BROKEN = "tests-3.10-java17"
 LATE = Finding(
     "pytest",
@@ -54,7 +53,7 @@ def session(run: Run) -> None:
 
 
 def design() -> Graph:
-    """Return the jobs in the table of DESIGN.md, including `summary`."""
+    """Return the jobs of the pipeline, including `summary`."""
     graph = Graph()
     pythons, javas = ("3.9", "3.10", "3.11"), ("11", "17")
     for job in (
@@ -113,9 +112,7 @@ def result_of(
     seconds: float = 10,
     **fields: Any,
 ) -> Result:
-    """Return the result of a session that started this number of minutes after
-    02:00.
-    """
+    """Return the result of a session that started `minute` minutes after 02:00."""
     whole, rest = divmod(minute * 60, 60)
     base = Result(
         run=RUN,
@@ -135,7 +132,7 @@ def result_of(
 
 
 def leave(root: Path, result: Result, folder: str | None = None) -> Path:
-    """Write a result as its session would, and return the folder."""
+    """Write a result as the session itself would, and return the folder."""
     path = root / "reports" / (folder or result.job)
     results.write(path, result)
     return path
@@ -144,7 +141,7 @@ def leave(root: Path, result: Result, folder: str | None = None) -> Path:
 def leave_all(
     root: Path, plan: Plan, changed: Mapping[str, Result] | None = None
 ) -> None:
-    """Write a good result for every planned session, except the given results."""
+    """Write the given results, and a good result for every other planned session."""
     for job in plan.starts:
         for variant in job.variants:
             if job.name != "summary":
@@ -164,8 +161,8 @@ def collect(root: Path, plan: Plan | None = None, **options: Any) -> Overview:
 
 
 def overview_of(tmp_path: Path, **changed: Sequence[CheckResult]) -> Overview:
-    """Return the overview of a push to main in which all sessions passed, except these
-    sessions with these checks.
+    """Return the overview of a push to main in which all sessions passed, except for
+    the given sessions, which have the given checks.
     """
     graph = design()
     plan = plan_of(graph)
@@ -180,7 +177,9 @@ def overview_of(tmp_path: Path, **changed: Sequence[CheckResult]) -> Overview:
 
 
 def junit_xml(*cases: tuple[str, float, str]) -> str:
-    """Return a junit.xml of tests: name, seconds, and the output of failed tests."""
+    """Return the junit.xml of these tests. Each test has a name, its seconds and, if it
+    failed, its output.
+    """
     rows = []
     for number, (name, seconds, output) in enumerate(cases):
         place = (
@@ -254,7 +253,7 @@ def bad_security(variant: Variant) -> Result:
 
 
 def bad_terraform(variant: Variant) -> Result:
-    """Return a result of terraform without most of its plans."""
+    """Return a result of terraform in which most environments were not planned."""
     not_checked = (
         "the provider registry is out of reach: plans of staging and production were"
         " not made"
@@ -271,8 +270,8 @@ def bad_terraform(variant: Variant) -> Result:
 
 
 def not_reached(job: Job) -> Result:
-    """Return the result of a session that was skipped because its first needed job
-    failed.
+    """Return the result of a session that was skipped because the first job that it
+    needs failed.
     """
     detail = f"needs {job.needs[0]}, which did not pass"
     row = CheckResult("session", Status.SKIPPED, detail=detail)
@@ -280,8 +279,8 @@ def not_reached(job: Job) -> Result:
 
 
 def bad_tests(variant: Variant, number: int) -> Result:
-    """Return the result of a session with one failed test. Sessions with a higher
-    number have less coverage.
+    """Return the result of a session of `tests`; the session BROKEN has a failed test.
+    A session with a higher number has less coverage.
     """
     bad = variant.id == BROKEN
     percent = 95.1 - number / 2
@@ -317,8 +316,8 @@ def bad_tests(variant: Variant, number: int) -> Result:
 
 
 def bad_junit_xml(variant: Variant) -> str:
-    """Return the junit.xml of a session: many quick tests, and a test that may have
-    failed.
+    """Return the junit.xml of a session with many quick tests. In the session BROKEN,
+    another test has failed.
     """
     output = (
         "def test_late_rows_are_merged(lake):\n>       assert"

@@ -21,8 +21,8 @@ TWO = Workers(2, 2, BEGAN)
 def ran(
     name: str, at: float, seconds: float, processor: float | None = 0.0, **fields: Any
 ) -> Session:
-    """Return a session that started a number of seconds after the run, with its
-    processor seconds.
+    """Return a session that started `at` seconds after the start of the run and has
+    these processor seconds.
     """
     return sessions(name, at, seconds, processor, **fields)[0]
 
@@ -63,7 +63,7 @@ def of(*ran: Session, workers: Workers | None = TWO) -> Efficiency:
 
 REUSED = {"run": "before", "since": "2026-01-30T00:00:00Z"}
 FAILED = {"checks": (CheckResult("one", Status.FAILURE),)}
-# lint and security start first; docker needs tests, of which one session ran.
+# lint and security start first; docker needs the job `tests`, of which one session ran.
 LINT = ran("lint", 0, 10, 10.0)
 TESTS = ran("tests", 12, 60, 100.0)
 DOCKER = ran("docker", 75, 25, 5.0)

@@ -62,7 +62,7 @@ def bad_day(tmp_path: Path) -> Overview:
 
 
 def hostile(tmp_path: Path) -> Overview:
-    """Return an overview with an attack in every field."""
+    """Return an overview whose fields all contain the text of an attack."""
     bad = samples.HOSTILE
     overview = samples.overview_of(tmp_path)
     node = overview.nodes[0]
@@ -85,7 +85,7 @@ def hostile(tmp_path: Path) -> Overview:
 
 
 def hostile_session(session: Session) -> Session:
-    """Return a session that failed with an attack in every field."""
+    """Return a failed session whose fields all contain the text of an attack."""
     bad = samples.HOSTILE
     found = Finding(bad, bad, bad, bad, 1, bad)
     panel = {"title": bad, "columns": [bad, ""], "rows": [[bad, None], bad]}

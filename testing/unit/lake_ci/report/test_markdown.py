@@ -330,7 +330,8 @@ def test_hostile_text_in_every_field_breaks_nothing(tmp_path: Path) -> None:
     )
     text = markdown.report(overview)
     text.encode()
-    # Remove escaped characters and code spans: only the remaining text could be markup.
+    # Remove escaped characters and code spans, because only the remaining text could be
+    # markup.
     markup = re.sub(r"\\.|(`+).*?(?<!`)\1(?!`)", "", text)
     assert re.findall("<.*?>", markup) == ["<br>"] * markup.count("<")
     assert "](" not in markup

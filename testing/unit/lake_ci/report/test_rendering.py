@@ -20,8 +20,8 @@ TEMPLATES = Path(rendering.__file__).with_name("templates")
 def templates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[str], None]]:
-    """Return a function that writes the template `a.html` and uses it instead of the
-    real templates.
+    """Return a function that writes the template `a.html`, and renders it instead of a
+    real template.
     """
     folder = tmp_path / "templates"
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""The results that a run rejects, and the reasons."""
+"""A run rejects results that do not belong to it, and states the reason."""
 
 from __future__ import annotations
 
@@ -42,13 +42,16 @@ def test_a_result_without_a_commit_counts_where_the_run_has_none() -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"run": "another"}, "is of run another, this is 7f3a91c2d4e8"),
+        ({"run": "another"}, "belongs to run another, but this is run 7f3a91c2d4e8"),
         (
             {"commit": "0" * 40},
-            "is of commit 000000000000, this run is of 781e32854715",
+            "belongs to commit 000000000000, but this run is for commit 781e32854715",
         ),
-        ({"commit": None}, "is of commit None, this run is of 781e32854715"),
-        ({"attempt": 3}, "is of attempt 3, this is 2"),
+        (
+            {"commit": None},
+            "belongs to commit None, but this run is for commit 781e32854715",
+        ),
+        ({"attempt": 3}, "belongs to attempt 3, but this is attempt 2"),
         ({"partial": True}, "is partial: arguments selected a part of lint"),
         ({"job": "format", "session": "format"}, "format was not planned in this run"),
     ],

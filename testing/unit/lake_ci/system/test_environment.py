@@ -1,4 +1,6 @@
-"""The environment of a session is installed from its lock, only if the lock changed."""
+"""The environment of a session is installed from the lock file, but only if the file
+changed.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Locks between processes: a second process waits, and a dead holder releases its
-lock.
+"""Locks between processes: a second process waits; when the holder dies, the lock is
+released.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ with locked(Path(sys.argv[1])):
 
 
 def holder(path: Path) -> subprocess.Popen[str]:
-    """Start a process that holds the lock until its standard input ends."""
+    """Start a process that holds the lock until its standard input is closed."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(path)],
         stdin=subprocess.PIPE,

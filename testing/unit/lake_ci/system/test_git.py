@@ -114,9 +114,9 @@ def test_a_clone_of_depth_one_is_shallow(root: Path, tmp_path: Path, git: Git) -
 
 @pytest.fixture
 def answers(root: Path, git: Git) -> Callable[[], list[object]]:
-    """Return a function that asks everything about a repository.
+    """Return a function that runs all git queries in a repository.
 
-    The repository has a tag, an untracked file and a name that git would quote.
+    The repository has a tag, an untracked file, and a file whose name git would quote.
     """
     git(root, "tag", "v1.2.3")
     (root / "näme.txt").touch()

@@ -1,4 +1,4 @@
-"""Pythons outside PATH, in home folders of the test."""
+"""Python interpreters outside PATH, in home folders that the tests create."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def keep(folder: Path, version: str) -> Path:
-    """Create a folder with a `python<version>`."""
+    """Create a folder with an executable `python<version>`."""
     folder.mkdir(parents=True)
     (folder / f"python{version}").touch()
     return folder

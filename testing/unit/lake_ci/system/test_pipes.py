@@ -17,7 +17,7 @@ TEXT = "".join(f"line {number}\n" for number in range(5000))
 
 @pytest.fixture
 def pipe() -> Iterator[Ends]:
-    """Yield a pipe whose write end stays open, for example in a daemon."""
+    """Yield a pipe whose write end stays open, as if a daemon had inherited it."""
     ends = os.pipe()
     yield ends
     os.close(ends[1])

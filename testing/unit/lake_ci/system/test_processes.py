@@ -1,4 +1,6 @@
-"""Real children and grandchildren: their output, and that no process is left."""
+"""With real children and grandchildren: their output is complete, and no process is
+left.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,8 @@ sessions = pytest.mark.skipif(
 )
 # Seconds after which a wait counts as a hang, even on a busy machine.
 LIMIT = 60
-# A child that prints its id and the ids of two grandchildren, one in a separate process
-# group, and then waits.
+# A child that prints its id and the ids of two grandchildren, and then waits. One of
+# the grandchildren is in a separate process group.
 FAMILY = """
 import os, signal, subprocess, sys
 same = subprocess.Popen(["sleep", "6000"])
@@ -52,9 +54,7 @@ def python(program: str, *arguments: str) -> list[str]:
 
 
 def is_gone(pid: int) -> bool:
-    """Wait for the end of a process that was sent a signal; return False if it does not
-    end.
-    """
+    """Wait until a process that got a signal ends; return False if it does not end."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -129,7 +129,9 @@ def test_after_the_time_limit_the_child_and_all_its_descendants_are_gone(
     started = threading.Event()
 
     def clock() -> float:
-        """Return a clock that reaches the time limit when the family has started."""
+        """Return a clock that reaches the time limit when the child and its
+        grandchildren have started.
+        """
         assert started.wait(LIMIT)
         return 1.0
 
@@ -192,7 +194,7 @@ def test_processor_seconds_of_an_orphan_are_recorded_when_it_is_ended(
     running = Processes()
     done = running.run(python(BURN, BURN, "parent"), cwd=tmp_path, env=os.environ)
     assert done.code == 0
-    # The kernel counts in hundredths of a second.
+    # The kernel measures processor time in hundredths of a second.
     assert running.orphan_seconds >= 0.29
 
 
@@ -294,7 +296,8 @@ def serving(
     )
 
 
-# A server that reports its address, and runs until its input ends.
+# A server that prints `ready` and its process id, and runs until its standard input is
+# closed.
 SERVER = "import os, sys; print('ready', os.getpid(), flush=True); sys.stdin.read()"
 
 
@@ -352,7 +355,7 @@ def test_a_server_is_stopped_with_all_others_and_none_is_started_any_more(
 
 
 SECRET = "dapi0123456789abcdef"
-# A line in parts, as from a program without output buffering.
+# The program writes a line in parts, as programs without output buffering do.
 PARTS = """
 import os, sys
 for part in ("Bearer dapi0123", "456789abcdef", " was refused\\n"):

@@ -1,4 +1,6 @@
-"""The settings in pyproject.toml, and a one-line error if the file is unreadable."""
+"""The settings are read from pyproject.toml; if the file is unreadable, the error has
+one line.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Secrets, and only secrets, are replaced in all encodings that programs use."""
+"""Secrets are replaced in all encodings that programs use, and no other text is
+replaced.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from lake_ci.model.results import CheckResult, Finding, Status
 from lake_ci.system.redaction import HIDDEN, Redactor, strip_secrets
 
 TOKEN = "dapi0123456789abcdef"
-# One character of each kind that some encoding changes.
+# Contains one character of each kind that an encoding changes.
 ODD = "p'a\"s\\s/w+o&r<d>%üé"
 KEY = (
     "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG\n9w0BAQEFAASCBKcwggSj\nab=\n"
@@ -82,7 +84,7 @@ def test_redactor_replaces_basic_authentication_of_any_user(
         redacted = Redactor([secret])(f"Authorization: Basic {encoded}")
         visible = redacted.removeprefix("Authorization: Basic ").split(HIDDEN)
         assert len(visible) == 2
-        # On each side, at most one whole character of the secret remains.
+        # At most one whole character of the secret remains on each side.
         assert len(visible[0]) <= len(encode(f"{user}:".encode()).rstrip(b"=")) + 1
 
 

@@ -1,4 +1,4 @@
-"""Signals and orphans, with real processes."""
+"""Signals and orphaned processes, tested with real processes."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ subprocess.run([sys.executable, "-c", {child!r}])
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.kill()
-        # The pipe closes when the orphan, which inherited it, has ended.
+        # The orphan inherited the pipe, so the pipe closes when the orphan ends.
         assert process.stdout.read() == "Interrupted('SIGTERM')\n"
 
 

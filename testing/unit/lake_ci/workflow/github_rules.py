@@ -1,24 +1,26 @@
 """Implements GitHub's documented rules that decide which jobs of a workflow run.
 
-From docs.github.com, "Workflow syntax" (`on`, and of a job `needs` and `if`) and
-"Evaluate expressions" (status check functions, operators, literals):
+The rules are in docs.github.com, "Workflow syntax" (`on`, and the keys `needs` and `if`
+of a job) and "Evaluate expressions" (status check functions, operators, literals):
 
-- A workflow starts on the events of `on`. A push starts it when the branch matches
-  `branches`, or the tag matches `tags`.
+- A workflow starts on the events in `on`. A push starts the workflow if the branch
+  matches `branches`, or the tag matches `tags`.
 - "A default status check of `success()` is applied unless you include one of these
-  functions": the condition is `success() && (condition)`.
+  functions". So the condition of a job is `success() && (condition)`.
 - "If a job fails or is skipped, all jobs that need it are skipped unless the jobs use a
   conditional expression that causes the job to continue. (...) a failure or skip
   applies to all jobs in the dependency chain from the point of failure or skip
-  onwards": so `success()` asks for success of every ancestor, and `failure()`
-  "returns `true` if any ancestor job fails".
+  onwards". So `success()` is true if every ancestor succeeded, and `failure()` "returns
+  `true` if any ancestor job fails".
 - `cancelled()` "returns `true` if the workflow was canceled"; `always()` is true "even
   when canceled".
-- The context `needs` holds the direct needs alone, each with `result`: `success`,
-  `failure`, `cancelled` or `skipped`. A property that does not exist is null.
-- Strings are compared without regard to case; `&&` and `||` give one of their operands.
+- The context `needs` contains only the directly needed jobs. Each has a `result`:
+  `success`, `failure`, `cancelled` or `skipped`. A property that does not exist is
+  null.
+- Strings are compared without regard to case. The result of `&&` and `||` is one of the
+  operands.
 
-Any other part of an expression raises ValueError.
+Expressions with anything else raise ValueError.
 """
 
 from __future__ import annotations
@@ -102,7 +104,7 @@ def run(
     before = ancestors(jobs, cancelled_at) | {cancelled_at} if cancelled_at else set()
     results: dict[str, str] = {}
     for name in in_order(jobs):
-        # Jobs that the canceled job does not need start after the canceled job.
+        # Assume that jobs which the canceled job does not need would start after it.
         after = bool(cancelled_at) and name not in before
         chain = {results[each] for each in ancestors(jobs, name)}
         status = {

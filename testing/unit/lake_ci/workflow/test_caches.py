@@ -1,4 +1,4 @@
-"""Each job on GitHub reads and writes the caches that the table in README.md lists."""
+"""Each job on GitHub reads and writes exactly the caches in the table of README.md."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).parents[4]
 SETUP = ".github/actions/setup"
 STATUS = {"success()": True, "failure()": False, "always()": True, "cancelled()": False}
 USES = {"actions/cache": "read, write", "actions/cache/restore": "read"}
-# Each cache by the beginning of its key.
+# The name of each cache, by the first part of its keys.
 CACHES = ("packages", "results")
 
 
@@ -35,7 +35,7 @@ ACTION = yaml.safe_load((REPOSITORY / SETUP / "action.yml").read_text(encoding="
 
 
 def inputs(job: str, trigger: Trigger) -> dict[str, str]:
-    """Return the inputs of a job's set-up for an event."""
+    """Return the inputs of the action `setup` in a job, for an event."""
     found = {
         name: declared.get("default", "") for name, declared in ACTION["inputs"].items()
     }
@@ -72,7 +72,7 @@ def declared() -> list[tuple[str, str, dict[str, str]]]:
 
 
 def row_of(job: str, trigger: Trigger) -> dict[str, str]:
-    """Return the caches in the first row that describes a job at an event."""
+    """Return the caches in the first row that matches a job and an event."""
     event = "others"
     if trigger.ref_type == "tag":
         event = "tag"

@@ -1,4 +1,6 @@
-"""The readers of the workflow linters, on their output for a seeded workflow."""
+"""The parsers of the workflow linters' output, with the output for a workflow that has
+defects.
+"""
 
 from __future__ import annotations
 
@@ -108,7 +110,7 @@ failed to load file://.github/workflows/bad.yml as workflow
 
 @pytest.fixture
 def seeded(ctx: CheckContext) -> CheckContext:
-    """Return a repository with that workflow."""
+    """Return a repository with the workflow that has defects."""
     folder = ctx.root / ".github" / "workflows"
     folder.mkdir(parents=True)
     (folder / "ci.yml").write_text(WORKFLOW)

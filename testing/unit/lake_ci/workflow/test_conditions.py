@@ -1,4 +1,6 @@
-"""By its documented rules, GitHub starts the right jobs for each event and failure."""
+"""GitHub starts the expected jobs for each event and failure, according to GitHub's
+documented rules.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,7 @@ for name in ENVIRONMENTS:
     TRIGGERS[f"dispatch to {name}"] = Trigger("workflow_dispatch", inputs=chosen)
 TESTED = {"lint", "security", "terraform", "tests", "suite", "docker", "k8s", "build"}
 DISPATCHED = TESTED | {"acceptance", "deploy"}
-# The jobs of each event, as in README.md and DESIGN.md.
+# The jobs of each event, as in README.md.
 DECLARED = {
     "push to main": TESTED | {"performance", "deploy"},
     "push to develop": TESTED,
@@ -107,7 +109,9 @@ def names(plan: Plan) -> set[str]:
 
 
 def closing(name: str) -> set[str]:
-    """Return the jobs that run after the declared jobs if nothing fails."""
+    """Return the workflow's additional jobs, which run after the declared jobs if no
+    job fails.
+    """
     return {SUMMARY, PUBLISH} if name == "tag" else {SUMMARY}
 
 
@@ -131,7 +135,8 @@ def test_after_a_job_that_did_not_pass_github_skips_what_the_plan_skips(
     arguments = plan_arguments(trigger)
     for bad in sorted(DECLARED[name]):
         results = github.run(workflow, trigger, {bad: outcome})
-        # The summary passes here, but a passed summary alone must not start a release.
+        # The summary passes here, but a release must not start only because the summary
+        # passed.
         assert (results[bad], results[SUMMARY]) == (outcome, SUCCESS)
         rest = names(planned(graph, {}, *arguments, "--skip", bad))
         assert github.ran(results) == rest | {bad, SUMMARY}, bad
@@ -164,7 +169,7 @@ def test_an_event_that_is_not_declared_starts_nothing(
 
 
 def graphs() -> Iterator[Graph]:
-    """Generate small graphs of any shape, whose jobs have their own events."""
+    """Generate small graphs of any shape, in which each job has random events."""
     chance = random.Random(20130101)
     single = ("push:main", "push:develop", *EVENTS)
     for _ in range(60):

@@ -19,7 +19,8 @@ from testing.unit.lake_ci.workflow.github_rules import (
     starts,
 )
 
-# A chain: `second` is skipped, `third` runs nevertheless, `last` has the condition.
+# A chain of jobs: `second` is skipped, `third` runs nevertheless, and `last` has the
+# condition under test.
 CHAIN = """\
 on: {{workflow_dispatch: {{}}}}
 jobs:

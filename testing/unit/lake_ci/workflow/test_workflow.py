@@ -1,5 +1,5 @@
-"""The workflow file that is generated from the jobs, and messages about differences
-from the committed file.
+"""The workflow file is generated from the jobs; a message shows how the committed file
+differs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""A subset of YAML that readers of YAML 1.1 and 1.2 parse in the same way."""
+"""The workflow uses a subset of YAML that parsers of YAML 1.1 and 1.2 read in the same
+way.
+"""
 
 from __future__ import annotations
 
