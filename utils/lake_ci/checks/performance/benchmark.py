@@ -1,4 +1,4 @@
-"""Runs one benchmark on two versions, in alternating rounds.
+"""Runs one benchmark on two versions, which take turns after each round.
 
 The check fails only if the new version is significantly slower.
 """
@@ -29,7 +29,7 @@ FOLDER = "testing/performance"
 # Patterns of the files that every benchmark depends on.
 ALWAYS = (LOCK, "requirements/jars.txt", "pyproject.toml", f"{FOLDER}/*")
 ROUNDS, WARM_UPS = 6, 1
-# The errors if a version does not have the benchmarked code yet.
+# The errors of a version that does not contain the benchmarked code yet.
 LACKING = re.compile(
     r"(?:ImportError|ModuleNotFoundError|AttributeError|TypeError: .*(?:unexpected"
     r" keyword|positional argument)).*"
@@ -50,10 +50,10 @@ class BenchmarkSpec:
 
 
 def read_specs(rows: Sequence[Mapping[str, Any]]) -> list[BenchmarkSpec]:
-    """Read the list of benchmarks from the file that conftest.py has written.
+    """Convert the list of benchmarks that testing/performance/conftest.py writes.
 
     Raises:
-        KeyError, TypeError, ValueError: the list has another format.
+        KeyError, TypeError, ValueError: the list does not have this format.
     """
     return [
         BenchmarkSpec(
@@ -70,8 +70,8 @@ def read_specs(rows: Sequence[Mapping[str, Any]]) -> list[BenchmarkSpec]:
 
 def pytest_command(side: Side, *arguments: str) -> list[str]:
     """Return the command that runs this checkout's benchmarks on a version."""
-    # Ignore pyproject.toml, which adds this checkout's packages to the path, and turns
-    # warnings of an old version into errors.
+    # Override two settings of pyproject.toml: one adds this checkout's packages to the
+    # path, the other turns warnings into errors, also those of an old version.
     own = [
         "--override-ini=pythonpath=",
         "--override-ini=filterwarnings=",
@@ -91,7 +91,7 @@ def pytest_command(side: Side, *arguments: str) -> list[str]:
 
 
 class Benchmark(Check):
-    """Check that a benchmark does not need more time or memory than before."""
+    """Check that a benchmark needs no more time and memory than on the baseline."""
 
     exclusive = True
 
@@ -153,7 +153,7 @@ class Benchmark(Check):
         return None
 
     def _is_enough(self, found: Samples, begun: float) -> bool:
-        """Return whether there are enough pairs of processes or the time is over."""
+        """Return whether no more pairs of processes are needed, or the time is over."""
         minimum = self.options.generations or self.spec.generations
         if len(found.new) < minimum:
             return False
@@ -171,7 +171,7 @@ class Benchmark(Check):
     def _generation(
         self, ctx: CheckContext, sides: Sequence[Side], number: int
     ) -> dict[str, Completed]:
-        """Run a pair of processes that alternate after each round, to their end."""
+        """Run a pair of processes, which take turns after each round, to their end."""
         with TurnServer() as turns, ThreadPoolExecutor(len(sides)) as pool:
             running: dict[str, Future[Completed]] = {}
             for side in sides:
@@ -181,13 +181,13 @@ class Benchmark(Check):
                     **side.variables(ctx),
                     "LAKE_CI_TURNS": turns.address,
                     "LAKE_CI_ROUNDS": str(self.spec.rounds),
-                    # Both processes of a pair have the same seed; each pair has another
-                    # seed.
+                    # Both processes of a pair have the same seed, and no two pairs have
+                    # the same.
                     "PYTHONHASHSEED": str(number + 1),
                     "PYTHONDONTWRITEBYTECODE": "1",
                 }
-                # Each process empties this folder, and so does not use the system's
-                # folder.
+                # Use this folder for temporary files, instead of the system's folder.
+                # pytest empties it at the start of each process.
                 scratch = side.folder / "scratch"
                 command = pytest_command(side, self.spec.id, f"--benchmark-json={file}")
                 command.append(f"--basetemp={scratch}")
@@ -220,7 +220,7 @@ class Benchmark(Check):
         )
 
     def _tells(self, found: Samples) -> bool:
-        """Return whether all ratios are decided and the interval is narrow enough."""
+        """Return whether no ratio is undecided, and the interval is narrow enough."""
         compared = found.compared()
         undecided = any(
             each.verdict(self.options.threshold) is SpeedVerdict.UNDECIDED
@@ -359,7 +359,7 @@ class Benchmark(Check):
         return data
 
     def _interval(self, compared: SeriesRatio) -> dict[str, Any]:
-        """Return the intervals of both clocks, the decision, and `detects`."""
+        """Return the verdict, `detects`, and the ratio and interval by each clock."""
         clocks = {"wall": compared.wall, "cpu": compared.cpu}
         return {
             "verdict": compared.verdict(self.options.threshold).value,
@@ -373,7 +373,7 @@ class Benchmark(Check):
 
 
 def _error_lines(done: Completed) -> list[str]:
-    """Return the lines with errors in pytest's output."""
+    """Return the lines of pytest's output that contain errors."""
     return [
         line[1:].strip() for line in done.stdout.splitlines() if line.startswith("E  ")
     ]
@@ -382,7 +382,7 @@ def _error_lines(done: Completed) -> list[str]:
 def _with_verdict(
     compared: Mapping[str, SeriesRatio], verdict: SpeedVerdict, threshold: float
 ) -> dict[str, SeriesRatio]:
-    """Return the ratios with this decision, by the name of the series."""
+    """Return the ratios that have this verdict, by the name of the series."""
     return {
         name: each
         for name, each in compared.items()
