@@ -71,7 +71,7 @@ def parser(environment: str = TRIAL) -> Parser:
     parser.add_argument(
         "--break-lock",
         action="store_true",
-        help="take over the lock of a deploy that no longer runs",
+        help="take over the lock that a deploy left when it was killed",
     )
     parser.add_argument(
         "--tear-down", action="store_true", help="remove a trial's workspace at the end"

@@ -178,7 +178,7 @@ class InputAudit(Check):
     def run(self, ctx: CheckContext) -> Outcome:
         job = self.variant.job
         if job.never_cached:
-            return Outcome(Status.SKIPPED, "never cached: its inputs do not matter")
+            return Outcome(Status.SKIPPED, "not checked: the job is never cached")
         every, declared = self.files(ctx)
         narrow = self.copies.make(f"{job.name}-declared", declared)
         done, result = self.run_job(ctx, narrow)
@@ -222,9 +222,7 @@ class InputAudit(Check):
         job = self.variant.job
         absent = self.copies.take(copy, job, self.graph)
         if absent is not None:
-            message = (
-                f"not run: {absent}, whose artifacts it needs, did not pass in its copy"
-            )
+            message = f"not run: needs the artifacts of {absent}, which failed in its own copy"
             return Completed((), 0, "", "", 0.0), message
         env = {**ctx.env, SWITCH: Mode.OFF.value}
         # Pass the real path of `.nox`: nox writes this path into new environments, and
@@ -254,7 +252,7 @@ class InputAudit(Check):
             return Outcome(Status.SUCCESS, words)
         message = f"{self.variant.session} fails in a copy of all files that git lists"
         hint = (
-            f"it also fails here (`{self.variant.reproduce}`),"
+            f"either it also fails in the checkout (run `{self.variant.reproduce}`),"
             " or it reads a file that git ignores"
         )
         return Outcome(
@@ -282,12 +280,12 @@ class InputAudit(Check):
         named = named_in(text, absent)
         likely = [name for name in named if name in read] or named or list(read)
         message = (
-            f"{self.variant.session} has another result without its undeclared files"
+            f"{self.variant.session} has a different result without undeclared files"
         )
         hint = f"add them to `inputs` of {self.name} in noxfile.py"
         changed = "; ".join(differing(result, expected)) or "other artifacts"
         if not likely:
-            words = f"{message} ({changed}); which of them it reads is unknown: {hint}"
+            words = f"{message} ({changed}); find those that it reads, and {hint}"
             return Outcome(
                 Status.FAILURE, message, (Finding(self.name, "undeclared", words),)
             )

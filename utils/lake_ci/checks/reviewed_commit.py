@@ -1,4 +1,4 @@
-"""Checks that what is released is a commit of the branch whose changes are reviewed."""
+"""Checks that a commit is on `main`, and so was reviewed, before it is released."""
 
 from __future__ import annotations
 

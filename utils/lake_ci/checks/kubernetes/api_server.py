@@ -29,8 +29,8 @@ SECONDS = 30
 FIELD_MANAGER = "lake-ci"
 WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
 HOW = (
-    f"name a cluster by {CONTEXT}, or the folder of etcd and kube-apiserver by {ASSETS}"
-    " (`setup-envtest use -p path` fetches them)"
+    f"set {CONTEXT} to a cluster's context, or {ASSETS} to a folder with etcd and"
+    " kube-apiserver (`setup-envtest use -p path` downloads them)"
 )
 
 

@@ -75,8 +75,8 @@ class DryRun(Check):
             label = "app.kubernetes.io/component=namespace"
             hint = f"kubectl apply -k {rendered.overlay} -l {label}"
             why = (
-                f"{api.label} has no namespace {absent}: only the namespace itself was"
-                f" dry-run ({hint})"
+                f"{api.label} has no namespace {absent}, so only the Namespace was"
+                f" dry-run; create it with `{hint}`"
             )
             return Outcome(Status.WARNING, why, tuple(found), not_checked=why)
         for each in rest:
@@ -198,8 +198,8 @@ class ClusterDiff(Check):
         context = ctx.env.get(CONTEXT)
         if not context:
             hint = (
-                f"{CONTEXT}=NAME nox -s k8s -- --diff {self.environment}; `kubectl"
-                " config get-contexts` lists them"
+                f"run `{CONTEXT}=NAME nox -s k8s -- --diff {self.environment}`;"
+                " `kubectl config get-contexts` lists the names"
             )
             raise MachineError("no cluster to compare with", hint=hint)
         overlay = f"{FOLDER}/overlays/{self.environment}"

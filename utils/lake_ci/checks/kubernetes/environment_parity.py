@@ -52,7 +52,7 @@ class EnvironmentParity(Check):
         names = {*first, *second}
         found += unmatched_patterns(self.name, ctx.root, TABLE, allowed, names, "value")
         return Outcome.of(
-            found, clean=f"{len(second)} values, {len(allowed)} of which may differ"
+            found, clean=f"{len(second)} values, {len(allowed)} patterns in may_differ"
         )
 
     def differences(

@@ -65,7 +65,7 @@ def egress(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
         for number, rule in enumerate(policy.get("spec", "egress") or ()):
             path = ("spec", "egress", number)
             if not rule.get("to"):
-                yield policy.finding(tool, "egress", "opens all destinations", path)
+                yield policy.finding(tool, "egress", "allows all destinations", path)
             for at, peer in enumerate(rule.get("to") or ()):
                 block = peer.get("ipBlock")
                 ranges = ", ".join(_private_ranges(block)) if block else ""
@@ -73,7 +73,7 @@ def egress(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
                     yield policy.finding(
                         tool,
                         "egress",
-                        f"{block['cidr']} opens private addresses: {ranges}; exclude"
+                        f"{block['cidr']} allows private addresses: {ranges}; exclude"
                         " them, or select pods by their labels",
                         (*path, "to", at, "ipBlock", "cidr"),
                     )
@@ -117,7 +117,7 @@ def namespace(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
         yield secret.finding(
             tool,
             "secret",
-            "a Secret must not be committed: reference one that is created by hand",
+            "do not commit a Secret: create it by hand, and refer to it by its name",
         )
 
 
@@ -128,8 +128,8 @@ def account(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
             for number in ACCOUNT.findall(str(value)):
                 if number != context.account:
                     message = (
-                        f"{value}: account {number}, but {rendered.environment} has"
-                        f" {context.account}"
+                        f"{value} has account {number}, but the account of"
+                        f" {rendered.environment} is {context.account}"
                     )
                     yield manifest.finding(tool, "account", message, path)
 

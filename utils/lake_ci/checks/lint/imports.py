@@ -44,7 +44,7 @@ class Imports(CommandCheck):
                 yield Finding(self.name, "layer", message, file, int(chain["line"]))
             elif unlisted := self.UNLISTED.match(line):
                 module = unlisted["module"]
-                message = f"{module} is in no layer of [tool.importlinter]"
+                message = f"{module} is not in a layer of [tool.importlinter]"
                 yield Finding(
                     self.name, "unlisted", message, _file(ctx.root, module), 1
                 )

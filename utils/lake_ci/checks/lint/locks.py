@@ -78,7 +78,7 @@ def declared_locks(root: Path) -> list[RequirementsLock]:
             if extra not in extras:
                 raise UsageError(
                     "pyproject.toml:"
-                    f" lock {purpose!r} names the extra {extra!r}, which does not exist"
+                    f" lock {purpose!r} has the extra {extra!r}, which does not exist"
                 )
             arguments += ["--extra", extra]
             requirements += extras[extra]
@@ -151,7 +151,7 @@ def parser() -> Parser:
 
 
 class Locks(Check):
-    """Check that the locks match pyproject.toml and were not edited by hand."""
+    """Check that the lock files match pyproject.toml and were not edited by hand."""
 
     name = "locks"
 
@@ -232,7 +232,7 @@ class CompileLock(Check):
 
 
 def compile_locks(root: Path) -> list[Check]:
-    """Return a check that compiles each declared lock. Raises UsageError."""
+    """Return the checks that compile the declared lock files. Raises UsageError."""
     return [CompileLock(lock) for lock in declared_locks(root)]
 
 

@@ -26,7 +26,7 @@ def python_files(ctx: CheckContext) -> list[str]:
 
 
 def _modules(folder: Path) -> Iterator[Path]:
-    """Return the folders and Python files in a folder; each may be a module."""
+    """Return the Python files and folders in a folder that may be modules."""
     for path in folder.glob("*"):
         is_module = path.suffix == ".py" or (path.is_dir() and not path.suffix)
         if is_module and path.stem.isidentifier() and path.name != "__pycache__":

@@ -75,8 +75,7 @@ def no_version(root: Path) -> str | None:
 
 
 def _released(root: Path) -> str | None:
-    """Return the newest release in the changelog, or None.
-    """
+    """Return the newest release in the changelog, or None."""
     try:
         text = (root / "CHANGELOG.md").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -88,7 +87,7 @@ def _released(root: Path) -> str | None:
 def build_command(
     ctx: CheckContext, kind: str, source: Path, folder: Path
 ) -> list[str]:
-    """Return the command that builds a distribution with the locked build backend."""
+    """Return the command that builds a distribution in the session's environment."""
     build = [str(ctx.python), "-m", "build", f"--{kind}", "--no-isolation"]
     return [*build, "--outdir", str(folder), str(source)]
 
@@ -379,7 +378,7 @@ def archive_differences(first: Path, second: Path) -> Iterator[tuple[str, str]]:
         )
         for name in names:
             missing = name not in one or name not in two
-            yield f"{name} {'is in only one of them' if missing else 'differs'}", name
+            yield f"{name} {'is in only one archive' if missing else 'differs'}", name
         if not names:
             yield "only dates, modes or order differ", first.name
 

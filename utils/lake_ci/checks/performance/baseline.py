@@ -61,7 +61,7 @@ def reference(
         if commit is not None:
             return Reference(commit, "the commit before this push")
     if git.is_dirty(root):
-        return Reference(git.commit(root), "the commit below the uncommitted changes")
+        return Reference(git.commit(root), "the commit before the uncommitted changes")
     parent = _commit(root, "HEAD^1")
     if parent is not None:
         return Reference(parent, "the first parent")
@@ -270,8 +270,8 @@ class InstallVersion(Check):
             " ../baseline && nox -s build"
         )
         return (
-            f"the baseline {self.baseline.commit[:12]} (try it: `{again}`; or name"
-            " another: `--baseline REF`)"
+            f"the baseline {self.baseline.commit[:12]} (to reproduce, run `{again}`;"
+            " to use another baseline, add `--baseline REF`)"
         )
 
 

@@ -260,7 +260,7 @@ class Benchmark(Check):
         )
 
     def _larger(self, found: Samples) -> list[Finding]:
-        """Return a finding if the new version uses too much memory."""
+        """Return a list with a finding if the new version uses too much memory."""
         memory = found.memory()
         if memory is None or memory[0] <= self.options.memory:
             return []
@@ -269,7 +269,7 @@ class Benchmark(Check):
         return [self._finding("memory", f"{self.name} uses {times}; {allowed}")]
 
     def _more(self, undecided: Mapping[str, SeriesRatio]) -> str:
-        """Return a text with the undecided series and the number of missing rounds."""
+        """Return a text with the undecided series, and how many rounds they need."""
         threshold = self.options.threshold
         needed = [each.narrower.pairs_needed(threshold) for each in undecided.values()]
         names = ", ".join(name or "the whole" for name in undecided)
@@ -281,7 +281,7 @@ class Benchmark(Check):
         pairs = max(each for each in needed if each is not None)
         generations = -(-pairs // self.spec.rounds)
         again = f"nox -s performance -- -k {self.name} --generations {generations}"
-        return f"undecided for {names}: about {pairs} rounds are needed (`{again}`)"
+        return f"undecided for {names}: about {pairs} rounds are needed: run `{again}`"
 
     def _without_old(self, ended: Completed) -> Outcome:
         """Return the outcome of a benchmark that the baseline could not run."""
@@ -291,9 +291,9 @@ class Benchmark(Check):
         )
         lacking = next((line for line in reversed(errors) if LACKING.match(line)), None)
         if lacking is not None:
-            detail = f"new: {self._seconds()}; the baseline lacks it ({lacking})"
+            detail = f"{self._seconds()}; not in the baseline ({lacking})"
             return Outcome(Status.SUCCESS, detail, data=self._data())
-        detail = f"{self._seconds()}; the baseline could not run it: {why}"
+        detail = f"{self._seconds()}; failed on the baseline: {why}"
         return Outcome(Status.WARNING, detail, data=self._data())
 
     def _crash(self, done: Completed) -> Outcome:
@@ -320,7 +320,7 @@ class Benchmark(Check):
         return f"{self.measured.series[''].seconds:.3g} s"
 
     def _data(self, found: Samples | None = None) -> dict[str, Any]:
-        """Return the data of the row: the table for the report, and all rounds."""
+        """Return the row's data: a table for the report, intervals and all rounds."""
         assert self.measured is not None
         columns = ["series", "s", "baseline s", "ratio", "from", "to", "rounds"]
         rows = [

@@ -104,7 +104,7 @@ class _Client:
         self.connection.settimeout(ALIVE_SECONDS)
 
     def name(self, awaited: Callable[[], bool]) -> str:
-        """Read the name of the process; incomplete if all processes have ended."""
+        """Read the process's name; return only a part if no process is awaited."""
         line = b""
         while not line.endswith(b"\n") and awaited():
             with contextlib.suppress(TimeoutError):

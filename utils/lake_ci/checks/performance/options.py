@@ -44,11 +44,11 @@ class PerformanceOptions:
 
 def parser() -> Parser:
     """Return the parser of the options of `nox -s performance`."""
-    parser = Parser("nox -s performance --", "Benchmark this tree against another.")
+    parser = Parser("nox -s performance --", "Compare this tree with a baseline.")
     parser.add_argument(
         "--baseline",
         metavar="COMMIT",
-        help="the tree to compare with (default: the previous commit)",
+        help="the baseline (default: the previous commit)",
     )
     parser.add_argument(
         "--all",

@@ -179,6 +179,6 @@ class History(Check):
         if unread:
             return Outcome(
                 Status.WARNING,
-                f"{detail}; {count(unread, 'line')} of it cannot be read",
+                f"{detail}; {count(unread, 'line')} of this file cannot be read",
             )
         return Outcome(Status.SUCCESS, detail)

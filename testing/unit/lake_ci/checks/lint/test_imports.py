@@ -90,7 +90,7 @@ def test_an_import_that_breaks_a_contract_is_named_with_its_line(
         Finding(
             "imports",
             "unlisted",
-            "pkg.attic is in no layer of [tool.importlinter]",
+            "pkg.attic is not in a layer of [tool.importlinter]",
             "pyproject.toml",
             1,
         ),

@@ -156,7 +156,7 @@ def test_without_declared_jars_there_is_no_lock_of_jars(locked: CheckContext) ->
         (
             'extras = ["spark"]',
             'extras = ["sprk"]',
-            "lock 'test' names the extra 'sprk', which does not exist",
+            "lock 'test' has the extra 'sprk', which does not exist",
         ),
         ('groups = ["lint"]', 'groups = ["lnt"]', "lock 'lint': .*lnt"),
         (

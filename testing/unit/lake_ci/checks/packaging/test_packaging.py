@@ -467,7 +467,7 @@ def test_a_second_build_that_fails_is_a_failure(
             {**WHEEL, "lakekit/__init__.py": b"x"},
             [("lakekit/__init__.py differs", "lakekit/__init__.py")],
         ),
-        ({**WHEEL, "extra.py": b""}, [("extra.py is in only one of them", "extra.py")]),
+        ({**WHEEL, "extra.py": b""}, [("extra.py is in only one archive", "extra.py")]),
         (
             {**WHEEL, f"{INFO}/RECORD": b"x"},
             [("only dates, modes or order differ", "a.whl")],

@@ -120,5 +120,5 @@ def test_lines_of_the_history_that_cannot_be_read_are_said(ctx: CheckContext) ->
     outcome = History(measured(ctx, ONCE)).run(ctx)
     assert (outcome.status, outcome.detail) == (
         Status.WARNING,
-        f"1 run in {HISTORY}; 1 line of it cannot be read",
+        f"1 run in {HISTORY}; 1 line of this file cannot be read",
     )

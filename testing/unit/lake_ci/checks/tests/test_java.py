@@ -232,7 +232,7 @@ def test_a_jar_with_another_hash_is_refused_and_not_kept(
     assert (outcome.status, outcome.findings[0].rule) == (Status.FAILURE, "sha256")
     assert (
         outcome.findings[0].message
-        == f"delta-storage-3.3.2.jar has sha256 {GOOD}, the lock has {'0' * 64};"
+        == f"delta-storage-3.3.2.jar has sha256 {GOOD}, but {'0' * 64} is locked;"
         " the file was discarded"
     )
     assert not Path(spark.env["LAKE_CI_JARS"]).exists()
@@ -246,7 +246,7 @@ def test_jars_that_cannot_be_fetched_are_named_with_the_reason(
     lines = outcome.findings[0].message.splitlines()
     assert (
         lines[0]
-        == "could not fetch io.delta#delta-storage;3.3.2: connect this machine to the"
+        == "could not download io.delta#delta-storage;3.3.2: connect this machine to the"
         " network once"
     )
     assert lines[1] == "(java.net.ConnectException: Connection refused)"
@@ -339,5 +339,5 @@ def test_a_lock_of_jars_that_cannot_be_fetched_is_a_failure(
     )
     outcome = LockJars().run(spark)
     assert outcome.status is Status.FAILURE
-    assert "could not fetch the jars" in outcome.findings[0].message
+    assert "could not download the jars" in outcome.findings[0].message
     assert not (spark.root / "requirements" / "jars.txt").exists()
