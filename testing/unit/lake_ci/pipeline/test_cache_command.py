@@ -64,7 +64,7 @@ def test_a_store_that_cannot_be_written_to_is_one_line(
 
     monkeypatch.setattr("lake_ci.cache.store.tempfile.mkdtemp", refuse)
     with pytest.raises(
-        LakeCiError, match="Permission denied .LAKE_CI_STORE sets another folder"
+        LakeCiError, match="Permission denied .set LAKE_CI_STORE to another folder"
     ):
         tell(store, prune=False, clear=True)
 

@@ -415,7 +415,7 @@ def stand_in(
 @pytest.mark.parametrize(
     ("entry", "interrupted", "status", "cause", "words"),
     [
-        (None, False, Status.SKIPPED, None, "not started after the first failure (-x)"),
+        (None, False, Status.SKIPPED, None, "not started: a session failed before (-x)"),
         (
             {
                 "result": "aborted",

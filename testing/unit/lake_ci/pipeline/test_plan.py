@@ -208,7 +208,7 @@ def test_sessions_without_a_recorded_run_make_it_an_estimate(
     lines = estimate_text(estimate(chosen, times, workers=1))
     assert lines[:2] == [
         "5 sessions: 0 cached, 5 to run in about 2 min on 1 worker",
-        "an estimate: no run of 2 sessions is recorded",
+        "estimated: no run of 2 sessions is recorded",
     ]
     # A cached session needs no recorded run.
     lines = estimate_text(

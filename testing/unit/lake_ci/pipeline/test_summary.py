@@ -317,7 +317,7 @@ def test_a_broken_history_is_said_and_written_anew(good: Path) -> None:
     (good / HISTORY).parent.mkdir()
     (good / HISTORY).write_text("{", encoding="utf-8")
     overview = samples.collect(good)
-    assert "runs.json cannot be read; the run is not compared: " in overview.notes[0]
+    assert "runs.json cannot be read, so no runs are compared: " in overview.notes[0]
     summary.write(overview, good, {})
     assert samples.collect(good, run="next").previous is not None
 

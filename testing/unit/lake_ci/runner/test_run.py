@@ -798,7 +798,7 @@ def test_report_with_a_secret_is_redacted_and_other_reports_unchanged(
     reports = root / "reports" / "lint"
     assert (reports / "junit.xml").read_text() == '<a b="[hidden]"/>'
     assert (reports / "plan.bin").read_bytes() == b"\xff\x00"
-    note = "reports/lint/junit.xml contained a secret, now replaced by [hidden]"
+    note = "reports/lint/junit.xml contained a secret, replaced by [hidden]"
     assert read(root).warnings == (note,)
 
 
