@@ -447,7 +447,7 @@ class Pipeline:
             why, cause = (
                 ("interrupted before it started", "interrupted")
                 if interrupted
-                else ("not started: a session failed before (-x)", None)
+                else ("not started: a session failed (-x)", None)
             )
             return CheckResult("session", Status.SKIPPED, detail=why), cause
         missing = nox_adapter.missing_interpreter(entry)

@@ -1,4 +1,4 @@
-"""The session `cache`: listing, pruning and clearing the cache."""
+"""The session `cache` prints the cache's status, and prunes or clears the cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A session only overwrites files that it generated."""
+"""A session overwrites only files that it has generated itself."""
 
 from __future__ import annotations
 

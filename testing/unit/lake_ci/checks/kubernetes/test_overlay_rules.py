@@ -1,4 +1,4 @@
-"""The rules for the relations between an environment's objects."""
+"""The rules check how the objects of an environment relate to each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reader of import-linter, on its output for seeded imports."""
+"""The output that import-linter prints for forbidden imports is parsed."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The benchmark: the processes that it runs, its comparisons and its messages. The
-tests provide fake processes.
+"""A benchmark runs processes, compares their times, and prints the result. In these
+tests, the processes are fakes.
 """
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ def test_more_rounds_are_run_while_time_is_left_and_nothing_is_told(
     ctx: CheckContext,
 ) -> None:
     runs = Runs(WILD, WILD[::-1], cpu=(0.0, 0.0))
-    # Each pair of processes takes two seconds. A pair that starts before the limit is
-    # the last.
+    # Each pair of processes takes two seconds. The last pair is one that starts before
+    # the time limit.
     judged(ctx, runs, given=PerformanceOptions(seconds=20))
     assert len(runs.started) == 22
 
