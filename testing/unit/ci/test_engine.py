@@ -1,4 +1,4 @@
-"""`.ci/engine` either starts a container engine with buildx and a base image, or fails."""
+"""`.ci/engine` starts a container engine with buildx and a base image, or fails."""
 
 from __future__ import annotations
 

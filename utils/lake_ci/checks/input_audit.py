@@ -222,7 +222,7 @@ class InputAudit(Check):
         job = self.variant.job
         absent = self.copies.take(copy, job, self.graph)
         if absent is not None:
-            message = f"not run: needs the artifacts of {absent}, which failed in its own copy"
+            message = f"not run: it reads artifacts of {absent}, which did not pass"
             return Completed((), 0, "", "", 0.0), message
         env = {**ctx.env, SWITCH: Mode.OFF.value}
         # Pass the real path of `.nox`: nox writes this path into new environments, and

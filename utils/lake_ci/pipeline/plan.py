@@ -214,8 +214,8 @@ def why_text(job: Job, verdicts: Sequence[Verdict]) -> list[str]:
     """
     if not verdicts:
         return [
-            f"{job.name} was not looked up in the cache: this event does not start it, or"
-            " the cache is off"
+            f"{job.name} was not looked up in the cache: this event does not start it,"
+            " or the cache is off"
         ]
     lines = []
     for each in verdicts:

@@ -1,4 +1,4 @@
-"""A declared job has sessions with the right names, and wrong declarations are errors."""
+"""A job has sessions with the right names, and wrong declarations are errors."""
 
 from __future__ import annotations
 

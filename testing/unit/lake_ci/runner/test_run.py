@@ -89,7 +89,7 @@ def session(run: Run) -> None:
 
 @pytest.fixture
 def printed() -> list[str]:
-    """Return the list to which all runs that `make` creates add their terminal output."""
+    """Return the list in which runs that `make` creates store their output."""
     return []
 
 

@@ -148,7 +148,7 @@ def test_a_server_that_is_gone_is_an_error_that_names_the_request() -> None:
 
 
 class Serving:
-    """Fakes `serve_kubernetes.py`: records the command, and prints the given endpoint."""
+    """Fakes `serve_kubernetes.py`: records the command, and prints the endpoint."""
 
     def __init__(self, endpoint: Mapping[str, str]) -> None:
         self.endpoint = endpoint

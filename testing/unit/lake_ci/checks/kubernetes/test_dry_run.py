@@ -1,4 +1,4 @@
-"""The server's responses become findings, each with the line in the manifests' source."""
+"""The server's responses become findings, with the line in the manifests' source."""
 
 from __future__ import annotations
 

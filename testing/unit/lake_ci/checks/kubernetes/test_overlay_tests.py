@@ -69,7 +69,7 @@ def test_without_any_build_nothing_is_tested(ctx: CheckContext) -> None:
 
 
 def rules() -> ModuleType:
-    """Import the module with the repository's own rules anew, without a cached module."""
+    """Import a new copy of the module with the repository's own rules."""
     spec = importlib.util.spec_from_file_location("overlay_rules_of_the_lake", RULES)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)

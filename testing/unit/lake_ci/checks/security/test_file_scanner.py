@@ -1,4 +1,4 @@
-"""A scanner of files scans only changed files, but reports the findings of all files."""
+"""A scanner of files scans only changed files, but reports all findings."""
 
 from __future__ import annotations
 
