@@ -112,7 +112,7 @@ class Machine:
         (self.bin / name).chmod(0o755)
 
     def resource(self, name: str, text: str = RESOURCE) -> None:
-        """Replace a real resource by a fake one."""
+        """Replace a real resource with a fake one."""
         (self.checkout / ".ci" / name).write_text(text)
         (self.checkout / ".ci" / name).chmod(0o755)
         os.mkfifo(self.state / f"{name}.pipe")
@@ -148,8 +148,8 @@ class Machine:
         return done
 
     def provision(self, *names: str) -> int:
-        """Start preparing resources; return the process group's id, or 0 without a
-        start.
+        """Start preparing resources; return the process group's id, or 0 if there is
+        none.
         """
         done = self.succeed(".ci/provision", *names)
         group = int(done.stdout or 0)

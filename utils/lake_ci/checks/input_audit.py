@@ -285,7 +285,7 @@ class InputAudit(Check):
         hint = f"add them to `inputs` of {self.name} in noxfile.py"
         changed = "; ".join(differing(result, expected)) or "other artifacts"
         if not likely:
-            words = f"{message} ({changed}); find those that it reads, and {hint}"
+            words = f"{message} ({changed}); find out which it reads, and {hint}"
             return Outcome(
                 Status.FAILURE, message, (Finding(self.name, "undeclared", words),)
             )
@@ -330,7 +330,7 @@ def options(posargs: Sequence[str]) -> InputAuditOptions:
 
 
 def chosen(graph: Graph, names: Sequence[str], itself: str) -> list[Variant]:
-    """Return the session to check for each job: that with the newest Python and Java.
+    """Return, for each job, the session with the newest Python and Java.
 
     Args:
         names: the jobs to check; if empty, all jobs.
@@ -380,7 +380,7 @@ def same_result(one: Result, other: Result) -> bool:
 
 
 def differing(one: Result, other: Result) -> list[str]:
-    """Return the rows that differ between two results, each with the value of both."""
+    """Return the rows that differ between two results, with both values."""
     first, second = _rows(one), _rows(other)
     absent = ("absent", "")
     found = []

@@ -11,7 +11,7 @@ from lake_ci.system import git
 
 
 class ReviewedCommit(Check):
-    """Check that the commit is on `origin/main`, or on `main` if there is no remote.
+    """Check that the commit is on `origin/main`, or on `main` if that does not exist.
 
     Args:
         purpose: what only a reviewed commit may do, as the message says it, such as `be

@@ -13,7 +13,7 @@ from lake_ci.system import git
 
 @dataclass(frozen=True)
 class Event:
-    """An event of the repository: its name, which is one of EVENTS, and its branch."""
+    """An event: a name in `EVENTS`, and the branch on which the event occurs."""
 
     name: str
     branch: str | None = None

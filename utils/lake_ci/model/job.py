@@ -62,7 +62,8 @@ class Job:
         events: the events that start the job: names in `EVENTS`, or `push:main` for
             pushes to one branch only.
         pythons: the Python versions of the job, each with its own session. If empty,
-            the job has one session, on the version `python`, whose name has no version.
+            there is one session, on the version `python`, and the session's name
+            contains no version.
         javas: the Java versions of the job, each with its own session.
         python: the Python version if `pythons` is empty; None if the session has no
             environment.
@@ -73,8 +74,8 @@ class Job:
         setup: the programs that the machine must have, besides Python and git.
         artifacts_from: the jobs in `needs` whose output, except result.json, this job
             reads. It reads no output of other jobs.
-        external_inputs: names in `EXTERNAL_INPUTS` of state outside the repository on
-            which the result depends.
+        external_inputs: the state outside the repository on which the result depends,
+            as names in `EXTERNAL_INPUTS`.
         variables: the environment variables that the job reads, besides those that
             every job reads (`external_inputs.VARIABLES`).
         never_cached: whether the job always runs, because the cache cannot restore its

@@ -74,7 +74,7 @@ class Outcome:
     Attributes:
         not_checked: why a part of the work was not checked, or None. If set, the check
             is a warning, or in strict mode a failure.
-        data: additional values for reports, which JSON can represent.
+        data: additional values for reports; they must be valid in JSON.
         seconds: the duration, if another program measured it, or None.
     """
 

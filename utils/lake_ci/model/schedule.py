@@ -5,8 +5,8 @@ first one that can start. A session can start if the sessions that it needs have
 `start_order` returns the list.
 
 A graph is a mapping from the name of each session to the names of the sessions that it
-needs. Its order is such that each session comes after the sessions that it needs. If a
-needed session is not in the graph, it is ignored.
+needs. In the mapping, each session comes after the sessions that it needs. Needed
+sessions that are not keys of the mapping are ignored.
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ def longest_paths(needs: Needs, seconds: Mapping[str, float]) -> dict[str, float
 def start_order(needs: Needs, seconds: Mapping[str, float]) -> list[str]:
     """Return the sessions sorted by their longest path, longest first.
 
-    Sessions with equally long paths keep their order. If a session needs another, its
-    own path is never longer than that of the other. So needed sessions come first, and
-    nox does not change the order.
+    Sessions with equally long paths keep their order. The path from a needed session is
+    at least as long as the path from the session that needs it. So needed sessions come
+    first, and nox does not change the order.
     """
     longest = longest_paths(needs, seconds)
     return sorted(needs, key=lambda name: -longest[name])

@@ -147,7 +147,7 @@ class Kubernetes(Table, frozen=True):
 
 
 class Comparison(Table, frozen=True):
-    """A run of the sample on this machine, whose gold tables a deploy compares.
+    """A run of the sample on this machine, which defines the expected gold tables.
 
     Attributes:
         arguments: the arguments of Python; `{sample}` and `{lake}` are replaced by the
@@ -202,7 +202,8 @@ class Deploy(Table, frozen=True):
         protected: the environments to which only commits on `main` may be deployed.
         sample: the folder with the sample's source data.
         sample_on: the environments to which the sample is uploaded as source data.
-        compare: the run of the sample on this machine to compare with.
+        compare: the run of the sample on this machine that defines the expected gold
+            tables.
         limits: the time limits.
     """
 

@@ -168,7 +168,7 @@ def expected(
 
 
 def cache_mode(suite: Suite, plan: Plan, *, no_cache: bool = False) -> Mode:
-    """Return the cache mode for a run of this plan, which is the same as on GitHub."""
+    """Return the cache mode with which GitHub would run this plan."""
     variables = {
         "tag": {"GITHUB_REF_TYPE": "tag"},
         "schedule": {"GITHUB_EVENT_NAME": "schedule"},
@@ -264,7 +264,8 @@ def _exit_code(found: Sequence[Result], nox_code: int) -> int:
     causes = {result.cause for result in found if result.status is Status.FAILURE}
     if causes:
         return MachineError.exit_code if causes == {provisioning.CAUSE} else 1
-    # No result is a failure. If nox still failed, there is a problem that no row shows.
+    # No session failed. If nox failed nevertheless, there is a problem that no row
+    # shows.
     return nox_code
 
 

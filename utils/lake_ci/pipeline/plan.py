@@ -197,7 +197,8 @@ def _slowest(job: Job, times: Durations) -> float:
 def forecast_text(verdicts: Sequence[Verdict]) -> list[str]:
     """Return a line for each session, with the cached result's date or why it runs.
 
-    A session runs because inputs differ; the line names the first of them.
+    If a session runs, its line names the first inputs that differ from those of a
+    cached result.
     """
     words = {Answer.REUSE: "reused", Answer.RUN: "runs", Answer.LATER: "later"}
     return [

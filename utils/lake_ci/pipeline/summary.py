@@ -54,7 +54,7 @@ def collect(
     workers: Workers | None = None,
     clock: Callable[[], float] = time.time,
 ) -> Overview:
-    """Read each `reports/*/result.json`; return an overview of those of this run.
+    """Read each `reports/*/result.json`; return an overview of this run's results.
 
     Args:
         run: the id of this run; results of other runs are ignored, but listed.

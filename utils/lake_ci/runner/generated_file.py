@@ -23,7 +23,7 @@ class Generated:
     Attributes:
         file: the file's path, relative to the repository.
         session: the name of the session that generates the file.
-        source: the file from which it is generated.
+        source: the file from which this file is generated.
     """
 
     file: str

@@ -13,7 +13,7 @@ HELP = frozenset({"-h", "--help"})
 
 
 class Options(Protocol):
-    """What all classes of parsed arguments have in common."""
+    """The interface of all classes of parsed arguments."""
 
     @property
     def partial(self) -> bool:

@@ -42,8 +42,8 @@ class Suite:
         root: the repository.
         graph: the jobs of the pipeline, in the order of the noxfile.
         redact: a function that replaces secrets in what the suite prints or writes.
-        planned: the sessions that the pipeline runs, if it started this process. If it
-            did not, `planned` is None, so that `nox -s X` runs only X.
+        planned: the sessions that the pipeline runs; None if no pipeline started this
+            process, so that `nox -s X` runs only X.
     """
 
     def __init__(self, root: Path, env: MutableMapping[str, str] = os.environ) -> None:
@@ -211,8 +211,8 @@ class Suite:
         """Look up a session in the result cache before the session runs.
 
         The result is None if the session must not use the cache. This is the case if
-        there are arguments after `--`, if the job is never cached, or if the suite may
-        not install packages into the environment.
+        the cache is off, if there are arguments after `--`, if the job is never cached,
+        or if the suite may not install packages into the environment.
         """
         mode = lookup.mode(self.env)
         if mode is Mode.OFF or not self._may_cache(variant.job, where, posargs):
@@ -302,7 +302,8 @@ def processors() -> int:
 def exit_on_error(redact: Callable[[str], str] = str) -> Iterator[None]:
     """Print a LakeCiError as one line, and exit with the error's exit code.
 
-    If the reader of standard output has ended (as in `| head`), exit without a message.
+    If standard output is a pipe whose reader has ended, as in `| head`, exit without a
+    message.
 
     Args:
         redact: a function that replaces secrets in the error's text.

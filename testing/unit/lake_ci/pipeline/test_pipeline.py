@@ -655,7 +655,7 @@ def test_estimated_seconds_of_pyproject_order_the_first_run(nox_run: Nox) -> Non
     code, output = nox_run.run("--", "--plain", "-j", "1")
     assert code == 0, output
     assert (nox_run.root / "order").read_text().split()[:2] == ["short", "lint"]
-    # So many sessions have no recorded run.
+    # The number of sessions that have no recorded run.
     assert re.findall(r"\d+", estimate_of(output)[1]) == ["5"]
 
 

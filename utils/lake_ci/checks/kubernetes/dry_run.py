@@ -61,8 +61,8 @@ class DryRun(Check):
         """Dry-run each object, and return the outcome.
 
         Objects in a namespace can be applied only if the namespace exists. The check
-        creates it only on the session's own server; on a cluster, it must already
-        exist.
+        creates the namespace only on the session's own server; on a cluster, it must
+        already exist.
         """
         found: list[Finding] = []
         for space in rendered.of("Namespace"):
@@ -119,7 +119,7 @@ class DryRun(Check):
 
 
 def refused_path(manifest: Manifest, message: str) -> tuple[str | int, ...]:
-    """Return the path of the field that an error message without causes names."""
+    """Return the path of the field that is named in an error without causes."""
     undeclared = UNDECLARED.search(message)
     if undeclared:
         return server_path(manifest, undeclared[1])

@@ -1,7 +1,7 @@
 """Reads `[tool.lake_ci.k8s]` of pyproject.toml.
 
 The table defines which program each image runs, which environment variables each
-program reads, and which of them each image needs.
+program reads, and which variables each image needs.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def storage(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
 
 
 def images(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
-    """Each image of a container is one that the docker session built."""
+    """The docker session has built the image of each container."""
     if context.built is None:
         return
     for manifest in rendered.workloads():

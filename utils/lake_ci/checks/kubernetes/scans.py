@@ -63,7 +63,7 @@ class CheckovScan:
         self._done: Completed | None = None
 
     def done(self, ctx: CheckContext) -> Completed:
-        """Return the completed process of checkov, which the first call runs."""
+        """Return checkov's completed process; only the first call runs checkov."""
         with self._lock:
             if self._done is None:
                 self._done = self._run(ctx)

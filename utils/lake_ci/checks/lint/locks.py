@@ -39,9 +39,9 @@ class RequirementsLock:
     """A lock file that pyproject.toml declares.
 
     Attributes:
-        purpose: the lock's name, without folder and suffix.
-        python: the oldest Python version that the lock supports.
-        requirements: the requirements that the lock is compiled from.
+        purpose: the name of the file, without folder and suffix.
+        python: the oldest Python version that the lock file supports.
+        requirements: the requirements from which the lock file is compiled.
         arguments: the arguments of `uv pip compile` that select these requirements.
     """
 
@@ -60,7 +60,7 @@ class RequirementsLock:
 
 
 def declared_locks(root: Path) -> list[RequirementsLock]:
-    """Return the locks that `[tool.lake_ci.locks]` declares.
+    """Return the lock files that `[tool.lake_ci.locks]` declares.
 
     Raises:
         UsageError: a group or an extra does not exist.
@@ -97,7 +97,7 @@ def declared_locks(root: Path) -> list[RequirementsLock]:
 
 
 def generated_lock(file: str) -> Generated:
-    """Return the lock file as one that `nox -s lock` generates."""
+    """Return the description of a lock file that `nox -s lock` generates."""
     return Generated(file, session="lock", source="pyproject.toml")
 
 

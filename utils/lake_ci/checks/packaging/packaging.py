@@ -127,7 +127,7 @@ class BuildDistribution(Check):
 
 
 class DistributionCheck(Check):
-    """The base class of the checks of both distributions; skipped if one is missing."""
+    """The base class of checks of wheel and sdist; skipped if one is missing."""
 
     def run(self, ctx: CheckContext) -> Outcome:
         wheel, sdist = (
@@ -228,7 +228,7 @@ class WheelContents(DistributionCheck):
 
 
 class DistributionContents(DistributionCheck):
-    """Check that wheel and sdist contain exactly the packages' files in git.
+    """Check that wheel and sdist contain the packages' files in git, and no others.
 
     All files in a package's folder are shipped, even a backup. So each file must match
     a pattern of `files` in `[tool.lake_ci.build]`.
@@ -316,8 +316,8 @@ class DistributionContents(DistributionCheck):
 class ReproducibilityCheck(DistributionCheck):
     """Check that a second build gives the same archives, byte for byte.
 
-    The second build has another umask, time zone and hash seed. In addition, a wheel is
-    built from the sdist, and must be the same.
+    The second build has a different umask, time zone and hash seed. In addition, a
+    wheel is built from the sdist, and must be the same.
     """
 
     name = "reproducible"
@@ -386,7 +386,8 @@ def archive_differences(first: Path, second: Path) -> Iterator[tuple[str, str]]:
 def _members(archive: Path) -> dict[str, bytes]:
     """Return the contents of the files in an archive, by the files' names.
 
-    RECORD is left out: it has the hashes of the other files, and so differs if they do.
+    RECORD is left out: it contains the hashes of the other files, and so would only
+    repeat their differences.
     """
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as wheel:

@@ -124,7 +124,7 @@ class Side:
 
     Attributes:
         name: `old` or `new`.
-        folder: the folder with the version's wheel, and its copy of the suite.
+        folder: the folder with the version's wheel and the version's copy of the suite.
         tree: the version's source tree.
         environment: the environment in which the version's wheel is installed; it is
             not the session's environment.

@@ -281,7 +281,7 @@ class Benchmark(Check):
         pairs = max(each for each in needed if each is not None)
         generations = -(-pairs // self.spec.rounds)
         again = f"nox -s performance -- -k {self.name} --generations {generations}"
-        return f"undecided for {names}: about {pairs} rounds are needed: run `{again}`"
+        return f"undecided for {names}: about {pairs} rounds are needed (run `{again}`)"
 
     def _without_old(self, ended: Completed) -> Outcome:
         """Return the outcome of a benchmark that the baseline could not run."""

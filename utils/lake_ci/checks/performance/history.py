@@ -21,7 +21,8 @@ class Figures:
 
     `seconds` is the median of the new version's rounds. The other values exist only if
     there is a baseline. `ratio` is new / old, and its 95 % interval is from `low` to
-    `high`. If the true ratio were `detects`, 19 of 20 runs would report it as slower.
+    `high`. If the true ratio were `detects`, 19 of 20 runs would find the new version
+    slower.
     """
 
     seconds: float

@@ -104,7 +104,7 @@ class Interval:
 
 
 def trimmed_mean(values: Sequence[float], share: float = TRIMMED) -> float:
-    """Return the mean without the smallest and the largest values, a share of each.
+    """Return the mean without this share of the values at each end.
 
     Raises ValueError if there are no values.
     """

@@ -24,7 +24,7 @@ LONGEST_DAYS = 366
 
 @dataclass(frozen=True)
 class AcceptedRisk:
-    """An exception for the findings with an id, which is valid until a date."""
+    """An exception that accepts the findings with an id until a date."""
 
     id: str
     reason: str
@@ -115,7 +115,7 @@ class Register:
 def read_exceptions(
     root: Path, today: date
 ) -> tuple[list[AcceptedRisk], list[Finding]]:
-    """Read the exceptions; return the valid ones, and a finding for each other one.
+    """Return the valid exceptions, and a finding for each invalid exception.
 
     The exceptions are read from security/exceptions.toml.
     """

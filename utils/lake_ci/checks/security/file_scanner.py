@@ -27,7 +27,7 @@ class ScanResult:
 
     Attributes:
         rows: the rows of each requested file; None for a file that the scanner skipped.
-        stray: the rows of files that the scanner scanned without request.
+        stray: the rows of files that were scanned, but not requested.
         errors: the scanner's rows about files that it could not read.
         findings: all rows and errors, converted to findings.
     """
@@ -45,8 +45,7 @@ class FileScanner(Scanner):
     unreadable files in `errors`.
 
     Attributes:
-        settings: git patterns of the files with settings and rules, on which the
-            results depend, too.
+        settings: git patterns of the files with the scanner's settings and rules.
     """
 
     settings: Sequence[str] = ()
@@ -73,7 +72,7 @@ class FileScanner(Scanner):
         raise NotImplementedError
 
     def file(self, row: Any, ctx: CheckContext) -> str:
-        """Return the file of a row of the cleaned document."""
+        """Return the file to which a row of the cleaned document belongs."""
         raise NotImplementedError
 
     def run(self, ctx: CheckContext) -> Outcome:

@@ -90,7 +90,7 @@ def resolve(ctx: CheckContext, today: date) -> Path | None:
 
 
 def wheel_pins(path: Path, root: Path) -> Iterator[Pin]:
-    """Yield the wheel's resolved versions as pins in lines of pyproject.toml."""
+    """Yield the wheel's resolved packages as pins, with lines in pyproject.toml."""
     lines = (root / "pyproject.toml").read_text(encoding="utf-8").splitlines()
     otherwise = next(
         (

@@ -17,8 +17,8 @@ SEVERITIES = {
     "medium": ("warning", "5.5"),
     "high": ("error", "8.0"),
 }
-# Classes that count as a wider class that another scanner reports: a password in the
-# code is also a secret in the code.
+# Each class counts as the wider class of another scanner: a password in the code is
+# also a secret in the code.
 SAME_CLASS = {"CWE-259": "CWE-798"}
 
 

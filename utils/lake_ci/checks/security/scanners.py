@@ -86,7 +86,7 @@ class Bandit(FileScanner):
 
 
 def _without_secret(row: dict[str, Any]) -> str:
-    """Return bandit's message; the password is removed from that of B105 to B107."""
+    """Return bandit's message; B105 to B107 without the hard-coded password."""
     message = str(row["issue_text"])
     if row["test_id"] in ("B105", "B106", "B107"):
         return message.partition(":")[0]
@@ -100,7 +100,7 @@ class Semgrep(FileScanner):
     report = "semgrep.json"
     settings = (RULES, ".semgrepignore")
     SEVERITIES = {"ERROR": "high", "WARNING": "medium", "INFO": "low"}
-    # To scan more files than this, it is faster to scan all files.
+    # If more files than this must be scanned, scanning all files is faster.
     FEW = 100
 
     def files(self, ctx: CheckContext) -> Sequence[str]:
@@ -269,7 +269,7 @@ class Rules(CommandCheck):
 
 
 class Secrets(FileScanner):
-    """Scan all files of git and of the distributions for secrets, with kingfisher."""
+    """Scan all files in git and in the distributions for secrets, with kingfisher."""
 
     name = "secrets"
     report = "secrets.json"

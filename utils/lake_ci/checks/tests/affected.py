@@ -138,7 +138,7 @@ class _Change:
 
     @property
     def reached(self) -> set[str]:
-        """The needs, as in the records, of the tests that this change affects."""
+        """The needs that this change affects; a test with any of them is affected."""
         blocks = {
             key
             for key in self.old.keys() | self.new.keys()

@@ -61,7 +61,7 @@ class Arguments:
 
 
 def parser(session: str, *, affected: bool = False) -> Parser:
-    """Return the parser of a test session's options, which prints its `--help`."""
+    """Return the parser that prints a test session's `--help`."""
     parser = Parser(f"nox -s {session} --", "Run tests with pytest.")
     if affected:
         parser.add_argument(
@@ -199,7 +199,7 @@ class Pytest(Check):
         try:
             suites = ET.parse(junit).getroot()
         except (OSError, ET.ParseError) as error:
-            return crashed(self.name, done, f"left no readable JUnit XML: {error}")
+            return crashed(self.name, done, f"wrote no readable JUnit XML: {error}")
         cases = list(suites.iter("testcase"))
         # Drop duplicates: each worker of pytest-xdist collects all modules, and may
         # report the same error.
@@ -312,7 +312,7 @@ def _raised_at(
         re.MULTILINE,
     ):
         path = ctx.root / match[1]
-        # Skip files of the job's environment, because it is in .nox, in the repository.
+        # Skip files of the job's environment, which is in the repository's folder .nox.
         if path.is_file() and not path.is_relative_to(ctx.python.parent.parent):
             place = (match[1], int(match[2]), match[3] or place[2])
     raised = re.findall(

@@ -86,7 +86,7 @@ def test_where_the_clock_cannot_tell_the_processor_does(ctx: CheckContext) -> No
     assert judged(ctx, Runs(WILD, WILD[::-1])).status is Status.SUCCESS
     slower = judged(ctx, Runs(WILD, WILD[::-1], cpu=(0.1, 0.13)))
     assert slower.status is Status.FAILURE
-    assert "of the processor 1.30 (1.30 to 1.30)" in slower.findings[0].message
+    assert "by processor time 1.30 (1.30 to 1.30)" in slower.findings[0].message
 
 
 def test_more_processor_time_is_no_failure_where_nobody_waits_longer(

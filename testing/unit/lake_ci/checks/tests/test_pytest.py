@@ -349,7 +349,7 @@ def test_pytest_group_of_a_distributed_test_is_no_part_of_its_name(
         ),
         (writing(None, 3, "INTERNALERROR> ValueError"), " 3"),
         (writing(None, -9), " 9"),
-        (writing(None, 0), "left no readable JUnit XML: "),
+        (writing(None, 0), "wrote no readable JUnit XML: "),
         (
             writing("<testsuites><testsuite", 1),
             "unclosed token",
