@@ -153,8 +153,8 @@ class CheckResult:
 class Result:
     """The result of one variant of a job, with the fields of `result.json`.
 
-    If the result comes from the cache, `reused` is set. Its key `run` is the id of the
-    earlier run that produced the result, and `since` is the time (UTC) when the job
+    If the result comes from the cache, `reused` is set. It contains `run`, the id of
+    the earlier run that produced the result, and `since`, the time (UTC) when the job
     ended in that run. `started` and `seconds` are then those of the earlier run, too.
 
     Attributes:

@@ -19,8 +19,9 @@ def session(run: Run) -> None:
 
 @pytest.fixture
 def graph() -> Graph:
-    """Return a graph whose jobs are started by different events: by most events, also
-    by the nightly schedule, only by a push to main, or only by hand.
+    """Return a graph of jobs that different events start. Some jobs are started by most
+    events, some also by the nightly schedule, some only by a push to main, and some
+    only by hand.
     """
     graph = Graph()
     graph.add(Job("lint", session))

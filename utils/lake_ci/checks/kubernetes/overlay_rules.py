@@ -204,8 +204,8 @@ def _given(
 ) -> tuple[str | None, Manifest | None]:
     """Return a variable's value in a container, and the ConfigMap that sets it.
 
-    If the container itself sets the variable, the ConfigMap is None. If the variable is
-    not set at all, the value is None, and the ConfigMap is the one that should set it.
+    If the container itself sets the variable, the ConfigMap is None. If nothing sets
+    the variable, the value is None, and the ConfigMap is that which should set it.
     """
     for each in container.get("env") or ():
         if each.get("name") == key:

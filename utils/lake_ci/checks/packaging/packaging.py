@@ -339,13 +339,13 @@ class ReproducibilityCheck(DistributionCheck):
                 sdist,
                 "sdist",
                 ctx.root,
-                "built a second time, with another umask, time zone and hash seed",
+                "built again, with a different umask, time zone and hash seed",
             ),
             (
                 wheel,
                 "wheel",
                 ctx.root,
-                "built a second time, with another umask, time zone and hash seed",
+                "built again, with a different umask, time zone and hash seed",
             ),
             (wheel, "wheel", unpacked, "built from the unpacked sdist"),
         ):

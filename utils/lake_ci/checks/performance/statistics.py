@@ -12,11 +12,11 @@ the mean of the others. Wilcox usually leaves out 20 %; with 20 % and a burst in
 tenth pair, an eighth of the slower versions was no longer detected.
 
 The interval comes from a bootstrap. It first draws generations, and then pairs within
-each generation, because even two processes with the same code differ in speed (memory
-layout, hash seeds, decisions of the JIT). For small samples, the percentiles must be a
-little further out than 2.5 and 97.5: see Hesterberg, "What Teachers Should Know About
-the Bootstrap", 2015, section 4.2. For the trimmed mean see Wilcox, "Introduction to
-Robust Estimation and Hypothesis Testing", chapter 4.
+each generation. This is because even two processes with the same code differ in speed
+(memory layout, hash seeds, decisions of the JIT). For small samples, the percentiles
+must be a little further out than 2.5 and 97.5: see Hesterberg, "What Teachers Should
+Know About the Bootstrap", 2015, section 4.2. For the trimmed mean see Wilcox,
+"Introduction to Robust Estimation and Hypothesis Testing", chapter 4.
 """
 
 from __future__ import annotations

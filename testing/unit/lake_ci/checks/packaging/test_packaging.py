@@ -445,7 +445,7 @@ def test_other_bytes_are_named_with_the_file_and_the_build(
             f"lakekit-1.0-py3-none-any.whl, {how}: lakekit/__init__.py differs",
         )
         for how in (
-            "built a second time, with another umask, time zone and hash seed",
+            "built again, with a different umask, time zone and hash seed",
             "built from the unpacked sdist",
         )
     ]

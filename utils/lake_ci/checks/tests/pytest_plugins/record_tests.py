@@ -4,9 +4,9 @@ pytest loads this plugin by `-p record_tests`. LAKE_CI_AFFECTED is a folder. The
 `leave_out.json` in the folder LAKE_CI_AFFECTED contains the ids of the tests to leave
 out. Each process that runs tests writes a file `recorded-*.json` to this folder. It
 contains, for each test, the needs, the seconds, and whether the test failed. The needs
-of a test are a list of texts: `FILE::FUNCTION` for each function that ran, `FILE::*`
-for each Python file that the test opened, and `*` if the test started a process that
-may run any code.
+of a test are a list of texts. `FILE::FUNCTION` stands for a function that ran, and
+`FILE::*` for a Python file that the test opened. `*` means that the test started a
+process that may run any code.
 
 If several tests share a fixture, the needs of the fixture are added to each of them.
 Code that runs while modules are imported is needed by all tests, and is recorded under
