@@ -1,4 +1,4 @@
-"""Defines the errors of the suite, each with an exit code and a hint."""
+"""Defines the errors of the suite; each has an exit code and may have a hint."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 
 
 class LakeCiError(Exception):
-    """The base class of the suite's errors: a message, and a hint what to do next.
+    """The base class of the suite's errors; the hint is what the user can do.
 
-    The exit code is 1, unless a subclass has another one.
+    The exit code is 1, unless a subclass sets a different one.
     """
 
     exit_code = 1
@@ -30,7 +30,7 @@ class UsageError(LakeCiError):
 
 
 class MachineError(LakeCiError):
-    """A program or resource that the run needs is missing on this machine."""
+    """This machine lacks a program or resource that the run needs."""
 
     exit_code = 3
 
@@ -40,7 +40,7 @@ class NoEnvironmentError(LakeCiError):
 
 
 class BadResultError(LakeCiError):
-    """A result.json that is missing, truncated, or of another shape."""
+    """A result.json is missing or truncated, or has an unexpected format."""
 
 
 class Interrupted(KeyboardInterrupt):  # noqa: N818 - nox must end as on Ctrl-C
@@ -52,7 +52,7 @@ class Interrupted(KeyboardInterrupt):  # noqa: N818 - nox must end as on Ctrl-C
 
 
 def nearest(word: str, known: Iterable[str] | Mapping[str, object]) -> str:
-    """Return a hint for a wrong name: `; did you mean 'tests'?`, or all known names."""
+    """Return a hint for a wrong name: the nearest known name, or else all of them."""
     names = list(known)
     match = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
     return (

@@ -1,5 +1,5 @@
-"""Fixtures for the scripts of `.ci`: a checkout, and a PATH with few programs, to which
-tests add programs.
+"""Defines a simulated machine for tests of the scripts in `.ci`. It has a checkout, and
+a PATH with few programs, to which tests add others.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ PROGRAMS = """
     bash basename cat chmod cut date dirname env find flock grep id ionice ln mkdir
     mktemp mv nice rm sed setsid sha256sum sh sleep tail touch
 """
-# A resource that exists after `good` was written to its pipe. The resource keeps the
-# lifeline open during its preparation.
+# The script of a fake resource. Its preparation succeeds if `good` is written to the
+# resource's pipe. While it runs, it keeps the pipe `lifeline` open.
 RESOURCE = """\
 #!/usr/bin/env bash
 set -eu
@@ -45,7 +45,9 @@ esac
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip these tests outside Linux: the scripts use flock, setsid and /proc."""
+    """Skip the tests in this folder except on Linux: the scripts use flock, setsid and
+    /proc.
+    """
     if sys.platform != "linux":
         for item in items:
             if Path(__file__).parent in item.path.parents:
@@ -53,11 +55,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def group_members(group: int) -> list[int]:
-    """Return the living processes of a group."""
+    """Return the processes of a process group that have not ended."""
     members = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            # The name in parentheses can contain spaces.
+            # The program's name in parentheses can contain spaces.
             state, _, process_group = stat.read_text().rpartition(")")[2].split()[:3]
             if int(process_group) == group and state != "Z":
                 members.append(int(stat.parent.name))
@@ -69,9 +71,9 @@ class Machine:
 
     Attributes:
         checkout: the folder of the checkout, which contains a copy of `.ci`.
-        bin: all programs on PATH.
-        cache: the folder `lake-ci` of the cache.
-        state: a folder for files of the test's programs.
+        bin: the folder with all programs on PATH.
+        cache: the folder `lake-ci` in the home's cache folder.
+        state: a folder for the files of the programs that tests add.
         env: all environment variables.
     """
 
@@ -95,22 +97,22 @@ class Machine:
         }
         self.groups: set[int] = set()
         os.mkfifo(self.state / "lifeline")
-        # Open the pipe for reading, so that writers do not wait for a reader.
+        # Open the pipe for reading, because a writer waits until there is a reader.
         self.lifeline = os.open(self.state / "lifeline", os.O_RDONLY | os.O_NONBLOCK)
 
     @property
     def folder(self) -> Path:
-        """Return the folder that sessions read."""
+        """Return the folder in which sessions look for prepared resources."""
         return self.cache / "provisioning"
 
     def program(self, name: str, *lines: str) -> None:
-        """Put a program on PATH, in place of an existing program of that name."""
+        """Put a program on PATH, and replace a program with the same name."""
         (self.bin / name).unlink(missing_ok=True)
         (self.bin / name).write_text("\n".join(["#!/usr/bin/env bash", *lines, ""]))
         (self.bin / name).chmod(0o755)
 
     def resource(self, name: str, text: str = RESOURCE) -> None:
-        """Replace a real resource by a fake one."""
+        """Replace a real resource with a fake one."""
         (self.checkout / ".ci" / name).write_text(text)
         (self.checkout / ".ci" / name).chmod(0o755)
         os.mkfifo(self.state / f"{name}.pipe")
@@ -120,7 +122,9 @@ class Machine:
         (self.state / f"{name}.pipe").write_text(f"{word}\n")
 
     def made(self) -> list[str]:
-        """Return the names of the resources whose preparation has started, in order."""
+        """Return the resources whose preparation has started, in the order of the
+        starts.
+        """
         order = self.state / "order"
         lines = order.read_text().splitlines() if order.exists() else []
         return [line.removeprefix("making ") for line in lines]
@@ -138,13 +142,15 @@ class Machine:
         )
 
     def succeed(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command that must succeed."""
+        """Run a command, and fail the test if the command fails."""
         done = self.run(*command)
         assert done.returncode == 0, done.stderr
         return done
 
     def provision(self, *names: str) -> int:
-        """Start to prepare resources; return the id of the process group, or 0."""
+        """Start preparing resources; return the process group's id, or 0 if there is
+        none.
+        """
         done = self.succeed(".ci/provision", *names)
         group = int(done.stdout or 0)
         self.groups |= {group} - {0}
@@ -153,7 +159,8 @@ class Machine:
     def end(self, group: int, number: signal.Signals) -> None:
         """Kill a process group, and wait until all its processes have ended.
 
-        A process that outlives its leader could still read an answer.
+        Otherwise, a process of the group that is still running could read the next
+        answer.
         """
         os.killpg(group, number)
         for process in group_members(group):
@@ -166,7 +173,7 @@ class Machine:
                     os.close(handle)
 
     def release(self) -> None:
-        """Make all running preparations fail, and wait until they have ended."""
+        """Let all running preparations fail, and wait until they have ended."""
         pipes = [os.open(path, os.O_RDWR) for path in self.state.glob("*.pipe")]
         for pipe in pipes:
             os.write(pipe, b"released\n")

@@ -1,5 +1,6 @@
-"""`.ci/api-server` builds the versions that the builder pins. These pins identify the
-server before the build.
+"""`.ci/api-server` builds the versions that are pinned in the script
+`build-kube-apiserver`, the builder. Before the build, these pins already identify the
+server.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ chmod +x "$1/kube-apiserver"
 
 @pytest.fixture
 def builder(machine: Machine) -> Machine:
-    """Return a machine with the builder outside the checkout, and with Go, etcd and
-    kubectl.
+    """Return a machine with Go, etcd and kubectl, and with the builder outside the
+    checkout.
     """
     for name in ("etcd", "go", "kubectl"):
         machine.program(name, f"echo {name} 1")

@@ -1,5 +1,5 @@
-"""`.ci/apt-install` installs packages, even with outdated lists or during another
-install.
+"""`.ci/apt-install` installs packages, even if the package lists are outdated or
+another installation is running.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ esac
 
 @pytest.fixture
 def debian(machine: Machine) -> Machine:
-    """Return a machine whose package lists have versions that no longer exist."""
+    """Return a machine whose package lists contain versions that no longer exist."""
     machine.program("apt-get", APT)
     machine.program("dpkg", 'echo "dpkg $*" >>"$STATE/apt"')
     machine.program("sudo", 'exec "$@"')
@@ -34,7 +34,7 @@ def test_old_lists_are_updated_and_the_packages_installed_then(debian: Machine) 
     install = calls[1]
     assert install.startswith("install ") and install.endswith(" chromium etcd-server")
     assert "DPkg::Lock::Timeout=" in install
-    # apt-install first repairs an interrupted installation.
+    # Before it installs packages, apt-install repairs an interrupted installation.
     repair = "dpkg --configure -a"
     assert calls == [repair, install, "update -qq", repair, install]
 

@@ -1,4 +1,4 @@
-"""`.ci/engine` creates a complete engine with buildx and a base image, or no engine."""
+"""`.ci/engine` starts a container engine with buildx and a base image, or fails."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ MMDEBSTRAP = 'echo "a base of ${@: -2:1}" >"${@: -1}"'
 
 @pytest.fixture
 def debian(machine: Machine) -> Iterator[Machine]:
-    """Yield a machine with a stopped engine and all programs that the build needs."""
+    """Yield a machine with a stopped engine, and with all programs that the script
+    needs.
+    """
     os.mkfifo(machine.state / "dockerd")
     machine.program("docker", DOCKER)
     machine.program("dockerd", *DOCKERD)
@@ -92,7 +94,7 @@ def test_a_failed_build_leaves_nothing_half_made(debian: Machine) -> None:
     made = debian.run(".ci/engine", "make")
     assert made.returncode == 1 and "no network" in made.stderr
     assert [path.name for path in debian.cache.iterdir()] == ["dockerd.log"]
-    # The next run tries again, even after an interrupted run.
+    # Even if a run was interrupted, the next run tries again.
     (debian.cache / "buildx-v0.32.1").mkdir()
     (debian.cache / "buildx-v0.32.1" / "buildx").write_text("half")
     (debian.cache / "engine.killed").mkdir()

@@ -1,4 +1,4 @@
-"""The block at the top of the noxfile requires the locked packages."""
+"""The script metadata at the top of the noxfile requires the locked versions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_the_block_and_the_lock_ask_for_the_same_versions() -> None:
-    """Otherwise each nox on GitHub would install a second nox and start again."""
+    """If they differ, each nox on GitHub installs a second nox and starts that."""
     block = load_toml(ROOT / "noxfile.py")["dependencies"]
     group = dependency_groups(load_toml(ROOT / "pyproject.toml"), "nox")
     assert [re.sub(r"\s*;.*", "", each) for each in group] == block

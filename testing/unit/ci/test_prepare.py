@@ -1,5 +1,5 @@
-"""`source .ci/prepare` returns a prepared shell immediately; `.ci/run` stops background
-work.
+"""`source .ci/prepare` sets up the shell and returns without waiting. At its end,
+`.ci/run` stops the work in the background.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ read -r word <"$STATE/command"
 
 @pytest.fixture
 def bare(machine: Machine) -> Machine:
-    """Return a machine with Python, and without the three resources."""
+    """Return a machine that has Python, but none of the three resources."""
     for name in ("engine", "api-server", "browser"):
         machine.resource(name)
     builder = machine.checkout.parent / "shared" / "tools" / "build-kube-apiserver"
@@ -39,8 +39,8 @@ def bare(machine: Machine) -> Machine:
 
 
 def source(machine: Machine) -> subprocess.CompletedProcess[str]:
-    """Source the script as strictly as `.ci/run` does, and print the resulting
-    environment.
+    """Source the script with the strict options of `.ci/run`, and print the variables
+    that it sets.
     """
     script = (
         f'set -euo pipefail; source .ci/prepare; {SHOW}; echo "$lake_ci_background"'
@@ -60,8 +60,8 @@ def test_a_bare_machine_is_prepared_in_the_background(bare: Machine) -> None:
     assert bare.made() == ["engine", "api-server", "browser"]
     second = source(bare)
     assert second.stderr == ""
-    # Variables are inputs of every job, so the variables must not depend on existing
-    # resources.
+    # The variables are inputs of every job, so they must be the same before and after
+    # the preparation.
     assert second.stdout.splitlines()[0] == first.stdout.splitlines()[0]
     assert (
         first.stdout.splitlines()[0] == f"{bare.cache}/kubebuilder {bare.folder} none"
@@ -77,7 +77,7 @@ def test_a_cluster_that_is_named_needs_no_server(bare: Machine) -> None:
 
 
 def accept_interrupts() -> None:
-    """Stop ignoring SIGINT, which a shell ignores in background processes."""
+    """Accept SIGINT again, because a shell makes background processes ignore it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -100,7 +100,7 @@ def test_what_is_being_prepared_ends_with_the_run(
         preexec_fn=accept_interrupts,
     )
     with (bare.state / "command").open("w"), (bare.state / "engine.pipe").open("w"):
-        # The command in the README runs while the engine is being prepared.
+        # The command from the README runs while the engine is being prepared.
         os.killpg(process.pid, number)
         assert process.wait() != 0
         bare.wait_for_lifeline()

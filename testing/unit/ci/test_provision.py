@@ -1,5 +1,5 @@
-"""`.ci/provision` returns immediately, and prepares missing resources in the
-background.
+"""`.ci/provision` prepares missing resources in the background, and returns without
+waiting.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from testing.unit.ci.conftest import SECONDS, Machine
 
 @pytest.fixture
 def two(machine: Machine) -> Machine:
-    """Return a machine without an engine and a browser."""
+    """Return a machine whose engine and browser are not prepared yet."""
     machine.resource("engine")
     machine.resource("browser")
     return machine
 
 
 def wait(machine: Machine, name: str, then: Callable[[], None] = lambda: None) -> bool:
-    """Wait like a session; call `then` while it waits."""
+    """Wait for a resource as a session does; call `then` during the wait."""
     env = machine.sessions_env()
     return provisioning.wait([name], env, lambda line: then(), limit_seconds=SECONDS)
 
@@ -104,8 +104,8 @@ def test_the_second_run_goes_on_where_the_first_one_is_ended(
 def test_what_was_started_by_it_and_goes_on_does_not_count_as_preparing(
     two: Machine,
 ) -> None:
-    """The engine continues to run after the process that started it; here, that process
-    failed.
+    """The engine continues to run after the preparation that started it. Here, the
+    preparation failed.
     """
     os.mkfifo(two.state / "service")
     script = two.checkout / ".ci" / "engine"
@@ -154,6 +154,6 @@ def test_it_has_a_low_priority_among_sessions(two: Machine) -> None:
     autogroup = Path(f"/proc/{group}/autogroup")
     if not autogroup.exists():
         pytest.skip("this kernel does not share the processor among sessions")
-    with (two.state / "engine.pipe").open("w") as pipe:  # it is being prepared now
+    with (two.state / "engine.pipe").open("w") as pipe:  # while it is prepared
         assert autogroup.read_text().endswith(" nice 10\n")
         pipe.write("good\n")

@@ -1,4 +1,4 @@
-"""The runs of testing.steadiness are counted, resumed and judged."""
+"""`testing.steadiness` counts and resumes runs, and reports failures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from testing.steadiness import LOOP, REPORTS, WAITS, Execute
 SUITE = "testing/unit/lake_ci/runner/test_suite.py"
 WAITING = "testing/unit/lakekit/test_waiting.py"
 INTEGRATION = "testing/integration/lakekit/test_passing.py"
-# A test that passes with only one seed.
+# A test that passes with one seed only.
 SEEDED = """
 def test_fails(pytestconfig):
     assert pytestconfig.option.randomly_seed == 9
@@ -32,7 +32,7 @@ Run = Callable[..., int]
 
 
 class Pytest:
-    """A fake pytest; the given numbers of calls fail."""
+    """A fake pytest. `failing` contains the numbers of the calls that fail, from 1."""
 
     def __init__(self, *failing: int, code: int = 1, text: str = FAILURE) -> None:
         self.failing, self.code, self.text = failing, code, text
@@ -52,7 +52,7 @@ class Pytest:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Return a repository with three test files, one of which waits."""
+    """Return a repository with three test files; one of them imports `time`."""
     write(tmp_path, SUITE, "def test_passes():\n    pass\n")
     write(tmp_path, WAITING, "import time\n")
     write(tmp_path, INTEGRATION, "")
@@ -79,7 +79,9 @@ def bare(root: Path, group: str, execute: Execute) -> dict[str, str]:
 
 @pytest.fixture
 def run(root: Path) -> Run:
-    """Return a function that runs the command in the repository, with the seed 100."""
+    """Return a function that runs `testing.steadiness` in the repository, with the seed
+    100.
+    """
 
     def run(tests: Execute, *arguments: str) -> int:
         seed = ["--seed", "100", "--loops", "1"]

@@ -1,9 +1,9 @@
 """Runs the session `deploy`, whose result has a row for each step of a deploy.
 
-This module has the options, the check of the artifacts, and the emulated workspace of a
-trial. The deploy runs as a process, `python -m lake_ci.deploy`, in the session's
-environment, because it needs packages that nox's own environment does not have. The
-process ends with the session.
+This module also defines the session's options, checks the artifacts, and starts the
+emulated workspace for a trial deploy. The deploy needs packages that nox's own
+environment does not have. So it runs in the session's environment, as the process
+`python -m lake_ci.deploy`. The process ends with the session.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class DeployOptions:
 
     Attributes:
         environment: the environment to deploy to.
-        command: further arguments of the deploy process.
+        command: the other arguments of the deploy process.
         deploys: whether the command is a deploy, which uses the built artifacts.
-        tear_down: whether the emulator's state is removed at the end.
+        tear_down: whether the emulator's saved state is removed at the end.
     """
 
     environment: str
@@ -60,7 +60,7 @@ class DeployOptions:
 
 
 def parser(environment: str = TRIAL) -> Parser:
-    """Return the parser of `nox -s deploy`, with the default environment."""
+    """Return the parser of `nox -s deploy`; `environment` is the default."""
     parser = Parser("nox -s deploy --", "Deploy the wheel that `nox -s build` built.")
     parser.add_argument(
         "--environment",
@@ -71,7 +71,7 @@ def parser(environment: str = TRIAL) -> Parser:
     parser.add_argument(
         "--break-lock",
         action="store_true",
-        help="take over the lock of a deploy that no longer runs",
+        help="take over the lock that a deploy left when it was killed",
     )
     parser.add_argument(
         "--tear-down", action="store_true", help="remove a trial's workspace at the end"
@@ -100,8 +100,8 @@ def options(
     """Return the parsed options after `--`. Raises UsageError.
 
     Args:
-        pipeline: whether the whole pipeline runs, which removes a trial's workspace at
-            the end.
+        pipeline: whether the whole pipeline runs; if so, the workspace of a trial is
+            removed at the end.
     """
     chosen = parser(env.get("DEPLOY_ENVIRONMENT") or TRIAL)
     typed = chosen.parse_args(list(posargs))
@@ -145,7 +145,7 @@ class ArtifactsCheck(Check):
 def stages(ctx: CheckContext, chosen: DeployOptions) -> Stages:
     """Yield the steps of the deploy, each as a stage.
 
-    The emulated workspace of a trial ends when the iterator is closed.
+    For a trial, the emulated workspace is stopped when the iterator is closed.
     """
     built = ArtifactsCheck(chosen)
     yield [built]
@@ -164,7 +164,7 @@ def stages(ctx: CheckContext, chosen: DeployOptions) -> Stages:
 
 
 def protected(root: Path) -> Sequence[str]:
-    """Return the environments to which only a commit of `main` is deployed."""
+    """Return the environments to which only commits on `main` may be deployed."""
     settings = read_settings(root).deploy
     return settings.protected if settings is not None else ()
 
@@ -173,16 +173,16 @@ def protected(root: Path) -> Sequence[str]:
 def workspace(ctx: CheckContext, chosen: DeployOptions) -> Iterator[dict[str, str]]:
     """Provide the environment variables of a deploy to a `with` block.
 
-    For a trial, the variables belong to a workspace emulator that runs during the
-    block. The emulator's state stays in `.cache/trial` for the next deploy. For any
-    other environment, the variables are the user's.
+    For a trial, the variables point to a workspace emulator that runs during the block.
+    The emulator's state stays in `.cache/trial` for the next deploy. For any other
+    environment, these are the variables of the user's shell.
     """
     utils = str(ctx.root / "utils")
     if chosen.environment != TRIAL:
         yield {**ctx.env, "PYTHONPATH": utils}
         return
     state = ctx.root / STATE
-    # Drop the variables of a real workspace, which a trial must never reach.
+    # Drop the variables of a real workspace: a trial must never reach one.
     inherited = {
         name: value
         for name, value in ctx.env.items()
@@ -209,7 +209,7 @@ def workspace(ctx: CheckContext, chosen: DeployOptions) -> Iterator[dict[str, st
 
 
 class DeployProcess:
-    """Runs the process of a deploy, and reads its events."""
+    """Runs the deploy process, and reads the events that it prints."""
 
     def __init__(
         self, ctx: CheckContext, chosen: DeployOptions, env: Mapping[str, str]
@@ -243,11 +243,11 @@ class DeployProcess:
             yield DeployStep(self)
 
     def next(self) -> dict[str, Any] | None:
-        """Wait for the next step to end, or for the result of the deploy.
+        """Wait until the next step ends or the process reports the deploy's result.
 
         Returns:
-            The event of the step or the result. None if the process ended without a
-                result.
+            The event of the step, or of the result. None if the process ended without a
+            result.
         """
         while True:
             alive = self._thread.is_alive()
@@ -264,7 +264,7 @@ class DeployProcess:
                 return event
 
     def completed(self) -> Completed:
-        """Wait for the process to end and return it. Raises the error that ended it."""
+        """Wait for the process to end and return it; raise the error that ended it."""
         self._thread.join()
         [ended] = self._ended
         if isinstance(ended, BaseException):
@@ -280,14 +280,14 @@ class DeployProcess:
         try:
             event = json.loads(line)
         except ValueError:
-            # Output of libraries is not an event; it is shown if the process fails.
+            # Other lines are output of libraries; they are shown if the process fails.
             return
         if isinstance(event, dict) and "event" in event:
             self._events.put(event)
 
 
 class DeployStep(Check):
-    """The row of a step of a deploy. The step's name is known only after its end."""
+    """The row of a deploy step, whose name is known only after the step has ended."""
 
     name = "deploy"
     exclusive = True

@@ -1,4 +1,4 @@
-"""Creates the pictures of the README: a run in a terminal, and its report."""
+"""Creates the README's pictures of a run in a terminal, and of the run's report."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Picture(Check):
             "--then",
             "✅ lint",
         ]
-        # Use the `nox` of this run, not the `nox` on PATH, and run all jobs without
-        # cached results.
+        # Run all jobs without cached results, with the `nox` of this run instead of the
+        # `nox` on PATH.
         path = os.pathsep.join([str(Path(sys.executable).parent), ctx.env["PATH"]])
         env = {**ctx.env, "PATH": path, "LAKE_CI_CACHE": "refresh"}
         done = ctx.execute([*command, "nox"], env=env)

@@ -20,12 +20,12 @@ FileRows = Optional[list[Any]]
 
 
 class FileCache:
-    """The cached results of one tool, by the digest of the file.
+    """The cached results of one tool; the key is the digest of the checked file.
 
     Args:
-        path: the file of the cache; an unreadable file counts as empty.
+        path: the file that stores the cache; if it is unreadable, the cache is empty.
         root: the repository.
-        context: all inputs of the tool besides the file.
+        context: all inputs of the tool besides the checked file.
     """
 
     def __init__(self, path: Path, root: Path, context: Iterable[str]) -> None:
@@ -47,13 +47,14 @@ class FileCache:
     def digests(self, files: Iterable[str]) -> dict[str, str]:
         """Return the digest of each file.
 
-        Unreadable files are left out, because the tool reports them.
+        Unreadable files are left out, because the tool itself reports them.
         """
         found = {}
         for file in files:
             path = self.root / file
             try:
-                # Use the mode of a link itself, because tools skip links.
+                # For a link, use the mode of the link and not of its target, because
+                # tools skip links.
                 mode, content = path.lstat().st_mode, path.read_bytes()
             except OSError:
                 continue
@@ -69,7 +70,7 @@ class FileCache:
     def cached(
         self, files: Iterable[str], digests: Mapping[str, str]
     ) -> dict[str, FileRows]:
-        """Return the cached results of files, without the files that have none."""
+        """Return the cached results by file; files without a result are left out."""
         hits = {
             file: digests[file] for file in files if digests.get(file) in self._rows
         }
@@ -79,9 +80,9 @@ class FileCache:
         """Write the results of these files, and drop the results of all other files.
 
         Args:
-            digests: the digests of the files before the tool ran. If a file has another
-                digest now, its result is dropped, because the tool may have read the
-                old or the new content.
+            digests: the digests of the files before the tool ran. If a file's digest
+                has changed since then, its result is dropped: it is unknown whether the
+                tool read the old or the new content.
         """
         now = self.digests(results)
         current = {

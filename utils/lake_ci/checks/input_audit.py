@@ -1,6 +1,6 @@
-"""Checks the declared inputs of jobs.
+"""Checks that each job reads only its declared inputs.
 
-Each job runs in a copy of the repository that contains only the declared files.
+Each job runs in a copy of the repository that contains only the job's declared files.
 """
 
 from __future__ import annotations
@@ -38,12 +38,13 @@ AUTHOR = (
     "-c",
     "commit.gpgsign=false",
 )
-# Ignored folders that a job may use without a declaration: the suite creates them, and
-# checks their contents against locks.
+# Folders ignored by git that a job may use without a declaration, because the suite
+# creates them and checks their contents against the locks.
 LENT = (".nox", ".cache/jars")
 NAMED = 5
 SETTLED_SECONDS = 10
-# Files that git reads to list files. Their effect is visible in the list.
+# Files that git reads to list the repository's files. If one of them changes, the list
+# changes, too.
 GITS = (".gitignore", ".gitattributes", ".mailmap")
 # The parts of a row's text that differ in every run: times, sizes, and ids that depend
 # on the commit.
@@ -51,19 +52,19 @@ NOISE = re.compile(
     r"\d+(\.\d+)? ?(s|ms|min|MB|times)\b|\b(?=[0-9a-f]*\d)g?[0-9a-f]{7,}\b"
     r"|\d+\.\d+\.\d+\.dev\S+"
 )
-# An access time so old that any read changes it, also on a file system that updates
+# An access time so old that any read updates it, even on a file system that updates
 # access times only once a day.
 UNREAD_NS = 10**9
 
 
 @dataclass
 class Copies:
-    """The copies of the repository in one run, with the artifacts for other jobs.
+    """The copies of the repository in one run, and the artifacts that jobs leave there.
 
     Attributes:
         root: the repository.
         folder: the folder that contains the copies.
-        left: the copy of each job that has passed, by name.
+        left: the copy in which each passed job ran, by the job's name.
     """
 
     root: Path
@@ -71,10 +72,10 @@ class Copies:
     left: dict[str, Path] = field(default_factory=dict)
 
     def make(self, name: str, files: Iterable[str]) -> Path:
-        """Make a clone whose newest commit has only these files of the checkout.
+        """Make a clone with a new commit that has only these files of the checkout.
 
-        Tags, history, branch and `origin` are those of the checkout. The commit has the
-        date of the checkout's commit.
+        Tags, history, branch and `origin` are those of the checkout. The new commit has
+        the same date as the checkout's commit.
 
         Raises:
             LakeCiError: git failed.
@@ -84,7 +85,8 @@ class Copies:
             self.root, "clone", "--quiet", "--no-checkout", str(self.root), str(copy)
         )
         self._fill(copy, files)
-        # Otherwise git takes the changed access time for a change, and reads the file.
+        # Without this, git would take the new access time of a file for a change, and
+        # read the file.
         self._git(copy, "config", "core.trustCtime", "false")
         origin = git.ask(self.root, "remote", "get-url", "origin")
         self._git(
@@ -108,19 +110,19 @@ class Copies:
         return copy
 
     def _fill(self, copy: Path, files: Iterable[str]) -> None:
-        """Copy files of the checkout, with uncommitted changes."""
+        """Copy files of the checkout, including their uncommitted changes."""
         for file in files:
             target = copy / file
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(self.root / file, target, follow_symlinks=False)
-            # git rereads files that are newer than its index; the check would report
-            # these reads as reads of the job.
+            # git rereads files that are newer than its index, and the check would take
+            # these reads for reads by the job.
             settled = time.time() - SETTLED_SECONDS
             if target.lstat().st_mtime > settled:
                 os.utime(target, (settled, settled), follow_symlinks=False)
 
     def _lend(self, copy: Path) -> None:
-        """Create links to the folders in LENT, and hide the links from git."""
+        """Link the folders in LENT into a copy, and make git ignore the links."""
         for lent in LENT:
             (self.root / lent).mkdir(parents=True, exist_ok=True)
             (copy / lent).parent.mkdir(parents=True, exist_ok=True)
@@ -129,10 +131,10 @@ class Copies:
         exclude.write_text("".join(f"/{lent}\n" for lent in LENT), encoding="utf-8")
 
     def take(self, copy: Path, job: Job, graph: Graph) -> str | None:
-        """Copy the artifacts of other jobs that a job reads.
+        """Copy the artifacts that a job reads from the copies of other jobs.
 
         Returns:
-            The first job without artifacts in its copy, or None.
+            The first of the other jobs that has not passed, or None.
         """
         for need in job.artifacts_from:
             if need not in self.left:
@@ -176,7 +178,7 @@ class InputAudit(Check):
     def run(self, ctx: CheckContext) -> Outcome:
         job = self.variant.job
         if job.never_cached:
-            return Outcome(Status.SKIPPED, "never cached: its inputs do not matter")
+            return Outcome(Status.SKIPPED, "not checked: the job is never cached")
         every, declared = self.files(ctx)
         narrow = self.copies.make(f"{job.name}-declared", declared)
         done, result = self.run_job(ctx, narrow)
@@ -199,7 +201,7 @@ class InputAudit(Check):
         return self.missed(result, expected, done, absent, were_read(full, unread))
 
     def files(self, ctx: CheckContext) -> tuple[list[str], list[str]]:
-        """Return all files of the checkout, and the files that the job declares.
+        """Return all files of the checkout, and those that the job declares as inputs.
 
         Raises LakeCiError.
         """
@@ -220,13 +222,11 @@ class InputAudit(Check):
         job = self.variant.job
         absent = self.copies.take(copy, job, self.graph)
         if absent is not None:
-            message = (
-                f"not run: {absent}, whose artifacts it needs, did not pass in its copy"
-            )
+            message = f"not run: it reads artifacts of {absent}, which did not pass"
             return Completed((), 0, "", "", 0.0), message
         env = {**ctx.env, SWITCH: Mode.OFF.value}
-        # Use the real path of the environments, because nox writes this path into new
-        # environments, which are used after the copy is removed.
+        # Pass the real path of `.nox`: nox writes this path into new environments, and
+        # they are used after the copy is removed.
         lent = f"--envdir={(copy / '.nox').resolve()}"
         done = ctx.execute(
             [sys.executable, "-m", "nox", lent, "-s", self.variant.session],
@@ -242,7 +242,7 @@ class InputAudit(Check):
         return done, result
 
     def whole(self, result: Result, done: Completed, words: str) -> Outcome:
-        """Return the outcome if the results are equal or all files are declared."""
+        """Return the outcome of a job for which no undeclared input was found."""
         if passed(result):
             weak = [check.not_checked for check in result.checks if check.not_checked]
             if weak:
@@ -252,7 +252,7 @@ class InputAudit(Check):
             return Outcome(Status.SUCCESS, words)
         message = f"{self.variant.session} fails in a copy of all files that git lists"
         hint = (
-            f"it also fails here (`{self.variant.reproduce}`),"
+            f"either it also fails in the checkout (run `{self.variant.reproduce}`),"
             " or it reads a file that git ignores"
         )
         return Outcome(
@@ -280,12 +280,12 @@ class InputAudit(Check):
         named = named_in(text, absent)
         likely = [name for name in named if name in read] or named or list(read)
         message = (
-            f"{self.variant.session} has another result without its undeclared files"
+            f"{self.variant.session} has a different result without undeclared files"
         )
         hint = f"add them to `inputs` of {self.name} in noxfile.py"
         changed = "; ".join(differing(result, expected)) or "other artifacts"
         if not likely:
-            words = f"{message} ({changed}); which of them it reads is unknown: {hint}"
+            words = f"{message} ({changed}); find out which it reads, and {hint}"
             return Outcome(
                 Status.FAILURE, message, (Finding(self.name, "undeclared", words),)
             )
@@ -313,7 +313,7 @@ class InputAuditOptions:
 
     @property
     def partial(self) -> bool:
-        """Whether only selected jobs are checked."""
+        """Whether only the selected jobs are checked."""
         return bool(self.jobs)
 
 
@@ -330,7 +330,7 @@ def options(posargs: Sequence[str]) -> InputAuditOptions:
 
 
 def chosen(graph: Graph, names: Sequence[str], itself: str) -> list[Variant]:
-    """Return the session to check of each job: the one with the newest Python and Java.
+    """Return, for each job, the session with the newest Python and Java.
 
     Args:
         names: the jobs to check; if empty, all jobs.
@@ -342,7 +342,7 @@ def chosen(graph: Graph, names: Sequence[str], itself: str) -> list[Variant]:
     jobs = [graph.named(name) for name in names] or [
         job for job in graph if job.name != itself
     ]
-    # Jobs whose artifacts are read by another job run first.
+    # Add the jobs whose artifacts the chosen jobs read.
     wanted = {need for job in jobs for need in job.artifacts_from} | {
         job.name for job in jobs
     }
@@ -355,7 +355,7 @@ def checks(
     """Return the checks of the jobs.
 
     Args:
-        folder: a folder for the copies. It is outside the checkout, because tools
+        folder: a folder for the copies. It must be outside the checkout, because tools
             search parent folders for settings.
     """
     copies = Copies(root, Path(folder))
@@ -370,17 +370,17 @@ def scratch() -> tempfile.TemporaryDirectory[str]:
 
 
 def passed(result: Result) -> bool:
-    """Return whether other jobs may use the artifacts of a job."""
+    """Return whether a job has passed, so that other jobs may use its artifacts."""
     return result.status in (Status.SUCCESS, Status.WARNING)
 
 
 def same_result(one: Result, other: Result) -> bool:
-    """Return whether two results of a job have equal rows, findings and artifacts."""
+    """Return whether two results of a job agree in rows, findings and artifacts."""
     return not differing(one, other) and _files(one) == _files(other)
 
 
 def differing(one: Result, other: Result) -> list[str]:
-    """Return the rows that differ between two results, each with both values."""
+    """Return the rows that differ between two results, with both values."""
     first, second = _rows(one), _rows(other)
     absent = ("absent", "")
     found = []
@@ -404,7 +404,7 @@ def _rows(result: Result) -> dict[str, tuple[str, ...]]:
 
 
 def _files(result: Result) -> list[str]:
-    """Return the artifacts without versions, because the copy has another commit."""
+    """Return the artifacts' names without versions, which depend on the commit."""
     return sorted(
         re.sub(r"^dist/.*?(\.whl|\.tar\.gz)$", r"dist/*\1", name)
         for name in result.artifacts
@@ -425,7 +425,7 @@ def failure_text(result: Result) -> str:
 
 
 def named_in(text: str, files: Sequence[str]) -> list[str]:
-    """Return the files whose relative path occurs in a text."""
+    """Return the files whose relative path occurs in the text."""
     return [
         name
         for name in files
@@ -434,10 +434,10 @@ def named_in(text: str, files: Sequence[str]) -> list[str]:
 
 
 def mark_unread(copy: Path, names: Collection[str]) -> list[str]:
-    """Give files an old access time, so that reads can be detected.
+    """Give files an old access time, so that a later read can be detected.
 
     Returns:
-        The marked files; empty if the file system does not record reads.
+        The marked files; none if the file system does not update access times.
     """
     probe = copy / ".git" / "HEAD"
     os.utime(probe, ns=(UNREAD_NS, probe.stat().st_mtime_ns))
@@ -454,9 +454,10 @@ def mark_unread(copy: Path, names: Collection[str]) -> list[str]:
 
 
 def were_read(copy: Path, marked: Iterable[str]) -> list[str]:
-    """Return the files that were read since they were marked.
+    """Return the marked files that were read after they were marked.
 
-    Files that git reads are included only if there are no other files.
+    The files in GITS, which git itself reads, are left out, unless no other file was
+    read.
     """
     read = [name for name in marked if (copy / name).lstat().st_atime_ns != UNREAD_NS]
     return [name for name in read if Path(name).name not in GITS] or read

@@ -1,4 +1,4 @@
-"""Checks that what is released is a commit of the branch whose changes are reviewed."""
+"""Checks that a commit is on `main`, and so was reviewed, before it is released."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from lake_ci.system import git
 
 
 class ReviewedCommit(Check):
-    """Check that the commit is on `main`, or on `origin/main` if the clone has it.
+    """Check that the commit is on `origin/main`, or on `main` if that does not exist.
 
     Args:
-        purpose: what only a reviewed commit may do, such as `deploy to production`.
+        purpose: what only a reviewed commit may do, as the message says it, such as `be
+            deployed to production`.
     """
 
     name = "reviewed"
@@ -48,11 +49,11 @@ class ReviewedCommit(Check):
 
 
 def reviewed_branch(root: Path) -> str | None:
-    """Return the full name of the reviewed branch: of `origin/main`, or else of `main`.
+    """Return the full name of `origin/main`, or of `main` if there is no `origin/main`.
 
-    The full name cannot be taken for a local branch or tag `origin/main`. A commit on
-    the machine cannot move the remote branch.
-    Return None if the clone has neither.
+    The full name is used because a local branch or tag may also be called
+    `origin/main`. `origin/main` is preferred because a local commit does not change it.
+    The result is None if the clone has neither branch.
     """
     names = (f"refs/remotes/origin/{MAIN}", f"refs/heads/{MAIN}")
     return next(

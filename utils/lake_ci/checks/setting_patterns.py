@@ -21,7 +21,7 @@ def unmatched_patterns(
     """Yield a finding for each pattern of a table's `may_differ` that matches no name.
 
     Args:
-        noun: the word for a thing with such a name, for the message.
+        noun: what the names stand for, as a word for the message, such as `value`.
     """
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):

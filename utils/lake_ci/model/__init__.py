@@ -1,1 +1,1 @@
-"""Defines the data types of the whole suite: jobs, events and results."""
+"""Defines the data types that the whole suite uses: jobs, events and results."""

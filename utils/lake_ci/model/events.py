@@ -1,4 +1,4 @@
-"""Decides which jobs an event starts, with a reason for each other job."""
+"""Decides which jobs an event starts, and gives the reason for each skipped job."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lake_ci.system import git
 
 @dataclass(frozen=True)
 class Event:
-    """An event: its name on GitHub, and its branch."""
+    """An event: a name in `EVENTS`, and the branch on which the event occurs."""
 
     name: str
     branch: str | None = None
@@ -24,9 +24,9 @@ class Event:
 
 @dataclass(frozen=True)
 class Plan:
-    """The jobs that an event starts, in order.
+    """The jobs that an event starts, in the order of the noxfile.
 
-    `skipped` has a reason for each job that the event does not start.
+    `skipped` contains all other jobs, each with the reason.
     """
 
     event: Event
@@ -49,14 +49,14 @@ def current(
     name: str | None = None,
     branch: str | None = None,
 ) -> Event:
-    """Return the event that a bare `nox` simulates.
+    """Return the event that `nox` without arguments simulates.
 
-    On GitHub, return the event that started the workflow. On a laptop, return a push on
-    the branches `main` and `develop`, and a pull request on any other branch. `name`
-    and `branch` override both.
+    On GitHub, return the event that started the workflow. Anywhere else, return a push
+    if the branch is `main` or `develop`, and a pull request for any other branch.
+    `name` and `branch` override what was found.
 
     Raises:
-        UsageError: the event does not exist.
+        UsageError: no event has this name.
     """
     if name is not None and name not in EVENTS:
         raise UsageError(f"no event {name!r}{nearest(name, EVENTS)}")
@@ -85,11 +85,11 @@ def select(
     only: Iterable[str] = (),
     skip: Iterable[str] = (),
 ) -> Plan:
-    """Return the plan of the jobs for an event.
+    """Return which jobs an event starts, and why it does not start the others.
 
     Args:
-        only: run only these jobs; the jobs that they need count as passed.
-        skip: leave out these jobs and, as GitHub does, all jobs that need them.
+        only: run only these jobs, as if the jobs that they need had passed.
+        skip: leave out these jobs and all jobs that need them, as GitHub does.
 
     Raises:
         UsageError: a job does not exist.
@@ -112,9 +112,9 @@ def select(
 def _deselected(
     job: Job, event: Event, wanted: Set[str], unwanted: Set[str]
 ) -> str | None:
-    """Return why the event or the options leave a job out; None if the job runs.
+    """Return why the event or the options leave a job out, or None if they do not.
 
-    A job that is requested by name runs for any event.
+    If a job is requested by name, no event leaves it out.
     """
     if job.name in unwanted:
         return "skipped by --skip"

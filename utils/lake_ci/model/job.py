@@ -10,19 +10,19 @@ from lake_ci.errors import UsageError, nearest
 
 ALWAYS = ("push", "pull_request", "merge_group", "workflow_dispatch", "tag")
 EVENTS = (*ALWAYS, "schedule")
-# The branch on which all commits are reviewed.
+# The branch for which all changes are reviewed.
 MAIN = "main"
 # A push to one of these branches starts the workflow.
 TRUNKS = (MAIN, "develop")
 BRANCH_EVENTS = tuple(f"push:{branch}" for branch in TRUNKS)
-# The external state that a result may depend on, see `lake_ci.cache.external_inputs`.
+# The external state on which a result may depend: see `lake_ci.cache.external_inputs`.
 EXTERNAL_INPUTS = ("advisories", "api-server", "browser", "engine", "terraform")
 ENVIRONMENTS = ("trial", "dev", "staging", "production")
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A job with one Python and one Java version, which nox runs as one session."""
+    """A job on one Python and one Java version, which nox runs as one session."""
 
     job: Job
     python: str | None = None
@@ -30,13 +30,13 @@ class Variant:
 
     @property
     def session(self) -> str:
-        """The session's name in nox: `tests-3.10(java17)`."""
+        """The session's name in nox, such as `tests-3.10(java17)`."""
         python = f"-{self.python}" if self.python and self.job.pythons else ""
         return f"{self.job.name}{python}" + (f"(java{self.java})" if self.java else "")
 
     @property
     def id(self) -> str:
-        """The name of the session's folder under `reports/`: `tests-3.10-java17`."""
+        """The session's folder in `reports/`, such as `tests-3.10-java17`."""
         return self.session.replace("(", "-").replace(")", "")
 
     @property
@@ -53,43 +53,44 @@ class Variant:
 class Job:
     """A CI job, declared once in the noxfile.
 
-    nox, the plan, the workflow and the summary read this declaration.
+    nox, the plan, the workflow file and the summary are derived from it.
 
     Attributes:
         name: the job's name, which is also the name of its nox session.
         function: the session.
         needs: the names of the jobs that must pass before the job runs.
-        events: the events that start the job: names of `EVENTS`, or `push:main` for one
-            branch only.
-        pythons: the Python versions that the job runs on, each in its own session; if
-            empty, one session runs on `python`, without a suffix in its name.
-        javas: the Java versions that the job runs on, each in its own session.
-        python: the Python version of a job without a matrix; None for a session without
-            an environment.
-        inputs: the files that the job reads, as patterns relative to the repository; if
-            empty, the whole tree.
-        reports: the names of the files under `reports/<job>/` that the job writes;
-            `dist/` if it writes that folder.
-        setup: the programs that must be installed on the machine, beside Python and
-            git.
-        artifacts_from: the needed jobs whose output the job reads, except their
-            result.json. The job reads no files of other jobs.
-        external_inputs: the state outside the repository that the result depends on, as
-            names of `EXTERNAL_INPUTS`.
-        variables: environment variables that the job reads, in addition to those of
-            every job (`external_inputs.VARIABLES`).
-        never_cached: whether the job always runs, because its effect cannot be restored
-            from the cache.
-        environment: whether the job deploys to the environment that the user chooses
-            for the workflow run.
-        history: whether the job needs the whole git history and the tags.
+        events: the events that start the job: names in `EVENTS`, or `push:main` for
+            pushes to one branch only.
+        pythons: the Python versions of the job, each with its own session. If empty,
+            there is one session, on the version `python`, and the session's name
+            contains no version.
+        javas: the Java versions of the job, each with its own session.
+        python: the Python version if `pythons` is empty; None if the session has no
+            environment.
+        inputs: patterns of the files that the job reads, relative to the repository; if
+            empty, the job may read all files.
+        reports: the names of the files that the job writes to `reports/<job>/`, and
+            `dist/` if the job writes to this folder.
+        setup: the programs that the machine must have, besides Python and git.
+        artifacts_from: the jobs in `needs` whose output, except result.json, this job
+            reads. It reads no output of other jobs.
+        external_inputs: the state outside the repository on which the result depends,
+            as names in `EXTERNAL_INPUTS`.
+        variables: the environment variables that the job reads, besides those that
+            every job reads (`external_inputs.VARIABLES`).
+        never_cached: whether the job always runs, because the cache cannot restore its
+            effect.
+        environment: whether the job deploys to the environment that the user chose when
+            starting the workflow.
+        history: whether the job needs the whole git history and all tags.
         minutes: the time limit.
-        parser: creates the parser of the arguments after `--`, for the job's `--help`.
+        parser: a function that creates the parser of the arguments after `--`, which
+            prints the job's `--help`.
     """
 
     name: str
-    # The function takes a Run, but this module must not import a module of a higher
-    # layer.
+    # The function's argument is a Run, but this module must not import from the higher
+    # layer that defines it.
     function: Callable[..., None]
     needs: tuple[str, ...] = ()
     events: tuple[str, ...] = ALWAYS
@@ -115,7 +116,7 @@ class Job:
 
     @property
     def variants(self) -> tuple[Variant, ...]:
-        """Return every session of the job, in the order in which nox lists them."""
+        """Return all sessions of the job, in the order in which nox lists them."""
         pythons: tuple[str | None, ...] = self.pythons or (self.python,)
         javas: tuple[str | None, ...] = self.javas or (None,)
         return tuple(
@@ -123,16 +124,16 @@ class Job:
         )
 
     def variant(self, python: str | None, java: str | None) -> Variant:
-        """Return the variant for a Python and a Java as nox names them.
+        """Return the variant for the Python and the Java version that nox passes on.
 
-        If both are None, return the variant for the job as a whole.
+        Without versions, return a variant that stands for the whole job.
         """
         return Variant(self, python or (None if self.pythons else self.python), java)
 
 
 @dataclass
 class Graph:
-    """All declared jobs, in the order of the noxfile.
+    """All declared jobs, in the order in which the noxfile declares them.
 
     Each job comes after the jobs that it needs.
     """
@@ -143,8 +144,8 @@ class Graph:
         """Add a job.
 
         Raises:
-            UsageError: the name is used already, or a needed job or an event is
-                unknown.
+            UsageError: another job has the name, the job has no docstring, or a needed
+                job, an event or an external input is unknown.
         """
         where = f"noxfile.py: job {job.name!r}"
         if job.name in self.jobs:
@@ -178,7 +179,7 @@ class Graph:
         """Return the job of that name.
 
         Raises:
-            UsageError: there is no such job; the message suggests the nearest name.
+            UsageError: no job has this name; the message suggests the nearest name.
         """
         if name not in self.jobs:
             raise UsageError(f"no job {name!r}{nearest(name, self.jobs)}")
@@ -186,11 +187,11 @@ class Graph:
 
 
 def _check_event(event: str, where: str) -> None:
-    """Raise UsageError for an event that starts no workflow run."""
+    """Raise UsageError if a job cannot be started by this event."""
     kind, _, branch = event.partition(":")
     if kind not in EVENTS:
         raise UsageError(f"{where}: unknown event {event!r}{nearest(kind, EVENTS)}")
     if branch and event not in BRANCH_EVENTS:
-        message = f"{where}: no workflow run has the event {event!r}"
-        hint = f"events with a branch: {', '.join(BRANCH_EVENTS)}"
+        message = f"{where}: the event {event!r} starts no workflow run"
+        hint = f"the events with a branch are {', '.join(BRANCH_EVENTS)}"
         raise UsageError(message, hint=hint)

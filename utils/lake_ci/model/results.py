@@ -1,4 +1,4 @@
-"""Defines findings, checks and results; reads and writes result.json."""
+"""Defines results and their findings; reads and writes result.json."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Status(str, Enum):
 
     @property
     def word(self) -> str:
-        """The status as a word, for a terminal that cannot print the symbol."""
+        """The status as a word, for terminals that cannot print the symbol."""
         return {
             "success": "ok  ",
             "failure": "FAIL",
@@ -72,10 +72,10 @@ class Outcome:
     """The outcome of a check.
 
     Attributes:
-        not_checked: the reason why a part of the work was not checked: a warning, or in
-            strict mode a failure.
-        data: other values as JSON, which reports may show.
-        seconds: the duration, if another program measured it.
+        not_checked: why a part of the work was not checked, or None. If set, the check
+            is a warning, or in strict mode a failure.
+        data: additional values for reports; they must be valid in JSON.
+        seconds: the duration, if another program measured it, or None.
     """
 
     status: Status
@@ -89,9 +89,9 @@ class Outcome:
     def of(
         cls, findings: Iterable[Finding], *, clean: str = "", **data: Any
     ) -> Outcome:
-        """Return a failure with these findings; without findings, a success.
+        """Return a failure with the findings, or a success if there are none.
 
-        The detail of the success is `clean`.
+        If it is a success, its detail is `clean`.
         """
         found = tuple(findings)
         if not found:
@@ -131,9 +131,9 @@ class CheckResult:
     def from_outcome(
         cls, name: str, outcome: Outcome, seconds: float, *, strict: bool
     ) -> CheckResult:
-        """Return the row for an outcome.
+        """Return the row for the outcome of a check.
 
-        In strict mode an incomplete check is a failure.
+        If something was not checked, the row is a warning, or in strict mode a failure.
         """
         status = outcome.status
         if outcome.not_checked is not None:
@@ -151,18 +151,18 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class Result:
-    """The result of one variant of a job, as DESIGN defines `result.json`.
+    """The result of one variant of a job, with the fields of `result.json`.
 
-    `reused` is set if the result comes from the cache: `run` is the earlier run that
-    had the result, and `since` the time of its end (UTC). `started` and `seconds` are
-    then also of the earlier run.
+    If the result comes from the cache, `reused` is set. It contains `run`, the id of
+    the earlier run that produced the result, and `since`, the time (UTC) when the job
+    ended in that run. `started` and `seconds` are then those of the earlier run, too.
 
     Attributes:
         seconds: wall time, without `waited_seconds`.
-        processor_seconds: user and system time of the session's processes, without
-            those of a container engine. None if this was not measured.
-        waited_seconds: how long the session waited for a lock or until the machine was
-            prepared. None if this was not measured.
+        processor_seconds: user and system time of the session's processes, except
+            processes of a container engine. None if this time was not measured.
+        waited_seconds: how long the session waited for a lock, or for the preparation
+            of the machine. None if this time was not measured.
     """
 
     run: str
@@ -188,7 +188,7 @@ class Result:
 
     @property
     def status(self) -> Status:
-        """The worst status of the checks; an interrupted job is a failure."""
+        """The worst status of the checks; a failure if the job was interrupted."""
         if self.cause == "need-failed":
             return Status.SKIPPED
         if self.cause in {"timeout", "interrupted"}:
@@ -201,30 +201,31 @@ class Result:
 
     @property
     def as_of(self) -> str:
-        """Return `as of 2026-01-31 02:00 UTC, run 0123456789ab` for a reused result.
+        """Return, for a cached result, when and in which run it was produced.
 
-        For a result of this run, return an empty text.
+        An example is `as of 2026-01-31 02:00 UTC, run 0123456789ab`. For a result of
+        this run, the text is empty.
         """
         return as_of(self.reused["run"], self.reused["since"]) if self.reused else ""
 
 
 def is_seconds(value: object) -> bool:
-    """Return whether a value read from a file is a finite number of at least 0."""
+    """Return whether a value from a file is a finite number that is not negative."""
     return isinstance(value, (int, float)) and math.isfinite(value) and value >= 0
 
 
 def as_of(run: str, since: str) -> str:
-    """Return the origin of a cached result, `as of 2026-01-31 02:00 UTC, run 0123`."""
+    """Return when and in which run a cached result was produced, as text."""
     return f"as of {since[:16].replace('T', ' ')} UTC, run {run}"
 
 
 def count(number: int, noun: str) -> str:
-    """Return a number with its noun: `1 finding`, `2 findings`."""
+    """Return a number with a noun, such as `1 finding` or `2 findings`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def to_json(result: Result) -> dict[str, Any]:
-    """Return the result as the object of `result.json`."""
+    """Convert a result to the JSON object in `result.json`."""
     body = asdict(result)
     body["status"] = result.status.value
     for check in body["checks"]:
@@ -233,15 +234,15 @@ def to_json(result: Result) -> dict[str, Any]:
 
 
 def from_json(body: Mapping[str, Any]) -> Result:
-    """Return the result from an object of `result.json`.
+    """Convert the JSON object in `result.json` to a result.
 
     Raises:
         KeyError: a field is missing.
-        TypeError: it is not an object.
-        ValueError: a field has another type or an impossible value.
+        TypeError: `body` is not a JSON object.
+        ValueError: a field is unknown, or has a wrong type or an impossible value.
     """
-    # Imported here, because the tests of manifests and images use this module in
-    # environments without msgspec.
+    # Import msgspec only here: the tests of manifests and images use this module in
+    # environments that do not have it.
     import msgspec
 
     if body["schema"] != SCHEMA:
@@ -253,7 +254,7 @@ def from_json(body: Mapping[str, Any]) -> Result:
         for finding in check["findings"]:
             _refuse_other_fields(finding, Finding)
     if result.reused is not None and set(result.reused) != {"run", "since"}:
-        raise ValueError("reused has other fields than run and since")
+        raise ValueError("the fields of reused are not run and since")
     seconds = [result.seconds, *(check.seconds for check in result.checks)]
     seconds += filter(None, [result.processor_seconds, result.waited_seconds])
     if not all(map(is_seconds, seconds)):
@@ -261,14 +262,14 @@ def from_json(body: Mapping[str, Any]) -> Result:
     try:
         datetime.strptime(result.started, TIME_FORMAT) + timedelta(0, result.seconds)
     except OverflowError:
-        raise ValueError("it ended after the year 9999") from None
+        raise ValueError("the job ended after the year 9999") from None
     return result
 
 
 def _refuse_other_fields(
     body: Mapping[str, Any], kind: type, also: Set[str] = frozenset()
 ) -> None:
-    """Raise KeyError for a missing field, and ValueError for an unknown one."""
+    """Raise KeyError if a field is missing, and ValueError if one is unknown."""
     fields = [each.name for each in dataclass_fields(kind)]
     for name in fields:
         if name not in body:
@@ -279,7 +280,7 @@ def _refuse_other_fields(
 
 
 def write(folder: Path, result: Result) -> Path:
-    """Write `result.json` into the folder atomically."""
+    """Write `result.json` to the folder, atomically."""
     path = folder / FILE_NAME
     write_whole(path, json.dumps(to_json(result), indent=1, ensure_ascii=False) + "\n")
     return path
@@ -289,8 +290,8 @@ def read(folder: Path) -> Result:
     """Read the folder's `result.json`.
 
     Raises:
-        BadResultError: the file cannot be read; the message contains its path and the
-            problem.
+        BadResultError: the file cannot be read, or is not a result; the message
+            contains the path and the problem.
     """
     path = folder / FILE_NAME
     try:
@@ -304,11 +305,11 @@ def read(folder: Path) -> Result:
 
 
 def incomplete(folder: Path) -> str | None:
-    """Return why a job's folder may contain the files of a partial run, or None.
+    """Return why a job's reports may be incomplete, or None if they are complete.
 
-    A run with arguments that select a part of a job writes files with the usual names
-    and less content. Call this function before a job reads files of another job. If a
-    folder has no result, a person added its files, and they may be used.
+    If arguments select a part of a job, the run writes files with the usual names, but
+    with less content. So call this function before a job reads the files of another
+    job. A folder without result.json counts as complete: it was filled by hand.
     """
     if not (folder / FILE_NAME).exists():
         return None

@@ -1,12 +1,12 @@
 """Computes the order in which sessions start, and how long a run takes.
 
-nox does list scheduling: a free worker takes the first session in a list that can
-start. A session can start if its needed sessions have passed. `start_order` returns
-this list.
+nox does list scheduling: a free worker looks through a list of sessions, and takes the
+first one that can start. A session can start if the sessions that it needs have passed.
+`start_order` returns the list.
 
-A graph maps the name of each session to the names of the sessions that it needs. In a
-graph, each session comes after the sessions that it needs. Needed sessions that are not
-in the graph are ignored.
+A graph is a mapping from the name of each session to the names of the sessions that it
+needs. In the mapping, each session comes after the sessions that it needs. Needed
+sessions that are not keys of the mapping are ignored.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ Needs = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True)
 class Estimate:
-    """The estimated duration of a plan.
+    """The estimated order and duration of the sessions of a plan.
 
     Attributes:
-        order: all sessions of the plan in the order in which they start.
-        cached: the sessions whose cached results are reused; they take no time.
-        unrecorded: the sessions that run and have no recorded run; their seconds come
-            from `[tool.lake_ci.seconds]`.
+        order: all sessions of the plan, in the order in which they start.
+        cached: the sessions whose cached results are reused, so that they take no time.
+        unrecorded: the sessions that run and whose duration was never recorded. Their
+            seconds come from `[tool.lake_ci.seconds]`.
         path: the sessions of the critical path, first to last.
-        path_seconds: the length of the critical path.
+        path_seconds: the sum of the seconds of the sessions in `path`.
         total_seconds: the sum of the seconds of all sessions.
         workers: how many sessions run at once.
-        quick: the first session that needs no other session, and its seconds; None if
-            it is the only session.
+        quick: the first session that needs no other session, and this session's
+            seconds; None if the plan has only one session.
     """
 
     order: tuple[str, ...]
@@ -45,15 +45,15 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
-        """The lower bound of the duration, which list scheduling nearly reaches."""
+        """The lower bound of the duration; list scheduling needs little more."""
         return max(self.path_seconds, self.total_seconds / self.workers)
 
 
 def longest_paths(needs: Needs, seconds: Mapping[str, float]) -> dict[str, float]:
-    """Return the seconds of the longest path from each session.
+    """Return, for each session, the seconds of the longest path that starts there.
 
-    A path is a chain of sessions in which each session needs the session before it. A
-    session whose seconds are not given takes no time.
+    A path is a sequence of sessions, each of which needs the session before. A session
+    that is not in `seconds` takes no time.
     """
     longest = dict.fromkeys(needs, 0.0)
     for name in reversed(list(needs)):
@@ -67,9 +67,9 @@ def longest_paths(needs: Needs, seconds: Mapping[str, float]) -> dict[str, float
 def start_order(needs: Needs, seconds: Mapping[str, float]) -> list[str]:
     """Return the sessions sorted by their longest path, longest first.
 
-    Sessions with equal paths keep their order. The path from a session is never longer
-    than the path from a session that it needs. So needed sessions come first, and nox
-    does not change the order.
+    Sessions with equally long paths keep their order. The path from a needed session is
+    at least as long as the path from the session that needs it. So needed sessions come
+    first, and nox does not change the order.
     """
     longest = longest_paths(needs, seconds)
     return sorted(needs, key=lambda name: -longest[name])

@@ -1,7 +1,7 @@
-"""Reads `[tool.lake_ci]` of pyproject.toml into typed settings.
+"""Reads `[tool.lake_ci]` in pyproject.toml, and converts it to typed settings.
 
-Every setting has a default, except settings whose value only the repository can know.
-An unknown setting, or a value of another type, is an error with file and line.
+Each setting has a default, unless only the repository can know the value. If a setting
+is unknown or its value has the wrong type, the error names file and line.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ try:
     import msgspec
     from msgspec import Meta
 except ModuleNotFoundError:
-    # The noxfile imports this module, so no session could report this error.
+    # Exit here: the noxfile imports this module, so no session could report the error.
     sys.stderr.write(
         "msgspec is missing: it reads the settings (run `python -m pip install"
         " msgspec`)\n"
@@ -33,17 +33,17 @@ Strings = tuple[str, ...]
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The base class of all tables; an unknown name in a table is an error."""
+    """The base class of all tables, which rejects unknown names in a table."""
 
 
 class Lock(Table, frozen=True):
-    """A lock, `requirements/NAME.txt`, which `nox -s lock` compiles.
+    """The lock file `requirements/NAME.txt`, which `nox -s lock` compiles.
 
     Attributes:
-        python: the lowest Python version that the lock supports.
-        project: whether the lock contains the project's own dependencies.
-        extras: the project's extras in the lock.
-        groups: the dependency groups in the lock.
+        python: the oldest Python version that the lock file supports.
+        project: whether the lock file contains the project's own dependencies.
+        extras: the extras of the project that the lock file contains.
+        groups: the dependency groups that the lock file contains.
     """
 
     python: str
@@ -73,7 +73,7 @@ class Cache(Table, frozen=True):
 
 
 class Tests(Table, frozen=True):
-    """The folders of a session's tests and of the code whose coverage it measures.
+    """The folders of the tests of a session, and of the code that they cover.
 
     All paths are relative to the repository.
     """
@@ -87,9 +87,9 @@ class Terraform(Table, frozen=True):
     """The checks of Terraform.
 
     Attributes:
-        may_differ: patterns of `type.attribute` whose values may differ between staging
-            and production.
-        layers: the folders of the lake that need a lifecycle rule.
+        may_differ: patterns of `type.attribute`, for attributes that may differ between
+            staging and production.
+        layers: the folders of the lake that must have a lifecycle rule.
     """
 
     may_differ: Strings = ()
@@ -100,11 +100,12 @@ class KubernetesProgram(Table, frozen=True):
     """A program that images run.
 
     Attributes:
-        code: the folders of the program's code; the checks search it for the variables
-            that it reads.
-        settings: the class or dictionary that declares the program's variables, as
-            `FILE:NAME`, by the prefix of these variables.
-        grace: the variable that sets the program's shutdown time in seconds.
+        code: the folders with the program's code. The checks search the code for the
+            environment variables that it reads.
+        settings: for each prefix of variables, `FILE:NAME` of the class or dictionary
+            that declares the variables.
+        grace: the environment variable with the seconds that the program may take to
+            shut down.
     """
 
     code: Strings
@@ -113,11 +114,11 @@ class KubernetesProgram(Table, frozen=True):
 
 
 class KubernetesImage(Table, frozen=True):
-    """An image of the manifests.
+    """An image that the manifests use.
 
     Attributes:
         program: the program that the image runs.
-        environment: the variables that the program needs, with their values.
+        environment: the environment variables that the image needs, with their values.
     """
 
     program: str
@@ -129,12 +130,12 @@ class Kubernetes(Table, frozen=True):
 
     Attributes:
         versions: the Kubernetes versions whose schemas validate the manifests.
-        secrets: the names of Secrets that the manifests use and do not contain.
-        may_differ: patterns of `Kind.name.path` whose values may differ between staging
-            and production.
-        accepted: the reason for each rule of checkov that is not applied.
-        programs: the programs that images run, by name.
-        images: the images, by name, without registry and tag.
+        secrets: the names of the Secrets that the manifests use but do not contain.
+        may_differ: patterns of `Kind.name.path`, for values that may differ between
+            staging and production.
+        accepted: the rules of checkov whose findings are accepted, with the reasons.
+        programs: the programs that the images run, by name.
+        images: the images, by their names without registry and tag.
     """
 
     versions: Annotated[Strings, Meta(min_length=1)] = ("1.34",)
@@ -146,13 +147,14 @@ class Kubernetes(Table, frozen=True):
 
 
 class Comparison(Table, frozen=True):
-    """The run of the sample on this machine, to compare its gold tables.
+    """A run of the sample on this machine, which defines the expected gold tables.
 
     Attributes:
-        arguments: Python's arguments, in which `{sample}` and `{lake}` are folders.
-        path: the folders of the run's PYTHONPATH, relative to the repository.
+        arguments: the arguments of Python; `{sample}` and `{lake}` are replaced by the
+            paths of these folders.
+        path: the folders in the run's PYTHONPATH, relative to the repository.
         environment: the environment variables that are set for the run.
-        unset: patterns of variables that the run does not inherit from this process.
+        unset: patterns of the variables that the run must not inherit.
     """
 
     arguments: Strings
@@ -165,16 +167,17 @@ class Limits(Table, frozen=True):
     """The time limits of a deploy, in seconds except for `attempts`.
 
     Attributes:
-        request: the limit of one request, or of one command of the CLI.
-        attempts: how often a request with a retryable error is sent.
-        pause: the wait before the second attempt; it doubles for each further attempt.
-        poll: the wait between two requests of a poll.
-        start: the limit until a cluster runs.
-        install: the limit until a wheel is installed.
-        run: the limit until a one-time run has ended.
-        busy: how long a restart waits for other runs on the cluster; with 0, the
-            restart fails at once.
-        whole: the limit of the whole deploy. The lock expires a little later.
+        request: the limit for one request, or for one command of the CLI.
+        attempts: how often a request is sent at most, if its errors are retryable.
+        pause: the wait before the second attempt; before each later attempt, it
+            doubles.
+        poll: the wait between two requests for a state.
+        start: the limit for the start of a cluster.
+        install: the limit for the installation of a wheel.
+        run: the limit for a one-time run.
+        busy: how long a restart of the cluster waits until the cluster's runs have
+            ended; if 0, the restart fails at once while there are runs.
+        whole: the limit for the whole deploy. The deploy's lock expires a little later.
     """
 
     request: Seconds = 60.0
@@ -189,17 +192,18 @@ class Limits(Table, frozen=True):
 
 
 class Deploy(Table, frozen=True):
-    """The settings of a deploy that are not in databricks.yml.
+    """The settings of a deploy, except those in databricks.yml.
 
     Attributes:
         package: the distribution that is deployed.
         job: the job in databricks.yml that a deploy runs once and then schedules.
         inspect: the script that reports the state of the cluster and its tables.
         restore: the script that restores tables to an older version.
-        protected: the environments to which only a commit of `main` is deployed.
-        sample: the folder with the sample.
+        protected: the environments to which only commits on `main` may be deployed.
+        sample: the folder with the sample's source data.
         sample_on: the environments to which the sample is uploaded as source data.
-        compare: the run of the sample on this machine.
+        compare: the run of the sample on this machine that defines the expected gold
+            tables.
         limits: the time limits.
     """
 
@@ -215,12 +219,13 @@ class Deploy(Table, frozen=True):
 
 
 class Performance(Table, frozen=True):
-    """The limits of `nox -s performance`; each ratio is this version / the baseline.
+    """The limits of `nox -s performance`. A ratio is this version / the baseline.
 
     Attributes:
         threshold: the largest accepted ratio of seconds.
         memory_threshold: the largest accepted ratio of peak memory.
-        interval: half the width at which a confidence interval is narrow enough.
+        interval: a confidence interval is narrow enough if half its width is at most
+            this.
         seconds: the time limit per benchmark.
     """
 
@@ -234,14 +239,14 @@ class Docker(Table, frozen=True):
     """The checks of the images.
 
     Attributes:
-        prefix: the part of each image's name before the target.
-        packages: the Python package that an image must contain, by target.
+        prefix: the start of each image's name; the target is the end.
+        packages: for each target, the Python package that the image must contain.
         context: the files and folders that the images are built from.
-        planted: the files of the context that the reproducibility check fills with a
+        planted: the files of the context into which the reproducibility check writes a
             secret.
-        megabytes: the largest size of each image, by target, in 10^6 bytes.
-        tests: the folder of the images' tests; the tests of an image are in
-            `test_TARGET.py`.
+        megabytes: for each target, the maximum size of the image, in 10^6 bytes.
+        tests: the folder with the images' tests, which are in the file `test_TARGET.py`
+            for each target.
     """
 
     prefix: Annotated[str, Meta(min_length=1)]
@@ -252,11 +257,11 @@ class Docker(Table, frozen=True):
     tests: Annotated[str, Meta(min_length=1)]
 
     def image(self, target: str) -> str:
-        """Return the name of an image, without registry and tag."""
+        """Return the name of a target's image, without registry and tag."""
         return f"{self.prefix}{target}"
 
     def test_file(self, target: str) -> str:
-        """Return the path of an image's tests, relative to the repository."""
+        """Return the path of the tests for a target, relative to the repository."""
         return f"{self.tests}/test_{target}.py"
 
 
@@ -264,7 +269,7 @@ class Security(Table, frozen=True):
     """The scanners of `nox -s security`.
 
     Attributes:
-        fail_on: the lowest severity of a finding that fails the scan.
+        fail_on: the lowest severity with which a finding fails the scan.
         bandit: the files and folders that bandit scans.
     """
 
@@ -273,11 +278,12 @@ class Security(Table, frozen=True):
 
 
 class Build(Table, frozen=True):
-    """The checks of wheel and sdist.
+    """The checks of the wheel and the sdist.
 
     Attributes:
-        files: patterns of the files that a package may contain; a pattern without `/`
-            is compared with the file's name, any other with its path.
+        files: patterns of the files that a package may contain. A pattern with `/` is
+            compared with the file's path, and a pattern without `/` with the file's
+            name.
     """
 
     files: Strings = ("*.py", "*.pyi", "py.typed")
@@ -287,11 +293,11 @@ class Settings(Table, frozen=True):
     """All settings of the suite.
 
     Attributes:
-        locks: the locks, by purpose, which is the name of the lock's file.
-        paths: patterns of files, by the name that jobs use in their inputs.
-        tests: the tests, by the name that sessions use.
-        seconds: the estimated duration of a session, by the session's id or its job's
-            name.
+        locks: the lock files, by their names without suffix.
+        paths: patterns of files, by the names that jobs use for them in their inputs.
+        tests: the tests, by the names that sessions use for them.
+        seconds: the estimated duration of each session, by the session's id or by the
+            job's name.
     """
 
     locks: dict[str, Lock] = {}
@@ -310,11 +316,11 @@ class Settings(Table, frozen=True):
 
 
 def read_settings(root: Path) -> Settings:
-    """Return the settings of a repository; without pyproject.toml, the defaults.
+    """Return the settings of a repository, or the defaults without pyproject.toml.
 
     Raises:
-        UsageError: pyproject.toml is not TOML, or a setting is missing, unknown or of
-            another type.
+        UsageError: pyproject.toml is not valid TOML, or a setting is missing or
+            unknown, or has the wrong type.
     """
     if not (root / FILE).exists():
         return Settings()
@@ -329,7 +335,7 @@ def read_settings(root: Path) -> Settings:
 
 
 def _line(root: Path, place: str, name: str) -> int | None:
-    """Return the line of a setting; without one, the line of the innermost table."""
+    """Return the line of a setting, or of the innermost table that has a line."""
     while place:
         line = setting_line(root, place, name)
         if line is not None:
@@ -339,10 +345,10 @@ def _line(root: Path, place: str, name: str) -> int | None:
 
 
 def _problems(kind: Any, value: object, path: str) -> Iterator[tuple[str, str, str]]:
-    """Yield the innermost settings that are wrong: table, name and problem of each.
+    """Yield table, name and problem of each innermost setting that is wrong.
 
-    Each value is converted alone, because msgspec's message does not contain the keys
-    of a dictionary.
+    Each value is converted separately, because msgspec's messages lack the keys of
+    dictionaries.
     """
     try:
         msgspec.convert(value, kind)
@@ -358,7 +364,7 @@ def _problems(kind: Any, value: object, path: str) -> Iterator[tuple[str, str, s
 
 
 def _children(kind: Any, value: object) -> Iterator[tuple[str, Any, object]]:
-    """Yield name, type and value of each setting in a table."""
+    """Yield the name, type and value of each setting in a table."""
     if not isinstance(value, dict):
         return
     for each in _unwrapped(kind):
@@ -388,7 +394,7 @@ def _is_table(kind: object) -> bool:
 
 
 def _problem(kind: Any, value: object, path: str, message: str) -> tuple[str, str, str]:
-    """Return table, name and problem of a setting, from msgspec's message."""
+    """Return a setting's table, name, and the problem in msgspec's message."""
     place, _, name = path.rpartition(".")
     quoted = message.partition("`")[2].partition("`")[0]
     if message.startswith("Object contains unknown field"):

@@ -1,4 +1,4 @@
-"""The session `cache`: shows, prunes or clears the result cache."""
+"""Shows, prunes or clears the result cache."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lake_ci.runner.suite import Suite, exit_on_error
 
 
 def manage(suite: Suite, session: nox.Session) -> None:
-    """Run the command after `nox -s cache --`; without a command, print the status."""
+    """Do what the option of `nox -s cache` selects; by default, print the status."""
     with exit_on_error(suite.redact):
         parser = Parser("nox -s cache --", __doc__)
         chosen = parser.add_mutually_exclusive_group()
@@ -30,7 +30,7 @@ def manage(suite: Suite, session: nox.Session) -> None:
         chosen.add_argument("--clear", action="store_true", help="remove all results")
         options = parser.parse_args(session.posargs)
         folder = lookup.store_folder(suite.root, suite.env)
-        # No entry is read, so the store needs no key.
+        # No entry is read, so the store needs no signing key.
         print(
             tell(
                 Store(folder, lookup.limit(suite.root), b""),
@@ -41,7 +41,7 @@ def manage(suite: Suite, session: nox.Session) -> None:
 
 
 def tell(store: Store, *, prune: bool, clear: bool) -> str:
-    """Prune or clear a store if requested, and return the store's status as text.
+    """Prune or clear a store, if requested; return what was done, and the status.
 
     Raises:
         LakeCiError: the store cannot be written to.
@@ -57,7 +57,7 @@ def tell(store: Store, *, prune: bool, clear: bool) -> str:
     except OSError as error:
         raise LakeCiError(
             f"{store.folder}: {error.strerror}",
-            hint=f"{lookup.FOLDER_VARIABLE} sets another folder",
+            hint=f"set {lookup.FOLDER_VARIABLE} to another folder",
         ) from None
 
 

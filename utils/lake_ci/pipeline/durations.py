@@ -1,4 +1,4 @@
-"""Finds the expected duration of each session: that of its last run, or an estimate."""
+"""Finds the expected duration of each session, from its last run or an estimate."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEFAULT_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Durations:
-    """The expected seconds by session, and the sessions whose seconds are estimates."""
+    """The expected seconds of each session, and the sessions with an estimate only."""
 
     seconds: Mapping[str, float]
     estimated: frozenset[str]
@@ -33,19 +33,20 @@ def durations(
     variants: Collection[Variant],
     cached: Callable[[Variant], float | None] | None = None,
 ) -> Durations:
-    """Return the expected seconds of these sessions.
+    """Return the expected seconds of the sessions.
 
-    The seconds of a session's last complete and passed run are read from its
-    result.json, else from the history of this checkout, else from the result cache.
-    Without such a run, they are read from `[tool.lake_ci.seconds]` of pyproject.toml,
-    by session or by job; the default is `DEFAULT_SECONDS`.
+    If a complete run of a session has passed, the seconds of the last such run are
+    used. They are read from its result.json, or else from the history of this checkout,
+    or else from the result cache. If there is no such run, an estimate is used: the
+    value of the session or its job in `[tool.lake_ci.seconds]`, or else
+    `DEFAULT_SECONDS`.
 
     Args:
-        cached: returns the seconds of a session's newest cached result, or None.
-            Without this argument, the result cache is not read.
+        cached: a function that returns the seconds of a session's newest cached result,
+            or None. If this argument is None, the result cache is not read.
 
     Raises:
-        UsageError: a key of the table is not a job or session, or a value is not a
+        UsageError: in the table, a key is not a job or session, or a value is not a
             number of seconds.
     """
     if not variants:
@@ -69,10 +70,10 @@ def durations(
 
 
 def estimates(root: Path, graph: Graph) -> dict[str, float]:
-    """Return `[tool.lake_ci.seconds]` of pyproject.toml.
+    """Return the table `[tool.lake_ci.seconds]` in pyproject.toml.
 
-    A key is the name of a job or the id of a session (`tests-3.11-java17`); its value
-    is in seconds.
+    A key is the name of a job, or the id of a session such as `tests-3.11-java17`. The
+    values are seconds.
 
     Raises:
         UsageError: pyproject.toml or the table is malformed.
@@ -87,7 +88,7 @@ def estimates(root: Path, graph: Graph) -> dict[str, float]:
 
 
 def _recorded(root: Path, variant: Variant) -> float | None:
-    """Return the seconds in a session's result.json; None unless it fully passed."""
+    """Return the seconds in a session's result.json, or None if it did not pass."""
     try:
         result = results.read(root / REPORTS / variant.id)
     except BadResultError:
@@ -99,13 +100,13 @@ def _recorded(root: Path, variant: Variant) -> float | None:
 
 
 def _past(root: Path) -> dict[str, float]:
-    """Return the seconds of the newest passed run of each session in the history."""
+    """Return the seconds of each session's newest passed run in the history."""
     try:
         text = (root / REPORTS / history.FILE).read_text(encoding="utf-8")
         runs = history.from_text(text)
     except (OSError, ValueError):
-        # Ignore an unreadable history: the report mentions it, and estimates work
-        # without it.
+        # Ignore that the history is unreadable: the report states it, and durations can
+        # be estimated without the history.
         return {}
     return {
         name: session.seconds

@@ -1,6 +1,6 @@
-"""Reports failed nightly runs in one GitHub issue.
+"""Reports failed nightly runs in a single GitHub issue.
 
-The first failure opens the issue, later failures add a comment.
+If the issue is not open yet, a failed run opens it; otherwise, it adds a comment.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from typing import Any
 from lake_ci.errors import LakeCiError
 
 TITLE = "The nightly run failed"
-# GitHub accepts up to 65,536 characters in an issue's body.
+# GitHub accepts at most 65,536 characters in the body of an issue.
 LONGEST = 60_000
 TIMEOUT_SECONDS = 30
 
 
 def tell(text: str, env: Mapping[str, str]) -> str:
-    """Open an issue with this text, or comment on the open issue; return the URL.
+    """Open the issue, or comment on the open issue, with this text; return the URL.
 
     Args:
-        text: Markdown. If the text is too long for an issue, it is shortened, and ends
-            with the URL of the run, which has the whole text.
-        env: contains GITHUB_API_URL, GITHUB_REPOSITORY, GITHUB_SERVER_URL,
-            GITHUB_RUN_ID, and GITHUB_TOKEN with `issues: write`.
+        text: Markdown. If the text is too long for an issue, its end is cut. The URL of
+            the run is added before the text.
+        env: must contain GITHUB_API_URL, GITHUB_REPOSITORY, GITHUB_SERVER_URL,
+            GITHUB_RUN_ID, and a GITHUB_TOKEN with the permission `issues: write`.
 
     Raises:
-        LakeCiError: GitHub rejected the request, or was unreachable.
+        LakeCiError: GitHub rejected a request, or could not be reached.
     """
     repository = env["GITHUB_REPOSITORY"]
     issues = f"{env['GITHUB_API_URL']}/repos/{repository}/issues"

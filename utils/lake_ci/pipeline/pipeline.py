@@ -1,6 +1,6 @@
 """Runs the pipeline: plans an event, runs the planned sessions, and writes the reports.
 
-A second nox process, the inner nox, runs the sessions.
+The sessions run in a second nox process, the inner nox.
 """
 
 from __future__ import annotations
@@ -61,13 +61,14 @@ from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.file_lock import locked, sign
 from lake_ci.system.processes import Processes
 
-# After a signal, the inner nox gives its workers 2 s to end tools and write results.
+# After a signal, the inner nox waits 2 s, so that its workers can end their tools and
+# write results.
 INNER_GRACE_SECONDS = 2.8
 LAST = ".history/last.json"
 
 
 def arguments() -> Parser:
-    """Return the parser of the pipeline's arguments, which follow `nox --`."""
+    """Return the parser of the pipeline's arguments, which are those after `nox --`."""
     found = parser("")
     found.add_argument(
         "-j",
@@ -94,7 +95,7 @@ def run_pipeline(suite: Suite, session: nox.Session) -> None:
     with exit_on_error(suite.redact):
         options = arguments().parse_args(session.posargs)
         plan = plan_of(suite.graph, suite.root, suite.env, options)
-        another = "`nox -- --event E --branch B` simulates another"
+        another = "`nox -- --event E --branch B` simulates another event"
         print(f"Simulating {plan.event} ({another}): {_names(plan)}", flush=True)
         lock = suite.root / ".cache" / "pipeline.lock"
         with locked(
@@ -134,7 +135,8 @@ def show_plan(suite: Suite, session: nox.Session) -> None:
             print(as_mermaid(plan, suite.graph))
             return
         config = nox_adapter.configuration(session)
-        # Standard output contains only the plan, because programs may parse it.
+        # Print notes of the cache to standard error, because programs may parse
+        # standard output.
         cache = forecasting(suite, config, lambda text: print(text, file=sys.stderr))
         verdicts: list[Verdict] = []
         mode = cache_mode(suite, plan)
@@ -160,13 +162,13 @@ def show_plan(suite: Suite, session: nox.Session) -> None:
 def expected(
     suite: Suite, variants: Collection[Variant], cache: ResultCache, mode: Mode
 ) -> Durations:
-    """Return the expected durations of these sessions, for runs and `nox -s plan`."""
+    """Return the expected durations of the sessions, for runs and for `nox -s plan`."""
     cached = cache.seconds if mode is not Mode.OFF else None
     return durations(suite.root, suite.graph, variants, cached)
 
 
 def cache_mode(suite: Suite, plan: Plan, *, no_cache: bool = False) -> Mode:
-    """Return the cache mode that GitHub would use for a run of this plan."""
+    """Return the cache mode with which GitHub would run this plan."""
     variables = {
         "tag": {"GITHUB_REF_TYPE": "tag"},
         "schedule": {"GITHUB_EVENT_NAME": "schedule"},
@@ -178,7 +180,7 @@ def cache_mode(suite: Suite, plan: Plan, *, no_cache: bool = False) -> Mode:
 def forecasting(
     suite: Suite, config: Any, out: Callable[[str], None] = print
 ) -> ResultCache:
-    """Return the result cache for the environments of this nox."""
+    """Return the result cache, which finds the environments that this nox uses."""
 
     def environment(variant: Variant) -> Path | None:
         if variant.job.python is None and not variant.job.pythons:
@@ -189,10 +191,10 @@ def forecasting(
 
 
 def summarize(suite: Suite, session: nox.Session) -> None:
-    """Run the session `summary`: collect a run's results, write the reports, and exit.
+    """Run the session `summary`: collect a run's results, and write the reports.
 
-    The exit code is the status of the whole run. On GitHub, this is the workflow run;
-    elsewhere, the last pipeline of this checkout.
+    On GitHub, the run is the workflow run; elsewhere, it is the last pipeline run in
+    this checkout. If the run failed, the process exits with an error code.
     """
     with exit_on_error(suite.redact):
         env = suite.env
@@ -211,8 +213,8 @@ def summarize(suite: Suite, session: nox.Session) -> None:
             _overview(suite, plan, run, github_results, shared), suite.root, env
         )
         text = (suite.root / REPORTS / "summary.md").read_text(encoding="utf-8")
-        # On GitHub, `write` has already logged the report, protected so that the runner
-        # finds no commands in it.
+        # On GitHub, `write` has already logged the report, and has ensured that the
+        # runner does not take parts of it for commands.
         if env.get("GITHUB_ACTIONS") != "true":
             print(text)
         if code != 0 and plan.event.name == "schedule" and env.get("GITHUB_TOKEN"):
@@ -243,31 +245,32 @@ def _overview(
 
 
 def _last_run(root: Path) -> tuple[str, list[str], Workers | None]:
-    """Return the id, the arguments and the workers of the last pipeline.
+    """Return the id, the arguments and the workers of the last pipeline run.
 
     Raises:
-        UsageError: there is no last pipeline.
+        UsageError: no pipeline has run in this checkout.
     """
     try:
         last = json.loads((root / REPORTS / LAST).read_text(encoding="utf-8"))
         run, arguments = str(last["run"]), [str(each) for each in last["arguments"]]
-        # Files of older pipelines do not contain the workers.
+        # Files that an older version wrote do not contain the workers.
         return run, arguments, Workers(**last["workers"]) if "workers" in last else None
     except (OSError, ValueError, KeyError, TypeError):
         raise UsageError("no pipeline has run in this checkout", "run `nox`") from None
 
 
 def _exit_code(found: Sequence[Result], nox_code: int) -> int:
-    """Return the pipeline's exit code for these results and nox's exit code."""
+    """Return the pipeline's exit code, from the results and from nox's exit code."""
     causes = {result.cause for result in found if result.status is Status.FAILURE}
     if causes:
         return MachineError.exit_code if causes == {provisioning.CAUSE} else 1
-    # All rows passed but nox failed, so there is a problem that no row shows.
+    # No session failed. If nox failed nevertheless, there is a problem that no row
+    # shows.
     return nox_code
 
 
 class Pipeline:
-    """One run of a plan."""
+    """One run of the jobs of a plan."""
 
     def __init__(
         self,
@@ -289,7 +292,7 @@ class Pipeline:
         self.workers = Workers(number, os.cpu_count() or 1, time.time())
 
     def run(self) -> int:
-        """Run the planned sessions in an inner nox and print the table.
+        """Run the planned sessions in the inner nox, and print the results as a table.
 
         Returns the exit code.
         """
@@ -318,15 +321,15 @@ class Pipeline:
         return _exit_code(found, code)
 
     def _running(self) -> list[Variant]:
-        """Restore cached results, and print the sessions that run and their duration.
+        """Restore cached results; print which sessions run, and the expected duration.
 
-        Returns the sessions that run, in their start order.
+        Returns the sessions that run, in the order in which they start.
         """
         cache = forecasting(self.suite, self.config)
         verdicts = self._restore(cache)
         reused = [each.variant for each in verdicts if each.answer is Answer.REUSE]
         running = {each.session: each for each in self.variants if each not in reused}
-        # A run that starts no session needs no durations.
+        # If no session runs, no durations are needed.
         times = expected(self.suite, self.variants if running else (), cache, self.mode)
         planned = estimate(self.plan, times, verdicts, workers=self.workers.number)
         if not self.config.install_only:
@@ -335,9 +338,9 @@ class Pipeline:
         return [running[session] for session in planned.order if session in running]
 
     def _restore(self, cache: ResultCache) -> list[Verdict]:
-        """Restore cached results; return the cache's decision for each session.
+        """Restore cached results; return the cache's verdict for each session.
 
-        The list is empty if the cache mode does not allow reuse.
+        The list is empty if cached results may not be reused.
         """
         if self.mode not in (Mode.PIPELINE, Mode.SESSIONS) or self.config.install_only:
             return []
@@ -348,7 +351,8 @@ class Pipeline:
         )
 
     def _inner(self, report: Path, running: Sequence[Variant]) -> int:
-        # nox starts the sessions in this order, after the sessions that they need.
+        # nox starts the sessions in this order, but each after the sessions that it
+        # needs.
         starting = [variant.session for variant in running]
         env = {
             **self.suite.env,
@@ -375,7 +379,7 @@ class Pipeline:
     ) -> list[Result]:
         """Return the result of each planned session.
 
-        For a session without a result, create a result with nox's reason.
+        If a session wrote no result, create one that contains nox's reason.
         """
         found = []
         for variant in self.variants:
@@ -393,7 +397,7 @@ class Pipeline:
         return found
 
     def _report(self) -> None:
-        """Write the reports of the run, which show more than the printed table."""
+        """Write the reports of the run; print its efficiency and the reports' path."""
         overview = _overview(self.suite, self.plan, self.run_id, shared=self.workers)
         summary.write(overview, self.suite.root, self.suite.env)
         last = {
@@ -407,9 +411,9 @@ class Pipeline:
 
     @cached_property
     def _facts(self) -> dict[str, Any]:
-        """Return the fields that are equal in all results of this run.
+        """Return the fields that have the same values in all results of this run.
 
-        git is read only once, because an interrupted run has little time.
+        git is asked only once, because an interrupted run has little time.
         """
         variables = {"LAKE_CI_RUN": self.run_id, "LAKE_CI_EVENT": self.plan.event.name}
         return facts(self.suite.root, {**self.suite.env, **variables})
@@ -419,8 +423,8 @@ class Pipeline:
     ) -> Result:
         check, cause = self._why_absent(entry, interrupted=interrupted)
         seconds = round(float((entry or {}).get("duration", 0.0)), 3)
-        # nox reports a session's duration but not its start, so use the time now as its
-        # end.
+        # nox reports how long a session took, but not when it started. So assume that
+        # it ended now.
         started = datetime.now(timezone.utc) - timedelta(seconds=seconds)
         return Result(
             **self._facts,
@@ -436,15 +440,15 @@ class Pipeline:
     def _why_absent(
         self, entry: Mapping[str, Any] | None, *, interrupted: bool
     ) -> tuple[CheckResult, str | None]:
-        """Return a row for a session without a result, and the cause.
+        """Return the row of a session without a result, and the result's cause.
 
-        nox's messages contain both.
+        Both depend on nox's report about the session.
         """
         if entry is None:
             why, cause = (
                 ("interrupted before it started", "interrupted")
                 if interrupted
-                else ("not started after the first failure (-x)", None)
+                else ("not started: a session failed (-x)", None)
             )
             return CheckResult("session", Status.SKIPPED, detail=why), cause
         missing = nox_adapter.missing_interpreter(entry)
@@ -475,7 +479,7 @@ class Pipeline:
 
 
 def _planning(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments without those that do not change the plan."""
+    """Return only the arguments that define the plan."""
     known, _ = parser("").parse_known_args(list(arguments))
     pairs = [
         (f"--{name.replace('_', '-')}", value) for name, value in vars(known).items()

@@ -1,7 +1,7 @@
-"""Prints the plan of an event before the event runs.
+"""Prints which jobs an event starts, without running them.
 
-The plan has the jobs in order, a reason for each job that is left out, and the expected
-duration.
+The plan lists the jobs in order, the reason for each job that is left out, and the
+expected duration.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lake_ci.runner.options import Parser
 
 
 def parser(session: str) -> Parser:
-    """Return the parser of the arguments that define the event and its jobs.
+    """Return the parser of the arguments that choose an event and its jobs.
 
     These arguments follow `nox --` or `nox -s plan --`.
     """
@@ -45,14 +45,14 @@ def parser(session: str) -> Parser:
         metavar="JOB",
         action="append",
         default=[],
-        help="run just this job; may be repeated",
+        help="run only this job; may be repeated",
     )
     parser.add_argument(
         "--skip",
         metavar="JOB",
         action="append",
         default=[],
-        help="leave out this job and its dependents",
+        help="leave out this job and all jobs that need it",
     )
     return parser
 
@@ -63,7 +63,8 @@ def plan_of(
     """Return the plan for parsed arguments.
 
     Raises:
-        UsageError: a job, event or environment does not exist.
+        UsageError: a job, event or environment does not exist, or no job deploys to the
+            environment.
     """
     if options.environment is not None:
         if options.environment not in ENVIRONMENTS:
@@ -83,11 +84,12 @@ def estimate(
     """Return the start order and the expected duration of a plan.
 
     Args:
-        verdicts: the cache's decision for each session; empty if no result may be
-            reused.
+        verdicts: the cache's verdict for each session; empty if cached results may not
+            be reused.
         workers: how many sessions run at once.
     """
-    # This includes a session whose result is reused only after other sessions passed.
+    # This includes sessions whose results are reused only after other sessions have
+    # passed.
     cached = frozenset(each.variant.session for each in verdicts if each.entry)
     seconds = {name: each for name, each in times.seconds.items() if name not in cached}
     needs = _needs(plan)
@@ -106,21 +108,21 @@ def estimate(
 
 
 def _needs(plan: Plan) -> dict[str, list[str]]:
-    """Return the planned sessions that each planned session needs."""
+    """Return, for each planned session, the planned sessions that it needs."""
     sessions = {
         job.name: [each.session for each in job.variants] for job in plan.starts
     }
     needs: dict[str, list[str]] = {}
     for job in plan.starts:
         needed = [session for need in job.needs for session in sessions.get(need, ())]
-        # Of sessions with equal durations, the last starts first, because the newest
-        # Python runs most tests.
+        # If sessions have equal durations, the one with the newest Python starts first,
+        # because it runs the most tests.
         needs.update((session, needed) for session in reversed(sessions[job.name]))
     return needs
 
 
 def _quick(plan: Plan, times: Durations, running: int) -> tuple[str, float] | None:
-    """Return the session of the first job and its seconds, or None.
+    """Return the session of the plan's first job, and this session's seconds.
 
     The result is None if no other session runs, or if the first job has several
     sessions.
@@ -132,7 +134,7 @@ def _quick(plan: Plan, times: Durations, running: int) -> tuple[str, float] | No
 
 
 def estimate_text(estimate: Estimate) -> list[str]:
-    """Return text lines with the number of running sessions and the duration."""
+    """Return lines with the number of sessions that run, and the duration."""
     running = len(estimate.order) - len(estimate.cached)
     head = f"{count(len(estimate.order), 'session')}: {len(estimate.cached)} cached"
     if not running:
@@ -141,7 +143,7 @@ def estimate_text(estimate: Estimate) -> list[str]:
     lines = [f"{head}, {running} to run in about {about(estimate.seconds)} on {where}"]
     if estimate.unrecorded:
         number = len(estimate.unrecorded)
-        lines.append(f"an estimate: no run of {count(number, 'session')} is recorded")
+        lines.append(f"estimated: no run of {count(number, 'session')} is recorded")
     path = " → ".join(estimate.path)
     lines.append(f"critical path: {path}, about {about(estimate.path_seconds)}")
     if estimate.quick is not None and estimate.quick[1] < estimate.seconds:
@@ -160,10 +162,9 @@ def about(seconds: float) -> str:
 def as_text(
     plan: Plan, times: Durations, verdicts: Sequence[Verdict] = (), *, workers: int = 1
 ) -> str:
-    """Return the plan as text for the user.
+    """Return the plan as text for a terminal.
 
-    If cached results may be reused, the text shows the cache's decision for each
-    session.
+    The text shows the cache's verdicts, if there are any.
     """
     expected = estimate(plan, times, verdicts, workers=workers)
     lines = [f"{plan.event}: {count(len(plan.starts), 'job')}"]
@@ -180,7 +181,7 @@ def as_text(
 
 
 def _by_start(jobs: Sequence[Job], expected: Estimate) -> list[Job]:
-    """Return the jobs in the order in which their first session starts."""
+    """Return the jobs in the order in which the first session of each job starts."""
     position = {session: number for number, session in enumerate(expected.order)}
 
     def first(job: Job) -> int:
@@ -194,9 +195,10 @@ def _slowest(job: Job, times: Durations) -> float:
 
 
 def forecast_text(verdicts: Sequence[Verdict]) -> list[str]:
-    """Return a line for each session: the date of its cached result, or why it runs.
+    """Return a line for each session, with the cached result's date or why it runs.
 
-    The reason contains the first inputs that differ.
+    If a session runs, its line names the first inputs that differ from those of a
+    cached result.
     """
     words = {Answer.REUSE: "reused", Answer.RUN: "runs", Answer.LATER: "later"}
     return [
@@ -206,14 +208,15 @@ def forecast_text(verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def why_text(job: Job, verdicts: Sequence[Verdict]) -> list[str]:
-    """Return why each session of a job runs, compared with its cached results.
+    """Return why each session of a job runs or does not run.
 
-    Each line is an input that differs from the most similar cached result.
+    If the session runs, each line names an input that differs from the most similar
+    cached result.
     """
     if not verdicts:
         return [
-            f"{job.name} is not looked up: this event does not start it, or the cache"
-            " is off"
+            f"{job.name} was not looked up in the cache: this event does not start it,"
+            " or the cache is off"
         ]
     lines = []
     for each in verdicts:
@@ -229,7 +232,7 @@ def why_text(job: Job, verdicts: Sequence[Verdict]) -> list[str]:
 def as_json(
     plan: Plan, times: Durations, verdicts: Sequence[Verdict] = (), *, workers: int = 1
 ) -> str:
-    """Return the plan for a program, with jobs in the order in which they start."""
+    """Return the plan as JSON, with the jobs in the order in which they start."""
     expected = estimate(plan, times, verdicts, workers=workers)
     body: dict[str, Any] = {
         "event": plan.event.name,
@@ -263,7 +266,7 @@ def as_json(
 
 
 def as_mermaid(plan: Plan, graph: Graph) -> str:
-    """Return the graph as a Mermaid flowchart; jobs that do not run are dashed."""
+    """Return the graph as a Mermaid flowchart; the boxes of skipped jobs are dashed."""
     lines = ["flowchart LR"]
     lines += [
         f"  {job.name}:::{'skipped' if job.name in plan.skipped else 'starts'}"

@@ -1,4 +1,4 @@
-"""Collects the results of one run into one overview, and writes the reports."""
+"""Collects the results of a run in an overview, and writes the reports."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from lake_ci.report.result_validation import rejection_reason
 from lake_ci.system import git
 from lake_ci.system.atomic_write import write_whole
 
-# GitHub shows nothing of a step summary that is larger than 1 MiB.
+# If a step summary is larger than 1 MiB, GitHub does not show it at all.
 STEP_SUMMARY_LIMIT = 1024 * 1024
 GITHUB_REMOTE = re.compile(
     r"(?:https://(?:[^@/]*@)?|ssh://git@|git@)github\.com[/:]"
@@ -54,22 +54,25 @@ def collect(
     workers: Workers | None = None,
     clock: Callable[[], float] = time.time,
 ) -> Overview:
-    """Read every `reports/*/result.json`, and collect those that belong to this run.
+    """Read each `reports/*/result.json`; return an overview of this run's results.
 
     Args:
-        run: the id of this run; results of other runs are rejected and listed.
-        attempt: the attempt of this run; of each session, the newest result up to this
-            attempt counts.
-        commit: the commit that this run checks; results of other commits are rejected.
-        running: whether the run is still active, so that a session without a result is
-            running and not failed.
-        github_results: GitHub's result of each job (`needs.<job>.result`). If GitHub
-            reports a job as failed, the job did not pass, even if its result file is a
-            success. If GitHub reports a job as skipped, the job was skipped.
-        itself: the job that writes the report; its own result does not exist yet.
-        workers: the machine that ran all sessions; None if each session had its own
-            machine.
-        clock: the time of the report, in seconds since 1970.
+        run: the id of this run; results of other runs are ignored, but listed.
+        attempt: the number of this attempt of the run. For each session, the newest
+            result of this and earlier attempts is used.
+        commit: the commit that this run checks; results for other commits are ignored,
+            but listed.
+        running: whether the run is still active. If so, a session without a result is
+            still running; if not, it has failed.
+        github_results: the result of each job according to GitHub
+            (`needs.<job>.result`). If GitHub reports that a job failed, the job is a
+            failure, even if its result.json is a success. If GitHub reports that a job
+            was skipped, and there is no result.json, the job is skipped.
+        itself: the job that writes the report; it is left out, because it has no result
+            yet.
+        workers: the machine that ran all sessions; None if each session had a machine
+            of its own.
+        clock: a function that returns the time of the report, in seconds since 1970.
     """
     reports = root / REPORTS
     planned = {variant.id for job in plan.starts for variant in job.variants}
@@ -99,10 +102,10 @@ def write(
     *,
     out: Callable[[str], None] = print,
 ) -> int:
-    """Write `reports/summary.md` and `reports/index.html`; print the log for GitHub.
+    """Write `reports/summary.md` and `reports/index.html`; on GitHub, print the log.
 
-    Returns the exit code of the whole run. If the run has ended, it is added to the
-    history.
+    Returns the exit code of the whole run. If the run is not active any more, it is
+    added to the history.
     """
     reports = root / REPORTS
     source = source_url(root, env, overview)
@@ -127,8 +130,8 @@ def write(
 def source_url(root: Path, env: Mapping[str, str], overview: Overview) -> str | None:
     """Return the URL of this commit's files on GitHub, or None.
 
-    On a laptop, the result is None without a remote on github.com, with uncommitted
-    changes, or for a commit that was not pushed.
+    Outside of GitHub, the result is None if `origin` is not on github.com, if there are
+    uncommitted changes, or if the commit was not pushed.
     """
     if overview.commit is None:
         return None
@@ -147,7 +150,7 @@ def source_url(root: Path, env: Mapping[str, str], overview: Overview) -> str | 
 
 @dataclass(frozen=True)
 class _Gathering:
-    """Collects the sessions of a run from the plan and the result files."""
+    """Creates the sessions of the overview from the plan and the results."""
 
     reports: Path
     found: Mapping[str, tuple[Path, Result]]
@@ -156,9 +159,9 @@ class _Gathering:
     github_results: Mapping[str, str]
 
     def nodes(self, graph: Graph, plan: Plan, itself: str) -> Iterator[Node]:
-        """Yield every job of the graph except `itself`.
+        """Yield each job of the graph, except the job `itself`.
 
-        Each job has its sessions, or the reason why no session was planned.
+        A job contains its sessions, or the reason why the plan has none.
         """
         started = {job.name for job in plan.starts}
         states: dict[str, State] = {}
@@ -177,7 +180,7 @@ class _Gathering:
     def sessions(self, job: Job, states: Mapping[str, State]) -> tuple[Session, ...]:
         """Return the sessions of a planned job with their states.
 
-        `states` has the states of the jobs before this job.
+        `states` contains the states of all jobs before this one.
         """
         sessions = tuple(
             self._session(job, variant, states) for variant in job.variants
@@ -186,8 +189,8 @@ class _Gathering:
         if github_result in ("failure", "cancelled") and all(
             each.state is not State.FAILURE for each in sessions
         ):
-            # GitHub reports only one result for a whole matrix, so after a failure any
-            # session of the matrix may have failed.
+            # GitHub reports a single result for the whole matrix of a job. If it is a
+            # failure, any session may have failed.
             return tuple(
                 replace(
                     each,
@@ -249,9 +252,9 @@ class _Gathering:
 def _choose(
     reports: Path, planned: set[str], run: str, attempt: int, commit: str | None
 ) -> tuple[dict[str, tuple[Path, Result]], list[Refused]]:
-    """Return the newest result of each planned session with its folder.
+    """Return the newest result of each planned session, with the result's folder.
 
-    Also return all other results, each with the reason why it does not count.
+    Also return all other results, each with the reason why it is not used.
     """
     candidates: dict[str, list[tuple[Path, Result]]] = {}
     refused = []
@@ -287,9 +290,9 @@ def _choose(
 
 
 def _tests(path: Path) -> tuple[tuple[TestCase, ...], str]:
-    """Return the tests of a junit.xml, and the error if the file is unreadable.
+    """Return the tests in a junit.xml, and an error if the file is unreadable.
 
-    Without a junit.xml, return no tests and no error.
+    If the file does not exist, return no tests and no error.
     """
     try:
         return junit.tests(path.read_text(encoding="utf-8")), ""
@@ -306,5 +309,5 @@ def _past(path: Path) -> tuple[list[Past], tuple[str, ...]]:
         return [], ()
     except (OSError, ValueError) as error:
         return [], (
-            f"reports/{history.FILE} cannot be read; the run is not compared: {error}",
+            f"reports/{history.FILE} cannot be read, so no runs are compared: {error}",
         )

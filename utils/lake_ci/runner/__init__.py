@@ -1,1 +1,1 @@
-"""Runs a job as a nox session, and defines the class of checks."""
+"""Runs jobs as nox sessions, and defines the base class of checks."""

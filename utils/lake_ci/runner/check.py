@@ -1,4 +1,4 @@
-"""Defines a check: an object that has a name and a command, and parses the output."""
+"""Defines the base classes of checks: each check is one row of a job's result."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ class CheckContext:
 
     Attributes:
         root: the repository.
-        reports: the folder for this job's reports, which exists already.
+        reports: the folder for the job's reports; it exists already.
         python: the interpreter of the job's environment.
-        env: the environment variables of the job's tools. A check may add variables for
-            later checks.
-        posargs: the arguments that the user typed after `--`.
-        execute: runs a command to its end, within the job's time limit: `execute(argv,
-            cwd=, env=, echo=, attached=)`.
-        strict: whether an incomplete check is a failure.
+        env: the environment variables for the job's tools. A check may add variables
+            for the checks after it.
+        posargs: the arguments after `--`.
+        execute: the function `execute(argv, cwd=, env=, echo=, attached=)`, which runs
+            a command to its end, within the job's time limit.
+        strict: whether a check that checked only a part is a failure.
         workers: the maximum number of processes that a tool may use.
-        serve: a context manager that runs a server during a `with` block, and returns
-            the server's first line: `serve(argv, env=)`.
+        serve: the context manager `serve(argv, env=)`, which runs a server during a
+            `with` block, and returns the first line that the server prints.
     """
 
     root: Path
@@ -52,7 +52,7 @@ class CheckContext:
     serve: Serve = _serves_nothing
 
     def relative(self, path: str | Path) -> str:
-        """Return a path for results: relative if it is inside the repository."""
+        """Return a path as results contain it: relative, if it is in the repository."""
         absolute = Path(self.root, path)
         return (
             absolute.relative_to(self.root).as_posix()
@@ -66,15 +66,15 @@ class CheckContext:
 
 
 class Check:
-    """A check, which is one row of the result.
+    """The base class of checks; a check is one row of the result.
 
-    The docstring of a subclass describes the check to users.
+    A subclass describes its check in the docstring.
 
     Attributes:
         name: the row's name.
-        exclusive: whether no other check may run at the same time, because this check
-            writes files that other checks read.
-        is_setup: whether the check only prepares later checks.
+        exclusive: whether the check must run alone, for example because it writes files
+            that other checks read.
+        is_setup: whether the check only prepares something for later checks.
     """
 
     name = ""
@@ -84,33 +84,33 @@ class Check:
     def run(self, ctx: CheckContext) -> Outcome:
         """Run the check and return its outcome.
 
-        An OSError or ValueError is reported as a crash of the tool.
+        Any exception except LakeCiError is reported as an internal error of the suite.
         """
         raise NotImplementedError
 
 
-# A stage is a list of checks that may run in parallel. This generator creates a stage
-# when the previous stage has ended, so a stage may depend on the outcomes before it. A
-# server or container of the stages ends when the generator is closed.
+# A stage is a list of checks that may run in parallel. The generator yields a stage
+# after the stage before it has ended, so a stage may depend on earlier outcomes. If the
+# generator starts a server or a container, this ends when the generator is closed.
 Stages = Generator[Sequence[Check], None, None]
 
 
 class CommandCheck(Check):
-    """A check that runs one command, whose exit code shows whether there are findings.
+    """A check that runs one command, and reads the findings from the command's output.
 
     Attributes:
-        finding_codes: the exit codes that mean that there are findings; all other codes
-            except 0 are crashes.
+        finding_codes: the exit codes with which the command reports findings; any other
+            code except 0 means that it crashed.
     """
 
     finding_codes: Sequence[int] = (1,)
 
     def command(self, ctx: CheckContext) -> list[str]:
-        """Return the command line, which runs at the root of the repository."""
+        """Return the command, which is run at the root of the repository."""
         raise NotImplementedError
 
     def environment(self, ctx: CheckContext) -> Mapping[str, str]:
-        """Return the variables that the command gets beside those of the job."""
+        """Return environment variables for the command, in addition to the job's."""
         return {}
 
     def findings(self, done: Completed, ctx: CheckContext) -> Iterable[Finding]:
@@ -128,7 +128,7 @@ class CommandCheck(Check):
         )
 
     def outcome(self, done: Completed, ctx: CheckContext) -> Outcome:
-        """Return the outcome of a command that has ended."""
+        """Return the outcome of the command after it has ended."""
         cut = stopped(self.name, done)
         if cut is not None:
             return cut
@@ -144,7 +144,7 @@ class CommandCheck(Check):
 
 
 def stopped(name: str, done: Completed) -> Outcome | None:
-    """Return the outcome of an interrupted or timed-out command, else None."""
+    """Return the outcome if a command was interrupted or timed out, or else None."""
     if done.stopped == "timeout":
         message = (
             f"stopped after {done.seconds:.0f} s: the job's time limit was reached"
@@ -160,12 +160,12 @@ def stopped(name: str, done: Completed) -> Outcome | None:
 
 
 def stopped_or_crashed(name: str, done: Completed, why: str | None = None) -> Outcome:
-    """Return the outcome of a failed command whose output is not parsed."""
+    """Return the outcome of a command that was stopped or failed."""
     return stopped(name, done) or crashed(name, done, why)
 
 
 def crashed(name: str, done: Completed, why: str | None = None) -> Outcome:
-    """Return the outcome of a command with an unknown exit code or output.
+    """Return the outcome of a command that failed in an unexpected way.
 
     The outcome contains the last lines of the command's output.
     """

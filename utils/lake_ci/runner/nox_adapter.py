@@ -1,6 +1,6 @@
-"""Reads nox's private attributes and messages, for the whole suite.
+"""Reads nox's private attributes and messages; no other module does.
 
-The noxfile pins the nox version, because these attributes may change in any version.
+The noxfile pins the version of nox, because any new version may change them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import nox
 
-# Only `_option_set` can convert nox's options back to arguments.
+# Only the private module `_option_set` can convert nox's options to arguments.
 from nox import _option_set, _options, sessions
 
 from lake_ci.errors import UsageError
@@ -26,12 +26,12 @@ FAILED_NEED = re.compile(r"Prerequisite session (.+) was not successful")
 
 
 def configuration(session: nox.Session) -> Any:
-    """Return nox's own options, which a session has no public way to read."""
+    """Return nox's own options; nox has no public function for this."""
     return session._runner.global_config
 
 
 def environment(session: nox.Session) -> Environment:
-    """Return the environment of a session, as nox created it."""
+    """Return the environment that nox created for a session."""
     config = configuration(session)
     folder = getattr(session.virtualenv, "location", None)
     if folder is None:
@@ -49,7 +49,7 @@ def environment(session: nox.Session) -> Environment:
 
 
 def environment_folder(root: Path, config: Any, session: str) -> Path:
-    """Return the folder of a session's environment, which may not exist yet."""
+    """Return the folder of a session's environment; it may not exist yet."""
     return Path(root, sessions._normalize_path(str(config.envdir), session))
 
 
@@ -58,7 +58,7 @@ def command(
 ) -> list[str]:
     """Return the command that runs these sessions in a second nox process.
 
-    The command has the options of this nox, and runs `parallel` sessions at once.
+    The second nox gets the options of this nox, and runs `parallel` sessions at once.
     """
     inner = copy.deepcopy(config)
     overrides = {
@@ -75,10 +75,10 @@ def command(
 
 
 def workers(config: Any, parallel: str | None) -> int:
-    """Return how many sessions run at once: the value of `-j`, else one per CPU.
+    """Return how many sessions run at once: the value of `-j`, or else one per CPU.
 
     Raises:
-        UsageError: `parallel` is not a number.
+        UsageError: the value of `-j` is not a number.
     """
     outer = getattr(config, "parallel", None)
     chosen = parallel or ("auto" if outer in (None, 1) else outer)
@@ -89,7 +89,7 @@ def workers(config: Any, parallel: str | None) -> int:
 
 
 def read_report(path: Path) -> dict[str, Mapping[str, Any]]:
-    """Return the entries of nox's report by session name; empty without a report."""
+    """Return the entries of nox's report by session; none if there is no report."""
     try:
         sessions = json.loads(path.read_text(encoding="utf-8"))["sessions"]
     except (OSError, ValueError, KeyError):
@@ -104,6 +104,6 @@ def missing_interpreter(entry: Mapping[str, Any]) -> str | None:
 
 
 def failed_need(entry: Mapping[str, Any]) -> str | None:
-    """Return the failed session that made nox skip a session, or None."""
+    """Return the failed session because of which nox skipped a session, or None."""
     found = FAILED_NEED.fullmatch(str(entry.get("reason") or ""))
     return found[1] if found and entry["result"] == "aborted" else None

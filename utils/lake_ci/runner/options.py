@@ -1,4 +1,4 @@
-"""Parses the arguments after `--` of a session's command."""
+"""Parses a session's arguments, which follow `--` on the command line."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ HELP = frozenset({"-h", "--help"})
 
 
 class Options(Protocol):
-    """The parsed arguments, as a session reads them."""
+    """The interface of all classes of parsed arguments."""
 
     @property
     def partial(self) -> bool:
-        """Whether the session does only a part of the job.
+        """Whether the session does only a part of its job's work.
 
         The result of a partial run is never reused.
         """
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose error is one line and suggests the nearest option.
+    """A parser that prints errors as one line, and suggests the nearest option.
 
     Args:
-        command: the command before the options: `nox -s docker --`.
+        command: the command line before the options, such as `nox -s docker --`.
         description: what the session does, for `--help`.
     """
 
@@ -37,12 +37,12 @@ class Parser(argparse.ArgumentParser):
     def add_part(self, option: str, parts: Sequence[str], what: str = "") -> None:
         """Add an option that selects a part of the job's work and may be repeated.
 
-        The option's value is the list of the selected parts, in the order of `parts`
-        and without duplicates. Without the option, the list is empty.
+        The value of the option is a list of the selected parts, in the order of
+        `parts`, and without duplicates. If the option is not used, the list is empty.
 
         Args:
-            what: the word for a part in `--help`; the default is the option's name
-                without dashes.
+            what: the word for a part in `--help`; by default, the option's name without
+                dashes.
         """
         self.add_argument(
             option,

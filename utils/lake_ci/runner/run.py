@@ -1,4 +1,4 @@
-"""Runs a session: installs a lock, runs checks, and always writes a result."""
+"""Runs a session: installs locked packages, runs checks, and always writes a result."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ from lake_ci.system.processes import Completed, Processes, processor_seconds
 from lake_ci.system.redaction import HIDDEN, Redactor
 
 HELPERS = ".cache/sessions"
-# The pause after which the main thread wakes up. Python handles a signal only when this
+# How often the main thread wakes up, in seconds. Python handles signals only while this
 # thread is awake.
 SIGNAL_CHECK_SECONDS = 0.2
-# The name of the row for an error before the checks, by the error's cause.
+# For each cause of an error before the checks: the name of the error's row.
 ROWS: Mapping[str | None, str] = {
     "no-environment": "environment",
     provisioning.CAUSE: "machine",
@@ -52,22 +52,24 @@ Chosen = TypeVar("Chosen", bound=Options)
 class Run:
     """One run of one session.
 
-    This is a context manager that writes `reports/<job>/result.json` when it exits.
+    It is a context manager; at its end, it writes `reports/<session>/result.json`.
 
     Attributes:
-        python: the Python version of the session, `3.10`.
-        java: the Java major version of the variant; None outside a Java matrix.
-        posargs: the arguments that the user typed after `--`.
-        partial: whether arguments select a part of the job. A partial result counts in
-            no other run.
-        result: the written result; set when the context manager exits.
+        python: the Python version of the session, such as `3.10`.
+        java: the major version of Java; None if the job has no Java matrix.
+        posargs: the arguments after `--`.
+        partial: whether arguments select a part of the job. No other run uses a partial
+            result.
+        result: the result; None until the end of the context manager.
 
     Args:
         workers: the maximum number of processes that one tool may use.
-        ended: called with the result after it was written, while no other run can write
-            to the reports; may return a message for the user.
-        provisioned: called when the session has finished waiting for the machine.
-        clock: returns the time in seconds, for the job's time limit.
+        ended: a function that is called with the result, after the result was written,
+            and before other runs can write to the reports. It may return a message for
+            the user.
+        provisioned: a function that is called after the session has waited for the
+            machine.
+        clock: a function that returns the time in seconds, for the job's time limit.
     """
 
     def __init__(
@@ -115,12 +117,12 @@ class Run:
 
     @property
     def event(self) -> str:
-        """The event of the run: that of GitHub, or the one that `nox` simulates."""
+        """The event that started the run on GitHub, or that `nox` simulates."""
         return _event(self.root, self._env)
 
     def _check_context(self, workers: int) -> CheckContext:
-        # A job that no event starts is a helper. The output of a helper is outside
-        # reports/, because the summary collects everything in reports/.
+        # A job that no event starts is a helper. The summary collects all results in
+        # reports/, so a helper writes its output elsewhere.
         reports = REPORTS if self.variant.job.events else HELPERS
         return CheckContext(
             root=self.root,
@@ -139,10 +141,10 @@ class Run:
     def install(self, purpose: str) -> None:
         """Install exactly the packages that `requirements/<purpose>.txt` locks.
 
-        If the environment already contains these packages, do nothing.
+        If the environment already contains exactly these packages, do nothing.
 
         Raises:
-            NoEnvironmentError: uv could not install the lock.
+            NoEnvironmentError: uv could not install the packages.
         """
         start = time.monotonic()
         if self.environment.install(self.root, purpose, self.execute):
@@ -152,16 +154,17 @@ class Run:
             )
 
     def options(self, read: Callable[[Sequence[str]], Chosen]) -> Chosen:
-        """Parse the arguments after `--` with `read` and return its value.
+        """Parse the arguments after `--` with `read`; return the parsed arguments.
 
-        `value.partial` becomes `Run.partial`. Raises any error of `read`.
+        If these have `partial` set, the run is partial, too. Raises any error of
+        `read`.
         """
         chosen = read(self.posargs)
         self.partial = chosen.partial
         return chosen
 
     def check(self, *tools: Check) -> None:
-        """Run checks in parallel, exclusive checks alone, and record a row for each."""
+        """Run checks in parallel, but exclusive checks alone; record a row for each."""
         if self.environment.install_only:
             return
         self._wait_for_machine()
@@ -172,7 +175,7 @@ class Run:
                 self._run_together(together)
 
     def run_stages(self, stages: Stages) -> None:
-        """Run the checks stage by stage, and always close the generator."""
+        """Run the checks of one stage after the other; always close the generator."""
         try:
             self._wait_for_machine()
             for stage in stages:
@@ -181,7 +184,7 @@ class Run:
             stages.close()
 
     def warn(self, message: str) -> None:
-        """Add a warning about the whole job to the result, and print it."""
+        """Print a warning about the whole job, and add it to the result."""
         self._warnings.append(self._redact(message))
         self._say(f"note: {message}")
 
@@ -215,7 +218,7 @@ class Run:
     ) -> AbstractContextManager[str]:
         """Run a server during a `with` block.
 
-        The value of the `with` statement is the server's first line.
+        The value of the `with` statement is the first line that the server prints.
         """
         return self._processes.serving(
             argv, cwd=self.root, env=env, deadline=self._deadline
@@ -275,7 +278,7 @@ class Run:
     # Private methods
 
     def _record_error(self, error: BaseException) -> None:
-        """Record the error that ended the session in the result."""
+        """Record in the result the error that ended the session."""
         if isinstance(error, NoEnvironmentError):
             self._cause = "no-environment"
         if isinstance(error, LakeCiError):
@@ -289,9 +292,9 @@ class Run:
             self._record(_failed("session", LakeCiError(what)))
 
     def _matched_nothing(self) -> bool:
-        """Return whether the user's selection matched the work of no check.
+        """Return whether no check does what the arguments after `--` selected.
 
-        Checks that only prepare other checks are ignored.
+        If so, all checks were skipped, except those that only prepare other checks.
         """
         selectable = [
             check for check in self._checks if check.name not in self._preparing
@@ -303,9 +306,9 @@ class Run:
         )
 
     def _wait_for_machine(self) -> None:
-        """Wait until the job's declared resources are ready, only the first time.
+        """Wait until the job's declared resources are ready; only the first call waits.
 
-        The wait does not count as time of the job.
+        The time of the wait is not a part of the job's time.
         """
         if self._machine_is_ready or self.environment.install_only:
             return
@@ -354,8 +357,8 @@ class Run:
                 self._processes.stop_all()
                 raise
             finally:
-                # Read the results in the order of the declaration, also after a signal,
-                # because checks that have ended still get their rows.
+                # Even after a signal, add the rows of the checks that have ended. Add
+                # all rows in the order in which the checks were declared.
                 pool.shutdown()
                 unstarted = CheckResult(
                     "", Status.SKIPPED, detail="not started: the run was interrupted"
@@ -388,20 +391,20 @@ class Run:
         self._checks.append(self._shown(check))
 
     def _shown(self, check: CheckResult) -> CheckResult:
-        """Redact a check, print its row, and return it."""
+        """Redact a check's row, print it, and return it."""
         redacted = self._redact.tree(check)
         self._say(terminal.row(redacted))
         return redacted
 
     def _redact_reports(self) -> None:
-        """Replace secrets in the report files of the tools."""
+        """Replace secrets in the files that tools wrote to the reports folder."""
         for report in sorted(self.ctx.reports.rglob("*")):
             if report.is_symlink() or not report.is_file():
                 continue
             name = self.ctx.relative(report)
             try:
                 if self._redact.file(report):
-                    self.warn(f"{name} contained a secret, now replaced by {HIDDEN}")
+                    self.warn(f"{name} contained a secret, replaced by {HIDDEN}")
             except OSError as error:
                 self.warn(f"{name} was not searched for secrets: {error.strerror}")
 
@@ -423,7 +426,7 @@ class Run:
             **facts(self.root, self._env),
             job=self.variant.id,
             session=self.variant.session,
-            # This start is later than the wait for locks and for the machine.
+            # `seconds` does not include the wait for locks and for the machine.
             started=(datetime.now(timezone.utc) - timedelta(seconds=seconds)).strftime(
                 TIME_FORMAT
             ),
@@ -442,9 +445,9 @@ class Run:
 
 
 def facts(root: Path, env: Mapping[str, str]) -> dict[str, Any]:
-    """Return the fields that are equal in all results of a run.
+    """Return the fields that have the same values in all results of a run.
 
-    The fields are run, attempt, event, commit and dirty.
+    These fields are run, attempt, event, commit and dirty.
     """
     return {
         "run": (

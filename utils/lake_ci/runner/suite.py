@@ -36,14 +36,14 @@ Function = Callable[[Run], None]
 
 
 class Suite:
-    """The jobs of a noxfile with their nox sessions.
+    """The jobs that a noxfile declares, with their nox sessions.
 
     Attributes:
         root: the repository.
-        graph: the jobs of the pipeline, in order.
-        redact: redacts everything that the suite prints or writes.
-        planned: the sessions of the pipeline that started this process. Without a
-            pipeline it is None, so that `nox -s X` runs only X.
+        graph: the jobs of the pipeline, in the order of the noxfile.
+        redact: a function that replaces secrets in what the suite prints or writes.
+        planned: the sessions that the pipeline runs; None if no pipeline started this
+            process, so that `nox -s X` runs only X.
     """
 
     def __init__(self, root: Path, env: MutableMapping[str, str] = os.environ) -> None:
@@ -75,16 +75,16 @@ class Suite:
 
     @property
     def strict(self) -> bool:
-        """Whether an incomplete check is a failure.
+        """Whether a check that checked only a part is a failure.
 
-        GitHub and LAKE_CI_STRICT=1 both switch strict mode on.
+        LAKE_CI_STRICT=1 switches strict mode on. The workflow on GitHub sets it.
         """
         return self.env.get("LAKE_CI_STRICT") == "1"
 
     def job(
         self, *, needs: Sequence[Job] = (), **declaration: Any
     ) -> Callable[[Function], Job]:
-        """Declare a job of the pipeline, with the attributes of `Job` as options."""
+        """Declare a job of the pipeline; the arguments are attributes of `Job`."""
 
         def decorate(function: Function) -> Job:
             with exit_on_error(self.redact):
@@ -97,12 +97,12 @@ class Suite:
         return decorate
 
     def _declared(self, job: Job) -> Job:
-        """Return the job with each `{name}` in its inputs replaced by patterns.
+        """Replace each `{name}` in a job's inputs by patterns, and return the job.
 
-        `[tool.lake_ci.paths]` defines the patterns of each name.
+        `[tool.lake_ci.paths]` defines the patterns for each name.
 
         Raises:
-            UsageError: the table does not define a name.
+            UsageError: the table does not define a name that the job uses.
         """
         inputs: list[str] = []
         for pattern in job.inputs:
@@ -187,7 +187,7 @@ class Suite:
         _raise_if_failed(session, run)
 
     def _warn_of_incomplete_needs(self, job: Job, run: Run) -> None:
-        """Warn about each needed job whose files come from a partial run."""
+        """Warn if a partial run wrote the files that this job reads."""
         for need in job.artifacts_from:
             for variant in self.graph.jobs[need].variants:
                 why = results.incomplete(self.root / REPORTS / variant.id)
@@ -201,18 +201,18 @@ class Suite:
     ) -> ResultCache:
         """Return the result cache.
 
-        `environment` returns the folder of a session's environment.
+        `environment` is a function that returns the folder of a session's environment.
         """
         return ResultCache(self.graph, self.root, self.env, environment, out=out)
 
     def _look_up(
         self, variant: Variant, where: Environment, posargs: Sequence[str]
     ) -> CachedVerdict | None:
-        """Look up a session in the result cache before it runs.
+        """Look up a session in the result cache before the session runs.
 
-        Return None if the result must not be cached. This is the case if arguments
-        select a part of the job or change its work, or if the suite may not install
-        into the environment.
+        The result is None if the session must not use the cache. This is the case if
+        the cache is off, if there are arguments after `--`, if the job is never cached,
+        or if the suite may not install packages into the environment.
         """
         mode = lookup.mode(self.env)
         if mode is Mode.OFF or not self._may_cache(variant.job, where, posargs):
@@ -229,14 +229,14 @@ class Suite:
         return CachedVerdict(cache, verdict)
 
     def _may_cache(self, job: Job, where: Environment, posargs: Sequence[str]) -> bool:
-        """Return whether a session's result depends only on its declared inputs."""
+        """Return whether a session's result depends only on the declared inputs."""
         is_cached_job = self.graph.jobs.get(job.name) is job and not job.never_cached
         is_whole_run = not posargs and not where.install_only
         is_known_environment = where.may_install or not where.own
         return is_cached_job and is_whole_run and is_known_environment
 
     def _reused(self, cached: CachedVerdict) -> bool:
-        """Restore the cached result, if there is one; return whether that succeeded."""
+        """Restore the cached result, if any; return whether it was restored."""
         if cached.verdict.entry is None:
             return False
         result = cached.cache.restore(cached.verdict, facts(self.root, self.env))
@@ -248,13 +248,13 @@ class Suite:
 
 @dataclass(frozen=True)
 class CachedVerdict:
-    """The cache's decision about a session before it runs."""
+    """The cache's decision about a session, made before the session runs."""
 
     cache: ResultCache
     verdict: Verdict
 
     def keep(self, result: Result) -> str | None:
-        """Store the result of the session in the cache if the result may be cached."""
+        """Store the session's result in the cache, if it may be cached."""
         return (
             self.cache.keep(self.verdict.fingerprint, result)
             if self.verdict.fingerprint
@@ -262,12 +262,12 @@ class CachedVerdict:
         )
 
     def observe(self) -> None:
-        """Record the state of the prepared resources before the session uses them."""
+        """Record the state of external inputs before the session uses them."""
         self.cache.now().of(self.verdict.variant)
 
 
 def _raise_if_failed(session: nox.Session, run: Run) -> None:
-    """End the nox session with an error if its result is a failure."""
+    """End the nox session with an error if the job's result is a failure."""
     result = run.result
     if result is None or result.status is not Status.FAILURE:
         return
@@ -300,12 +300,13 @@ def processors() -> int:
 
 @contextmanager
 def exit_on_error(redact: Callable[[str], str] = str) -> Iterator[None]:
-    """Print a LakeCiError as one line and exit with its code.
+    """Print a LakeCiError as one line, and exit with the error's exit code.
 
-    Exit silently on a closed pipe (`| head`).
+    If standard output is a pipe whose reader has ended, as in `| head`, exit without a
+    message.
 
     Args:
-        redact: redacts the error's text.
+        redact: a function that replaces secrets in the error's text.
     """
     try:
         yield
@@ -313,8 +314,8 @@ def exit_on_error(redact: Callable[[str], str] = str) -> Iterator[None]:
         print(redact(str(error)), file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        # The pipe has no reader. Without this, Python would try to flush its buffer at
-        # exit and print an error.
+        # Without this, Python would try to write its buffer to the closed pipe at exit,
+        # and print an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
     except Exception as error:  # noqa: B902 - printed by nox with secrets
@@ -326,7 +327,7 @@ def _job(function: Function, **declaration: Any) -> Job:
     """Create a job from its declaration.
 
     Raises:
-        UsageError: an argument is not an attribute of a job.
+        UsageError: an argument is not the name of an attribute of `Job`.
     """
     known = [each.name for each in fields(Job) if each.name not in ("name", "function")]
     for name in declaration:

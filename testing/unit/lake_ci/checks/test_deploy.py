@@ -1,5 +1,5 @@
-"""The session reads its arguments, rejects errors before it starts anything, and has a
-row for each step.
+"""The session parses its arguments, reports wrong ones before it starts anything, and
+has a row for each step of the deploy.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The picture of a run, which a separate script draws."""
+"""A separate script draws the picture of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cached results of files, and the changes that invalidate these results."""
+"""The results of files are cached, until a change invalidates them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The check of declared inputs: copies with only the declared files, and messages about
-files that are not declared.
+"""The check of declared inputs runs jobs in copies with only the declared files, and
+reports the other files that a job reads.
 """
 
 from __future__ import annotations
@@ -102,8 +102,8 @@ def test_git_does_not_read_what_is_marked_unread(
     indexed = int((copy / ".git" / "index").stat().st_ctime)
     clock = tmp_path / "clock"
     clock.touch()
-    # git compares whole seconds, so a file that is written in the next second counts as
-    # changed.
+    # git compares times in whole seconds, so it takes a file that is written in the
+    # next second for a changed file.
     while int(clock.stat().st_ctime) == indexed:
         time.sleep(0.05)  # wait only until the clock of the file system advances
         clock.touch()

@@ -1,4 +1,4 @@
-"""Only a commit of `main` is deployed to a protected environment, or published."""
+"""Only commits on `main` may be deployed to a protected environment or published."""
 
 from __future__ import annotations
 

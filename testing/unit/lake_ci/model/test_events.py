@@ -1,4 +1,4 @@
-"""The event that a run simulates, and the jobs that it starts."""
+"""A run simulates the right event, and the event starts the right jobs."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ def session(run: Run) -> None:
 
 @pytest.fixture
 def graph() -> Graph:
-    """Return a graph with all kinds of triggers: every event, every night, only a push
-    to main, only a dispatch.
+    """Return a graph of jobs that different events start. Some jobs are started by most
+    events, some also by the nightly schedule, some only by a push to main, and some
+    only by hand.
     """
     graph = Graph()
     graph.add(Job("lint", session))
@@ -182,7 +183,7 @@ def test_an_unknown_job_is_refused(graph: Graph, option: str) -> None:
             {"GITHUB_EVENT_NAME": "workflow_dispatch", "GITHUB_REF_NAME": "develop"},
             Event("workflow_dispatch", "develop"),
         ),
-        # An event of GitHub that starts no workflow of the project.
+        # This event on GitHub starts no workflow of the project.
         (
             {"GITHUB_EVENT_NAME": "issues", "GITHUB_REF_NAME": "main"},
             Event("push", "main"),

@@ -1,4 +1,4 @@
-"""The declaration of a job: the names of its sessions, and errors of the graph."""
+"""A job has sessions with the right names, and wrong declarations are errors."""
 
 from __future__ import annotations
 
@@ -135,8 +135,8 @@ def test_the_graph_keeps_the_order_of_the_declarations() -> None:
             (
                 job("docs", events=(event,)),
                 (
-                    f"noxfile.py: job 'docs': no workflow run has the event '{event}' "
-                    "(events with a branch: push:main, push:develop)"
+                    f"noxfile.py: job 'docs': the event '{event}' starts no workflow"
+                    " run (the events with a branch are push:main, push:develop)"
                 ),
             )
             for event in ("push:release", "pull_request:main", "tag:v1.0.0")

@@ -226,7 +226,7 @@ def without(key: str) -> Callable[[dict[str, Any]], object]:
         (set_field("session", 3), "at `$.session`"),
         (set_field("cause", ["x"]), "at `$.cause`"),
         (set_field("artifacts", [1]), "at `$.artifacts[0]`"),
-        (set_field("reused", {"run": "1"}), "other fields than run and since"),
+        (set_field("reused", {"run": "1"}), "fields of reused are not run and since"),
         (set_finding("message", None), "at `$.checks[0].findings[0].message`"),
         (set_finding("line", "3"), "at `$.checks[0].findings[0].line`"),
         (set_finding("line", True), "at `$.checks[0].findings[0].line`"),

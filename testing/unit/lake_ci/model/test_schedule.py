@@ -1,4 +1,6 @@
-"""The start order by the longest path, on graphs with an unfavorable declared order."""
+"""Sessions start in the order of their longest paths, even if they are declared in an
+unfavorable order.
+"""
 
 from __future__ import annotations
 

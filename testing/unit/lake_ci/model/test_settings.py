@@ -1,4 +1,6 @@
-"""`[tool.lake_ci]` has defaults, and wrong settings are errors with file and line."""
+"""Settings in `[tool.lake_ci]` have defaults, and wrong settings are errors with file
+and line.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The session `cache`: listing, pruning and clearing the cache."""
+"""The session `cache` prints the cache's status, and prunes or clears the cache."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_store_that_cannot_be_written_to_is_one_line(
 
     monkeypatch.setattr("lake_ci.cache.store.tempfile.mkdtemp", refuse)
     with pytest.raises(
-        LakeCiError, match="Permission denied .LAKE_CI_STORE sets another folder"
+        LakeCiError, match="Permission denied .set LAKE_CI_STORE to another folder"
     ):
         tell(store, prune=False, clear=True)
 

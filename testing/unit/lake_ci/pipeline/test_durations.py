@@ -1,4 +1,4 @@
-"""The expected duration of a session, and its source."""
+"""The expected duration of a session is taken from the right source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The issue about failed nightly runs, on a server of the test."""
+"""Failed nightly runs are reported in one issue, here on a fake GitHub."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class GitHub(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Lists issues, opens an issue, adds a comment."""
+    """Lists issues, opens issues, and adds comments."""
 
     server: GitHub
 

@@ -1,4 +1,4 @@
-"""Runs of the whole graph by a real nox, with small noxfiles."""
+"""A real nox runs the whole graph of small noxfiles."""
 
 from __future__ import annotations
 
@@ -415,7 +415,7 @@ def stand_in(
 @pytest.mark.parametrize(
     ("entry", "interrupted", "status", "cause", "words"),
     [
-        (None, False, Status.SKIPPED, None, "not started after the first failure (-x)"),
+        (None, False, Status.SKIPPED, None, "not started: a session failed (-x)"),
         (
             {
                 "result": "aborted",
@@ -499,7 +499,7 @@ def test_a_result_that_cannot_be_read_is_replaced(made: Pipeline) -> None:
         ([Status.SUCCESS, Status.WARNING], 0, 0),
         ([Status.SUCCESS, Status.FAILURE], 1, 1),
         ([Status.SUCCESS, Status.FAILURE], 0, 1),
-        # nox detected an error that no row shows.
+        # nox has found an error that no row shows.
         ([Status.SUCCESS, Status.SUCCESS], 2, 2),
     ],
 )
@@ -601,8 +601,8 @@ BAD_ORDER_SECONDS = {
 
 
 def record(root: Path, seconds: Mapping[str, float]) -> None:
-    """Write the results of an earlier run with these durations in seconds, by the name
-    of the session's folder.
+    """Write the results of an earlier run. `seconds` contains the duration of each
+    session, by the name of the session's folder.
     """
     for name, each in seconds.items():
         result = Result(
@@ -632,8 +632,7 @@ def test_sessions_start_by_the_longest_path_of_the_recorded_seconds(
         *("lint", "tests11", "tests17", "short", "build")
     ]
     first, second, third = estimate_of(output)
-    # The numbers of sessions, of cached sessions, of sessions to run, of minutes, and
-    # of workers.
+    # The numbers are: sessions, cached sessions, sessions to run, minutes, workers.
     assert re.findall(r"\d+", first) == ["5", "0", "5", "3", "1"]
     assert f"lint → tests-{THIS}(java11) → build" in second
     assert second.endswith(" 92 s")
@@ -641,7 +640,9 @@ def test_sessions_start_by_the_longest_path_of_the_recorded_seconds(
 
 
 def estimate_of(output: str) -> list[str]:
-    """The three lines of an estimate; the first begins with the number of sessions."""
+    """Return the three lines of the estimate; the first begins with the number of
+    sessions.
+    """
     lines = output.splitlines()
     at = next(at for at, line in enumerate(lines) if line.startswith("5 sessions"))
     return lines[at : at + 3]
@@ -654,7 +655,7 @@ def test_estimated_seconds_of_pyproject_order_the_first_run(nox_run: Nox) -> Non
     code, output = nox_run.run("--", "--plain", "-j", "1")
     assert code == 0, output
     assert (nox_run.root / "order").read_text().split()[:2] == ["short", "lint"]
-    # This number of sessions has no recorded run.
+    # The number of sessions that have no recorded run.
     assert re.findall(r"\d+", estimate_of(output)[1]) == ["5"]
 
 
@@ -731,7 +732,7 @@ def tests(run):
     code, output = nox_run.run("--", "--plain", "-j", "1")
     assert code == 0, output
     assert (nox_run.root / "order").read_text().split() == ["lint", "21", "17", "11"]
-    # Rows are in the order of the declaration.
+    # The rows are in the order in which the jobs are declared.
     table = output.partition("\ntook ")[0].rpartition("lint ")[2]
     assert re.findall(r"tests\(java(\d+)\)", table) == ["11", "17", "21"]
 

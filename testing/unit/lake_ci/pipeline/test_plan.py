@@ -1,4 +1,4 @@
-"""The plan shows the jobs of an event before the event runs."""
+"""The plan shows which jobs an event starts, without running them."""
 
 from __future__ import annotations
 
@@ -54,14 +54,12 @@ TIMES = {
 
 
 def known(**seconds: float) -> Durations:
-    """Return `TIMES` as recorded durations, with these replacements."""
+    """Return the durations in `TIMES`, with some of them replaced."""
     return Durations({**TIMES, **seconds}, frozenset())
 
 
 def verdicts(plan: Plan, *cached: str) -> list[Verdict]:
-    """Return decisions of the cache: these sessions are cached, and all other sessions
-    run.
-    """
+    """Return the cache's verdicts if only these sessions are cached."""
     entry = CacheEntry(Path(), "", "", samples.result_of(plan.variants[0]), 0.0, (), "")
     return [
         (
@@ -208,9 +206,9 @@ def test_sessions_without_a_recorded_run_make_it_an_estimate(
     lines = estimate_text(estimate(chosen, times, workers=1))
     assert lines[:2] == [
         "5 sessions: 0 cached, 5 to run in about 2 min on 1 worker",
-        "an estimate: no run of 2 sessions is recorded",
+        "estimated: no run of 2 sessions is recorded",
     ]
-    # A cached session needs no recorded run.
+    # A cached session needs no recorded duration.
     lines = estimate_text(
         estimate(chosen, times, verdicts(chosen, "lint", "tests-3.11"))
     )

@@ -1,4 +1,6 @@
-"""The summary of a run: included results, rejected results, and written files."""
+"""The summary of a run includes the right results, lists rejected ones, and is written
+to files.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,8 @@ def graph() -> Graph:
 
 @pytest.fixture
 def good(tmp_path: Path) -> Path:
-    """Return a repository in which every session of a push to main has a good
-    result.
+    """Return a repository with a successful result for each session that a push to main
+    starts.
     """
     samples.leave_all(tmp_path, samples.plan_of(samples.design()))
     return tmp_path
@@ -154,7 +156,7 @@ def test_the_newest_attempt_of_each_session_counts(good: Path, graph: Graph) -> 
     assert refused(overview) == {
         "reports/lint/result.json": "is of attempt 1; attempt 2 is used"
     }
-    # The other sessions passed in the first attempt, and were not run again.
+    # The other sessions passed in the first attempt, so they did not run in the second.
     assert overview.exit_code == 0
 
 
@@ -219,8 +221,8 @@ def test_githubs_word_that_a_job_failed_outweighs_its_results(
         == "its result is passed, but GitHub reports cancelled"
     )
     assert one(overview, "build").state is State.SUCCESS
-    # GitHub reports only one result for a whole matrix, so each session of the matrix
-    # may have failed, unless a session reports a failure itself.
+    # GitHub reports a single result for a whole matrix. If no session of the matrix
+    # reports a failure, any of them may have failed.
     tests = [each.state for each in overview.sessions if each.job == "tests"]
     assert tests == [State.FAILURE] * 6
     samples.leave(
@@ -317,7 +319,7 @@ def test_a_broken_history_is_said_and_written_anew(good: Path) -> None:
     (good / HISTORY).parent.mkdir()
     (good / HISTORY).write_text("{", encoding="utf-8")
     overview = samples.collect(good)
-    assert "runs.json cannot be read; the run is not compared: " in overview.notes[0]
+    assert "runs.json cannot be read, so no runs are compared: " in overview.notes[0]
     summary.write(overview, good, {})
     assert samples.collect(good, run="next").previous is not None
 

@@ -1,4 +1,4 @@
-"""Checks that are one command: findings, crashes, and interrupted commands."""
+"""The outcome of a check that runs one command: findings, crashes and interruptions."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Answering = Callable[..., list[list[str]]]
 
 
 class Grep(CommandCheck):
-    """A check whose output lines `file:line` are findings; the line `odd` cannot be
-    parsed.
+    """A check whose command prints findings as lines `file:line`; the line `odd` cannot
+    be parsed.
     """
 
     name = "grep"

@@ -1,4 +1,4 @@
-"""Only one module of the suite reads private parts of nox."""
+"""Only one module of the suite uses private parts of nox."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_the_inner_nox_gets_the_outer_ones_options_and_runs_in_parallel(
     assert "--event" not in argv
     assert "pipeline" not in argv
     assert "tests-3.10(java17)" in argv
-    # The configuration of the outer nox does not change.
+    # The configuration of the outer nox has not changed.
     assert config.sessions == ["pipeline"]
 
 
@@ -87,7 +87,7 @@ def test_noxs_words_tell_what_was_missing(
 
 
 def private_uses(source: str, name: str) -> Iterator[str]:
-    """Yield the lines where a module reads a private part of nox, as `NAME:LINE`."""
+    """Yield each line in which a module uses a private part of nox, as `NAME:LINE`."""
     private = ("._runner", "virtualenv._reused", "sessions._normalize_path")
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):

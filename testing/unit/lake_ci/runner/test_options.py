@@ -1,4 +1,4 @@
-"""The arguments after `--` of a session, and its `--help`."""
+"""The arguments after `--` of a session are parsed, and `--help` describes them."""
 
 from __future__ import annotations
 

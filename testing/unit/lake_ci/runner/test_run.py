@@ -1,4 +1,4 @@
-"""After any failure, the `Run` of a session writes a result with the failure."""
+"""However a session fails, its `Run` writes a result that contains the failure."""
 
 from __future__ import annotations
 
@@ -65,7 +65,9 @@ class Shell(Check):
 
 
 class Clock:
-    """A clock that the test moves, or that moves by an hour when an event occurs."""
+    """A clock that the test sets. If it has an event, it waits for this event and then
+    moves on by an hour.
+    """
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -87,7 +89,7 @@ def session(run: Run) -> None:
 
 @pytest.fixture
 def printed() -> list[str]:
-    """Return the list of terminal outputs of the runs of `make`."""
+    """Return the list in which runs that `make` creates store their output."""
     return []
 
 
@@ -364,7 +366,7 @@ def test_an_interrupted_run_ends_its_tools_and_writes_what_there_is(
         Status.FAILURE,
     )
     assert cut.findings[0].rule == "interrupted"
-    # The signal may arrive before the tool starts, or after its end.
+    # The signal may arrive before the tool starts, or after the tool has ended.
     assert (three.name, three.status) in [
         ("three", Status.SUCCESS),
         ("three", Status.SKIPPED),
@@ -402,7 +404,7 @@ def test_time_limit_ends_the_running_tool_and_starts_no_other(
     clock, printed = Clock(), threading.Event()
 
     class Slow(Shell):
-        """Reaches the time limit after its command has printed."""
+        """Reaches the time limit after its command has printed a line."""
 
         def run(self, ctx: CheckContext) -> Outcome:
             clock.event = printed
@@ -436,7 +438,7 @@ def test_waiting_is_recorded_and_is_no_part_of_the_seconds(
 ) -> None:
     clock = Clock()
     waiting = make(clock=clock)
-    clock.now = 100.0  # the run got its lock long after it was created
+    clock.now = 100.0  # the run waited long for its lock
     with waiting as run:
         run.check(Answer("quick"))
     result = read(root)
@@ -516,7 +518,7 @@ def test_tools_run_side_by_side_and_their_rows_stand_in_the_declared_order(
     make: Make, root: Path, printed: list[str]
 ) -> None:
     class Meeting(Check):
-        """A check that ends only after the other check has started."""
+        """A check that does not end before the other check has started."""
 
         def __init__(
             self, name: str, mine: threading.Event, other: threading.Event
@@ -529,7 +531,7 @@ def test_tools_run_side_by_side_and_their_rows_stand_in_the_declared_order(
             return Outcome(Status.SUCCESS if met else Status.FAILURE)
 
     class Last(Check):
-        """A check that ends only after the rows of two other checks were printed."""
+        """A check that does not end until the rows of the others were printed."""
 
         name = "last to end"
 
@@ -561,7 +563,7 @@ def test_a_tool_that_must_be_alone_has_nothing_beside_it(
     lock = threading.Lock()
 
     class Counting(Check):
-        """Records how many checks ran when it started."""
+        """Records how many checks were running when this check started."""
 
         def __init__(self, name: str, exclusive: bool) -> None:
             self.name, self.exclusive = name, exclusive
@@ -626,7 +628,7 @@ def test_what_stages_hold_ends_at_once_when_a_check_is_interrupted(
     def interrupted(*tools: Check) -> None:
         raise Interrupted("SIGTERM")
 
-    stages_held = stages()  # keeps a reference, as a traceback does
+    stages_held = stages()  # keep a reference to the generator, as a traceback does
     with pytest.raises(Interrupted), make() as run:
         monkeypatch.setattr(run, "check", interrupted)
         run.run_stages(stages_held)
@@ -798,7 +800,7 @@ def test_report_with_a_secret_is_redacted_and_other_reports_unchanged(
     reports = root / "reports" / "lint"
     assert (reports / "junit.xml").read_text() == '<a b="[hidden]"/>'
     assert (reports / "plan.bin").read_bytes() == b"\xff\x00"
-    note = "reports/lint/junit.xml contained a secret, now replaced by [hidden]"
+    note = "reports/lint/junit.xml contained a secret, replaced by [hidden]"
     assert read(root).warnings == (note,)
 
 

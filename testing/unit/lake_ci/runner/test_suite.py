@@ -1,4 +1,4 @@
-"""Declared jobs as nox sessions: `nox -s X` runs exactly X, and reports errors in one
+"""Declared jobs become nox sessions: `nox -s X` runs only X, and prints an error as one
 line.
 """
 
@@ -66,13 +66,13 @@ def test_one_session_runs_exactly_that_session(nox_run: Nox) -> None:
     nox_run.write(JOBS)
     assert (
         nox_run.here("-s", f"tests-{THIS}(java17)", "--no-install") == 1
-    )  # there is no lock to install
+    )  # the repository has no lock file to install
     assert nox_run.here("-s", "lint") == 0
     assert nox_run.statuses() == {
         f"tests-{THIS}(java17)": ("failure", "no-environment"),
         "lint": ("success", None),
     }
-    # The environment exists now: -R does not change it, and the session runs.
+    # Now the environment exists: with -R, it is not changed, and the session runs.
     assert nox_run.here("-R", "-s", f"tests-{THIS}(java17)") == 0
     [check] = nox_run.result(f"tests-{THIS}-java17").checks
     assert check.detail == f"Python {THIS}, Java 17"
@@ -239,13 +239,16 @@ def k8s(run):
 
 @pytest.fixture
 def api_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder of prepared tools in which the API server has failed."""
+    """Return the folder of prepared resources, in which the preparation of the API
+    server has failed.
+    """
     folder = tmp_path / "provisioning"
     folder.mkdir()
     (folder / "api-server.resource").write_text("v1.34.2\n")
     (folder / "api-server.log").write_text("go: no space left on device\n")
     monkeypatch.setenv("LAKE_CI_PROVISIONING", str(folder))
-    # An API server of this machine would be identified by its hash.
+    # Without this, an API server of this machine would be found, and identified by its
+    # hash.
     monkeypatch.delenv("KUBEBUILDER_ASSETS", raising=False)
     return folder
 
@@ -274,7 +277,7 @@ def test_what_is_reused_does_not_wait_and_is_known_by_the_same_inputs(
     assert nox_run.here("-s", "k8s") == 0
     assert (nox_run.root / "asked").read_text() == "asked\n"
     assert (api_server / "api-server.observed").read_text() == "v1.34.2\nnone"
-    # The server was removed, and prepared again from the same pins.
+    # The server was removed, and then prepared again with the same pinned versions.
     (api_server / "api-server.ready").unlink()
     assert nox_run.here("-s", "k8s") == 0
     assert (nox_run.root / "asked").read_text() == "asked\n"

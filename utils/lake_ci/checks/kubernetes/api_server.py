@@ -29,8 +29,8 @@ SECONDS = 30
 FIELD_MANAGER = "lake-ci"
 WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
 HOW = (
-    f"name a cluster by {CONTEXT}, or the folder of etcd and kube-apiserver by {ASSETS}"
-    " (`setup-envtest use -p path` fetches them)"
+    f"set {CONTEXT} to a cluster's context, or {ASSETS} to a folder with etcd and"
+    " kube-apiserver (`setup-envtest use -p path` downloads them)"
 )
 
 
@@ -48,11 +48,11 @@ class Api:
     """The address of an API server.
 
     Attributes:
-        endpoint: the output of `scripts/serve_kubernetes.py`: `socket`, or `url`, `ca`
-            and `token`.
+        endpoint: the output of `scripts/serve_kubernetes.py`, which has either the key
+            `socket`, or the keys `url`, `ca` and `token`.
         label: the server's name in messages.
-        own: whether the session started the server; the checks only write to such a
-            server.
+        own: whether the session itself started the server; only then may the checks
+            store objects on it.
     """
 
     endpoint: Mapping[str, str]
@@ -60,7 +60,7 @@ class Api:
     own: bool
 
     def connect(self) -> ApiConnection:
-        """Open a connection, which only one thread may use."""
+        """Open a connection. Only one thread may use it."""
         if "socket" in self.endpoint:
             return ApiConnection(_Unix(self.endpoint["socket"]), {})
         url = urlsplit(self.endpoint["url"])
@@ -76,8 +76,7 @@ class Api:
 class _Unix(http.client.HTTPConnection):
     """HTTP over a Unix socket.
 
-    The path is relative, because the path of a socket may have only about 100
-    characters.
+    The socket's path is relative, because it may have only about 100 characters.
     """
 
     def __init__(self, address: str) -> None:
@@ -115,7 +114,7 @@ class ApiConnection:
         return self.ask("PATCH", f"{path}?{query}", thing)
 
     def path(self, thing: Mapping[str, Any]) -> str | ApiResponse:
-        """Return an object's URL path, or the error for an unknown version or kind."""
+        """Return an object's URL path, or the server's error if it lacks the kind."""
         version, kind = thing["apiVersion"], thing["kind"]
         base = f"/apis/{version}" if "/" in version else f"/api/{version}"
         if version not in self._resources:
@@ -174,9 +173,10 @@ class ApiConnection:
 
 
 class ApiServer(Check):
-    """Provide a Kubernetes API server for the dry-runs, until `held` is closed.
+    """Provide a Kubernetes API server for the dry-runs until `held` is closed.
 
-    The server belongs to the cluster of KUBE_CONTEXT, or the session starts it.
+    If KUBE_CONTEXT is set, the server of that cluster is used; otherwise, the session
+    starts a server.
 
     Attributes:
         api: the address of the ready server; None if there is no server.

@@ -1,6 +1,6 @@
 """Finds the environment variables that a program reads, by parsing its code.
 
-The code is parsed and not imported, so it works without the code's dependencies.
+The code is parsed but not imported, so its dependencies need not be installed.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from lake_ci.errors import UsageError
 def variables(
     root: Path, code: Sequence[str], settings: Mapping[str, str]
 ) -> frozenset[str]:
-    """Return the environment variables that a program reads, by settings or by name.
+    """Return the environment variables that a program reads, directly or as settings.
 
-    A setting is a key of a dictionary or a field of a class in the program's code.
+    Settings are the keys of a dictionary, or the fields of a class, in the program's
+    code. The variable of a setting is a prefix and the setting's name.
 
     Args:
         code: the folders of the program's code, relative to the repository.
-        settings: `FILE:NAME` of each dictionary or class with settings, by the prefix
-            of their variables.
+        settings: for each prefix of variables, `FILE:NAME` of the dictionary or class
+            that contains the settings.
 
     Raises:
         UsageError: a folder or a declaration does not exist.
@@ -34,7 +35,7 @@ def variables(
 
 
 def _declared(root: Path, place: str) -> list[str]:
-    """Return the names of settings, which are variables without their prefix."""
+    """Return the settings' names, which are the variables without their prefix."""
     file, _, name = place.rpartition(":")
     path = root / file
     if not path.is_file():
@@ -54,7 +55,7 @@ def _parsed(path: Path) -> ast.Module:
 
 
 def _keys(body: Sequence[ast.stmt], name: str) -> list[str]:
-    """Return the keys of a dictionary of a module."""
+    """Return the keys of the dictionary with this name in a module."""
     for node in body:
         if (
             isinstance(node, ast.AnnAssign)
@@ -68,7 +69,7 @@ def _keys(body: Sequence[ast.stmt], name: str) -> list[str]:
 
 
 def _fields(body: Sequence[ast.stmt], name: str) -> list[str]:
-    """Return the fields of a dataclass of a module."""
+    """Return the fields of the dataclass with this name in a module."""
     for node in body:
         if isinstance(node, ast.ClassDef) and node.name == name:
             rows = (
@@ -90,7 +91,7 @@ def _prefixed(body: Sequence[ast.stmt]) -> Iterator[str]:
 
 
 def _read(root: Path, folder: str) -> Iterator[str]:
-    """Yield the names of variables that the code of a folder reads as literals."""
+    """Yield the variables that the code in a folder reads by a literal name."""
     files = sorted((root / folder).rglob("*.py"))
     if not files:
         raise UsageError(f"no folder {folder!r} with Python code")
@@ -102,7 +103,7 @@ def _read(root: Path, folder: str) -> Iterator[str]:
 
 
 def _variable_name(node: ast.AST) -> ast.expr | None:
-    """Return the argument of `os.environ` or `os.getenv`; None for any other code."""
+    """Return the name that a node passes to `os.environ` or `os.getenv`, or None."""
     if isinstance(node, ast.Subscript) and _environ(node.value):
         return node.slice
     if (

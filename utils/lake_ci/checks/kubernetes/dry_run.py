@@ -1,6 +1,7 @@
 """Checks the manifests by dry-runs on a real API server.
 
-Errors and warnings become findings with file and line of the source.
+The server's errors and warnings become findings, each with the file and line in the
+manifests' source.
 """
 
 from __future__ import annotations
@@ -59,9 +60,9 @@ class DryRun(Check):
     def ask(self, rendered: Rendered, api: Api, connection: ApiConnection) -> Outcome:
         """Dry-run each object, and return the outcome.
 
-        Objects in a namespace can be applied only if the namespace exists. On the
-        session's own server, the namespace is created; on a cluster, it must already
-        exist.
+        Objects in a namespace can be applied only if the namespace exists. The check
+        creates the namespace only on the session's own server; on a cluster, it must
+        already exist.
         """
         found: list[Finding] = []
         for space in rendered.of("Namespace"):
@@ -74,8 +75,8 @@ class DryRun(Check):
             label = "app.kubernetes.io/component=namespace"
             hint = f"kubectl apply -k {rendered.overlay} -l {label}"
             why = (
-                f"{api.label} has no namespace {absent}: only the namespace itself was"
-                f" dry-run ({hint})"
+                f"{api.label} has no namespace {absent}, so only the Namespace was"
+                f" dry-run; create it with `{hint}`"
             )
             return Outcome(Status.WARNING, why, tuple(found), not_checked=why)
         for each in rest:
@@ -118,7 +119,7 @@ class DryRun(Check):
 
 
 def refused_path(manifest: Manifest, message: str) -> tuple[str | int, ...]:
-    """Return the path of the field in an error message without causes."""
+    """Return the path of the field that is named in an error without causes."""
     undeclared = UNDECLARED.search(message)
     if undeclared:
         return server_path(manifest, undeclared[1])
@@ -130,9 +131,9 @@ def refused_path(manifest: Manifest, message: str) -> tuple[str | int, ...]:
 
 
 def warned_path(manifest: Manifest, message: str) -> tuple[str | int, ...]:
-    """Return the path of the field in a warning, or else of a security context.
+    """Return the path of the field that a warning names, or of a security context.
 
-    A warning contains the end of the path, such as `securityContext.privileged`.
+    A warning contains only the end of the path, such as `securityContext.privileged`.
     """
     for match in SETTING.finditer(message):
         wanted = tuple(
@@ -145,7 +146,7 @@ def warned_path(manifest: Manifest, message: str) -> tuple[str | int, ...]:
 
 
 def server_path(manifest: Manifest, text: str) -> tuple[str | int, ...]:
-    """Parse a path of the server.
+    """Parse the path of a field in the server's notation.
 
     Examples are `spec.containers[0].resources.limits[memory]` and
     `.containers[name="api"].foo`.
@@ -155,8 +156,8 @@ def server_path(manifest: Manifest, text: str) -> tuple[str | int, ...]:
         at = manifest.get(*path)
         name, selector = match[1], match[2]
         if isinstance(at, Mapping) and name and name not in at:
-            # A key may contain dots, so first compare the rest of the text with the
-            # keys.
+            # A key may contain dots, so first look for a key with which the rest of the
+            # text begins.
             rest = text[match.start() :]
             whole = [str(each) for each in at if rest.startswith(str(each))][:1]
             if whole:
@@ -166,7 +167,7 @@ def server_path(manifest: Manifest, text: str) -> tuple[str | int, ...]:
 
 
 def _selected(at: Any, selector: str) -> str | int:
-    """Return the key or the index for a `[...]` in a server's path."""
+    """Return the key or the list index for a `[...]` in the server's notation."""
     key, equals, value = selector.partition("=")
     if equals:
         return index(at, key, value.split(",")[0].strip('"'))
@@ -174,7 +175,7 @@ def _selected(at: Any, selector: str) -> str | int:
 
 
 def _step(at: Any, step: str) -> str | int:
-    """Return a step of a path as a key, or as an index if the value is a list."""
+    """Return a step of a path: as an index if `at` is a list, or else as a key."""
     return int(step) if isinstance(at, list) and step.isdigit() else step
 
 
@@ -197,8 +198,8 @@ class ClusterDiff(Check):
         context = ctx.env.get(CONTEXT)
         if not context:
             hint = (
-                f"{CONTEXT}=NAME nox -s k8s -- --diff {self.environment}; `kubectl"
-                " config get-contexts` lists them"
+                f"run `{CONTEXT}=NAME nox -s k8s -- --diff {self.environment}`;"
+                " `kubectl config get-contexts` lists the names"
             )
             raise MachineError("no cluster to compare with", hint=hint)
         overlay = f"{FOLDER}/overlays/{self.environment}"

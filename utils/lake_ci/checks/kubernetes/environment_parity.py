@@ -21,9 +21,10 @@ Value = tuple[Manifest, tuple["str | int", ...], str]
 
 
 class EnvironmentParity(Check):
-    """Check that the manifests of staging and production are equal.
+    """Check that the manifests of staging and production are the same.
 
-    Names, accounts and the values of `may_differ` in pyproject.toml may differ.
+    Only the environments' names, their accounts, and the values that match `may_differ`
+    in pyproject.toml may differ.
     """
 
     name = "staging is production"
@@ -51,7 +52,7 @@ class EnvironmentParity(Check):
         names = {*first, *second}
         found += unmatched_patterns(self.name, ctx.root, TABLE, allowed, names, "value")
         return Outcome.of(
-            found, clean=f"{len(second)} values, {len(allowed)} of which may differ"
+            found, clean=f"{len(second)} values, {len(allowed)} patterns in may_differ"
         )
 
     def differences(
@@ -62,7 +63,8 @@ class EnvironmentParity(Check):
     ) -> list[Finding]:
         """Yield a finding for each value that differs between staging and production.
 
-        The finding has the line of the value in production, or else in staging.
+        The finding has the line of the value in production, or, if production lacks the
+        value, in staging.
         """
         found = []
         for key in sorted(staging.keys() | production.keys()):
@@ -85,7 +87,8 @@ def _nobody() -> Value:
 def values(rendered: Rendered, account: str | None) -> dict[str, Value]:
     """Return the values of an environment's objects by `Kind.name.path`.
 
-    The environment's name and account, and the hashes in names, are removed.
+    The environment's name and account are replaced, and the hashes in the names of
+    ConfigMaps are removed.
     """
     generated = {
         each.name: HASH.sub("", each.name) for each in rendered.of("ConfigMap")

@@ -1,7 +1,7 @@
 """Reads `[tool.lake_ci.k8s]` of pyproject.toml.
 
-The table defines which program each image runs, and which environment variables
-programs and images need.
+The table defines which program each image runs, which environment variables each
+program reads, and which variables each image needs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ class Program:
 
     Attributes:
         reads: the environment variables that the program reads.
-        grace: the variable that sets the program's shutdown time in seconds, or None.
+        grace: the environment variable with the seconds that the program may take to
+            shut down, or None.
     """
 
     name: str
@@ -46,11 +47,11 @@ class Image:
 def read_images(root: Path) -> dict[str, Image]:
     """Return the images in pyproject.toml by name.
 
-    The names have no registry and no tag.
+    The names of the images are without registry and tag.
 
     Raises:
-        UsageError: a setting is wrong, or refers to a missing file, program or
-            variable.
+        UsageError: a setting is wrong, or refers to a file, program or variable that
+            does not exist.
     """
     settings = read_settings(root).k8s
     programs = {

@@ -24,7 +24,7 @@ from lake_ci.system.processes import Completed
 
 WORK = ".cache/kubernetes"
 RENDER = "scripts/render_manifests.py"
-# In kustomize's messages the file comes last, relative to one of the folders that
+# A message of kustomize ends with the file, relative to one of the folders that
 # kustomize has read.
 PLACES = (
     re.compile(
@@ -71,7 +71,7 @@ def options(posargs: Sequence[str]) -> KubernetesOptions:
 
 
 class YamlLint(CommandCheck):
-    """Lint the YAML files with yamllint: no tab, no duplicate key, no bare `on`."""
+    """Lint the YAML files with yamllint: find tabs, duplicate keys and bare `on`."""
 
     name = "yaml"
     LINE = re.compile(
@@ -109,7 +109,7 @@ class BuildOverlay(Check):
     The objects are written to `reports/k8s/<environment>/manifests.yaml`.
 
     Attributes:
-        result: the built objects, which other checks wait for.
+        result: the built objects; other checks wait for them.
     """
 
     def __init__(self, environment: str) -> None:
@@ -124,7 +124,7 @@ class BuildOverlay(Check):
             self.result.set(None)
 
     def build(self, ctx: CheckContext) -> Outcome:
-        """Build the overlay through a second overlay that adds each object's origin."""
+        """Build the overlay inside a second one, which adds each object's origin."""
         overlay = f"{FOLDER}/overlays/{self.environment}"
         wrapper = self.places(ctx).parent
         target = os.path.relpath(ctx.root / overlay, wrapper)
@@ -150,14 +150,14 @@ class BuildOverlay(Check):
         return Outcome(Status.SUCCESS, count(len(rendered.manifests), "object"))
 
     def places(self, ctx: CheckContext) -> Path:
-        """Return the path of the file with the objects and the source of each value.
+        """Return the path of the JSON file with the objects and each value's source.
 
         Checks that run in other processes read this file.
         """
         return ctx.root / WORK / "build" / self.environment / "rendered.json"
 
     def refusal(self, done: Completed, overlay: str, ctx: CheckContext) -> Finding:
-        """Return the finding of a failed build, at the line in kustomize's message."""
+        """Return the finding of a failed build, with kustomize's file and line."""
         output = done.stderr.strip()
         message = output.replace(str(ctx.root) + "/", "").removeprefix("error: ")
         file: str | None = f"{overlay}/kustomization.yaml"
@@ -171,9 +171,9 @@ class BuildOverlay(Check):
         return Finding(self.name, "kustomize", message, file, line)
 
     def found(self, name: str, ctx: CheckContext) -> str | None:
-        """Return the file for a name in kustomize's output.
+        """Return the repository's file for a file name in kustomize's output.
 
-        The result is None if several files match the name.
+        The result is None if no file or several files match the name.
         """
         paths = [
             path

@@ -1,4 +1,4 @@
-"""Defines built manifests, with the source file and line of each value."""
+"""Defines the built manifests; each value has its source file and line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lake_ci.model.results import Finding
 
 FOLDER = "k8s"
 Path = Sequence[Union[str, int]]
-# The path to the pod template, by the kind of the workload.
+# For each kind of workload, the path to the pod template.
 PODS = {
     "Pod": (),
     "Deployment": ("spec", "template"),
@@ -26,11 +26,13 @@ CONTAINERS = ("initContainers", "containers")
 
 @dataclass(frozen=True)
 class Manifest:
-    """A Kubernetes object, with the source file and line of each value.
+    """A Kubernetes object; each of its values has a source file and line.
 
     Attributes:
         body: the object.
-        places: file and line by path. In a path, a list item with a name is `name=api`.
+        places: the file and line of each value, by the value's path. If a list item has
+            a name, such as `api`, its step in the path is `name=api`; otherwise, the
+            step is its index.
     """
 
     body: Mapping[str, Any]
@@ -59,7 +61,7 @@ class Manifest:
         return at
 
     def place(self, path: Path = ()) -> tuple[str | None, int | None]:
-        """Return file and line of a value, or of its parent if the value is missing."""
+        """Return the file and line of a value, or of its parent if it is missing."""
         named = self._named(path)
         for length in range(len(named), -1, -1):
             if named[:length] in self.places:
@@ -67,11 +69,11 @@ class Manifest:
         return None, None
 
     def finding(self, tool: str, rule: str, message: str, path: Path = ()) -> Finding:
-        """Return a finding at a value of this object."""
+        """Return a finding at the file and line of a value of this object."""
         return Finding(tool, rule, f"{self.id}: {message}", *self.place(path))
 
     def step_names(self, path: Path) -> list[str]:
-        """Return the steps of a path, with a list item as its name or its index."""
+        """Return the steps of a path; the step for a list item is its name or index."""
         return [step.removeprefix("name=") for step in self._named(path)]
 
     def _named(self, path: Path) -> tuple[str, ...]:
@@ -99,11 +101,11 @@ class Manifest:
 
     @property
     def pod(self) -> tuple[str, ...] | None:
-        """The path to the pod template of a workload; None for any other object."""
+        """The path to the pod template; None if the object does not create pods."""
         return PODS.get(self.kind)
 
     def containers(self) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-        """Yield the containers of a workload, with their paths."""
+        """Yield each container of a workload, with its path."""
         if self.pod is not None:
             for group in CONTAINERS:
                 path = (*self.pod, "spec", group)
@@ -141,7 +143,7 @@ class Rendered:
 
     Attributes:
         environment: the environment of the overlay.
-        file: the YAML file with all objects.
+        file: the YAML file that contains all objects of the overlay.
         deleted: the objects that patches of the overlay delete.
     """
 
@@ -155,7 +157,7 @@ class Rendered:
         """Read the output of `scripts/render_manifests.py`.
 
         Raises:
-            ValueError, KeyError, TypeError: the text has another format.
+            ValueError, KeyError, TypeError: the text does not have the script's format.
         """
         output = json.loads(text)
         manifests = tuple(
@@ -174,7 +176,7 @@ class Rendered:
 
     @property
     def overlay(self) -> str:
-        """The folder of the overlay."""
+        """The path of the overlay's folder."""
         return f"{FOLDER}/overlays/{self.environment}"
 
     def of(self, *kinds: str) -> Iterator[Manifest]:
@@ -190,9 +192,10 @@ class Rendered:
         return self.of(*PODS)
 
     def missing(self, tool: str, rule: str, message: str, kind: str) -> Finding:
-        """Return a finding about a missing object, with file and line.
+        """Return a finding about an object that is missing from the overlay.
 
-        The line is that of the patch that deletes the object, or else of the overlay.
+        The finding is at the patch that deletes the object, or else at the overlay's
+        kustomization.yaml.
         """
         for each in self.deleted:
             if each.kind == kind:

@@ -18,7 +18,7 @@ from lake_ci.checks.kubernetes.rule_context import (
 )
 
 LEVEL = "pod-security.kubernetes.io/enforce"
-# Private, shared, link-local and unique local addresses: RFC 1918, 6598, 3927, 4193.
+# Private, shared, link-local and unique local addresses (RFC 1918, 6598, 3927, 4193).
 PRIVATE = (
     "10.0.0.0/8",
     "100.64.0.0/10",
@@ -60,12 +60,12 @@ def network(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
 
 
 def egress(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
-    """No NetworkPolicy opens all destinations, or addresses of private networks."""
+    """No NetworkPolicy allows traffic to all destinations or to private networks."""
     for policy in rendered.of("NetworkPolicy"):
         for number, rule in enumerate(policy.get("spec", "egress") or ()):
             path = ("spec", "egress", number)
             if not rule.get("to"):
-                yield policy.finding(tool, "egress", "opens all destinations", path)
+                yield policy.finding(tool, "egress", "allows all destinations", path)
             for at, peer in enumerate(rule.get("to") or ()):
                 block = peer.get("ipBlock")
                 ranges = ", ".join(_private_ranges(block)) if block else ""
@@ -73,16 +73,17 @@ def egress(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
                     yield policy.finding(
                         tool,
                         "egress",
-                        f"{block['cidr']} opens private addresses: {ranges}; exclude"
+                        f"{block['cidr']} allows private addresses: {ranges}; exclude"
                         " them, or select pods by their labels",
                         (*path, "to", at, "ipBlock", "cidr"),
                     )
 
 
 def _private_ranges(block: Mapping[str, Any]) -> Iterator[str]:
-    """Yield each private range that an `ipBlock` opens.
+    """Yield each private address range to which an `ipBlock` allows traffic.
 
-    A block inside a private range, such as the address of an endpoint, is allowed.
+    A block that is only a part of a private range, such as the address of an endpoint,
+    is allowed.
     """
     for private in PRIVATE:
         excluded = any(_contains(each, private) for each in block.get("except") or ())
@@ -100,7 +101,7 @@ def _contains(outer: str, inner: str) -> bool:
 
 
 def namespace(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
-    """The namespace enforces the level `restricted`, and there is no Secret."""
+    """The namespace enforces the level `restricted`; the overlay has no Secret."""
     spaces = list(rendered.of("Namespace"))
     if not spaces:
         yield rendered.missing(
@@ -116,19 +117,19 @@ def namespace(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
         yield secret.finding(
             tool,
             "secret",
-            "a Secret must not be committed: reference one that is created by hand",
+            "do not commit a Secret: create it by hand, and refer to it by its name",
         )
 
 
 def account(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
-    """Buckets and roles belong to the environment's account in terraform/."""
+    """Each account number is that of the environment's account in terraform/."""
     for manifest in rendered.manifests:
         for path, value in leaves(manifest.body):
             for number in ACCOUNT.findall(str(value)):
                 if number != context.account:
                     message = (
-                        f"{value}: account {number}, but {rendered.environment} has"
-                        f" {context.account}"
+                        f"{value} has account {number}, but the account of"
+                        f" {rendered.environment} is {context.account}"
                     )
                     yield manifest.finding(tool, "account", message, path)
 
@@ -156,7 +157,7 @@ def _programs(images: Iterable[str], context: RuleContext) -> dict[str, frozense
 
 
 def given_to(rendered: Rendered, config: Manifest) -> Iterator[str]:
-    """Yield the images of the containers that have a ConfigMap as their environment."""
+    """Yield the image of each container that gets its variables from a ConfigMap."""
     for manifest in rendered.workloads():
         for _, container in manifest.containers():
             if config in configs_of(rendered, container):
@@ -201,10 +202,10 @@ def needed(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
 def _given(
     key: str, container: Mapping[str, Any], configs: Sequence[Manifest]
 ) -> tuple[str | None, Manifest | None]:
-    """Return the value of a variable in a container, and the variable's ConfigMap.
+    """Return a variable's value in a container, and the ConfigMap that sets it.
 
-    If the variable is not set, return the ConfigMap that should set it. If the
-    container sets the variable itself, the ConfigMap is None.
+    If the container itself sets the variable, the ConfigMap is None. If nothing sets
+    the variable, the value is None, and the ConfigMap is that which should set it.
     """
     for each in container.get("env") or ():
         if each.get("name") == key:
@@ -217,7 +218,7 @@ def _given(
 
 
 def references(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
-    """Each referenced object exists, or is a Secret in pyproject.toml."""
+    """Each referenced object exists; Secrets are listed in pyproject.toml."""
     for manifest in rendered.manifests:
         for path, value in leaves(manifest.body):
             kind = named_kind(path)
@@ -236,7 +237,7 @@ def references(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
 
 
 def named_kind(path: tuple[str | int, ...]) -> str | None:
-    """Return the kind of object that the value at a path refers to, or None."""
+    """Return the kind of the object to which the value at a path refers, or None."""
     end = ".".join(map(str, path[-2:]))
     return NAMING.get(end) or NAMING.get(end.rpartition(".")[2])
 

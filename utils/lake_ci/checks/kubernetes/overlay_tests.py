@@ -1,4 +1,4 @@
-"""Runs the project's own tests of its overlays with pytest, on the rendered objects."""
+"""Runs pytest for the project's own tests of the objects that its overlays render."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from lake_ci.model.results import Outcome, Status
 from lake_ci.runner.check import CheckContext
 
 TESTS = "testing/k8s"
-# The variable with the files of the rendered manifests, in the format of
-# `Rendered.from_json`. The folder of each file is named after the environment.
+# The environment variable with the paths of the files of rendered manifests. The files
+# have the format of `Rendered.from_json`, and each is in a folder that is named after
+# the environment.
 VARIABLE = "LAKE_CI_RENDERED"
 
 
 class OverlayTests(Pytest):
-    """Run the tests in testing/k8s, the rules that are specific to this project."""
+    """Run the tests in testing/k8s, which check rules specific to this project."""
 
-    # Other checks may run at the same time, because no other check of this job writes
-    # its junit.xml.
+    # Other checks of this job may run at the same time, because none of them writes to
+    # junit.xml.
     exclusive = False
 
     def __init__(self, builds: Sequence[BuildOverlay]) -> None:
@@ -32,7 +33,8 @@ class OverlayTests(Pytest):
     def run(self, ctx: CheckContext) -> Outcome:
         if not self._built():
             return Outcome(Status.SKIPPED, NOT_BUILT)
-        # The arguments after `--` are those of the session, not of pytest.
+        # Leave out the arguments after `--`, which are for the session and not for
+        # pytest.
         return super().run(replace(ctx, posargs=(), workers=1))
 
     def variables(self, ctx: CheckContext) -> dict[str, str]:
@@ -40,5 +42,5 @@ class OverlayTests(Pytest):
         return {VARIABLE: os.pathsep.join(files)}
 
     def _built(self) -> list[BuildOverlay]:
-        """Wait for all builds, and return the objects of the successful builds."""
+        """Wait for all builds, and return those that succeeded."""
         return [build for build in self.builds if build.result.wait()]

@@ -27,7 +27,7 @@ def startup(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
 
 
 def storage(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
-    """Each container has a request and a limit of ephemeral storage."""
+    """Each container has a request and a limit for ephemeral storage."""
     for manifest in rendered.workloads():
         for path, container in manifest.containers():
             for kind in ("requests", "limits"):
@@ -38,7 +38,7 @@ def storage(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
 
 
 def images(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
-    """The docker session builds each image."""
+    """The docker session has built the image of each container."""
     if context.built is None:
         return
     for manifest in rendered.workloads():
@@ -52,8 +52,8 @@ def images(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
 
 
 def pod_access(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
-    """A pod gets no service account token, and no variables for other services."""
-    # checkov also checks the token, but does not report the line.
+    """A pod gets neither a service account token nor the variables of Services."""
+    # checkov checks the token, too, but does not report the line.
     for manifest in rendered.workloads():
         spec = (*(manifest.pod or ()), "spec")
         for name in ("automountServiceAccountToken", "enableServiceLinks"):
@@ -78,9 +78,9 @@ def grace(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
 def _seconds_to_end(
     rendered: Rendered, container: Mapping[str, Any], context: RuleContext
 ) -> float:
-    """Return the shutdown time of a container in seconds.
+    """Return the seconds that a container may take to shut down.
 
-    The program's variable `grace` sets this time.
+    The container's ConfigMaps set this time, in the variable `Program.grace`.
     """
     image = context.images.get(image_of(container))
     if image is None or image.program.grace is None:

@@ -18,13 +18,13 @@ IMAGES = "reports/docker/images.json"
 
 @dataclass(frozen=True)
 class RuleContext:
-    """The data for the rules in addition to the manifests.
+    """The data that rules need in addition to the manifests.
 
     Attributes:
-        built: the names of the images that the docker session built; None without a
-            report of all images.
+        built: the names of the images that the docker session built; None if it has no
+            report, or built only some images.
         images: the images that pyproject.toml describes, by name.
-        secrets: the Secrets that people or an operator create.
+        secrets: the names of the Secrets that people or an operator create.
         account: the cloud account of the environment.
     """
 
@@ -35,13 +35,13 @@ class RuleContext:
 
 
 Findings = Iterator[Finding]
-# A rule is a function of a row's name, an environment's objects and the context. The
-# function's docstring states the requirement.
+# A rule is a function that gets the name of a row, the objects of an environment, and
+# the context. The function's docstring states the requirement.
 Rule = Callable[[str, Rendered, RuleContext], Findings]
 
 
 def not_compared(root: Path) -> str | None:
-    """Return why images cannot be compared with the built images, or None."""
+    """Return why the images cannot be compared with the built images, or None."""
     path = root / IMAGES
     if not path.exists():
         return f"{IMAGES} is missing"
@@ -70,7 +70,7 @@ def image_of(container: Mapping[str, Any]) -> str:
 
 
 def configs_of(rendered: Rendered, container: Mapping[str, Any]) -> list[Manifest]:
-    """Return the ConfigMaps that a container has as its environment."""
+    """Return the ConfigMaps that set a container's environment variables."""
     names = [
         each.get("configMapRef", {}).get("name")
         for each in container.get("envFrom") or ()

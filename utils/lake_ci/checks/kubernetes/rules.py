@@ -18,7 +18,7 @@ RULES = (*pod_rules.RULES, *overlay_rules.RULES)
 
 
 class ProjectRules(Check):
-    """Check an environment by the project's own rules for pods and overlays."""
+    """Check an environment against the project's own rules for pods and overlays."""
 
     def __init__(self, build: BuildOverlay, images: Mapping[str, Image]) -> None:
         self.build = build

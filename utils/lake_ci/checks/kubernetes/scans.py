@@ -19,8 +19,8 @@ from lake_ci.system.processes import Completed
 SCAN = "scripts/scan_manifests.py"
 VALIDATE = "scripts/validate_manifests.py"
 NOT_BUILT = "skipped: the overlay was not built"
-# These variables are removed: with them, checkov would call a service, or silently skip
-# or add checks.
+# These environment variables are removed, because they would make checkov call a
+# service, or skip or add checks without a message.
 CHECKOV_SETTINGS = re.compile(r"(BC|CKV|CHECKOV|PRISMA)_.*|LOG_LEVEL")
 
 
@@ -54,7 +54,7 @@ class SchemaValidation(Check):
 class CheckovScan:
     """One run of checkov for all environments.
 
-    All environments share the run, because checkov's start takes most of the time.
+    All environments share one run, because most of its time is the start of checkov.
     """
 
     def __init__(self, builds: Sequence[BuildOverlay]) -> None:
@@ -63,7 +63,7 @@ class CheckovScan:
         self._done: Completed | None = None
 
     def done(self, ctx: CheckContext) -> Completed:
-        """Run checkov only in the first call; return the completed process."""
+        """Return checkov's completed process; only the first call runs checkov."""
         with self._lock:
             if self._done is None:
                 self._done = self._run(ctx)
@@ -84,7 +84,7 @@ class CheckovScan:
 
 
 class KubernetesCheckov(Check):
-    """Check an environment with checkov; pyproject.toml lists the rules it skips."""
+    """Check an environment with checkov; pyproject.toml lists the accepted rules."""
 
     def __init__(self, build: BuildOverlay, scan: CheckovScan) -> None:
         self.build = build
@@ -108,7 +108,7 @@ class KubernetesCheckov(Check):
     def findings(
         self, report: dict[str, Any], rendered: Rendered, ctx: CheckContext
     ) -> Iterator[Finding]:
-        """Yield the findings of this environment, without accepted rules."""
+        """Yield this environment's findings, except those of accepted rules."""
         file = ctx.relative(rendered.file)
         accepted = read_settings(ctx.root).k8s.accepted
         if any(str(each).endswith(file) for each in report["unreadable"]):
@@ -128,9 +128,10 @@ class KubernetesCheckov(Check):
 
 
 def named(rendered: Rendered, resource: str) -> Manifest | None:
-    """Return the object for the name of a resource in checkov's report, or None.
+    """Return the object to which a resource in checkov's report belongs, or None.
 
-    The name is `Deployment.lake-dev.api`, or `Pod.lake-dev.api.app-api` for its pods.
+    An example of a resource is `Deployment.lake-dev.api`. A resource such as
+    `Pod.lake-dev.api.app-api` belongs to the workload that creates the pod.
     """
     for each in rendered.manifests:
         space = each.get("metadata", "namespace") or "default"

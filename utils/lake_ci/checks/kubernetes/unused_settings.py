@@ -16,7 +16,8 @@ from lake_ci.model.settings import read_settings
 from lake_ci.runner.check import Check, CheckContext
 from lake_ci.system.pyproject import setting_line
 
-# The table of the settings and the message, by the kind of the setting.
+# For each kind of setting: its table in pyproject.toml, and the message if it is
+# unused.
 UNUSED = {
     "image": (f"{TABLE}.images", "no environment runs the image"),
     "secret": (TABLE, "no environment uses the Secret"),
@@ -25,9 +26,10 @@ UNUSED = {
 
 
 class UnusedSettings(Check):
-    """Check that an environment uses each image and Secret of pyproject.toml.
+    """Check that each image and Secret in pyproject.toml is used by an environment.
 
-    In addition, an environment must violate each accepted rule of checkov.
+    In addition, each accepted rule of checkov must be violated in an environment, or
+    else it need not be accepted.
     """
 
     name = "settings"
@@ -64,7 +66,7 @@ class UnusedSettings(Check):
     def _unused(
         self, ctx: CheckContext, kind: str, names: Iterable[str], used: Iterable[str]
     ) -> Iterator[Finding]:
-        """Yield a finding for each unused name in the settings."""
+        """Yield a finding for each name in the settings that is not used."""
         table, message = UNUSED[kind]
         for name in sorted(set(names) - set(used)):
             line = setting_line(ctx.root, table, name)

@@ -1,1 +1,1 @@
-"""Checks the Python code: style, types, imports and locks."""
+"""Checks the Python code: style, types, imports and lock files."""

@@ -1,4 +1,4 @@
-"""Reads unified diffs, which all formatters can print."""
+"""Reads unified diffs, the format in which black and isort print changes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ HUNK = re.compile(r"^@@ -(\d+)(?:,\d+)? \+\d+(?:,\d+)? @@")
 
 
 def first_changes(text: str) -> Iterator[tuple[str, int]]:
-    """Yield each file of a diff with the number of its first changed line, from 1.
+    """Yield each file of a diff, and the number of the file's first changed line.
 
-    A `---` line is a header only before a `+++` line, because a removed line may also
-    begin with `---`.
+    A removed line may begin with `---`, too, so a `---` line is a header only if a
+    `+++` line follows.
     """
     lines = text.splitlines()
     file: str | None = None

@@ -11,15 +11,15 @@ from lake_ci.model.results import Finding
 from lake_ci.runner.check import CheckContext, CommandCheck
 from lake_ci.system.processes import Completed
 
-# The folders of the packages in the contracts.
+# The folders that contain the packages of the contracts.
 SOURCES = ("utils", "api")
 
 
 class Imports(CommandCheck):
-    """Check that the contracts of import-linter allow all imports."""
+    """Check that no import breaks a contract of import-linter."""
 
     name = "imports"
-    # The heading of a broken contract. The lines below the heading are either chains of
+    # The heading of a broken contract. Below the heading, import-linter lists chains of
     # forbidden imports, or packages without a layer.
     BROKEN = re.compile(r"^(\S+) is not allowed to import (\S+):$")
     CHAIN = re.compile(r"^- +(?P<importer>\S+) -> (?P<imported>\S+) \(l\.(?P<line>\d+)")
@@ -44,7 +44,7 @@ class Imports(CommandCheck):
                 yield Finding(self.name, "layer", message, file, int(chain["line"]))
             elif unlisted := self.UNLISTED.match(line):
                 module = unlisted["module"]
-                message = f"{module} is in no layer of [tool.importlinter]"
+                message = f"{module} is not in a layer of [tool.importlinter]"
                 yield Finding(
                     self.name, "unlisted", message, _file(ctx.root, module), 1
                 )

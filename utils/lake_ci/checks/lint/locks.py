@@ -1,7 +1,7 @@
-"""Compiles the locks under `requirements/`, and checks that they match pyproject.toml.
+"""Compiles the lock files in `requirements/`, and checks them against pyproject.toml.
 
-The header of each lock contains a digest of its inputs and its body. So the check is
-fast, works without a network, and detects manual edits.
+The header of each lock file contains a digest of the lock's inputs and of the file's
+body. So the check is fast, needs no network, and detects manual edits.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ DIGEST = re.compile(r"^# digest: sha256:(\w+)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class RequirementsLock:
-    """A lock that pyproject.toml declares.
+    """A lock file that pyproject.toml declares.
 
     Attributes:
-        purpose: the name of the lock.
-        python: the oldest Python version that the lock supports.
-        requirements: the requirements that the lock is compiled from.
+        purpose: the name of the file, without folder and suffix.
+        python: the oldest Python version that the lock file supports.
+        requirements: the requirements from which the lock file is compiled.
         arguments: the arguments of `uv pip compile` that select these requirements.
     """
 
@@ -60,7 +60,7 @@ class RequirementsLock:
 
 
 def declared_locks(root: Path) -> list[RequirementsLock]:
-    """Return the locks that `[tool.lake_ci.locks]` declares.
+    """Return the lock files that `[tool.lake_ci.locks]` declares.
 
     Raises:
         UsageError: a group or an extra does not exist.
@@ -78,7 +78,7 @@ def declared_locks(root: Path) -> list[RequirementsLock]:
             if extra not in extras:
                 raise UsageError(
                     "pyproject.toml:"
-                    f" lock {purpose!r} names the extra {extra!r}, which does not exist"
+                    f" lock {purpose!r} has the extra {extra!r}, which does not exist"
                 )
             arguments += ["--extra", extra]
             requirements += extras[extra]
@@ -97,23 +97,23 @@ def declared_locks(root: Path) -> list[RequirementsLock]:
 
 
 def generated_lock(file: str) -> Generated:
-    """Return a lock as a file that `nox -s lock` generates."""
+    """Return the description of a lock file that `nox -s lock` generates."""
     return Generated(file, session="lock", source="pyproject.toml")
 
 
 def lock_digest(title: str, inputs: object, body: str) -> str:
-    """Return the digest for a lock's header."""
+    """Return the digest for the header of a lock file."""
     text = json.dumps([title, inputs], sort_keys=True) + "\n" + body
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def lock_text(title: str, inputs: object, body: str) -> str:
-    """Return the whole text of a lock, including the header."""
+    """Return the text of a lock file, including the header."""
     return HEADER.format(title=title, digest=lock_digest(title, inputs, body)) + body
 
 
 def lock_problem(file: Path, title: str, inputs: object) -> str | None:
-    """Return the reason why a lock does not match pyproject.toml, or None."""
+    """Return why a lock file does not match its inputs, or None if it does."""
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -130,7 +130,7 @@ JARS_TITLE = "jars: what Spark needs for Delta, as coordinates and sha256"
 
 
 def parser() -> Parser:
-    """Return the parser of the options of `nox -s lock`; other options go to uv."""
+    """Return the parser of `nox -s lock`; options that it does not know go to uv."""
     parser = Parser("nox -s lock --", "Compile requirements/ from pyproject.toml.")
     parser.add_argument(
         "--check", action="store_true", help="compare and write nothing"
@@ -151,7 +151,7 @@ def parser() -> Parser:
 
 
 class Locks(Check):
-    """Check that the locks match pyproject.toml and were not edited by hand."""
+    """Check that the lock files match pyproject.toml and were not edited by hand."""
 
     name = "locks"
 
@@ -187,9 +187,9 @@ class Locks(Check):
 
 
 class CompileLock(Check):
-    """Compile one lock with uv, for all platforms and with hashes.
+    """Compile one lock file with uv, with hashes, and valid on all platforms.
 
-    Without `--upgrade`, versions stay the same.
+    Without `--upgrade`, locked versions stay the same.
     """
 
     def __init__(self, lock: RequirementsLock) -> None:
@@ -232,13 +232,13 @@ class CompileLock(Check):
 
 
 def compile_locks(root: Path) -> list[Check]:
-    """Return a check that compiles each declared lock. Raises UsageError."""
+    """Return the checks that compile the declared lock files. Raises UsageError."""
     return [CompileLock(lock) for lock in declared_locks(root)]
 
 
 @dataclass(frozen=True)
 class Jar:
-    """A locked jar: its Maven coordinates, and its expected sha256."""
+    """A locked jar, with its Maven coordinates and the expected sha256."""
 
     group: str
     artifact: str
@@ -255,7 +255,7 @@ class Jar:
 
 
 def read_jars(root: Path) -> list[Jar]:
-    """Return the jars that `requirements/jars.txt` locks.
+    """Return the jars that are locked in `requirements/jars.txt`.
 
     Raises:
         LakeCiError: a line is not a locked jar.

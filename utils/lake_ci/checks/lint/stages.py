@@ -20,7 +20,7 @@ class LintOptions:
 
     @property
     def partial(self) -> bool:
-        """Whether only some paths are checked."""
+        """Whether only the paths after `--` are checked."""
         return bool(self.paths)
 
 
@@ -39,7 +39,7 @@ def options(posargs: Sequence[str]) -> LintOptions:
 
 
 def checks() -> list[Check]:
-    """Return the checks, which run in parallel, with the slowest first."""
+    """Return the checks, slowest first. They run in parallel."""
     return [Flake8(), Mypy(), Isort(), Black(), Imports(), Locks()]
 
 

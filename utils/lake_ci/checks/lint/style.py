@@ -26,7 +26,7 @@ def python_files(ctx: CheckContext) -> list[str]:
 
 
 def _modules(folder: Path) -> Iterator[Path]:
-    """Return the folders and Python files in a folder; each may be a module."""
+    """Return the Python files and folders in a folder that may be modules."""
     for path in folder.glob("*"):
         is_module = path.suffix == ".py" or (path.is_dir() and not path.suffix)
         if is_module and path.stem.isidentifier() and path.name != "__pycache__":
@@ -36,19 +36,19 @@ def _modules(folder: Path) -> Iterator[Path]:
 class FileCheck(CommandCheck):
     """The base class of tools that check each file separately.
 
-    The tool gets only files that are not in the suite's cache of clean files. If all
-    files are in the cache, the tool is not started, because the start of black alone
-    takes 0.7 s.
+    The suite caches which files are clean, and the tool gets only the files that are
+    not in this cache. If there are none, the tool is not started: the start of black
+    alone takes 0.7 s.
 
     Attributes:
-        settings: the files with the settings of the tool; the lock contains its version
-            and its plugins.
+        settings: the files that may contain the tool's settings. The versions of the
+            tool and its plugins are in the lock file, which is always an input.
     """
 
     settings: Sequence[str] = ()
 
     def context(self, ctx: CheckContext) -> list[str]:
-        """Return all inputs of a file's result besides the file."""
+        """Return all inputs of a file's result besides the file itself."""
         settings = [ctx.root / name for name in (*self.settings, LOCK)]
         return [
             *(
@@ -69,7 +69,7 @@ class FileCheck(CommandCheck):
             return Outcome(Status.SUCCESS, f"{count(len(files), 'file')}, none changed")
         done = ctx.execute(self.command(replace(ctx, posargs=tuple(uncached))))
         outcome = self.outcome(done, ctx)
-        # A crash is reported as a finding without a file.
+        # If the tool crashed, there is a finding without a file.
         is_complete = all(finding.file for finding in outcome.findings)
         if is_complete and not ctx.posargs:
             wrong = {finding.file for finding in outcome.findings}
@@ -96,8 +96,8 @@ class Flake8(FileCheck):
 
     def command(self, ctx: CheckContext) -> list[str]:
         format_ = "%(path)s\t%(row)d\t%(code)s\t%(text)s"
-        # Use one process: the other tools need the other cores, and the start of
-        # flake8's pool takes longer than it saves.
+        # Use one process: other tools use the other cores, and a pool of processes
+        # takes flake8 more time to start than it saves.
         return [
             ctx.bin("flake8"),
             "--jobs=1",
@@ -119,15 +119,15 @@ class Flake8(FileCheck):
 class Black(FileCheck):
     """Check the formatting with black.
 
-    black does not use its cache with `--diff`, so `--diff` gets only the files that
-    `--check` has rejected.
+    With `--diff`, black does not use its own cache. So only the files that `--check`
+    has rejected are checked with `--diff`.
     """
 
     name = "black"
     settings = ("pyproject.toml",)
     finding_codes = (1, 123)
-    # `error: cannot parse for target version Python 3.9: FILE:ROW:COLUMN`, with the
-    # source line below.
+    # `error: cannot parse for target version Python 3.9: FILE:ROW:COLUMN`, and on the
+    # next line the source line.
     PARSE = re.compile(
         r"^error: (?P<message>cannot parse[^:\n]*): (?P<file>.+):(?P<line>\d+):\d+$",
         re.MULTILINE,
@@ -198,8 +198,9 @@ class Mypy(CommandCheck):
     """Check the types with mypy, in strict mode."""
 
     name = "mypy"
-    # Exit code 2 means a file that cannot be parsed, with findings as for 1. A wrong
-    # option has exit code 2 as well, but no findings, and is reported as a crash.
+    # Exit code 2 has two meanings. If mypy cannot parse a file, it prints findings, as
+    # with code 1. If an option is wrong, it prints none, and this is reported as a
+    # crash.
     finding_codes = (1, 2)
 
     def command(self, ctx: CheckContext) -> list[str]:

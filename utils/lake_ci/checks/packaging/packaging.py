@@ -32,7 +32,7 @@ KINDS = {"wheel": "*.whl", "sdist": "*.tar.gz"}
 
 
 class Version(Check):
-    """Determine the version from git's tags; a dirty tree is a warning."""
+    """Determine the version from git's tags; warn about uncommitted changes."""
 
     name = "version"
     exclusive = True
@@ -54,9 +54,9 @@ class Version(Check):
 
 
 def no_version(root: Path) -> str | None:
-    """Return why git cannot determine the version, and the next command.
+    """Return why the version cannot be determined from git, and the next command.
 
-    The result is None if git can determine the version.
+    The result is None if the version can be determined.
     """
     if git.commit(root) is None:
         return "not a git checkout with a commit: run `git clone` and build there"
@@ -75,10 +75,7 @@ def no_version(root: Path) -> str | None:
 
 
 def _released(root: Path) -> str | None:
-    """Return the newest release in the changelog, or None.
-
-    A clone without tags does not show whether its remote has tags.
-    """
+    """Return the newest release in the changelog, or None."""
     try:
         text = (root / "CHANGELOG.md").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -90,7 +87,7 @@ def _released(root: Path) -> str | None:
 def build_command(
     ctx: CheckContext, kind: str, source: Path, folder: Path
 ) -> list[str]:
-    """Return the command that builds a distribution with the locked build backend."""
+    """Return the command that builds a distribution in the session's environment."""
     build = [str(ctx.python), "-m", "build", f"--{kind}", "--no-isolation"]
     return [*build, "--outdir", str(folder), str(source)]
 
@@ -98,13 +95,13 @@ def build_command(
 def build_env(ctx: CheckContext) -> dict[str, str]:
     """Return the environment variables of a build.
 
-    With these variables, all files in archives get the date of the commit.
+    They set the date of all files in the archives to the date of the commit.
     """
     return {**ctx.env, "SOURCE_DATE_EPOCH": str(git.commit_time(ctx.root))}
 
 
 class BuildDistribution(Check):
-    """Build a distribution with `python -m build`; remove older files from dist/."""
+    """Build a distribution with `python -m build`, and move it to dist/."""
 
     exclusive = True
 
@@ -130,7 +127,7 @@ class BuildDistribution(Check):
 
 
 class DistributionCheck(Check):
-    """The base class of checks of distributions; skipped if one is missing."""
+    """The base class of checks of wheel and sdist; skipped if one is missing."""
 
     def run(self, ctx: CheckContext) -> Outcome:
         wheel, sdist = (
@@ -167,7 +164,7 @@ class Twine(DistributionCheck):
 
     class Command(_Command):
         def environment(self, ctx: CheckContext) -> dict[str, str]:
-            # Set the width, because twine breaks messages at the terminal's width.
+            # Set a large width, because twine breaks lines at the terminal's width.
             return {"COLUMNS": "1000"}
 
         def findings(self, done: Completed, ctx: CheckContext) -> Iterator[Finding]:
@@ -231,10 +228,10 @@ class WheelContents(DistributionCheck):
 
 
 class DistributionContents(DistributionCheck):
-    """Check that wheel and sdist contain exactly the packages' files in git.
+    """Check that wheel and sdist contain the packages' files in git, and no others.
 
-    A package has files of the declared kinds only, because everything else in its
-    folder, such as a backup, would be shipped, too.
+    All files in a package's folder are shipped, even a backup. So each file must match
+    a pattern of `files` in `[tool.lake_ci.build]`.
     """
 
     name = "contents"
@@ -270,7 +267,7 @@ class DistributionContents(DistributionCheck):
                 for member in archive.getmembers()
                 if member.isfile()
             ]
-        # hatchling always adds the metadata and .gitignore.
+        # hatchling always adds PKG-INFO and .gitignore.
         expected = {"PKG-INFO": "pyproject.toml", ".gitignore": ".gitignore"}
         expected.update(
             {
@@ -284,7 +281,7 @@ class DistributionContents(DistributionCheck):
     def _undeclared(
         self, shipped: Iterable[str], ctx: CheckContext
     ) -> Iterator[Finding]:
-        """Yield the files of packages that match no pattern of the setting."""
+        """Yield a finding for each shipped file that matches no pattern of `files`."""
         patterns = read_settings(ctx.root).build.files
         for file in shipped:
             name = Path(file).name
@@ -317,10 +314,10 @@ class DistributionContents(DistributionCheck):
 
 
 class ReproducibilityCheck(DistributionCheck):
-    """Check that a second build gives the same bytes.
+    """Check that a second build gives the same archives, byte for byte.
 
-    The second build has another umask, time zone and hash seed. In addition, the wheel
-    is built from the sdist.
+    The second build has a different umask, time zone and hash seed. In addition, a
+    wheel is built from the sdist, and must be the same.
     """
 
     name = "reproducible"
@@ -342,13 +339,13 @@ class ReproducibilityCheck(DistributionCheck):
                 sdist,
                 "sdist",
                 ctx.root,
-                "built a second time, with another umask, time zone and hash seed",
+                "built again, with a different umask, time zone and hash seed",
             ),
             (
                 wheel,
                 "wheel",
                 ctx.root,
-                "built a second time, with another umask, time zone and hash seed",
+                "built again, with a different umask, time zone and hash seed",
             ),
             (wheel, "wheel", unpacked, "built from the unpacked sdist"),
         ):
@@ -371,7 +368,7 @@ class ReproducibilityCheck(DistributionCheck):
 
 
 def archive_differences(first: Path, second: Path) -> Iterator[tuple[str, str]]:
-    """Yield the differences between two archives, as messages with file names."""
+    """Yield the differences between two archives, each as a message and a file name."""
     if first.name != second.name:
         yield f"is now called {second.name}", first.name
     elif first.read_bytes() != second.read_bytes():
@@ -381,15 +378,16 @@ def archive_differences(first: Path, second: Path) -> Iterator[tuple[str, str]]:
         )
         for name in names:
             missing = name not in one or name not in two
-            yield f"{name} {'is in only one of them' if missing else 'differs'}", name
+            yield f"{name} {'is in only one archive' if missing else 'differs'}", name
         if not names:
             yield "only dates, modes or order differ", first.name
 
 
 def _members(archive: Path) -> dict[str, bytes]:
-    """Return the contents of the files in an archive, by name.
+    """Return the contents of the files in an archive, by the files' names.
 
-    RECORD is left out, because it repeats the differences of the other files.
+    RECORD is left out: it contains the hashes of the other files, and so would only
+    repeat their differences.
     """
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as wheel:
@@ -410,7 +408,7 @@ def install_folder(ctx: CheckContext, python: str) -> Path:
 
 
 class InstallWheel(DistributionCheck):
-    """Install the wheel with its locked dependencies, and start its command."""
+    """Install the wheel with its locked dependencies, and run its command."""
 
     def __init__(self, python: str) -> None:
         self.python = python
@@ -434,7 +432,8 @@ class InstallWheel(DistributionCheck):
         install = [uv, "pip", "install", "--quiet", "--python", str(folder)]
         for step in (
             [*install, "--require-hashes", "-r", "requirements/runtime.txt"],
-            # Install by name, because the environment and the SBOM would record a path.
+            # Install by name; given a path, the environment and the SBOM would record
+            # that path.
             [
                 *install,
                 "--no-deps",

@@ -20,11 +20,11 @@ from lake_ci.runner.check import Check
 
 
 def checks(pythons: Sequence[str], event: str) -> list[Check]:
-    """Return the builds, the checks, and the installation on each of the Pythons.
+    """Return the builds, the checks, and one installation for each Python version.
 
     Args:
-        event: the event of the run; the files of a `tag` are published, so its commit
-            must be reviewed.
+        event: the event of the run. For a `tag`, the files are published, so the tagged
+            commit must be a reviewed one.
     """
     tagged = [ReviewedCommit("be published")] if event == "tag" else []
     built = [

@@ -1,4 +1,4 @@
-"""Builds and installs the two measured versions: this checkout and the baseline."""
+"""Builds and installs the two versions to measure: this checkout and the baseline."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NOTHING = "0" * 40
 
 @dataclass
 class Reference:
-    """The commit to compare with, and the reason for this commit or for none."""
+    """The commit to compare with, and why it was chosen, or why there is none."""
 
     commit: str | None
     why: str
@@ -38,8 +38,9 @@ def reference(
 ) -> Reference:
     """Return the commit to compare with.
 
-    This is the requested commit, else the commit before this push, else the first
-    parent. Uncommitted changes are compared with the current commit.
+    This is the requested commit, if there is one, or else the commit before this push.
+    For any other run, it is the current commit if there are uncommitted changes, or
+    else the first parent.
 
     Raises:
         UsageError: the requested commit does not exist.
@@ -60,7 +61,7 @@ def reference(
         if commit is not None:
             return Reference(commit, "the commit before this push")
     if git.is_dirty(root):
-        return Reference(git.commit(root), "the commit below the uncommitted changes")
+        return Reference(git.commit(root), "the commit before the uncommitted changes")
     parent = _commit(root, "HEAD^1")
     if parent is not None:
         return Reference(parent, "the first parent")
@@ -118,15 +119,15 @@ def changed_files(root: Path, commit: str) -> set[str]:
 class Side:
     """One of the two measured versions.
 
-    The paths of both versions are equally long, because the length influences the speed
-    of programs.
+    The paths of both versions have the same length, because the length of paths
+    influences the speed of programs.
 
     Attributes:
         name: `old` or `new`.
-        folder: the folder of the version's wheel, and of the version's suite.
+        folder: the folder with the version's wheel and the version's copy of the suite.
         tree: the version's source tree.
-        environment: the environment with the version's wheel, separate from the
-            session's environment.
+        environment: the environment in which the version's wheel is installed; it is
+            not the session's environment.
     """
 
     name: str
@@ -214,7 +215,7 @@ class InstallVersion(Check):
         return outcome
 
     def _build(self, ctx: CheckContext, side: Side) -> Outcome | None:
-        """Build and install; return an outcome if a step failed."""
+        """Build and install the version; return an outcome only if a step failed."""
         for step in (self._make_wheel, self._make_environment, self._install_wheel):
             outcome = step(ctx, side)
             if outcome is not None:
@@ -238,14 +239,15 @@ class InstallVersion(Check):
         return stopped_or_crashed(self.name, done, why)
 
     def _make_environment(self, ctx: CheckContext, side: Side) -> Outcome | None:
-        """Create the environment of a version with its locked packages."""
+        """Create the environment of a version, and install the locked packages."""
         if not side.python.exists():
             make = [uv_program() or "uv", "venv", "--quiet", "--clear", "--python"]
             make += [str(ctx.python), str(side.environment.folder)]
             done = ctx.execute(make)
             if done.code != 0:
                 return stopped_or_crashed(self.name, done)
-        # If a version has no lock for benchmarks, use the packages of this checkout.
+        # If a version has no lock file for benchmarks, use the lock file of this
+        # checkout.
         locked = side.tree if (side.tree / LOCK).exists() else ctx.root
         side.environment.install(locked, PURPOSE, partial(ctx.execute, cwd=locked))
         return None
@@ -268,13 +270,13 @@ class InstallVersion(Check):
             " ../baseline && nox -s build"
         )
         return (
-            f"the baseline {self.baseline.commit[:12]} (try it: `{again}`; or name"
-            " another: `--baseline REF`)"
+            f"the baseline {self.baseline.commit[:12]} (to reproduce, run `{again}`;"
+            " to use another baseline, add `--baseline REF`)"
         )
 
 
 def check_out(root: Path, tree: Path, commit: str) -> None:
-    """Create a git worktree of a commit at `tree`, in place of an old worktree.
+    """Create a git worktree of a commit at `tree`; remove an older worktree there.
 
     Raises:
         LakeCiError: git failed.
@@ -301,7 +303,7 @@ def worktree(root: Path) -> Iterator[None]:
 
 
 def remove(root: Path, tree: Path) -> None:
-    """Remove a worktree from the disk and from git's list."""
+    """Remove a worktree from the disk and from git's list of worktrees."""
     if tree.exists():
         git.ask(root, "worktree", "remove", "--force", "--force", str(tree))
     shutil.rmtree(tree, ignore_errors=True)

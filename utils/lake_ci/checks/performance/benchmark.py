@@ -1,4 +1,4 @@
-"""Runs one benchmark on two versions, in alternating rounds.
+"""Runs one benchmark on two versions, which take turns after each round.
 
 The check fails only if the new version is significantly slower.
 """
@@ -29,7 +29,7 @@ FOLDER = "testing/performance"
 # Patterns of the files that every benchmark depends on.
 ALWAYS = (LOCK, "requirements/jars.txt", "pyproject.toml", f"{FOLDER}/*")
 ROUNDS, WARM_UPS = 6, 1
-# The errors if a version does not have the benchmarked code yet.
+# The errors of a version that does not contain the benchmarked code yet.
 LACKING = re.compile(
     r"(?:ImportError|ModuleNotFoundError|AttributeError|TypeError: .*(?:unexpected"
     r" keyword|positional argument)).*"
@@ -50,10 +50,10 @@ class BenchmarkSpec:
 
 
 def read_specs(rows: Sequence[Mapping[str, Any]]) -> list[BenchmarkSpec]:
-    """Read the list of benchmarks from the file that conftest.py has written.
+    """Convert the list of benchmarks that testing/performance/conftest.py writes.
 
     Raises:
-        KeyError, TypeError, ValueError: the list has another format.
+        KeyError, TypeError, ValueError: the list does not have this format.
     """
     return [
         BenchmarkSpec(
@@ -70,8 +70,8 @@ def read_specs(rows: Sequence[Mapping[str, Any]]) -> list[BenchmarkSpec]:
 
 def pytest_command(side: Side, *arguments: str) -> list[str]:
     """Return the command that runs this checkout's benchmarks on a version."""
-    # Ignore pyproject.toml, which adds this checkout's packages to the path, and turns
-    # warnings of an old version into errors.
+    # Override two settings of pyproject.toml: one adds this checkout's packages to the
+    # path, the other turns warnings into errors, also those of an old version.
     own = [
         "--override-ini=pythonpath=",
         "--override-ini=filterwarnings=",
@@ -91,7 +91,7 @@ def pytest_command(side: Side, *arguments: str) -> list[str]:
 
 
 class Benchmark(Check):
-    """Check that a benchmark does not need more time or memory than before."""
+    """Check that a benchmark needs no more time and memory than on the baseline."""
 
     exclusive = True
 
@@ -153,7 +153,7 @@ class Benchmark(Check):
         return None
 
     def _is_enough(self, found: Samples, begun: float) -> bool:
-        """Return whether there are enough pairs of processes or the time is over."""
+        """Return whether no more pairs of processes are needed, or the time is over."""
         minimum = self.options.generations or self.spec.generations
         if len(found.new) < minimum:
             return False
@@ -171,7 +171,7 @@ class Benchmark(Check):
     def _generation(
         self, ctx: CheckContext, sides: Sequence[Side], number: int
     ) -> dict[str, Completed]:
-        """Run a pair of processes that alternate after each round, to their end."""
+        """Run a pair of processes, which take turns after each round, to their end."""
         with TurnServer() as turns, ThreadPoolExecutor(len(sides)) as pool:
             running: dict[str, Future[Completed]] = {}
             for side in sides:
@@ -181,13 +181,13 @@ class Benchmark(Check):
                     **side.variables(ctx),
                     "LAKE_CI_TURNS": turns.address,
                     "LAKE_CI_ROUNDS": str(self.spec.rounds),
-                    # Both processes of a pair have the same seed; each pair has another
-                    # seed.
+                    # Both processes of a pair have the same seed, and no two pairs have
+                    # the same.
                     "PYTHONHASHSEED": str(number + 1),
                     "PYTHONDONTWRITEBYTECODE": "1",
                 }
-                # Each process empties this folder, and so does not use the system's
-                # folder.
+                # Use this folder for temporary files, instead of the system's folder.
+                # pytest empties it at the start of each process.
                 scratch = side.folder / "scratch"
                 command = pytest_command(side, self.spec.id, f"--benchmark-json={file}")
                 command.append(f"--basetemp={scratch}")
@@ -265,7 +265,7 @@ class Benchmark(Check):
         )
 
     def _larger(self, found: Samples) -> list[Finding]:
-        """Return a finding if the new version uses too much memory."""
+        """Return a list with a finding if the new version uses too much memory."""
         memory = found.memory()
         if memory is None or memory[0] <= self.options.memory:
             return []
@@ -274,7 +274,7 @@ class Benchmark(Check):
         return [self._finding("memory", f"{self.name} uses {times}; {allowed}")]
 
     def _more(self, undecided: Mapping[str, SeriesRatio]) -> str:
-        """Return a text with the undecided series and the number of missing rounds."""
+        """Return a text with the undecided series, and how many rounds they need."""
         threshold = self.options.threshold
         needed = [each.narrower.pairs_needed(threshold) for each in undecided.values()]
         names = ", ".join(name or "the whole" for name in undecided)
@@ -286,7 +286,7 @@ class Benchmark(Check):
         pairs = max(each for each in needed if each is not None)
         generations = -(-pairs // self.spec.rounds)
         again = f"nox -s performance -- -k {self.name} --generations {generations}"
-        return f"undecided for {names}: about {pairs} rounds are needed (`{again}`)"
+        return f"undecided for {names}: about {pairs} rounds are needed (run `{again}`)"
 
     def _without_old(self, ended: Completed) -> Outcome:
         """Return the outcome of a benchmark that the baseline could not run."""
@@ -296,9 +296,9 @@ class Benchmark(Check):
         )
         lacking = next((line for line in reversed(errors) if LACKING.match(line)), None)
         if lacking is not None:
-            detail = f"new: {self._seconds()}; the baseline lacks it ({lacking})"
+            detail = f"{self._seconds()}; not in the baseline ({lacking})"
             return Outcome(Status.SUCCESS, detail, data=self._data())
-        detail = f"{self._seconds()}; the baseline could not run it: {why}"
+        detail = f"{self._seconds()}; failed on the baseline: {why}"
         return Outcome(Status.WARNING, detail, data=self._data())
 
     def _crash(self, done: Completed) -> Outcome:
@@ -325,7 +325,7 @@ class Benchmark(Check):
         return f"{self.measured.series[''].seconds:.3g} s"
 
     def _data(self, found: Samples | None = None) -> dict[str, Any]:
-        """Return the data of the row: the table for the report, and all rounds."""
+        """Return the row's data: a table for the report, intervals and all rounds."""
         assert self.measured is not None
         columns = ["series", "s", "baseline s", "ratio", "from", "to", "rounds"]
         rows = [
@@ -364,7 +364,7 @@ class Benchmark(Check):
         return data
 
     def _interval(self, compared: SeriesRatio) -> dict[str, Any]:
-        """Return the intervals of both clocks, the decision, and `detects`."""
+        """Return the verdict, `detects`, and the ratio and interval by each clock."""
         clocks = {"wall": compared.wall, "cpu": compared.cpu}
         return {
             "verdict": compared.verdict(self.options.threshold).value,
@@ -378,7 +378,7 @@ class Benchmark(Check):
 
 
 def _error_lines(done: Completed) -> list[str]:
-    """Return the lines with errors in pytest's output."""
+    """Return the lines of pytest's output that contain errors."""
     return [
         line[1:].strip() for line in done.stdout.splitlines() if line.startswith("E  ")
     ]
@@ -387,7 +387,7 @@ def _error_lines(done: Completed) -> list[str]:
 def _with_verdict(
     compared: Mapping[str, SeriesRatio], verdict: SpeedVerdict, threshold: float
 ) -> dict[str, SeriesRatio]:
-    """Return the ratios with this decision, by the name of the series."""
+    """Return the ratios that have this verdict, by the name of the series."""
     return {
         name: each
         for name, each in compared.items()

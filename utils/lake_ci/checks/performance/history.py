@@ -17,11 +17,12 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Figures:
-    """The figures of a whole benchmark, or of a part such as one table.
+    """The figures of a whole benchmark, or of a part of it, such as one table.
 
-    `seconds` is the median of the new version's rounds. The other values exist only
-    with a baseline. `ratio` is new / old, with its 95 % interval from `low` to `high`.
-    A true ratio of `detects` would be detected in 19 of 20 runs.
+    `seconds` is the median of the new version's rounds. The other values exist only if
+    there is a baseline. `ratio` is new / old, and its 95 % interval is from `low` to
+    `high`. If the true ratio were `detects`, 19 of 20 runs would find the new version
+    slower.
     """
 
     seconds: float
@@ -35,9 +36,9 @@ class Figures:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A benchmark in a run: the figures by part, and the megabytes.
+    """A benchmark in a run: the figures of each part, and the peak memory in MB.
 
-    The key of the whole benchmark is "", and the key of a part is its name.
+    The key in `series` is "" for the whole benchmark, and the name for a part.
     """
 
     series: Mapping[str, Figures]
@@ -47,7 +48,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Record:
-    """A line of the history: a run with its measurements."""
+    """A line of the history: one run with its measurements."""
 
     commit: str | None
     baseline: str | None
@@ -72,7 +73,7 @@ def describe_machine() -> dict[str, object]:
 
 
 def same_machine(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
-    """Return whether the seconds of two machines are comparable."""
+    """Return whether seconds measured on the two machines can be compared."""
     return all(one.get(fact) == other.get(fact) for fact in ("processor", "cores"))
 
 
@@ -95,7 +96,7 @@ def to_line(record: Record) -> str:
 
 
 def from_line(line: str) -> Record:
-    """Read the record of a line. Raises ValueError."""
+    """Return the record in a line. Raises ValueError."""
     try:
         body = json.loads(line)
         if body["schema"] != SCHEMA:
@@ -142,7 +143,7 @@ def read_history(path: Path) -> tuple[list[Record], int]:
 
 
 def append_records(path: Path, records: Iterable[Record]) -> None:
-    """Append records to the history, safely for other readers and writers."""
+    """Append records to the history; other processes may read or append meanwhile."""
     with locked(path.with_suffix(".lock")):
         before = path.read_text(encoding="utf-8") if path.exists() else ""
         if before and not before.endswith("\n"):

@@ -1,8 +1,8 @@
 """Interleaves processes: one process runs a round while the other processes wait.
 
-Each process connects to a socket and sends its name in one line. The process sends `.`
-to request a turn, and starts when it gets the answer `!`. The turn ends when the
-process sends the next `.`. Until then, no other process runs.
+Each process connects to a socket and sends its name in one line. It sends `.` to
+request a turn, and starts the round when it gets the answer `!`. The turn ends when the
+same process sends the next `.`. Until then, no other process runs.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-# The seconds between two checks whether a silent process is still alive.
+# How often, in seconds, to check whether a process that sends nothing still runs.
 ALIVE_SECONDS = 0.1
 
 
 def order(names: Sequence[str], rounds: int) -> Iterator[str]:
     """Yield the order of the turns: `old new new old old new ...`.
 
-    In this order, each process runs equally often after the other.
+    In this order, each of the two processes runs first equally often.
     """
     for number in range(rounds):
         yield from names if number % 2 == 0 else reversed(names)
 
 
 class TurnServer:
-    """Grants turns to processes; a context manager that listens on a socket.
+    """A context manager that listens on a socket, and grants turns to processes.
 
     Attributes:
-        address: the path of the socket, which is short even if the repository's path is
-            long.
+        address: the path of the socket. It is outside the repository, so it is short
+            even if the repository's path is long.
     """
 
     def __init__(self) -> None:
@@ -54,19 +54,19 @@ class TurnServer:
     def grant(
         self, names: Sequence[str], rounds: int, alive: Callable[[str], bool]
     ) -> None:
-        """Grant each process this number of turns, and then let all processes end.
+        """Grant each process a turn in each round, and then let all processes end.
 
         A process that ends or never connects loses its turns.
 
         Args:
-            alive: returns whether the process of that name is still running.
+            alive: a function that returns whether the process of a name is running.
         """
         players = self._players(names, alive)
         with contextlib.ExitStack() as held:
             for player in players.values():
                 held.enter_context(player.connection)
-            # Wait until all processes are ready, so that no setup disturbs the first
-            # turn of another process.
+            # Wait until all processes are ready, so that the setup of one process does
+            # not slow the first turn of another process.
             for name in [name for name in names if name in players]:
                 if not players[name].asks(partial(alive, name)):
                     del players[name]
@@ -104,7 +104,7 @@ class _Client:
         self.connection.settimeout(ALIVE_SECONDS)
 
     def name(self, awaited: Callable[[], bool]) -> str:
-        """Read the name of the process; incomplete if all processes have ended."""
+        """Read the process's name; return only a part if no process is awaited."""
         line = b""
         while not line.endswith(b"\n") and awaited():
             with contextlib.suppress(TimeoutError):
@@ -115,7 +115,7 @@ class _Client:
         return line.decode("utf-8", errors="replace").strip()
 
     def asks(self, alive: Callable[[], bool]) -> bool:
-        """Wait until the process requests a turn; return False if it ended."""
+        """Wait until the process requests a turn; return False if the process ended."""
         while True:
             running = alive()
             try:
@@ -127,7 +127,7 @@ class _Client:
                 return False
 
     def take_turn(self, alive: Callable[[], bool]) -> bool:
-        """Grant a turn, and wait until it is over.
+        """Grant a turn to the process, and wait until the turn is over.
 
         Returns False if the process ended.
         """

@@ -16,15 +16,15 @@ class PerformanceOptions:
 
     Attributes:
         baseline: the commit to compare with; None for the previous commit.
-        every: whether benchmarks of unchanged code run, too.
+        every: whether to run all benchmarks, even if their code did not change.
         select: the expression for pytest's option `-k`.
         generations: the minimum number of pairs of processes per benchmark; None for
             the number that the benchmark declares.
         seconds: the time per benchmark after which no more pairs of processes are
             started.
         threshold: the ratio of seconds, new / old, above which a benchmark fails.
-        memory: the same ratio for peak memory.
-        width: the largest half width of an interval that is narrow enough.
+        memory: the ratio of peak memory, new / old, above which a benchmark fails.
+        width: an interval is narrow enough if half its width is at most this.
     """
 
     baseline: str | None = None
@@ -44,11 +44,11 @@ class PerformanceOptions:
 
 def parser() -> Parser:
     """Return the parser of the options of `nox -s performance`."""
-    parser = Parser("nox -s performance --", "Benchmark this tree against another.")
+    parser = Parser("nox -s performance --", "Compare this tree with a baseline.")
     parser.add_argument(
         "--baseline",
         metavar="COMMIT",
-        help="the tree to compare with (default: the previous commit)",
+        help="the baseline (default: the previous commit)",
     )
     parser.add_argument(
         "--all",

@@ -1,4 +1,4 @@
-"""Computes ratios from the measurements of pairs of processes of a benchmark."""
+"""Computes ratios from the measurements of a benchmark's pairs of processes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from lake_ci.checks.performance.history import Figures, Measurement
 from lake_ci.checks.performance.statistics import Interval, SpeedVerdict, compare
 
-# A part that is shorter than this time in both versions is not compared, because the
-# clock and the scheduler determine its time.
+# If a part takes less than this time on both versions, it is not compared: such a short
+# time depends mostly on the clock and the scheduler.
 SHORTEST_SECONDS = 0.01
 
 
@@ -19,8 +19,9 @@ class Rounds:
     """The measurements of one process.
 
     Attributes:
-        series: the seconds of each round by part; the whole benchmark is the part "".
-        cpu: the same in processor seconds.
+        series: the seconds of each round, by the name of the part. The name "" stands
+            for the whole benchmark.
+        cpu: the processor seconds of each round, by the name of the part.
         peak_mb: the peak memory in megabytes.
     """
 
@@ -34,7 +35,7 @@ class SeriesRatio:
     """The ratios of one series, by wall clock and by processor time.
 
     Attributes:
-        cpu: None if the processor time is too short to measure.
+        cpu: the ratio by processor time; None if the time is too short to measure.
     """
 
     wall: Interval
@@ -43,9 +44,9 @@ class SeriesRatio:
     def verdict(self, threshold: float) -> SpeedVerdict:
         """Return whether the new version is slower, by wall clock or by processor time.
 
-        Processor time is used if the wall clock is undecided. "Not slower" by processor
-        time counts only if the ratio of the wall clock is also below the threshold,
-        because waiting takes no processor time.
+        If the wall clock is undecided, processor time decides. But a process that waits
+        uses no processor time. So the verdict FINE by processor time counts only if the
+        ratio by wall clock is not above the threshold.
         """
         first = self.wall.verdict(threshold)
         if first is not SpeedVerdict.UNDECIDED or self.cpu is None:
@@ -65,7 +66,7 @@ class SeriesRatio:
         return self.wall
 
     def __str__(self) -> str:
-        """Return the ratio as text: `1.31 times the baseline (1.28 to 1.34)`."""
+        """Return a text such as `1.31 times the baseline (1.28 to 1.34)`."""
         text = (
             f"{self.wall.ratio:.2f} times the baseline ({self.wall.low:.2f} to"
             f" {self.wall.high:.2f})"
@@ -73,20 +74,20 @@ class SeriesRatio:
         if self.cpu is None or self.narrower is self.wall:
             return text
         return (
-            f"{text}, of the processor {self.cpu.ratio:.2f} ({self.cpu.low:.2f} to"
+            f"{text}, by processor time {self.cpu.ratio:.2f} ({self.cpu.low:.2f} to"
             f" {self.cpu.high:.2f})"
         )
 
 
 @dataclass
 class Samples:
-    """The measurements of all pairs of processes of a benchmark until now."""
+    """The measurements of a benchmark so far, in pairs of processes."""
 
     old: list[Rounds] = field(default_factory=list)
     new: list[Rounds] = field(default_factory=list)
 
     def compared(self) -> dict[str, SeriesRatio]:
-        """Return the ratio of each series that is in all processes and long enough."""
+        """Return the ratio of each series that is long enough to compare."""
         return {
             name: SeriesRatio(self._wall_ratio(name), self._processor_ratio(name))
             for name in self.new[0].series
@@ -94,9 +95,9 @@ class Samples:
         }
 
     def _is_judged(self, name: str) -> bool:
-        """Return whether all processes have a series and the series is long enough.
+        """Return whether a series is long enough, and was measured in all processes.
 
-        The name of the whole benchmark is the empty text; its result is always true.
+        The whole benchmark, whose name is the empty text, is always long enough.
         """
         if not all(name in each.series for each in (*self.old, *self.new)):
             return False
@@ -110,7 +111,7 @@ class Samples:
         )
 
     def _processor_ratio(self, name: str) -> Interval | None:
-        """Return the ratio of processor seconds; None if these are too few."""
+        """Return the ratio by processor time; None if the time is too short."""
         old, new = (
             [each.cpu.get(name, []) for each in side] for side in (self.old, self.new)
         )
@@ -144,7 +145,7 @@ class Samples:
         return Measurement(figures, round(new, 1), old)
 
     def memory(self) -> tuple[float, float] | None:
-        """Return the smallest and the largest ratio of peak memory, or None.
+        """Return the smallest and the largest ratio of peak memory.
 
         The result is None if memory was not measured.
         """

@@ -42,10 +42,11 @@ HISTORY = f"{REPORTS}/.history/performance.jsonl"
 def stages(
     ctx: CheckContext, chosen: PerformanceOptions, env: Mapping[str, str]
 ) -> Stages:
-    """Yield the builds of both versions, then the benchmarks.
+    """Yield a stage that builds both versions, then a stage with the benchmarks.
 
     Args:
-        env: the environment variables, including GitHub's variables about the push.
+        env: the environment variables, including those with which GitHub describes the
+            push.
     """
     before = Baseline(env, chosen.baseline)
     new, old = InstallVersion("wheel"), InstallVersion("baseline wheel", before)
@@ -56,7 +57,7 @@ def stages(
 
 
 class Collect(Check):
-    """Collect the benchmarks, and report benchmarks that only the baseline has."""
+    """Collect the benchmarks, and report those that only the baseline has."""
 
     name = "benchmarks"
     exclusive = True
@@ -99,7 +100,7 @@ class Collect(Check):
         return self._compared(ctx, listed)
 
     def _compared(self, ctx: CheckContext, listed: Sequence[BenchmarkSpec]) -> Outcome:
-        """Return the outcome, which lists the benchmarks that only the baseline has."""
+        """Return the outcome, and name the benchmarks that only the baseline has."""
         detail = count(len(listed), "benchmark")
         if (
             self.old.side is None
@@ -134,7 +135,7 @@ class Collect(Check):
                 return stopped_or_crashed(self.name, done)
             return read_specs(json.loads(file.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError):
-            # A version that is older than these benchmarks writes no list.
+            # If the version is older than the benchmarks, its tests write no list.
             return []
         finally:
             file.unlink(missing_ok=True)
@@ -167,7 +168,7 @@ class History(Check):
         )
         write_whole(ctx.reports / "benchmarks.json", to_line(record))
         path = ctx.root / HISTORY
-        # A partial run appears in the trend, but is not added to the history.
+        # A partial run is drawn in the trend, but not added to the history.
         if not self.collect.options.partial:
             append_records(path, [record])
         records, unread = read_history(path)
@@ -178,6 +179,6 @@ class History(Check):
         if unread:
             return Outcome(
                 Status.WARNING,
-                f"{detail}; {count(unread, 'line')} of it cannot be read",
+                f"{detail}; {count(unread, 'line')} of this file cannot be read",
             )
         return Outcome(Status.SUCCESS, detail)

@@ -1,21 +1,22 @@
-"""Estimates the ratio of two series with an interval that is robust against noise.
+"""Estimates the ratio of two series, and an interval that is robust against noise.
 
 All functions are pure. Their input is a list of generations. A generation is a pair of
-processes, one of the old and one of the new version, that alternate. Each turn of one
-process is next to a turn of the other process, so a load that lasts longer than a turn
-slows both turns. All statistics use the logarithm of the ratio of such a pair of turns.
+processes, one of the old version and one of the new version, which take turns. Each
+turn of one process is next to a turn of the other process. So if a load on the machine
+lasts longer than a turn, it slows both turns. All statistics use the logarithm of the
+ratio of such a pair of turns.
 
-The estimate is the mean of the middle 40 % of the pairs, because a burst of load from
-another process makes a few pairs arbitrarily bad. So 30 % of the pairs are left out at
-each end. With 20 %, Wilcox's usual choice, and a burst in every tenth pair, an eighth
-of the detections was lost.
+A burst of load from another program can make the ratios of a few pairs arbitrarily bad.
+So the smallest 30 % and the largest 30 % of the pairs are left out, and the estimate is
+the mean of the others. Wilcox usually leaves out 20 %; with 20 % and a burst in every
+tenth pair, an eighth of the slower versions was no longer detected.
 
-The interval comes from a bootstrap that draws first generations and then pairs within
-each generation, because two processes of the same code differ as well (memory layout,
-hash seeds, decisions of the JIT). For small samples, the percentiles must be a little
-further out than 2.5 and 97.5: see Hesterberg, "What Teachers Should Know About the
-Bootstrap", 2015, section 4.2. For the trimmed mean see Wilcox, "Introduction to Robust
-Estimation and Hypothesis Testing", chapter 4.
+The interval comes from a bootstrap. It first draws generations, and then pairs within
+each generation. This is because even two processes with the same code differ in speed
+(memory layout, hash seeds, decisions of the JIT). For small samples, the percentiles
+must be a little further out than 2.5 and 97.5: see Hesterberg, "What Teachers Should
+Know About the Bootstrap", 2015, section 4.2. For the trimmed mean see Wilcox,
+"Introduction to Robust Estimation and Hypothesis Testing", chapter 4.
 """
 
 from __future__ import annotations
@@ -31,17 +32,17 @@ TRIMMED = 0.3
 RESAMPLES = 1000
 LEVEL = 0.95
 POWER = 0.95
-# The width of the interval varies from run to run. With this factor, which comes from a
-# simulation, a ratio of `detects` is detected as often as promised.
+# The width of the interval varies from run to run. This factor, which comes from a
+# simulation, corrects `detects` for that.
 VARYING = 1.15
-# With fewer pairs, the bootstrap would draw from too few values, and its interval would
-# be far too narrow.
+# With fewer pairs, the bootstrap draws from too few values, and its interval is far too
+# narrow.
 MINIMUM_PAIRS = 5
 NORMAL = NormalDist()
 
 
 class SpeedVerdict(Enum):
-    """The position of an interval relative to a threshold."""
+    """Whether an interval is above, below or around a threshold."""
 
     SLOWER = "slower"
     FINE = "fine"
@@ -50,7 +51,7 @@ class SpeedVerdict(Enum):
 
 @dataclass(frozen=True)
 class Interval:
-    """A ratio, new / old, with its 95 % interval and the number of pairs.
+    """A ratio (new / old), its 95 % interval, and the number of measured pairs.
 
     A ratio above 1 means that the new version is slower.
     """
@@ -62,7 +63,7 @@ class Interval:
 
     @property
     def half_width(self) -> float:
-        """Half the interval's width, as a share: 0.03 for 0.97 to 1.03."""
+        """Half the interval's width, as a share of the ratio: 0.03 for 0.97 to 1.03."""
         return math.sqrt(self.high / self.low) - 1
 
     @property
@@ -73,17 +74,18 @@ class Interval:
     def verdict(self, threshold: float) -> SpeedVerdict:
         """Return the position of the interval relative to the threshold.
 
-        The ratio is slower if the whole interval is above the threshold, and undecided
-        if the threshold is inside the interval.
+        The verdict is SLOWER if the whole interval is above the threshold, and
+        UNDECIDED if the threshold is inside the interval.
         """
         if self.low > threshold:
             return SpeedVerdict.SLOWER
         return SpeedVerdict.UNDECIDED if self.high > threshold else SpeedVerdict.FINE
 
     def detects(self, threshold: float) -> float:
-        """Return the smallest true ratio that is detected in about 19 of 20 runs.
+        """Return the smallest true ratio that about 19 of 20 runs find to be slower.
 
-        This ratio is above the threshold, and assumes the same number of pairs.
+        This ratio is above the threshold. It assumes that each run has as many pairs as
+        this one.
         """
         quantiles = NORMAL.inv_cdf((1 + LEVEL) / 2) + NORMAL.inv_cdf(POWER)
         return threshold * math.exp(VARYING * quantiles * self.error)
@@ -91,8 +93,8 @@ class Interval:
     def pairs_needed(self, threshold: float) -> int | None:
         """Return how many pairs are needed until the interval excludes the threshold.
 
-        The result assumes that the ratio stays the same. It is None if the ratio is so
-        near the threshold that even a hundred times as many pairs might be too few.
+        This assumes that the ratio stays the same. The result is None if the ratio is
+        so near the threshold that even a hundred times as many pairs might be too few.
         """
         distance = abs(math.log(self.ratio / threshold))
         half = max(math.log(self.high / self.ratio), math.log(self.ratio / self.low))
@@ -102,7 +104,7 @@ class Interval:
 
 
 def trimmed_mean(values: Sequence[float], share: float = TRIMMED) -> float:
-    """Return the mean without this share of the smallest and of the largest values.
+    """Return the mean without this share of the values at each end.
 
     Raises ValueError if there are no values.
     """
@@ -120,14 +122,15 @@ def compare(
     *,
     resamples: int = RESAMPLES,
 ) -> Interval:
-    """Return the ratio of two series; each generation has the rounds of one process.
+    """Return the ratio of two series, which are lists of generations of rounds.
 
-    The n-th rounds of both series are a pair. The same input always gives the same
-    interval, because the random generator is seeded.
+    A generation contains the seconds of the rounds of one process. The n-th round of
+    the old series and the n-th round of the new series are a pair. The same input
+    always gives the same interval, because the random generator is seeded.
 
     Raises:
-        ValueError: the series have different shapes, a value of 0 or less, or too few
-            pairs.
+        ValueError: the series differ in their number of generations or rounds, contain
+            a value of 0 or less, or have too few pairs.
     """
     generations = [
         [math.log(after / before) for before, after in zip(olds, news, strict=True)]
@@ -158,14 +161,14 @@ def _resampled(generations: Sequence[Sequence[float]], resamples: int) -> list[f
 
 
 def _tail(pairs: int) -> float:
-    """Return the share of bootstrap values to leave out at each end.
+    """Return the share of the bootstrap's values to leave out at each end.
 
     With this share, intervals of few and of many pairs have the same coverage.
     """
     freedom = pairs - 1
     z = NORMAL.inv_cdf((1 + LEVEL) / 2)
     # Student's quantile, computed from the normal quantile by the Cornish-Fisher
-    # expansion; exact to a few thousandths from 4 degrees of freedom.
+    # expansion. With 4 or more degrees of freedom, the error is a few thousandths.
     student = (
         z
         + (z**3 + z) / (4 * freedom)

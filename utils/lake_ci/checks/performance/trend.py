@@ -1,4 +1,4 @@
-"""Draws the history of the benchmarks as SVG, with a line for each benchmark."""
+"""Draws the history of the benchmarks as SVG, with one line for each benchmark."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class _Point(NamedTuple):
 
 
 class _Row(NamedTuple):
-    """The line of a benchmark; `top` and `bottom` are the limits of the line's area."""
+    """The line of a benchmark, which is drawn between `top` and `bottom`."""
 
     name: str
     top: int
@@ -31,10 +31,10 @@ class _Row(NamedTuple):
 
 
 def draw_trend(records: Sequence[Record]) -> str:
-    """Draw the newest runs on the last run's machine, and return the SVG as text.
+    """Draw the newest runs on the machine of the last run; return the SVG as text.
 
-    The scale of each line goes from zero to the benchmark's slowest run, so that the
-    slope of a line shows the relative change.
+    The scale of a line goes from zero to the slowest run of the benchmark, so that the
+    line's slope shows the relative change.
     """
     if not records:
         return ""

@@ -1,4 +1,4 @@
-"""Applies the accepted risks in security/exceptions.toml to the findings of a run."""
+"""Reads accepted risks from security/exceptions.toml, and applies them to findings."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from lake_ci.runner.check import Check, CheckContext
 
 FILE = "security/exceptions.toml"
 KEYS = {"id": str, "reason": str, "owner": str, "expires": date}
-# The longest time until an accepted risk expires: one year.
+# The maximum number of days until an exception expires: one year.
 LONGEST_DAYS = 366
 
 
 @dataclass(frozen=True)
 class AcceptedRisk:
-    """An accepted risk: the id of a finding that is accepted until a date."""
+    """An exception that accepts the findings with an id until a date."""
 
     id: str
     reason: str
@@ -43,11 +43,12 @@ class AcceptedRisk:
 
 
 class Register:
-    """Collects the findings of one run, and applies exceptions and the failing level.
+    """Collects the findings of one run, and decides which of them fail the run.
 
     Args:
         root: the repository.
-        today: the date of the run; exceptions that expired before it are invalid.
+        today: the date of the run; exceptions that expired before this date are
+            invalid.
 
     Raises:
         UsageError: a setting in pyproject.toml is wrong.
@@ -66,7 +67,7 @@ class Register:
         """Record the findings of a scanner, and return the outcome of its row.
 
         Args:
-            clean: a text with what was scanned, such as `12 files`.
+            clean: a text about what was scanned, such as `12 files`.
         """
         left = []
         excused = 0
@@ -95,15 +96,15 @@ class Register:
         )
 
     def unfinished(self, tools: Iterable[str]) -> list[str]:
-        """Return the names of the scanners that have not reported findings yet."""
+        """Return the names of the scanners that have not completed yet."""
         return [tool for tool in tools if tool not in self._found]
 
     def security_findings(self) -> list[SecurityFinding]:
-        """Return the merged findings of all scanners that are not accepted."""
+        """Return the merged findings of all scanners, without accepted findings."""
         return merged(finding for found in self._found.values() for finding in found)
 
     def unused(self) -> list[AcceptedRisk]:
-        """Return the exceptions of completed scanners that apply to no finding."""
+        """Return the unused exceptions for findings of completed scanners."""
         return [
             each
             for each in self.accepted
@@ -114,7 +115,7 @@ class Register:
 def read_exceptions(
     root: Path, today: date
 ) -> tuple[list[AcceptedRisk], list[Finding]]:
-    """Return the valid exceptions, and a finding for each invalid or expired exception.
+    """Return the valid exceptions, and a finding for each invalid exception.
 
     The exceptions are read from security/exceptions.toml.
     """
@@ -158,7 +159,7 @@ def read_exceptions(
 
 
 def exception_problem(row: Mapping[str, Any], today: date) -> tuple[str, str] | None:
-    """Return why an exception is invalid, as rule and message; None if valid."""
+    """Return the rule and message of an invalid exception; None if it is valid."""
     name = str(row.get("id", "an exception"))
     for key, kind in KEYS.items():
         if type(row.get(key)) is not kind or not str(row[key]).strip():
@@ -173,7 +174,7 @@ def exception_problem(row: Mapping[str, Any], today: date) -> tuple[str, str] | 
     if unknown:
         return "incomplete", f"{name}: unknown key {unknown[0]!r}"
     if row["expires"] < today:
-        hint = f"fix it, or have the owner ({row['owner']}) decide again"
+        hint = f"fix the finding, or ask {row['owner']} for a new decision"
         return (
             "expired",
             f"the exception for {name} expired on {row['expires']}; {hint}",
@@ -194,10 +195,10 @@ def _problem(rule: str, message: str, line: int) -> Finding:
 
 
 class AcceptedRisksCheck(Check):
-    """Check that each exception is complete, not expired, and applies to a finding."""
+    """Check that each exception is complete and current, and applies to a finding."""
 
     name = "exceptions"
-    # This check runs after the scanners, because it must know which exceptions applied.
+    # Run after the scanners, because this check must know which exceptions applied.
     exclusive = True
 
     def __init__(self, register: Register) -> None:

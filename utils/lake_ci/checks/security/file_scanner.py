@@ -1,6 +1,6 @@
-"""Defines a base class of scanners that check each file separately.
+"""Defines the base class of scanners that check each file separately.
 
-Results are cached by file.
+The results of each file are cached.
 """
 
 from __future__ import annotations
@@ -26,10 +26,9 @@ class ScanResult:
     """The result of one run of a scanner.
 
     Attributes:
-        rows: the rows of each requested file; None if the scanner does not check the
-            file.
-        stray: the rows of files that were not requested.
-        errors: the files that the scanner could not read.
+        rows: the rows of each requested file; None for a file that the scanner skipped.
+        stray: the rows of files that were scanned, but not requested.
+        errors: the scanner's rows about files that it could not read.
         findings: all rows and errors, converted to findings.
     """
 
@@ -40,14 +39,13 @@ class ScanResult:
 
 
 class FileScanner(Scanner):
-    """The base class of scanners of files; scans only files without a cached result.
+    """The base class of scanners of files, which scan only files that are not cached.
 
-    The cleaned document has two lists of rows: `results`, and `errors` of unreadable
-    files.
+    The cleaned document has two lists of rows: the findings in `results`, and the
+    unreadable files in `errors`.
 
     Attributes:
-        settings: git patterns of the files that results depend on, besides the scanned
-            file and the scanner's version.
+        settings: git patterns of the files with the scanner's settings and rules.
     """
 
     settings: Sequence[str] = ()
@@ -57,9 +55,9 @@ class FileScanner(Scanner):
         raise NotImplementedError
 
     def scan(self, ctx: CheckContext, files: Sequence[str]) -> list[str]:
-        """Return the command line that scans these files.
+        """Return the command that scans these files.
 
-        The command runs at the root of the repository, and may scan other files, too.
+        The command runs at the root of the repository, and may also scan other files.
         """
         raise NotImplementedError
 
@@ -74,7 +72,7 @@ class FileScanner(Scanner):
         raise NotImplementedError
 
     def file(self, row: Any, ctx: CheckContext) -> str:
-        """Return the file of a row of the cleaned document."""
+        """Return the file to which a row of the cleaned document belongs."""
         raise NotImplementedError
 
     def run(self, ctx: CheckContext) -> Outcome:
@@ -125,9 +123,9 @@ class FileScanner(Scanner):
         return result
 
     def _context(self, ctx: CheckContext) -> list[str]:
-        """Return the inputs of a file's result besides the file.
+        """Return all inputs of a file's result besides the file itself.
 
-        The inputs are settings, versions and the code of this module.
+        These are settings, versions, and the code of the scanner.
         """
         names = git.files(ctx.root, LOCK, *self.settings)
         texts = [
@@ -147,7 +145,7 @@ class FileScanner(Scanner):
         cached: Mapping[str, FileRows],
         ctx: CheckContext,
     ) -> ScanResult:
-        """Return the rows and errors of a document, without rows of cached files.
+        """Return the rows and errors of a document, without the rows of cached files.
 
         Raises one of UNREADABLE.
         """
@@ -178,11 +176,11 @@ class FileScanner(Scanner):
     def _cacheable(
         self, cached: Mapping[str, FileRows], result: ScanResult, ctx: CheckContext
     ) -> dict[str, FileRows]:
-        """Return the results of the files that may be cached."""
+        """Return the results that may be cached, by file."""
         unread = {self.file(row, ctx) for row in result.errors}
         if result.stray or not unread <= {*cached, *result.rows}:
-            # If a row or an error belongs to another file, cache nothing, so that the
-            # next run reports it again.
+            # The scanner reported a file that was not requested. Cache nothing, so that
+            # the next run reports it again.
             return {}
         unsure = unread | _skipped_by_mistake(cached, result)
         return {
@@ -193,9 +191,9 @@ class FileScanner(Scanner):
 
 
 def _skipped_by_mistake(cached: Mapping[str, FileRows], result: ScanResult) -> set[str]:
-    """Return the files that the scanner skipped although it scanned similar files.
+    """Return the files that the scanner has probably skipped by mistake.
 
-    Similar files have the same suffix.
+    In an earlier run, the scanner did not skip files with the same suffix.
     """
     suffixes = {
         PurePath(file).suffix for file, rows in cached.items() if rows is not None
@@ -208,10 +206,10 @@ def _skipped_by_mistake(cached: Mapping[str, FileRows], result: ScanResult) -> s
 
 
 def _scanned_count(rows: Mapping[str, FileRows]) -> int:
-    """Return the number of files that the scanner has scanned."""
+    """Return the number of files that the scanner did not skip."""
     return sum(each is not None for each in rows.values())
 
 
 def _sorted(rows: Mapping[str, FileRows]) -> list[Any]:
-    """Return the rows of all files, by the path of the file."""
+    """Return the rows of all files, sorted by the path of the file."""
     return [row for file in sorted(rows) for row in rows[file] or ()]

@@ -1,6 +1,6 @@
-"""Reads the packages that the locks pin.
+"""Reads the package versions that the lock files pin.
 
-This module also resolves the newest packages that the wheel's requirements allow.
+This module also resolves the newest versions that the wheel's requirements allow.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ COMPILE = (
 
 @dataclass(frozen=True)
 class Pin:
-    """A package's version in a lock, with file and line."""
+    """A package's pinned version, with the file and line of the pin."""
 
     name: str
     version: str
@@ -37,7 +37,7 @@ class Pin:
 
 
 def locks(root: Path) -> list[Path]:
-    """Return the paths of the locks of Python packages."""
+    """Return the paths of the lock files that pin Python packages."""
     return [
         path
         for path in sorted((root / FOLDER).glob("*.txt"))
@@ -46,7 +46,7 @@ def locks(root: Path) -> list[Path]:
 
 
 def lock_pins(path: Path, root: Path) -> Iterator[Pin]:
-    """Yield the pins of a lock; a package with markers may have several pins."""
+    """Yield the pins in a lock file; a package with markers may have several pins."""
     file = path.relative_to(root).as_posix()
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         match = PIN.match(line)
@@ -60,7 +60,7 @@ def normalized_name(name: str) -> str:
 
 
 def resolve(ctx: CheckContext, today: date) -> Path | None:
-    """Write the newest versions that the wheel and its extras allow into a file.
+    """Write a file with the newest versions that the wheel and its extras allow.
 
     The file is reused for a day, as long as pyproject.toml does not change.
 
@@ -90,7 +90,7 @@ def resolve(ctx: CheckContext, today: date) -> Path | None:
 
 
 def wheel_pins(path: Path, root: Path) -> Iterator[Pin]:
-    """Yield the resolved pins of the wheel, each with its line in pyproject.toml."""
+    """Yield the wheel's resolved packages as pins, with lines in pyproject.toml."""
     lines = (root / "pyproject.toml").read_text(encoding="utf-8").splitlines()
     otherwise = next(
         (

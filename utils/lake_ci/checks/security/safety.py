@@ -24,26 +24,26 @@ from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
 
 VARIABLE = "LAKE_CI_ADVISORIES"
-# The server of safety's live database, which needs no account (safety 3.7), and the
-# environment variables for the connection.
+# The server of safety's live database, which needs no account (safety 3.7). Below: the
+# environment variables that a connection to it may need.
 LIVE = "https://pyup.io/"
 NETWORK = re.compile(
     r"SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|(?i:(https?|all|no)_proxy)"
 )
 PROBE_SECONDS = 3
 OLD_DAYS = 30
-# The exit codes of safety if there is no network, and if there were too many requests.
+# safety's exit codes if there is no network, and if it sent too many requests.
 NO_ANSWER = (66, 68)
 NONE = (
-    f"no advisory database: connect to the network, or set {VARIABLE} to a folder"
-    " with one"
+    "no advisory database: connect to the network, or set"
+    f" {VARIABLE} to the folder of a database"
 )
 UNRESOLVED = "the current dependencies of the wheel could not be resolved"
 
 
 @dataclass(frozen=True)
 class Database:
-    """An advisory database: the arguments for safety, the name, and the date."""
+    """An advisory database: its name, its date, and the arguments to use it."""
 
     arguments: tuple[str, ...]
     name: str
@@ -51,21 +51,21 @@ class Database:
 
 
 def online() -> bool:
-    """Return whether the live database's server answers, directly or by a proxy."""
+    """Return whether the live database answers, directly or through a proxy."""
     try:
         with urllib.request.urlopen(LIVE, timeout=PROBE_SECONDS):
             return True
     except urllib.error.HTTPError:
-        return True  # an HTTP error is also an answer
+        return True  # the server did answer
     except (OSError, ValueError):
         return False
 
 
 def from_folder(env: Mapping[str, str]) -> Database | None:
-    """Return the database in the folder LAKE_CI_ADVISORIES; None if it is not set.
+    """Return the database in the folder LAKE_CI_ADVISORIES, or None if that is unset.
 
     Raises:
-        LakeCiError: the folder contains no database.
+        LakeCiError: the folder contains no valid database.
     """
     if not env.get(VARIABLE):
         return None
@@ -137,17 +137,16 @@ class Safety(Scanner):
         return Outcome(Status.WARNING, NONE, not_checked=not_checked)
 
     def listed(self, ctx: CheckContext) -> tuple[list[Path], list[Pin]]:
-        """Return the files for safety, and the pins in these files."""
+        """Return the lock files, and the pins in them."""
         files = locked_packages.locks(ctx.root)
         return files, [
             pin for file in files for pin in locked_packages.lock_pins(file, ctx.root)
         ]
 
     def newest(self, ctx: CheckContext) -> Path | None:
-        """Return a file with the newest versions that the wheel allows today, or None.
+        """Return a file with the newest versions that the wheel allows today.
 
-        The result is None if this was not requested, or the versions cannot be
-        resolved.
+        The result is None if `resolves` is False, or the versions cannot be resolved.
         """
         return locked_packages.resolve(ctx, self.today) if self.resolves else None
 
@@ -176,7 +175,8 @@ class Safety(Scanner):
         return super().environment(ctx) | network
 
     def text(self, done: Completed, ctx: CheckContext) -> str:
-        # Read a file, because safety's standard output always begins with a banner.
+        # Read the file that safety saved, because its standard output begins with a
+        # banner.
         raw = self._raw(ctx)
         text = raw.read_text(encoding="utf-8") if raw.exists() else ""
         raw.unlink(missing_ok=True)
@@ -197,8 +197,8 @@ class Safety(Scanner):
         unseen = sorted({pin.name for pin in self._pins} - seen)
         if unseen:
             raise ValueError(f"not scanned: {', '.join(unseen)}")
-        # Ignore safety's policy files: only security/exceptions.toml contains
-        # exceptions.
+        # Include what safety's policy files ignore: exceptions are allowed only in
+        # security/exceptions.toml.
         for row in [*document["vulnerabilities"], *document["ignored_vulnerabilities"]]:
             name = locked_packages.normalized_name(row["package_name"])
             cve = f" ({row['CVE']})" if row["CVE"] else ""
@@ -206,7 +206,7 @@ class Safety(Scanner):
             affected = ", ".join(row["vulnerable_spec"])
             message = (
                 f"{name} {row['analyzed_version']} is affected by {known},"
-                f" as is all of {affected}"
+                f" like all versions {affected}"
             )
             hint = f"run `nox -s lock -- --upgrade-package {name}`"
             places = [
@@ -233,9 +233,10 @@ class Safety(Scanner):
     def _dated(
         self, outcome: Outcome, database: Database, *, resolved: bool
     ) -> Outcome:
-        """Return the outcome with the name and the date of the database.
+        """Add the database's name and date to the outcome.
 
-        If the database is old, the outcome is a warning.
+        The outcome becomes a warning if the database is old, or if the newest versions
+        could not be resolved.
         """
         detail = f"{outcome.detail}, {database.name} of {database.day}"
         if outcome.status is Status.FAILURE:
@@ -256,7 +257,7 @@ class Safety(Scanner):
 
 
 def _severity(given: Any) -> str:
-    """Return the severity of an advisory; `high` if the database has none."""
+    """Return the severity of an advisory; `high` if the database does not rate it."""
     scores = given if isinstance(given, dict) else {}
     word = str((scores.get("cvssv3") or {}).get("base_severity", "")).lower()
     return word if word in ("low", "medium") else "high"

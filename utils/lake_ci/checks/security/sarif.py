@@ -10,14 +10,15 @@ from urllib.parse import quote
 
 from lake_ci.model.results import Finding
 
-# The severities in rising order, with scores; GitHub sorts its alerts by score.
+# The severities in rising order, with SARIF's levels, and the scores by which GitHub
+# sorts its alerts.
 SEVERITIES = {
     "low": ("note", "3.0"),
     "medium": ("warning", "5.5"),
     "high": ("error", "8.0"),
 }
-# Classes that are merged with the wider class of another scanner: a password in the
-# code is also a secret in the code.
+# Each class counts as the wider class of another scanner: a password in the code is
+# also a secret in the code.
 SAME_CLASS = {"CWE-259": "CWE-798"}
 
 
@@ -27,13 +28,14 @@ class SecurityFinding:
 
     Attributes:
         tool: the scanner.
-        rule: the rule of the scanner (`B602`), or the advisory (`PYSEC-2018-28`).
-        message: the problem and how to fix it, without the secret.
+        rule: the scanner's name of the rule (`B602`) or of the advisory
+            (`PYSEC-2018-28`).
+        message: the problem and how to fix it. It never contains a secret.
         file: the path relative to the repository.
-        line: the line, from 1.
+        line: the line number, from 1.
         severity: a key of `SEVERITIES`.
-        cwe: the class of the weakness, such as `CWE-78`, which all scanners share, or
-            None.
+        cwe: the class of the weakness, such as `CWE-78`, or None. All scanners use the
+            same classes.
     """
 
     tool: str
@@ -46,7 +48,7 @@ class SecurityFinding:
 
     @property
     def id(self) -> str:
-        """The id of the finding in exceptions and in SARIF: `bandit/B602`."""
+        """The id in exceptions and in SARIF, such as `bandit/B602`."""
         return f"{self.tool}/{self.rule}"
 
     def at_least(self, severity: str) -> bool:
@@ -55,7 +57,7 @@ class SecurityFinding:
         return ranks.index(self.severity) >= ranks.index(severity)
 
     def finding(self, *, fails: bool) -> Finding:
-        """Convert this finding to a finding of the scanner's row."""
+        """Convert this object to a finding in the scanner's row of the report."""
         message = f"{self.message} ({self.severity})"
         return Finding(
             self.tool,
@@ -70,8 +72,8 @@ class SecurityFinding:
 def merged(security_findings: Iterable[SecurityFinding]) -> list[SecurityFinding]:
     """Return the findings sorted by file and line, without duplicates.
 
-    Findings of the same class, file and line are duplicates. The most severe finding is
-    returned, and its message lists the other findings.
+    Findings of the same class, file and line are duplicates. Of duplicates, only the
+    most severe is returned; its message lists the others.
     """
     ranks = list(SEVERITIES)
     unique: dict[tuple[str, int, str], SecurityFinding] = {}
@@ -96,7 +98,7 @@ def merged(security_findings: Iterable[SecurityFinding]) -> list[SecurityFinding
 
 
 def document(security_findings: list[SecurityFinding]) -> dict[str, Any]:
-    """Return the SARIF 2.1.0 log of one run, as an object."""
+    """Return the SARIF 2.1.0 log of one run, as a dictionary."""
     first = {each.id: each for each in reversed(security_findings)}
     ids = sorted(first)
     driver = {"name": "nox -s security", "rules": [_rule(first[id]) for id in ids]}
@@ -137,7 +139,7 @@ def document(security_findings: list[SecurityFinding]) -> dict[str, Any]:
 
 
 def text(security_findings: list[SecurityFinding]) -> str:
-    """Return the SARIF log as text."""
+    """Return the SARIF log of one run as text."""
     return json.dumps(document(security_findings), indent=1) + "\n"
 
 
@@ -154,5 +156,5 @@ def _rule(each: SecurityFinding) -> dict[str, Any]:
 
 
 def _uri(file: str) -> str:
-    """Return a relative path as a relative URI, with special characters escaped."""
+    """Return a relative URI for a relative path, with special characters escaped."""
     return quote(file)

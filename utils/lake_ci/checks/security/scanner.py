@@ -1,8 +1,8 @@
-"""Defines the base class of the security scanners, which are commands that print JSON.
+"""Defines the base class of the security scanners, which run commands that print JSON.
 
-A scanner's JSON document may contain the secrets that it found. So the output stays in
-memory, and only a complete document without secrets is written as the report. The
-environment of a scanner contains no credentials.
+The JSON document that a scanner prints may contain the secrets that the scanner found.
+So the output stays in memory; only a complete document is written as the report, after
+its secrets are removed. A scanner gets no credentials in its environment.
 """
 
 from __future__ import annotations
@@ -20,24 +20,25 @@ from lake_ci.runner.check import Check, CheckContext, crashed, stopped
 from lake_ci.system.atomic_write import write_whole
 from lake_ci.system.processes import Completed
 
-# The environment variables that a scanner may see.
+# The environment variables that are passed on to a scanner.
 ALLOWED_VARIABLES = re.compile(
     r"PATH|LANG|LC_\w+|TZ|TMPDIR|VIRTUAL_ENV|PYTHONUNBUFFERED"
 )
 HOME = ".cache/scanners"
-# The exceptions from reading a document of another format.
+# The Python exceptions that occur when a document has an unexpected format.
 UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
-# Matches a string in JSON, and whether it is a key, a value, or incomplete.
+# Matches a string in JSON. The group shows whether the string is a key, a value, or
+# incomplete.
 STRING = re.compile(r'"(?:[^"\\]|\\.)*("\s*:|"|$)')
 
 
 class Scanner(Check):
-    """The base class of the scanners of the repository.
+    """The base class of the security scanners.
 
     Attributes:
         report: the file name of the report.
-        finding_codes: the exit codes that mean findings; all other codes except 0 are
-            crashes.
+        finding_codes: the exit codes with which the command reports findings; any other
+            code except 0 means that it crashed.
     """
 
     report = ""
@@ -47,38 +48,39 @@ class Scanner(Check):
         self.register = register
 
     def text(self, done: Completed, ctx: CheckContext) -> str:
-        """Return the JSON that the command printed or wrote."""
+        """Return the JSON text that the command printed or wrote to a file."""
         return done.stdout
 
     def clean(self, document: Any) -> Any:
-        """Return the document for the report, without code and secrets."""
+        """Return the document for the report, without scanned code and secrets."""
         raise NotImplementedError
 
     def security_findings(
         self, document: Any, ctx: CheckContext
     ) -> Iterable[SecurityFinding]:
-        """Return the findings of a document.
+        """Return the findings in a document.
 
         Raises:
-            ValueError, KeyError, TypeError: the document has another format.
+            ValueError, KeyError, TypeError: the document does not have the scanner's
+                format.
         """
         raise NotImplementedError
 
     def looked_at(self, document: Any) -> str:
-        """Return what was scanned, such as `12 files`.
+        """Return a text about what was scanned, such as `12 files`.
 
         Raises ValueError if nothing was scanned.
         """
         raise NotImplementedError
 
     def environment(self, ctx: CheckContext) -> dict[str, str]:
-        """Return all environment variables of the command."""
+        """Return the environment variables of the command."""
         return minimal_env(ctx)
 
     def outcome(self, done: Completed, ctx: CheckContext) -> Outcome:
-        """Return the outcome of the command.
+        """Return the outcome of the command, and write the report.
 
-        If the document is readable, write the report.
+        If the document is unreadable, no report is written, and the outcome is a crash.
         """
         ended = self.ended_badly(done)
         if ended is not None:
@@ -95,18 +97,18 @@ class Scanner(Check):
         return self.register.settle(self.name, found, looked_at)
 
     def ended_badly(self, done: Completed) -> Outcome | None:
-        """Return the outcome of a stopped or crashed command, else None."""
+        """Return the outcome if the command was stopped or crashed, or else None."""
         cut = stopped(self.name, shown(done))
         if cut is None and done.code not in (0, *self.finding_codes):
             return crashed(self.name, shown(done))
         return cut
 
     def document(self, done: Completed, ctx: CheckContext) -> Any:
-        """Return the document of the command. Raises ValueError."""
+        """Return the document that the command printed. Raises ValueError."""
         return json.JSONDecoder().raw_decode(self.text(done, ctx).lstrip())[0]
 
     def unreadable(self, done: Completed, error: Exception) -> Outcome:
-        """Return the failure of a command with an incomplete or unknown document."""
+        """Return the failure of a command whose document is incomplete or unknown."""
         return crashed(self.name, shown(done), f"wrote an unexpected report: {error}")
 
     def write(self, document: Any, ctx: CheckContext) -> None:
@@ -126,9 +128,9 @@ def minimal_env(ctx: CheckContext) -> dict[str, str]:
 
 
 def masked(text: str) -> str:
-    """Return the output of a scanner without the values in JSON.
+    """Return a scanner's output; if it is JSON, all text values are masked.
 
-    Such values may contain scanned code.
+    The values may contain scanned code.
     """
     if not text.lstrip().startswith(("{", "[")):
         return text
@@ -136,5 +138,5 @@ def masked(text: str) -> str:
 
 
 def shown(done: Completed) -> Completed:
-    """Return a completed command with masked output, for messages."""
+    """Return the completed command with its output masked, for messages."""
     return replace(done, stdout=masked(done.stdout))

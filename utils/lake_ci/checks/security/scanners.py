@@ -1,4 +1,4 @@
-"""Scans the code with bandit, semgrep and kingfisher, and writes the SARIF report."""
+"""Runs the scanners bandit, semgrep and kingfisher, and writes the SARIF report."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from lake_ci.system.processes import Completed
 from lake_ci.system.pyproject import read_project
 
 RULES = "security/rules"
-# The project's rules for kingfisher, in addition to kingfisher's own rules.
+# The project's own rules for kingfisher, in addition to kingfisher's built-in rules.
 KINGFISHER_RULES = "security/secrets"
 SCHEMA = "security/sarif-schema-2.1.0.json"
 REPORT = "findings.sarif"
-# semgrep must not use the network: no metrics, no check for a newer release.
+# These options stop semgrep from sending metrics or looking for a new release.
 SEMGREP = ("--metrics=off", "--disable-version-check")
 
 
@@ -86,7 +86,7 @@ class Bandit(FileScanner):
 
 
 def _without_secret(row: dict[str, Any]) -> str:
-    """Return bandit's message without a hard-coded password (B105 to B107)."""
+    """Return bandit's message; B105 to B107 without the hard-coded password."""
     message = str(row["issue_text"])
     if row["test_id"] in ("B105", "B106", "B107"):
         return message.partition(":")[0]
@@ -94,21 +94,21 @@ def _without_secret(row: dict[str, Any]) -> str:
 
 
 class Semgrep(FileScanner):
-    """Scan with semgrep, offline, with the project's own rules in security/rules."""
+    """Scan all files with semgrep, offline, for the rules in security/rules."""
 
     name = "semgrep"
     report = "semgrep.json"
     settings = (RULES, ".semgrepignore")
     SEVERITIES = {"ERROR": "high", "WARNING": "medium", "INFO": "low"}
-    # If more files than this must be scanned, it is faster to scan all files.
+    # If more files than this must be scanned, scanning all files is faster.
     FEW = 100
 
     def files(self, ctx: CheckContext) -> Sequence[str]:
         return git.files(ctx.root)
 
     def scan(self, ctx: CheckContext, files: Sequence[str]) -> list[str]:
-        # Use one process, because the other scanners use the other cores, and semgrep's
-        # start takes most of its time.
+        # Use one process: other scanners use the other cores, and semgrep spends most
+        # of its time on starting.
         scan = [
             ctx.bin("semgrep"),
             "scan",
@@ -117,9 +117,9 @@ class Semgrep(FileScanner):
             *SEMGREP,
             "--disable-nosem",
         ]
-        # Select files with `--include`, because semgrep scans target arguments even if
-        # .semgrepignore lists them. A file whose name contains the characters of a
-        # pattern cannot be selected in this way.
+        # Select files with `--include`: if they were positional arguments, semgrep
+        # would scan them even if .semgrepignore lists them. `--include` expects a
+        # pattern, so a file whose name contains special characters cannot be selected.
         few = len(files) <= self.FEW and not any(
             re.search(r"[*?\[\]{}!\\]", file) for file in files
         )
@@ -171,9 +171,9 @@ class Semgrep(FileScanner):
 
 
 class Rules(CommandCheck):
-    """Test each rule of security/rules with its test file.
+    """Test each semgrep rule in security/rules with its test file.
 
-    A rule without tests fails.
+    If a rule has no test, the check fails.
     """
 
     name = "semgrep rules"
@@ -242,9 +242,9 @@ class Rules(CommandCheck):
                     )
 
     def _untested(self, rule: Path, ctx: CheckContext) -> Iterator[Finding]:
-        """Yield a finding for each missing kind of test of a rule.
+        """Yield a finding for each kind of test that a rule lacks.
 
-        semgrep itself ignores missing tests.
+        semgrep itself does not report missing tests.
         """
         place = ctx.relative(rule)
         ids = re.findall(
@@ -254,7 +254,7 @@ class Rules(CommandCheck):
             yield Finding(
                 self.name,
                 "name",
-                f"the file must have exactly one rule, {rule.stem}; found: {ids}",
+                f"the file must contain only the rule {rule.stem}, but contains {ids}",
                 place,
                 1,
             )
@@ -264,12 +264,12 @@ class Rules(CommandCheck):
             if not re.search(
                 rf"^\s*(#|//) {kind}: {re.escape(rule.stem)}$", lines, re.MULTILINE
             ):
-                message = f"no test file beside it has a line `# {kind}: {rule.stem}`"
+                message = f"no test file beside it has the line `# {kind}: {rule.stem}`"
                 yield Finding(self.name, "untested", message, place, 1)
 
 
 class Secrets(FileScanner):
-    """Scan all files in git and in distributions for secrets, with kingfisher."""
+    """Scan all files in git and in the distributions for secrets, with kingfisher."""
 
     name = "secrets"
     report = "secrets.json"
@@ -277,7 +277,8 @@ class Secrets(FileScanner):
     settings = (KINGFISHER_RULES,)
 
     def scan(self, ctx: CheckContext, files: Sequence[str]) -> list[str]:
-        # Do not use the network, and print a hash in place of each secret.
+        # These options stop kingfisher from using the network, and make it print a hash
+        # instead of each secret.
         scan = [
             ctx.bin("kingfisher"),
             "scan",
@@ -286,13 +287,13 @@ class Secrets(FileScanner):
             "--redact",
             "--no-ignore",
         ]
-        # Report a token in each file that contains it.
+        # Report each token for every file that contains the token.
         scan += ["--no-dedup", f"--rules-path={KINGFISHER_RULES}"]
         cache = f"--rule-cache-dir={ctx.root / HOME / 'kingfisher'}"
         return [*scan, cache, "--git-history=none", "--format=json", *files]
 
     def files(self, ctx: CheckContext) -> list[str]:
-        """Return git's files, and ignored files that a distribution would contain."""
+        """Return the files in git, and ignored files that would be distributed."""
         targets = (
             read_project(ctx.root)["tool"]
             .get("hatch", {})
@@ -313,7 +314,8 @@ class Secrets(FileScanner):
     def seen(
         self, document: Any, files: Sequence[str], ctx: CheckContext
     ) -> Sequence[str]:
-        # kingfisher lists only files with findings.
+        # kingfisher lists only the files with findings, so compare the numbers of
+        # files.
         if not document["metadata"]["summary"]["blobs_scanned"]:
             raise ValueError("no file was scanned")
         scans = document["audit"]["summary"]
@@ -333,8 +335,8 @@ class Secrets(FileScanner):
         for row in document["results"]:
             rule = row["rule"].rpartition(".")[2]
             message = (
-                f"looks like a secret ({rule}): revoke it, then take it out of the file"
-                " and of the history"
+                f"looks like a secret ({rule}): revoke the secret, then remove it from"
+                " the file and from git's history"
             )
             yield SecurityFinding(
                 self.name,
@@ -357,7 +359,7 @@ class Secrets(FileScanner):
 
 
 class Sarif(Check):
-    """Write findings.sarif with all findings, and validate it with OASIS' schema."""
+    """Write all findings to findings.sarif, and validate it against its schema."""
 
     name = REPORT
     exclusive = True
@@ -369,8 +371,8 @@ class Sarif(Check):
     def run(self, ctx: CheckContext) -> Outcome:
         unfinished = self.register.unfinished(scanner.name for scanner in self.scanners)
         if unfinished:
-            # Do not write an incomplete file: GitHub would close the alerts of missing
-            # findings.
+            # Do not write an incomplete file: GitHub would close the alerts of the
+            # findings that the file lacks.
             return Outcome(
                 Status.SKIPPED, f"not written: {', '.join(unfinished)} did not finish"
             )

@@ -15,7 +15,7 @@ REPORTS = [f"{name}.json" for name in ("safety", "bandit", "semgrep", "secrets")
 
 
 def checks(root: Path, today: date) -> list[Check]:
-    """Return the scans, the check of the exceptions, and the report of all findings."""
+    """Return the scanners, the check of exceptions, and the report of findings."""
     register = Register(root, today)
     bandit, semgrep = Bandit(register), Semgrep(register)
     scans = [Safety(register, today), bandit, semgrep, Secrets(register)]

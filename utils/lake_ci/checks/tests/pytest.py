@@ -27,23 +27,23 @@ from lake_ci.system.processes import Completed
 
 NOTHING_SELECTED = 5
 SLOWEST = 10
-# The lock for junit.xml, because sets of tests that run in parallel append to this
+# The lock for junit.xml: sets of tests may run in parallel, and all append to this
 # file.
 _JUNIT_LOCK = threading.Lock()
-# Options that change only the report of pytest, not the selection of tests.
+# Options that change only pytest's output, not the selection of tests.
 HARMLESS = re.compile(
     r"-v+|-q+|-s|-l|-r\w+|--verbose|--quiet|--showlocals|--capture=\w+|--color=\w+"
     r"|--tb=\w+|--durations(-min)?=\S+|--no-header"
 )
 DEBUGGERS = ("--pdb", "--trace")
-# Options whose value may look like a path, such as `-k api`.
+# Options with a separate value, which may look like a path, as in `-k api`.
 TAKE_A_VALUE = ("-k", "-m", "-p", "-o", "-c", "-W", "--deselect", "--ignore")
 
 
 def selects(arguments: Sequence[str]) -> bool:
-    """Return whether arguments may select tests.
+    """Return whether the arguments for pytest may select tests.
 
-    Only arguments that change the report alone do not select tests.
+    Any argument may, except for those that change only pytest's output.
     """
     return any(not HARMLESS.fullmatch(argument) for argument in arguments)
 
@@ -61,13 +61,13 @@ class Arguments:
 
 
 def parser(session: str, *, affected: bool = False) -> Parser:
-    """Return the parser of a test session's options, for the session's `--help`."""
-    parser = Parser(f"nox -s {session} --", "Run tests by pytest.")
+    """Return the parser that prints a test session's `--help`."""
+    parser = Parser(f"nox -s {session} --", "Run tests with pytest.")
     if affected:
         parser.add_argument(
             "--affected",
             action="store_true",
-            help="only the tests affected by changes since the last run of --affected",
+            help="only tests affected by changes since the last run with --affected",
         )
     parser.add_argument(
         "arguments",
@@ -80,14 +80,14 @@ def parser(session: str, *, affected: bool = False) -> Parser:
 class Pytest(Check):
     """Run a set of tests with pytest.
 
-    Arguments after `--` are passed to pytest. A path is passed only to the set that
-    contains it.
+    The arguments after `--` are passed to pytest. A path is passed only to the set of
+    tests whose folders contain it.
 
     Args:
         name: the row's name.
         folders: the folders of the tests.
         cover: the folders of code whose coverage is measured.
-        marks: run only the tests that this expression of pytest markers selects.
+        marks: an expression of pytest markers; only the tests that it selects are run.
     """
 
     exclusive = True
@@ -124,7 +124,7 @@ class Pytest(Check):
         ]
         command += self.plugins(ctx)
         command += ["--color=yes"] if sys.stdout.isatty() else []
-        # As in pytest-xdist, other tests run even if a module cannot be imported.
+        # Run the other tests even if a module cannot be imported, as pytest-xdist does.
         command += ["--continue-on-collection-errors", *self.distribution(ctx)]
         env = {**ctx.env, **self.variables(ctx)}
         attached = any(argument in DEBUGGERS for argument in ctx.posargs)
@@ -139,40 +139,42 @@ class Pytest(Check):
         return outcome
 
     def echo(self, line: str) -> None:
-        """Print a line of pytest's output at once."""
+        """Print a line of pytest's output without delay."""
         sys.stdout.write(line)
         sys.stdout.flush()
 
     def variables(self, ctx: CheckContext) -> dict[str, str]:
-        """Additional environment variables for pytest."""
+        """Return additional environment variables for pytest."""
         return {"COVERAGE_FILE": str(ctx.reports / f".coverage.{self.name}")}
 
     def plugins(self, ctx: CheckContext) -> list[str]:
-        """Return the options of pytest-cov.
+        """Return the options for pytest-cov; none if tests are selected.
 
-        For a selection there are no options, because `Coverage` skips a selection.
+        Without options, no coverage is measured; `Coverage` is skipped, too.
         """
         if not self.cover or selects(ctx.posargs):
             return []
-        # The minimum is 0 here, because `Coverage` checks it for all sets together.
+        # The minimum is 0 here, because the check `Coverage` applies the minimum to all
+        # sets together.
         return [f"--cov={path}" for path in self.cover] + [
             "--cov-report=",
             "--cov-fail-under=0",
         ]
 
     def distribution(self, ctx: CheckContext) -> list[str]:
-        """Return the options of pytest-xdist.
+        """Return the options for pytest-xdist; none if tests are selected.
 
-        For a selection there are no options, because one process runs it.
+        Without options, a single process runs the tests.
         """
         if ctx.workers == 1 or selects(ctx.posargs):
             return []
         return [f"--numprocesses={ctx.workers}", "--dist=loadgroup"]
 
     def arguments(self, ctx: CheckContext) -> list[str] | None:
-        """Return the arguments of pytest: the set's folders, or typed paths inside.
+        """Return the arguments of pytest, with the set's folders or the paths in them.
 
-        The result is None if all typed paths are in other folders.
+        If there are paths after `--`, only those in the set's folders are used. The
+        result is None if none of them is there.
         """
         paths, options = _paths_and_options(ctx)
         inside = [path for path in paths if self._holds(ctx.relative(_file(path)))]
@@ -186,9 +188,9 @@ class Pytest(Check):
         return any(Path(path).is_relative_to(folder) for folder in self.folders)
 
     def outcome(self, done: Completed, junit: Path, ctx: CheckContext) -> Outcome:
-        """Return the outcome of pytest from the JUnit XML.
+        """Return the outcome of pytest, which is read from the JUnit XML.
 
-        Without a readable file, the outcome is a crash.
+        If this file is missing or unreadable, the outcome is a crash.
         """
         if done.code == NOTHING_SELECTED:
             return self._no_tests(ctx)
@@ -197,7 +199,7 @@ class Pytest(Check):
         try:
             suites = ET.parse(junit).getroot()
         except (OSError, ET.ParseError) as error:
-            return crashed(self.name, done, f"left no readable JUnit XML: {error}")
+            return crashed(self.name, done, f"wrote no readable JUnit XML: {error}")
         cases = list(suites.iter("testcase"))
         # Drop duplicates: each worker of pytest-xdist collects all modules, and may
         # report the same error.
@@ -244,9 +246,9 @@ class Pytest(Check):
 
 
 def _recorded_place(case: ET.Element) -> tuple[str, int] | None:
-    """Return the file and line of a defect that a test has recorded.
+    """Return the file and line that a test has recorded for a defect, or None.
 
-    Tests record a defect outside of Python code by `record_property("place",
+    Tests do this for a defect outside of Python code, with `record_property("place",
     "k8s/base/api.yaml:12")`.
     """
     for each in case.iterfind("properties/property[@name='place']"):
@@ -257,7 +259,7 @@ def _recorded_place(case: ET.Element) -> tuple[str, int] | None:
 
 
 def _counts(cases: Sequence[ET.Element]) -> str:
-    """Return the numbers of tests as text: `1 failed, 2 passed, 3 skipped`."""
+    """Return the numbers of tests as text, such as `1 failed, 2 passed, 3 skipped`."""
     skipped = len(_skipped(cases))
     failed = sum(
         case.find("failure") is not None or case.find("error") is not None
@@ -275,7 +277,7 @@ def _skipped(cases: Iterable[ET.Element]) -> list[str]:
 
 
 def _slowest(cases: Iterable[ET.Element]) -> list[dict[str, Any]]:
-    """Return the slowest tests, the slowest first."""
+    """Return the slowest tests with their seconds, the slowest first."""
     slowest = sorted(cases, key=lambda case: -float(case.get("time", 0)))[:SLOWEST]
     return [
         {"test": _test_id(case), "seconds": float(case.get("time", 0))}
@@ -284,7 +286,7 @@ def _slowest(cases: Iterable[ET.Element]) -> list[dict[str, Any]]:
 
 
 def _paths_and_options(ctx: CheckContext) -> tuple[list[str], list[str]]:
-    """Return the typed arguments that are paths in the repository, and all others."""
+    """Split the arguments after `--` into paths in the repository, and all others."""
     paths: list[str] = []
     options: list[str] = []
     for before, argument in zip(["", *ctx.posargs], ctx.posargs):
@@ -295,14 +297,14 @@ def _paths_and_options(ctx: CheckContext) -> tuple[list[str], list[str]]:
 
 
 def _file(argument: str) -> str:
-    """Return the path part of a typed test id."""
+    """Return the path in a test id."""
     return argument.split("::")[0]
 
 
 def _raised_at(
     text: str, ctx: CheckContext
 ) -> tuple[str | None, int | None, str | None]:
-    """Return a traceback's last file and line in the repository, and its exception."""
+    """Return a traceback's exception, and its last file and line in the repository."""
     place: tuple[str | None, int | None, str | None] = (None, None, None)
     for match in re.finditer(
         r"^(?:E\s+File \")?([^\s:\"][^:\"\n]*\.py)(?:\", line |:)(\d+)(?:: ?(\w+)?)?",
@@ -310,7 +312,7 @@ def _raised_at(
         re.MULTILINE,
     ):
         path = ctx.root / match[1]
-        # Skip the job's environment, which is also inside the repository, in .nox.
+        # Skip files of the job's environment, which is in the repository's folder .nox.
         if path.is_file() and not path.is_relative_to(ctx.python.parent.parent):
             place = (match[1], int(match[2]), match[3] or place[2])
     raised = re.findall(
@@ -328,15 +330,15 @@ def _test_id(case: ET.Element) -> str:
 
 
 def _name(case: ET.Element) -> str:
-    """Return the name of a test without the group from pytest-xdist.
+    """Return the name of a test without the group that pytest-xdist appends.
 
-    In `test_a[1]@group`, the part from `@` is the group.
+    In `test_a[1]@group`, this group is `@group`.
     """
     return re.sub(r"@[\w-]+$", "", case.get("name", ""))
 
 
 def _append(junit: Path, suite: Path) -> None:
-    """Add the XML of one set of tests to the job's junit.xml."""
+    """Add the JUnit XML of one set of tests to the job's junit.xml."""
     together = (
         ET.parse(junit).getroot()
         if junit.exists()
@@ -350,7 +352,7 @@ def _append(junit: Path, suite: Path) -> None:
 
 
 class Coverage(Check):
-    """Check that the branch coverage of all tests of the job reaches a minimum."""
+    """Check that all tests of the job together reach a minimum branch coverage."""
 
     name = "coverage"
     exclusive = True
@@ -398,7 +400,7 @@ class Coverage(Check):
 
 
 def _coverage_reports(folder: Path) -> Iterator[list[str]]:
-    """Yield the arguments of coverage for each report."""
+    """Yield the arguments of each call of coverage, which create the reports."""
     common = ["-q", f"--data-file={folder / '.coverage'}"]
     measured = map(str, sorted(folder.glob(".coverage.*")))
     yield ["combine", "--keep", *common, *measured]
@@ -415,7 +417,7 @@ def _percent(body: Mapping[str, Any]) -> float:
 
 
 def _ranges(lines: Sequence[int]) -> str:
-    """Return line numbers as text with ranges: `3-5, 9` for 3, 4, 5, 9."""
+    """Return line numbers as text with ranges, such as `3-5, 9` for 3, 4, 5, 9."""
     runs: list[list[int]] = []
     for line in lines:
         if runs and line == runs[-1][-1] + 1:

@@ -33,10 +33,10 @@ def declared_folders(root: Path, name: str) -> Tests:
 
 
 def checks(run: Run, name: str, javas: Sequence[str], *, minimum: float) -> list[Check]:
-    """Return the checks of a test session on one Python and Java version.
+    """Return the checks of a test session for one Python and one Java version.
 
     Args:
-        name: the name of the tests in `[tool.lake_ci.tests]`.
+        name: the key of the tests in `[tool.lake_ci.tests]`.
         javas: the Java versions of the matrix. All tests run on the last version. On
             the other versions, only the tests that start a JVM run.
         minimum: the minimum coverage, in percent.

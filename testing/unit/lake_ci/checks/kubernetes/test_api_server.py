@@ -1,6 +1,5 @@
-"""The choice, the start and the requests of the API server.
-
-The answers come from a real server on loopback or a Unix socket.
+"""The API server is chosen, started and used. In these tests, a real server on loopback
+or on a Unix socket answers.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ DEPLOYMENT = {
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves Deployments, and records its requests."""
+    """Serves Deployments, and records the requests."""
 
     protocol_version = "HTTP/1.1"
     requests: list[str] = []
@@ -79,7 +78,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(text)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Log nothing: the test reads `requests`."""
+        """Log nothing, because the requests are recorded in `requests`."""
 
     def address_string(self) -> str:
         return "a socket"
@@ -91,7 +90,7 @@ class UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
 @pytest.fixture
 def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Yield the address of a server on a Unix socket; its requests are in
+    """Yield the address of a server on a Unix socket; it records requests in
     `Handler.requests`.
     """
     monkeypatch.chdir(tmp_path)
@@ -149,9 +148,7 @@ def test_a_server_that_is_gone_is_an_error_that_names_the_request() -> None:
 
 
 class Serving:
-    """A fake of `serve_kubernetes.py`, which records its command and prints the given
-    endpoint.
-    """
+    """Fakes `serve_kubernetes.py`: records the command, and prints the endpoint."""
 
     def __init__(self, endpoint: Mapping[str, str]) -> None:
         self.endpoint = endpoint

@@ -1,4 +1,4 @@
-"""The environment variables that the programs read, determined from their code."""
+"""The environment variables that a program reads are found in the program's code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server's responses become findings at the line of the source."""
+"""The server's responses become findings, with the line in the manifests' source."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ SPACE = Manifest(
 
 
 class Server(ApiConnection):
-    """A fake server with responses by kind, which records the stored objects."""
+    """Fakes a server: records stored namespaces, and has a response for each kind."""
 
     def __init__(self, answers: Mapping[str, ApiResponse], *, spaces: set[str]) -> None:
         self.answers = answers

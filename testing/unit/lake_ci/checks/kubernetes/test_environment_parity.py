@@ -1,4 +1,4 @@
-"""Comparison of staging with production."""
+"""The manifests of staging and production are compared."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def ctx(ctx: CheckContext) -> CheckContext:
 
 
 def environment(name: str, digest: str, **spec: Any) -> Rendered:
-    """Return an environment of two objects. The arguments are the values that must
-    differ between environments.
+    """Return the rendered objects of an environment. `name` and `digest` must differ
+    between environments.
     """
     config = f"settings-{digest}"
     data = {"LAKE": f"s3://lake-{name}-{ACCOUNTS[name]}"}

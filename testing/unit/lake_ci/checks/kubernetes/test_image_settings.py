@@ -1,4 +1,4 @@
-"""The settings of the images are read completely, or rejected with the wrong name."""
+"""The settings of images are read completely, or the error contains the wrong name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options of the session, the output of yamllint, and errors of kustomize."""
+"""The session's options, yamllint's output and kustomize's errors are parsed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Manifests and the places of their values, in the output of the rendering script."""
+"""Manifests, with the file and line of each value, are read from the rendering script's
+output.
+"""
 
 from __future__ import annotations
 

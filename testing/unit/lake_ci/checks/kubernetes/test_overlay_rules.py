@@ -1,4 +1,4 @@
-"""The rules for the relations between an environment's objects."""
+"""The rules check how the objects of an environment relate to each other."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_an_account_of_another_environment_is_found_anywhere() -> None:
         overlay_rules.account,
         thing("ConfigMap", "x", data={"A": f"{lake}999988887777"}),
     )
-    assert "account 999988887777, but dev has 111122223333" in message
+    assert "account 999988887777, but the account of dev is 111122223333" in message
 
 
 def settings(**data: str) -> Manifest:

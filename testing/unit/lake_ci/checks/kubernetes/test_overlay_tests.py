@@ -1,5 +1,5 @@
-"""The tests of the overlays get the rendered manifests, but not the session's
-arguments.
+"""The project's tests of its overlays get the rendered manifests, but not the arguments
+of the session.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def test_without_any_build_nothing_is_tested(ctx: CheckContext) -> None:
 
 
 def rules() -> ModuleType:
-    """Import the module of the repository's rules again."""
+    """Import a new copy of the module with the repository's own rules."""
     spec = importlib.util.spec_from_file_location("overlay_rules_of_the_lake", RULES)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -80,8 +80,8 @@ def rules() -> ModuleType:
 def test_without_manifests_the_rules_refuse_to_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Without manifests, pytest would silently skip the tests, so the module raises a
-    usage error.
+    """Without manifests, pytest would skip the tests without a message, so the module
+    raises a usage error.
     """
     monkeypatch.delenv(VARIABLE, raising=False)
     with pytest.raises(pytest.UsageError, match="run `nox -s k8s`"):
@@ -89,7 +89,7 @@ def test_without_manifests_the_rules_refuse_to_run(
 
 
 def written(folder: Path, **data: str) -> Path:
-    """Write the file of an environment with one ConfigMap."""
+    """Write the rendered objects of an environment, a single ConfigMap."""
     metadata = {"name": "settings"}
     thing = {"kind": "ConfigMap", "metadata": metadata, "data": data}
     places = [[["data", key], "x.env", line] for line, key in enumerate(data, 1)]
@@ -144,7 +144,9 @@ def test_a_rule_that_no_configmap_is_subject_to_fails(
 def reported(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Callable[..., list[str]]:
-    """Return a function that applies a rule to objects, and returns its messages."""
+    """Return a function that applies a rule to objects, and returns the rule's
+    messages.
+    """
 
     def apply(rule: str, *things: Mapping[str, object]) -> list[str]:
         path = tmp_path / "dev" / "rendered.json"

@@ -41,8 +41,8 @@ SETTINGS = Manifest(
 def deployment(
     change: Callable[[dict[str, Any], dict[str, Any]], object] = lambda pod, one: None
 ) -> Rendered:
-    """Return an environment of one Deployment, after a change to its pod and its
-    container.
+    """Return an environment that contains only a Deployment. `change` can change the
+    Deployment's pod and container before.
     """
     container = deepcopy(CONTAINER)
     pod = {

@@ -1,5 +1,5 @@
-"""Schemas and checkov: the output of their scripts becomes findings at the line of the
-source.
+"""The output of the schema validation and of checkov becomes findings, each with the
+line in the manifests' source.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The checks of the session, with one row per check."""
+"""The session has the declared checks, with one row for each check."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A setting for an object that no environment has is a finding."""
+"""If no environment uses a setting, the setting is a finding."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ def pod(image: str, secret: str) -> Manifest:
 
 
 class Scanned(CheckovScan):
-    """A scan with violations of these rules; without rules, the scan failed."""
+    """Fakes a scan in which the rules `broken` are violated; if `broken` is None, the
+    scan failed.
+    """
 
     def __init__(
         self, builds: Sequence[BuildOverlay], broken: Sequence[str] | None
@@ -67,8 +69,8 @@ def checked(
     *built: Manifest | None,
     broken: Sequence[str] | None = ("CKV_K8S_15",),
 ) -> Outcome:
-    """Return the row for environments with these pods, in order; the remaining
-    environments have no pods.
+    """Return the outcome for environments that have one of these pods each; the last
+    environments may have none. If a pod is None, the environment was not built.
     """
     builds = [BuildOverlay(name) for name in ENVIRONMENTS]
     for number, build in enumerate(builds):

@@ -1,4 +1,4 @@
-"""Unified diffs in the format of black and isort."""
+"""Unified diffs are read, as black and isort print them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reader of import-linter, on its output for seeded imports."""
+"""The output that import-linter prints for forbidden imports is parsed."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_an_import_that_breaks_a_contract_is_named_with_its_line(
         Finding(
             "imports",
             "unlisted",
-            "pkg.attic is in no layer of [tool.importlinter]",
+            "pkg.attic is not in a layer of [tool.importlinter]",
             "pyproject.toml",
             1,
         ),

@@ -1,4 +1,4 @@
-"""The locks: whether they match pyproject.toml, and how they are compiled."""
+"""Lock files are compiled, and compared with pyproject.toml."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ JAR = f"io.delta:delta-storage:3.3.2 --hash=sha256:{'c0' * 32}\n"
 
 @pytest.fixture
 def locked(ctx: CheckContext) -> CheckContext:
-    """Return a repository whose locks are all up to date."""
+    """Return a repository whose lock files are all up to date."""
     (ctx.root / "pyproject.toml").write_text(PROJECT)
     (ctx.root / "requirements").mkdir()
     for lock in locks.declared_locks(ctx.root):
@@ -156,7 +156,7 @@ def test_without_declared_jars_there_is_no_lock_of_jars(locked: CheckContext) ->
         (
             'extras = ["spark"]',
             'extras = ["sprk"]',
-            "lock 'test' names the extra 'sprk', which does not exist",
+            "lock 'test' has the extra 'sprk', which does not exist",
         ),
         ('groups = ["lint"]', 'groups = ["lnt"]', "lock 'lint': .*lnt"),
         (
@@ -196,8 +196,8 @@ def test_a_lock_is_compiled_from_the_project_its_extras_and_groups(
 
 
 def fake_uv(body: str, seen: list[str]) -> Callable[[list[str]], Completed]:
-    """Return a fake uv that records the preferred versions that it gets, and writes the
-    lock.
+    """Return a fake uv. It records the existing lock file, whose versions uv prefers,
+    and writes `body` as the new one.
     """
 
     def answer(argv: list[str]) -> Completed:
@@ -224,7 +224,7 @@ def test_a_compiled_lock_is_written_once_and_then_unchanged(
     assert seen[0] == "nothing"
     assert (
         seen[1] == path.read_text()
-    )  # locked versions are preferred, unless --upgrade is given
+    )  # uv gets the old lock file, whose versions it prefers
     for option in (
         "--universal",
         "--generate-hashes",

@@ -1,4 +1,4 @@
-"""The readers of flake8, black, isort and mypy, on their output for seeded files."""
+"""The output that flake8, black, isort and mypy print for faulty files is parsed."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def pack_sdist(
 
 @pytest.fixture
 def project(ctx: CheckContext, git: Git) -> CheckContext:
-    """Return a repository with a package, with all files committed."""
+    """Return a repository with a package, in which all files are committed."""
     for name, data in SDIST.items():
         if name != "PKG-INFO" and name != ".gitignore":
             (ctx.root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ def project(ctx: CheckContext, git: Git) -> CheckContext:
 
 @pytest.fixture
 def built(project: CheckContext) -> CheckContext:
-    """Return the project with its wheel and sdist in dist/."""
+    """Return the project after its wheel and sdist were written to dist/."""
     (project.root / "dist").mkdir()
     pack_wheel(project.root / "dist" / "lakekit-1.0-py3-none-any.whl", WHEEL)
     pack_sdist(project.root / "dist" / "lakekit-1.0.tar.gz", SDIST)
@@ -254,7 +254,7 @@ def test_a_check_of_distributions_must_say_what_it_checks(built: CheckContext) -
         packaging.DistributionCheck().run(built)
 
 
-# twine and check-wheel-contents, on their output for broken packages
+# The output of twine and check-wheel-contents for broken packages
 
 TWINE_MARKUP = """\
 Checking dist/lakekit-1.0-py3-none-any.whl: FAILED
@@ -406,7 +406,7 @@ def test_a_file_of_another_kind_is_named(built: CheckContext) -> None:
 def rebuilding(
     wheel: dict[str, bytes], sdist: dict[str, bytes]
 ) -> Callable[[list[str]], Completed]:
-    """Return a fake `python -m build`."""
+    """Return a fake `python -m build`, which writes these archives."""
 
     def answer(argv: list[str]) -> Completed:
         folder = Path(argv[argv.index("--outdir") + 1])
@@ -445,7 +445,7 @@ def test_other_bytes_are_named_with_the_file_and_the_build(
             f"lakekit-1.0-py3-none-any.whl, {how}: lakekit/__init__.py differs",
         )
         for how in (
-            "built a second time, with another umask, time zone and hash seed",
+            "built again, with a different umask, time zone and hash seed",
             "built from the unpacked sdist",
         )
     ]
@@ -467,7 +467,7 @@ def test_a_second_build_that_fails_is_a_failure(
             {**WHEEL, "lakekit/__init__.py": b"x"},
             [("lakekit/__init__.py differs", "lakekit/__init__.py")],
         ),
-        ({**WHEEL, "extra.py": b""}, [("extra.py is in only one of them", "extra.py")]),
+        ({**WHEEL, "extra.py": b""}, [("extra.py is in only one archive", "extra.py")]),
         (
             {**WHEEL, f"{INFO}/RECORD": b"x"},
             [("only dates, modes or order differ", "a.whl")],
@@ -603,7 +603,9 @@ def listing(*names: str) -> Callable[[list[str]], Completed]:
 
 @pytest.fixture
 def installed(built: CheckContext) -> CheckContext:
-    """Return the project with the wheel installed on two of three Pythons."""
+    """Return the project after the wheel was installed for two of three Python
+    versions.
+    """
     for python in ("3.9", "3.10"):
         packaging.install_folder(built, python).mkdir()
     return built

@@ -1,4 +1,4 @@
-"""A benchmark with fake processes and given measurements."""
+"""Defines a benchmark whose processes are fakes with given measurements."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ def side(root: Path, name: str) -> Side:
 
 
 class Runs:
-    """Fakes both processes of a pair: writes the file of the plugin."""
+    """Fakes both processes of a pair: writes the file that pytest-benchmark would
+    write.
+    """
 
     def __init__(
         self,
@@ -54,7 +56,7 @@ class Runs:
         self.started: list[str] = []
 
     def clock(self) -> float:
-        """Return the time of a clock on which each process takes a second."""
+        """Return the time of a fake clock, on which each process takes a second."""
         return float(len(self.started))
 
     def __call__(self, argv: list[str], **given: Any) -> Completed:

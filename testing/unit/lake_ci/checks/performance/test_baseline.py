@@ -1,4 +1,4 @@
-"""The choice of the baseline, and the preparation of the two versions."""
+"""The baseline is chosen, and both versions are built and installed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Git = Callable[..., str]
 
 @pytest.fixture
 def commits(root: Path, git: Git) -> list[str]:
-    """Return three commits of a file, oldest first."""
+    """Return three commits that change a file, oldest first."""
     made = [git(root, "rev-parse", "HEAD")]
     for text in ("second", "third"):
         (root / "file").write_text(text)
@@ -138,7 +138,7 @@ def test_a_worktree_is_made_whatever_was_there_and_leaves_nothing(
         (tree / "left.txt").write_text("by an earlier run")
     assert not tree.exists()
     assert git(root, "worktree", "list").count("\n") == 0
-    # As after a kill, git lists a worktree whose folder does not exist.
+    # After a kill, git may list a worktree whose folder does not exist.
     check_out(root, tree, commits[1])
     git(tree, "status")
     for file in tree.iterdir():
@@ -207,7 +207,7 @@ def test_both_sides_lie_in_paths_of_one_length_and_take_their_own_suite(
     assert (new.side.folder / "suite" / "lake_ci" / "job.py").exists()
     assert list((old.side.folder / "suite").iterdir()) == []
     assert new.side.variables(ctx)["PYTHONPATH"] == str(new.side.folder / "suite")
-    # Neither installation replaces a locked package by a package from the index.
+    # No installation may replace a locked package with a package from the index.
     wheels = [call for call in calls if call[-1].endswith(".whl")]
     assert (
         all("--no-deps" in call and "--no-index" in call for call in wheels)

@@ -1,5 +1,5 @@
-"""The benchmark: the processes that it runs, its comparisons and its messages. The
-tests provide fake processes.
+"""A benchmark runs processes, compares their times, and prints the result. In these
+tests, the processes are fakes.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def test_where_the_clock_cannot_tell_the_processor_does(ctx: CheckContext) -> No
     assert judged(ctx, Runs(WILD, WILD[::-1])).status is Status.SUCCESS
     slower = judged(ctx, Runs(WILD, WILD[::-1], cpu=(0.1, 0.13)))
     assert slower.status is Status.FAILURE
-    assert "of the processor 1.30 (1.30 to 1.30)" in slower.findings[0].message
+    assert "by processor time 1.30 (1.30 to 1.30)" in slower.findings[0].message
 
 
 def test_more_processor_time_is_no_failure_where_nobody_waits_longer(
@@ -108,8 +108,8 @@ def test_more_rounds_are_run_while_time_is_left_and_nothing_is_told(
     ctx: CheckContext,
 ) -> None:
     runs = Runs(WILD, WILD[::-1], cpu=(0.0, 0.0))
-    # Each pair of processes takes two seconds. A pair that starts before the limit is
-    # the last.
+    # Each pair of processes takes two seconds. The last pair is one that starts before
+    # the time limit.
     judged(ctx, runs, given=PerformanceOptions(seconds=20))
     assert len(runs.started) == 22
 
@@ -190,7 +190,7 @@ def test_what_the_baseline_lacks_is_new(ctx: CheckContext) -> None:
     outcome = judged(ctx, Runs(EVEN, EVEN, fails="old", says=says))
     assert outcome.status is Status.SUCCESS
     assert outcome.detail.startswith(
-        "new: 0.101 s; the baseline lacks it (AttributeError: module 'lakekit'"
+        "0.101 s; not in the baseline (AttributeError: module 'lakekit'"
     )
 
 
@@ -199,7 +199,7 @@ def test_a_baseline_that_fails_otherwise_is_advice(ctx: CheckContext) -> None:
         ctx, Runs(EVEN, EVEN, fails="old", says="E   OSError: No space left\n")
     )
     assert outcome.status is Status.WARNING
-    assert "the baseline could not run it: OSError: No space left" in outcome.detail
+    assert "failed on the baseline: OSError: No space left" in outcome.detail
 
 
 def test_a_benchmark_that_fails_is_a_failure_at_its_place(ctx: CheckContext) -> None:

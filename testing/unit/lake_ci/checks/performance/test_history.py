@@ -1,5 +1,5 @@
-"""The history of measurements is written line by line, and invalid lines do not prevent
-reading it.
+"""The history of measurements has one line for each run, and can be read even if some
+lines are invalid.
 """
 
 from __future__ import annotations

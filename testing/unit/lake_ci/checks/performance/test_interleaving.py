@@ -1,6 +1,4 @@
-"""Interleaving of real processes: the order of turns, and the turns after a process has
-ended.
-"""
+"""Real processes take turns in the right order, even after one of them has ended."""
 
 from __future__ import annotations
 
@@ -12,8 +10,8 @@ import pytest
 
 from lake_ci.checks.performance.interleaving import TurnServer, order
 
-# Ask for a turn repeatedly, and record each one. Exit after `turns` of them without
-# telling the server.
+# Request `turns` turns one after the other, and log each. Then exit without a message
+# to the server.
 PLAYER = """
 import socket, sys
 address, name, turns, log = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
@@ -35,8 +33,8 @@ with socket.socket(socket.AF_UNIX) as line:
 def play(
     log: Path, rounds: int, turns: dict[str, int], absent: tuple[str, ...] = ()
 ) -> list[str]:
-    """Run processes with `rounds` turns and return their records; each process requests
-    its own number of turns.
+    """Grant turns to processes in `rounds` rounds, and return the lines that the
+    processes log. `turns` contains how many turns each process requests.
     """
     with TurnServer() as granting:
         running = {

@@ -1,4 +1,4 @@
-"""Options of the command line, which override those in pyproject.toml."""
+"""Options on the command line override settings in pyproject.toml."""
 
 from __future__ import annotations
 

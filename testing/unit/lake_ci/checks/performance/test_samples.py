@@ -1,4 +1,4 @@
-"""The decision by wall time and processor time together."""
+"""Wall time and processor time together decide whether a version is slower."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from lake_ci.checks.performance.statistics import Interval, SpeedVerdict
         ((0.9, 1.1), (1.3, 1.5), SpeedVerdict.FINE),
         ((1.0, 1.3), None, SpeedVerdict.UNDECIDED),
         ((0.8, 1.3), (0.98, 1.02), SpeedVerdict.FINE),
-        # Waiting uses no processor time, so processor time does not decide if the
-        # estimate for wall time is beyond the threshold.
+        # A process that waits uses no processor time. So if the estimate for wall time
+        # is above the threshold, processor time alone cannot decide.
         ((1.1, 1.5), (0.98, 1.02), SpeedVerdict.UNDECIDED),
         ((0.8, 1.3), (1.2, 1.4), SpeedVerdict.SLOWER),
     ],

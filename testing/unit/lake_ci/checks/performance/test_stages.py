@@ -1,4 +1,4 @@
-"""The collection of the benchmarks, and their history."""
+"""The benchmarks are collected, and their measurements stored in the history."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_benchmarks_that_cannot_be_collected_are_a_crash(ctx: CheckContext) -> N
 
 
 def measured(ctx: CheckContext, given: PerformanceOptions) -> Collect:
-    """Return a collection whose only benchmark was measured."""
+    """Return a `Collect` with one benchmark, which was measured."""
     made = benchmark(ctx, given=given)
     made.run(ctx)
     collect = Collect(given, made.baseline, made.old, made.new)
@@ -120,5 +120,5 @@ def test_lines_of_the_history_that_cannot_be_read_are_said(ctx: CheckContext) ->
     outcome = History(measured(ctx, ONCE)).run(ctx)
     assert (outcome.status, outcome.detail) == (
         Status.WARNING,
-        f"1 run in {HISTORY}; 1 line of it cannot be read",
+        f"1 run in {HISTORY}; 1 line of this file cannot be read",
     )

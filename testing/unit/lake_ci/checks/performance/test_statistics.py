@@ -1,5 +1,5 @@
-"""The statistics of the benchmark, on noise like that of a shared machine: heavy tails,
-bursts, differences between processes.
+"""The statistics are right even with noise as on a shared machine: heavy tails, bursts,
+and differences between processes.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ def measured(
     generations: int = GENERATIONS,
     rounds: int = ROUNDS,
 ) -> tuple[Series, Series]:
-    """Return old and new rounds with simulated noise: noise in each round, bursts of up
-    to three times in some rounds, a common drift, and differences between processes.
+    """Return the rounds of the old and the new version, with simulated noise. Each
+    round has some noise, and some rounds take up to three times as long. In addition,
+    both versions drift together, and processes differ.
     """
     sides: tuple[Series, Series] = ([], [])
     for _ in range(generations):
@@ -44,8 +45,8 @@ def measured(
             side.append(
                 [
                     true * uneven * shared * math.exp(dice.gauss(0, noise))
-                    # Noise only makes a program slower. The tail of the Pareto
-                    # distribution has almost no mean.
+                    # A burst only makes a program slower. The Pareto distribution has
+                    # such a heavy tail that it almost has no mean.
                     * (
                         min(3.0, dice.paretovariate(1.2))
                         if dice.random() < bursts
@@ -60,7 +61,9 @@ def measured(
 def shares(
     ratio: float, trials: int, *, noise: float = 0.03, bursts: float = 0.05
 ) -> dict[SpeedVerdict, float]:
-    """Return the frequency of each outcome in a number of simulated comparisons."""
+    """Return how often each verdict occurs in `trials` simulated comparisons, as a
+    share.
+    """
     dice = random.Random(7)
     verdicts = [
         compare(

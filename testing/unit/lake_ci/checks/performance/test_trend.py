@@ -1,4 +1,4 @@
-"""The SVG of the history."""
+"""The history is drawn as SVG."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A scanner of files scans only changed files, and reports findings of all files."""
+"""A scanner of files scans only changed files, but reports all findings."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ FILES = ["a.py", "b.py", "notes.md"]
 
 
 class Sniffer(FileScanner):
-    """A scanner with a finding in files that contain the word. It cannot read files
-    that begin with a bracket.
-    """
+    """A scanner that runs the command `sniff`, which `Nose` fakes."""
 
     name = "sniffer"
     report = "sniffer.json"

@@ -1,4 +1,4 @@
-"""The packages in the locks, and the resolved requirements of the wheel, once per
+"""The pins in lock files are read, and the wheel's requirements are resolved once per
 day.
 """
 

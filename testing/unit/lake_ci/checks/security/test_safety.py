@@ -1,4 +1,6 @@
-"""The database of safety, its age, and the lines of vulnerable locked packages."""
+"""The check with safety chooses a database, reports its age, and finds the lines of
+vulnerable packages.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +35,7 @@ Answer = Callable[[list[str]], Completed]
 
 @pytest.fixture
 def project(ctx: CheckContext) -> CheckContext:
-    """Return a context with one lock, and a project whose requirement resolves to no
-    other packages.
-    """
+    """Return the context of a project that has one lock file."""
     settings = '[tool.lake_ci.security]\nfail_on = "low"\n'
     (ctx.root / "pyproject.toml").write_text(
         f'[project]\nrequires-python = ">=3.9"\n{settings}'
@@ -58,8 +58,8 @@ def database(folder: Path, day: date = TODAY) -> str:
 def answering(
     ctx: CheckContext, *answers: tuple[int, dict[str, Any] | None]
 ) -> list[list[str]]:
-    """Return a function that makes uv resolve nothing, and safety return these exit
-    codes and reports in order.
+    """Fake uv, which resolves no packages, and safety, which returns these exit codes
+    and reports in order. Return the list of safety's commands.
     """
     calls: list[list[str]] = []
 

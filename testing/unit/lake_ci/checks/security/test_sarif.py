@@ -1,4 +1,4 @@
-"""The combined list of all scanners' findings, and its SARIF."""
+"""The findings of all scanners are merged, and written as SARIF."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A scanner's report is complete and redacted, or not written. Messages never contain
-the output of the scanner.
+"""A scanner's report is written only if it is complete, and contains no secrets.
+Messages never contain the scanner's output.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The readers of bandit, semgrep and kingfisher, on their output for seeded files."""
+"""The output that bandit, semgrep and kingfisher print for faulty files is parsed."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The selection of tests that a change may affect, in real runs of pytest over a small
-repository that is then mutated.
+"""The tests that a change may affect are selected. In these tests, a real pytest runs
+in a small repository before and after changes.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def test_no_process():
 """
     ),
 }
-# Each mutant is an edit that breaks tests: file, old text, new text.
+# Edits that break tests; each has a file, the old text and the new text.
 MUTANTS = {
     "function": ("lib.py", "number * 2", "number * 3"),
     "constant": ("lib.py", "LIMIT = 3", "LIMIT = 4"),
@@ -196,8 +196,8 @@ SHARED = {
 
 @pytest.fixture
 def repository(ctx: CheckContext) -> CheckContext:
-    """Return a repository under git, and a context that runs commands in it with this
-    Python.
+    """Return the context of a git repository; commands run there with the Python of
+    this test.
     """
     children = Processes()
 
@@ -240,11 +240,11 @@ def edit(repository: CheckContext, file: str, old: str, new: str) -> None:
 
 
 def failing(root: Path) -> set[str]:
-    """Return the tests that fail in a full run without selection; all tests if pytest
-    cannot collect them.
+    """Return the tests that fail if all tests run; if pytest cannot collect them, all
+    tests have failed.
 
-    Byte code is disabled, because Python would use stale byte code if a file changes
-    twice in a second and keeps its size.
+    If a file changes twice in a second and keeps its size, Python would use stale byte
+    code. So byte code is disabled.
     """
     command = [
         sys.executable,
@@ -282,19 +282,19 @@ def test_affected_tests_include_all_that_a_mutant_breaks(
         edit(repository, file, old, new)
         now = affected.Snapshot.of(repository.root, ["*"], known.snapshot)
         selection = affected.select_affected(known, now, repository.root)
-        # pytest reports an error in the teardown of a shared fixture for the last test,
-        # which may be any test.
+        # If the teardown of a shared fixture fails, pytest reports the error for the
+        # last test, and any test may be the last.
         broken = (
             SHARED if name == "teardown" or workers == 2 else failing(repository.root)
         )
-        # The result does not depend on the number of workers, so only two cases compare
-        # numbers below.
+        # The result does not depend on the number of workers, so the failing tests are
+        # compared only with one worker.
         assert workers == 2 or broken <= selection.tests, name
         selected[name] = len(selection.tests)
         edit(repository, file, new, old)
     everything = {name for name, number in selected.items() if number == TESTS}
     assert everything == {"constant", "import", "data", "settings"}
-    # A function affects its own test and the test that starts a process.
+    # These are the test of the changed function, and the test that starts a process.
     assert selected["function"] == 2
 
 
@@ -319,7 +319,7 @@ def test_affected_run_selects_reports_and_records(
     (repository.root / "tests" / "test_new.py").write_text(
         "def test_new() -> None:\n    assert True\n"
     )
-    # The changed test, and the test that starts a process.
+    # These are the changed test, and the test that starts a process.
     assert "2 passed" in run(repository).detail
     assert run(repository).detail == f"0 of {TESTS + 1} tests"
 

@@ -1,4 +1,4 @@
-"""The version of a job's Java, and the locked jars."""
+"""Java's version is checked, and the locked jars are downloaded."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Property settings:
 
 openjdk version "{version}" 2023-10-17
 """
-# The output of Ivy for an artifact that no repository has.
+# What Ivy prints if no repository has an artifact.
 NOT_FOUND = """\
 :: loading settings :: url = \
 jar:file:ivy-2.5.3.jar!/org/apache/ivy/core/settings/ivysettings.xml
@@ -157,8 +157,8 @@ GOOD = hashlib.sha256(BYTES).hexdigest()
 
 @pytest.fixture
 def spark(ctx: CheckContext) -> CheckContext:
-    """Return an environment with PySpark's Ivy, and a repository that declares one
-    jar.
+    """Return the context of a repository that declares one jar; its environment has
+    PySpark's Ivy.
     """
     bundled = (
         ctx.python.parent.parent
@@ -189,7 +189,7 @@ def lock(ctx: CheckContext, sha256: str) -> None:
 
 
 def ivy(argv: list[str]) -> Completed:
-    """Fake an Ivy that finds every jar."""
+    """Fake Ivy, so that it finds every jar."""
     folder = Path(argv[argv.index("-retrieve") + 1]).parent
     (folder / "delta-storage-3.3.2.jar").write_bytes(BYTES)
     return Completed(tuple(argv), 0, "", "", 0.1)
@@ -232,7 +232,7 @@ def test_a_jar_with_another_hash_is_refused_and_not_kept(
     assert (outcome.status, outcome.findings[0].rule) == (Status.FAILURE, "sha256")
     assert (
         outcome.findings[0].message
-        == f"delta-storage-3.3.2.jar has sha256 {GOOD}, the lock has {'0' * 64};"
+        == f"delta-storage-3.3.2.jar has sha256 {GOOD}, but {'0' * 64} is locked;"
         " the file was discarded"
     )
     assert not Path(spark.env["LAKE_CI_JARS"]).exists()
@@ -246,8 +246,8 @@ def test_jars_that_cannot_be_fetched_are_named_with_the_reason(
     lines = outcome.findings[0].message.splitlines()
     assert (
         lines[0]
-        == "could not fetch io.delta#delta-storage;3.3.2: connect this machine to the"
-        " network once"
+        == "could not download io.delta#delta-storage;3.3.2: connect this machine to"
+        " the network once"
     )
     assert lines[1] == "(java.net.ConnectException: Connection refused)"
     assert outcome.findings[0].file == "requirements/jars.txt"
@@ -339,5 +339,5 @@ def test_a_lock_of_jars_that_cannot_be_fetched_is_a_failure(
     )
     outcome = LockJars().run(spark)
     assert outcome.status is Status.FAILURE
-    assert "could not fetch the jars" in outcome.findings[0].message
+    assert "could not download the jars" in outcome.findings[0].message
     assert not (spark.root / "requirements" / "jars.txt").exists()

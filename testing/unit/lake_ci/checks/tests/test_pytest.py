@@ -1,4 +1,6 @@
-"""Results of pytest from its JUnit XML, and the combined coverage of all suites."""
+"""Results are read from pytest's JUnit XML, and the coverage of all sets of tests is
+combined.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,8 @@ def divide(a, b):
 def deep(a):
     return divide(a, 0)
 """
-# The report of pytest for a passed test, a skipped test, two failed tests, two broken
-# tests (one of which failed before), and a method.
+# pytest's report of a passed test, a skipped test, two failed tests, a test method, and
+# two tests with errors, one of which also failed.
 FAILURES = """\
 <?xml version="1.0" encoding="utf-8"?>\
 <testsuites name="pytest tests"><testsuite name="pytest" errors="2" \
@@ -152,7 +154,7 @@ line="6" time="0.250" />\
 
 @pytest.fixture
 def suite(ctx: CheckContext) -> CheckContext:
-    """Return a repository with a library and a suite of tests."""
+    """Return a repository with a library and a set of tests."""
     (ctx.root / "lib.py").write_text(LIBRARY)
     for folder in ("tests", "slow", "api"):
         (ctx.root / folder).mkdir()
@@ -347,7 +349,7 @@ def test_pytest_group_of_a_distributed_test_is_no_part_of_its_name(
         ),
         (writing(None, 3, "INTERNALERROR> ValueError"), " 3"),
         (writing(None, -9), " 9"),
-        (writing(None, 0), "left no readable JUnit XML: "),
+        (writing(None, 0), "wrote no readable JUnit XML: "),
         (
             writing("<testsuites><testsuite", 1),
             "unclosed token",
@@ -428,15 +430,15 @@ def test_no_tests_at_all_is_a_failure_and_none_selected_is_skipped(
             ["tests/test_all.py"],
             ["slow/test_spark.py"],
         ),
-        # The argument is neither a path nor a known option, so pytest reports the
+        # The argument is neither a path nor a known option; pytest itself reports the
         # error.
         (
             ("tests/nothing.py",),
             ["tests", "tests/nothing.py"],
             ["slow", "tests/nothing.py"],
         ),
-        # `api` is a folder of the repository, but here it is an expression that selects
-        # tests.
+        # `api` is also a folder of the repository, but here it is an expression that
+        # selects tests.
         (("-k", "api"), ["tests", "-k", "api"], ["slow", "-k", "api"]),
     ],
 )
@@ -529,8 +531,8 @@ def test_on_a_terminal_pytest_prints_in_colour(
 
 @pytest.fixture
 def real(suite: CheckContext) -> CheckContext:
-    """Return a context that runs its commands with this Python, over a suite that
-    covers half of a library.
+    """Return the context of a repository whose tests cover half of a library; commands
+    run with the Python of this test.
     """
     children = Processes()
 

@@ -1,4 +1,4 @@
-"""The tests that a session runs, by its Python, Java and arguments."""
+"""The tests that a session runs depend on its Python, its Java and its arguments."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def rows(root: Path, java: str | None, *posargs: str) -> list[str]:
-    """Return the names of the checks of a session on that Java."""
+    """Return the names of the checks of a session that runs on this Java version."""
 
     def tests(run: Run) -> None:
         """Test."""

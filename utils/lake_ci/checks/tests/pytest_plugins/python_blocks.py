@@ -1,4 +1,4 @@
-"""Splits a Python file into blocks: the body of each function, and the other code."""
+"""Splits a Python file into blocks: the body of each function, and all other code."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ import zlib
 from typing import Dict, List, NamedTuple
 
 REST = ""
-"""The key of the code outside of function bodies: imports, constants, signatures,
-decorators, class bodies.
-"""
+"""The key of all code outside of function bodies, such as imports and signatures."""
 
 
 class CodeBlock(NamedTuple):
-    """A block of a file: the checksum of its syntax tree, and its lines."""
+    """A block of code: the checksum of its syntax tree, and its first and last line."""
 
     checksum: int
     first: int
@@ -56,7 +54,7 @@ class _Splitter(ast.NodeTransformer):
 
 
 def split(source: str) -> Dict[str, CodeBlock]:
-    """Return the blocks of a file by qualified name.
+    """Return the blocks of a file; the key is the function's qualified name, or REST.
 
     A file that cannot be parsed is one block.
     """
@@ -71,7 +69,7 @@ def split(source: str) -> Dict[str, CodeBlock]:
 
 
 def by_line(blocks: Dict[str, CodeBlock]) -> Dict[int, str]:
-    """Return the key of the innermost function for each line that is in a function."""
+    """Return, for each line in a function, the key of the innermost function."""
     keys: Dict[int, str] = {}
     widest_first = sorted(blocks, key=lambda key: blocks[key].first - blocks[key].last)
     for key in widest_first:

@@ -1,15 +1,16 @@
 """Records which functions each test runs, and leaves out unaffected tests.
 
 pytest loads this plugin by `-p record_tests`. LAKE_CI_AFFECTED is a folder. The file
-`leave_out.json` in this folder has the ids of the tests to leave out. Each process that
-runs tests writes a file `recorded-*.json` to the folder, with the needs and the seconds
-of each test, and whether the test failed. The needs of a test are a list:
-`FILE::FUNCTION` for a function that ran, `FILE::*` for a Python file that the test
-opened, and `*` if the test started a process that may run any code.
+`leave_out.json` in the folder LAKE_CI_AFFECTED contains the ids of the tests to leave
+out. Each process that runs tests writes a file `recorded-*.json` to this folder. It
+contains, for each test, the needs, the seconds, and whether the test failed. The needs
+of a test are a list of texts. `FILE::FUNCTION` stands for a function that ran, and
+`FILE::*` for a Python file that the test opened. `*` means that the test started a
+process that may run any code.
 
-If several tests share a fixture, the code of the fixture counts for each of these
-tests. Code that runs while modules are imported counts for all tests, under an empty
-id.
+If several tests share a fixture, the needs of the fixture are added to each of them.
+Code that runs while modules are imported is needed by all tests, and is recorded under
+the empty id.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class LeaveOut:
-    """Leaves tests out; does not import a file if all its tests are left out."""
+    """Leaves out tests, and does not import a file if all tests in it are left out."""
 
     def __init__(self, ids: Dict[str, List[str]]) -> None:
         self._files = set(ids["files"])
@@ -127,7 +128,7 @@ class Recorder:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> None:
-        # This includes fixtures that the test requested at run time.
+        # `fixturenames` includes the fixtures that the test requested at run time.
         request = getattr(item, "_request", None)
         self._fixtures[test_id(item.nodeid)].update(
             getattr(request or item, "fixturenames", ())
@@ -139,7 +140,7 @@ class Recorder:
             yield
             return
         context = FIXTURE + fixturedef.argname
-        fixturedef.addfinalizer(self._leave)  # the last finalizer that runs
+        fixturedef.addfinalizer(self._leave)  # runs as the last finalizer
         self._enter(context)
         self._forget_cached_results()
         yield
@@ -183,9 +184,9 @@ class Recorder:
         self._coverage.save()
 
     def _needs(self) -> Dict[str, Set[str]]:
-        """Return the recorded needs of each test and each shared fixture."""
+        """Return the needs of each test and of each shared fixture, as recorded."""
         needs: Dict[str, Set[str]] = defaultdict(set, self._opened)
-        # Ignore files that Python opens for an import.
+        # Leave out the files that Python itself opened for an import.
         modules = {
             vars(module).get("__file__") for module in list(sys.modules.values())
         }
@@ -220,7 +221,7 @@ class Recorder:
         return os.path.relpath(path, self._root).replace(os.sep, "/")
 
     def _attribute_imports(self) -> None:
-        """Record the code that runs during an import for all tests."""
+        """Record code that runs during an import as needed by all tests."""
         loader = importlib.machinery.SourceFileLoader
         execute, inside = loader.exec_module, str(self._root) + os.sep
 
@@ -235,7 +236,7 @@ class Recorder:
             finally:
                 self._leave()
 
-        # There is no hook for imports, so replace the method.
+        # Python has no hook for imports, so replace the method that runs a module.
         loader.exec_module = exec_module  # type: ignore[method-assign,assignment]  # so
 
     def _enter(self, context: str) -> None:
@@ -247,9 +248,10 @@ class Recorder:
         self._coverage.switch_context(self._contexts[-1])
 
     def _forget_cached_results(self) -> None:
-        """Empty the function caches of the repository's modules.
+        """Clear the caches of `lru_cache` functions in the repository's modules.
 
-        With a cached result, a test would not run the function that it needs.
+        If a result were cached, a test would not run a function that it needs, and the
+        need would not be recorded.
         """
         inside = str(self._root) + os.sep
         for module in list(sys.modules.values()):
@@ -266,7 +268,7 @@ class Recorder:
                         each.cache_clear()
 
     def _audit(self, event: str, arguments: Tuple[Any, ...]) -> None:
-        """Record a process that a test starts, or a Python file that it opens."""
+        """Record that a test starts a process or opens a Python file."""
         if not self._active:
             return
         if event == "open":
@@ -281,7 +283,7 @@ class Recorder:
 
 
 def _program(event: str, arguments: Tuple[Any, ...]) -> Any:
-    """Return the program that an audit event starts, or None."""
+    """Return the program whose start an audit event reports, or None."""
     program = arguments[0] if arguments else None
     if event == "subprocess.Popen" and program is None:
         command = arguments[1]
@@ -297,9 +299,9 @@ def _is_harmless(program: Any) -> bool:
 
 
 def test_id(nodeid: str) -> str:
-    """Return a test's id without pytest-xdist's group: `test_a[1]@group`."""
+    """Return a test's id without pytest-xdist's group, as in `test_a[1]@group`."""
     return re.sub(r"@[\w-]+$", "", nodeid)
 
 
-# Otherwise pytest would collect this function in modules that import it.
+# Without this, pytest would collect the function as a test where it is imported.
 test_id.__test__ = False  # type: ignore[attr-defined]  # pytest's own mark
