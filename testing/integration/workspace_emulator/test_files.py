@@ -76,7 +76,7 @@ def test_nothing_lies_outside_a_volume(sdk: WorkspaceClient) -> None:
         sdk.files.upload("/Volumes/spark_catalog/default/none/x", io.BytesIO(b""))
     with pytest.raises(
         NotFound,
-        match="Catalog 'main' does not exist; the emulator has 'spark_catalog'",
+        match="Catalog 'main' does not exist; the emulator has only 'spark_catalog'",
     ):
         sdk.files.upload("/Volumes/main/default/none/x", io.BytesIO(b""))
     with pytest.raises(BadRequest, match="Only /Volumes"):

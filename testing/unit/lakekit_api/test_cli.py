@@ -72,7 +72,9 @@ def test_tokens_come_from_a_file_and_from_the_environment(
     for name in ("in-file", "in-environment"):
         code, out, err = call("token", "--name", name, "--tables", "gold.busiest_hours")
         assert (
-            code == 0 and len(out.splitlines()) == 1 and "shown this once: lkt_" in err
+            code == 0
+            and len(out.splitlines()) == 1
+            and "(shown only once): lkt_" in err
         )
         lines.append(out)
     file.write_text(lines[0])
@@ -85,7 +87,7 @@ def test_made_token_opens_what_it_was_made_for(call: Call) -> None:
     _, line, err = call(
         "token", "--tables", "gold.busiest_hours, gold.delays_by_carrier_day"
     )
-    secret = err.split("shown this once: ")[1].split()[0]
+    secret = err.split("(shown only once): ")[1].split()[0]
     found = tokens.find(
         tokens.read(line, "x", ["gold.busiest_hours", "gold.delays_by_carrier_day"]),
         secret,
@@ -135,7 +137,7 @@ def test_end_that_is_none_or_past_is_refused(given: str, call: Call) -> None:
             2,
             "--no-auth would open the tables",
         ),
-        (["serve", "--no-auth"], 2, "No lake is named"),
+        (["serve", "--no-auth"], 2, "No lake is set"),
         (
             ["serve", "--lake", "x", "--no-auth", "--log-level", "loud"],
             2,
@@ -151,7 +153,10 @@ def test_end_that_is_none_or_past_is_refused(given: str, call: Call) -> None:
         (
             ["serve", "--lake", "x", "--no-auth", "--allowed-hosts", "lake.example"],
             2,
-            "--no-auth would open the tables to web pages of lake.example\nNext: Leave",
+            (
+                "--no-auth would open the tables to web pages of lake.example\nNext:"
+                " Remove"
+            ),
         ),
         (["fly"], 2, "No such command"),
     ],

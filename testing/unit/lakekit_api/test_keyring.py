@@ -81,7 +81,7 @@ def test_invalid_line_ends_its_token_only(
     assert names(file) == ["second"]
     [record] = [each for each in caplog.records if each.levelname == "ERROR"]
     reason = record.fields["reason"]  # type: ignore[attr-defined]  # logs.log adds it
-    assert reason.startswith(f"{path}, line 1, is not")
+    assert reason.startswith(f"{path}, line 1 does not")
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda p: p.write_bytes(b"\xff\xfe")])
@@ -147,5 +147,5 @@ def test_end_of_a_token_is_restored_from_its_line() -> None:
 @pytest.mark.parametrize("end", ["2999-01-31", "never", "2999-02-30T00:00:00Z"])
 def test_line_with_another_end_is_refused(end: str) -> None:
     line = f"{FIRST[1].line()} expires:{end}"
-    with pytest.raises(StartupError, match="x, line 1, does not expire at an instant"):
+    with pytest.raises(StartupError, match="x, line 1: the expiry is not an instant"):
         tokens.read(line, "x", NAMES)

@@ -98,7 +98,7 @@ def test_table_that_is_not_there_has_no_head(reader: Reader) -> None:
 
 
 def test_schema_of_a_catalog_is_refused() -> None:
-    with pytest.raises(InvalidLakeError, match="a schema, which Spark knows"):
+    with pytest.raises(InvalidLakeError, match="a schema, which only Spark"):
         Reader(Lake("schema", "main.lake"), "1GB")
 
 

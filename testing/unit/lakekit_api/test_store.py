@@ -160,7 +160,7 @@ def test_table_that_is_not_made_yet_appears_when_it_is(make: Make, lake: Path) -
     store = make()
 
     async def main() -> int:
-        with pytest.raises(ProblemError, match="holds no gold.trips yet"):
+        with pytest.raises(ProblemError, match="does not have gold.trips yet"):
             await store.newest(TRIPS)
         write(lake, TRIPS, [trip(9, "z")])
         return (await store.newest(TRIPS)).rows

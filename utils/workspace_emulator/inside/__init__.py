@@ -1,3 +1,3 @@
-"""Programs that run in a cluster's environment, with only the standard library and
+"""Programs that run in a cluster's environment. They use only the standard library and
 PySpark.
 """
