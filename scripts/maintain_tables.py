@@ -1,4 +1,5 @@
-"""Runs `lakekit maintain` with its options, as a task of a Databricks job or by hand.
+"""Runs `lakekit maintain` as a task of a Databricks job, or by hand. The options are
+the same.
 
 python scripts/maintain_tables.py --lake main.flights
 """

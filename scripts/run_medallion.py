@@ -1,4 +1,5 @@
-"""Runs `lakekit run` with its options, as a task of a Databricks job or by hand.
+"""Runs `lakekit run` as a task of a Databricks job, or by hand. The options are the
+same.
 
     python scripts/run_medallion.py --source /Volumes/main/flights/files \\
         --lake main.flights

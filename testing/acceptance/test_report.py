@@ -36,8 +36,8 @@ def browser() -> Iterator[Browser]:
     named = chromium()
     if named is None:
         pytest.fail(
-            "no Chromium: run `apt-get install chromium`, or let LAKE_CI_CHROMIUM"
-            " name one"
+            "no Chromium: run `apt-get install chromium`, or set LAKE_CI_CHROMIUM"
+            " to its path"
         )
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=named, args=ARGUMENTS)

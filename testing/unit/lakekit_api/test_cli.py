@@ -17,8 +17,8 @@ Call = Callable[..., Outcome]
 
 @pytest.fixture
 def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Return a function that runs the command. The function returns the exit code,
-    stdout and stderr.
+    """Return a function that runs the command, and returns the exit code, stdout and
+    stderr.
     """
     monkeypatch.setenv("RUST_LOG", "off")
 
@@ -34,7 +34,9 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> List[Any]:
-    """Return the list of arguments with which the server was started."""
+    """Return a list. When the server is started, its arguments are added to the
+    list.
+    """
     found: List[Any] = []
 
     def record(

@@ -21,7 +21,9 @@ def names(file: TokenFile) -> List[str]:
 
 
 def settle(file: TokenFile) -> None:
-    """Poll twice, because a change counts after two reads with the same content."""
+    """Poll twice, because changed content is used only after two reads have returned
+    it.
+    """
     file.poll()
     file.poll()
 
@@ -57,8 +59,8 @@ def test_change_with_the_same_size_and_time_is_seen(path: Path) -> None:
 
 
 def test_secret_of_kubernetes_is_read_again(tmp_path: Path) -> None:
-    """The files of a Secret are links into a folder, and Kubernetes replaces the link
-    `..data`.
+    """The files of a Secret are links to files below `..data`. This is a link to a
+    folder. When the Secret changes, Kubernetes replaces only this link.
     """
     for folder, made in (("..1", (FIRST, SECOND)), ("..2", (SECOND,))):
         (tmp_path / folder).mkdir()
