@@ -1,5 +1,5 @@
-"""Clusters, by databricks-cli and the SDK: states, errors in each state, and the
-environment.
+"""Tests clusters through databricks-cli and the SDK: states, errors in each state, and
+the environment.
 """
 
 from __future__ import annotations

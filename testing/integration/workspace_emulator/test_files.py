@@ -1,4 +1,6 @@
-"""Volumes and the Files API through the SDK; databricks-cli 0.18 supports neither."""
+"""Tests volumes and the Files API through the SDK. databricks-cli 0.18 does not support
+them.
+"""
 
 from __future__ import annotations
 

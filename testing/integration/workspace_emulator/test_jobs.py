@@ -1,4 +1,6 @@
-"""Jobs and runs through databricks-cli and the SDK; the tasks are real processes."""
+"""Tests jobs and runs through databricks-cli and the SDK. Tasks run as real
+processes.
+"""
 
 from __future__ import annotations
 
