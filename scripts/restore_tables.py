@@ -4,10 +4,10 @@
         --run 17,18:1767225600000:1767225660000
 
 A table is restored only if all of its later commits were written by the runs of that
-deploy. Otherwise it is listed and not changed. A table that these runs created is
-dropped. The last line of the output is JSON.
+deploy. All other tables of the schema are listed and not changed. A table that these
+runs created is dropped. The last line of the output is JSON.
 
-If a deploy fails, it runs this script on the cluster.
+A deploy that fails runs this script on the cluster.
 """
 
 import argparse
@@ -62,8 +62,8 @@ class Restorer:
         self.left: Dict[str, str] = {}
 
     def back(self, name: str, before: Optional[int]) -> None:
-        """Restore a table to the version `before`. If it is None, the deploy created
-        the table, and the table is dropped.
+        """Restore a table to the version `before`. If `before` is None, the deploy
+        created the table, and the table is dropped.
         """
         full = f"{self._lake}.`{name.replace('`', '``')}`"
         history = self._spark.sql(f"DESCRIBE HISTORY {full}").collect()
@@ -90,7 +90,9 @@ class Restorer:
             self._restore(name, full, before)
 
     def _restore(self, name: str, full: str, before: int) -> None:
-        """Restore a table. If its number of rows is then wrong, the script exits."""
+        """Restore a table. The script exits if the restored table has the wrong number
+        of rows.
+        """
         self._spark.sql(f"RESTORE TABLE {full} TO VERSION AS OF {before}")
         rows = self._spark.table(full).count()
         wanted = self._spark.sql(f"SELECT * FROM {full} VERSION AS OF {before}").count()

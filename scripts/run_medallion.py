@@ -11,5 +11,5 @@ from lakekit.cli.main import call
 
 if __name__ == "__main__":
     code = call(["run", *sys.argv[1:]])
-    if code:  # Databricks may report any call of exit as a failure, even with 0
+    if code:  # Databricks may report any call of exit as a failure, even exit(0)
         sys.exit(code)

@@ -27,8 +27,8 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 LIMIT = 400_000
-# The maximum height of a whole-page screenshot, in CSS pixels. These screenshots have
-# half the size.
+# The maximum height of a whole-page screenshot, in CSS pixels. Whole-page screenshots
+# have half the size.
 HEIGHT = 3400
 Scheme = Literal["light", "dark"]
 # Each view has a name, the width and height of the browser window in CSS pixels, the

@@ -56,8 +56,8 @@ def free_ports(number: int) -> list[int]:
 
 @contextmanager
 def own_folder(parent: Path) -> Iterator[Path]:
-    """Create a folder for a `with` block. Before that, the folders and processes of
-    dead servers are removed.
+    """Create a folder for a `with` block. The folders and processes of dead servers are
+    removed first.
     """
     parent.mkdir(parents=True, exist_ok=True)
     with one_at_a_time(parent):
@@ -85,8 +85,8 @@ def one_at_a_time(parent: Path) -> Iterator[None]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove the folder of a dead server and kill its remaining processes. If the
-    server is alive, it holds the lock of its folder, and nothing is done.
+    """Remove the folder of a dead server and kill its remaining processes. A server
+    that is alive holds the lock of its folder; then nothing is done.
     """
     try:
         with (folder / "lock").open("a") as lock:
@@ -122,8 +122,8 @@ def commands() -> Iterator[tuple[int, str]]:
 @contextmanager
 def running(argv: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run a program during a `with` block, and write its log to a file in the folder.
-    At the end, the program is killed; a clean shutdown is not necessary, because its
-    data are deleted.
+    At the end, the program is killed. A clean shutdown is not necessary, because the
+    data of the program are deleted.
     """
     with (folder / f"{Path(argv[0]).name}.log").open("wb") as log:
         process = subprocess.Popen(
@@ -244,8 +244,8 @@ def apiserver_command(
         "--service-cluster-ip-range=10.0.0.0/24",
         # No controller runs that would create the service accounts of new namespaces.
         "--disable-admission-plugins=ServiceAccount",
-        # As in common clusters, privileged containers are allowed here. The pod
-        # security level of a namespace may reject them.
+        # As in common clusters, the server allows privileged containers. The pod
+        # security level of a namespace may reject privileged containers.
         "--allow-privileged=true",
     ]
 
@@ -276,7 +276,7 @@ def asking(url: str, token: str, authority: Path) -> Callable[[str], bytes | Non
 @contextmanager
 def door(context: str, folder: Path) -> Iterator[dict[str, Any]]:
     """Run kubectl proxy for the cluster of a context, with the user's credentials. Only
-    the user can open its socket.
+    the user can open the socket of the proxy.
     """
     address = folder / "socket"
     argv = ["kubectl", "proxy", f"--context={context}", f"--unix-socket={address}"]

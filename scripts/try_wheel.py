@@ -5,8 +5,8 @@ folder with both engines.
 
 Creates a project with `lakekit init`, runs it on each engine, and compares the two
 lakes with `lakekit diff`. Prints the seconds of each command. If a command fails, the
-script exits with its exit code. It needs `uv`, the Python version of --python, and a
-package index.
+script exits with the exit code of this command. The script needs `uv`, the Python
+version of --python, and a package index.
 """
 
 from __future__ import annotations

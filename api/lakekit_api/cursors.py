@@ -23,8 +23,8 @@ LARGEST = 2**63 - 1
 
 @dataclass(frozen=True)
 class Cursor:
-    """The start of a page: its first row is the row after `position`, in a version of
-    the table and a sort order.
+    """The start of a page. The first row of the page is the row after `position`, in
+    this version and this sort order.
 
     `edition` identifies the content of the version; see `Snapshot.edition`. `order` is
     the digest of the sort order.
@@ -68,7 +68,7 @@ def order_digest(order: str) -> bytes:
 def position_column(columns: Sequence[Column]) -> str:
     """Return the name of the additional column that numbers the rows of a loaded table.
 
-    The name differs from the names of all columns of the table.
+    No column of the table has the same name.
     """
     taken = {column.name.lower() for column in columns}
     name = "position"

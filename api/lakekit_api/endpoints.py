@@ -26,12 +26,12 @@ from lakekit_api.store import Store
 from lakekit_api.values import to_json
 
 CACHING = {"Cache-Control": "private, no-cache", "Vary": "Authorization"}
-"""Only the client itself may cache a page. Before each use of a cached page, it must
-send the ETag to check that the page is still valid.
+"""Only the client itself may cache a page. Before each use of a cached page, the client
+must send the ETag to check that the page is still valid.
 """
 STALE = "Lakekit-Stale"
-"""The header with the age of the served version. It is sent if a newer version may
-exist.
+"""The header with the age of the served version. The service sends the header if a
+newer version may exist.
 """
 
 
@@ -254,8 +254,8 @@ def _matches(given: str, etag: str) -> bool:
 def service_router(
     tables: Sequence[Table], store: Store, metrics: Metrics
 ) -> APIRouter:
-    """Return the health and metrics endpoints. They require no token and return no
-    rows.
+    """Return the health and metrics endpoints. These endpoints require no token and
+    return no rows.
     """
     router = APIRouter(tags=["service"])
 

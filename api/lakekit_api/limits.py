@@ -48,7 +48,7 @@ class IdleConnections:
         self._transports: Dict[asyncio.Transport, None] = {}
 
     def add(self, transport: asyncio.Transport) -> None:
-        """Add a connection. If it is already idle, its position does not change."""
+        """Add a connection. A connection that is already idle keeps its position."""
         self._transports[transport] = None
 
     def remove(self, transport: asyncio.Transport) -> None:
@@ -59,8 +59,8 @@ class IdleConnections:
         """Close the connection that has been idle longest. Returns False if no
         connection is idle.
 
-        A client that sends nothing, or only the start of a request, counts as idle. So
-        it loses its connection when other clients need one.
+        A client that sends nothing, or only the start of a request, counts as idle.
+        Such a client loses its connection when another client needs one.
         """
         oldest = next(iter(self._transports), None)
         if oldest is None:

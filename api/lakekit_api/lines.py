@@ -12,8 +12,8 @@ from collections import deque
 from typing import Callable, Deque
 
 MAX_BYTES = 4 << 20
-"""The maximum number of bytes that wait for the reader. Lines beyond it are dropped and
-counted.
+"""The maximum number of bytes that wait for the reader. Lines beyond this limit are
+dropped and counted.
 """
 PAUSE = 0.01
 """Seconds between two writes. A write contains all lines added since the previous
@@ -23,8 +23,8 @@ write.
 
 class LineWriter:
     """A queue of lines to write to a file descriptor, with at most `max_bytes` bytes.
-    `notice` returns a line that reports the number of dropped lines. It is written as
-    soon as the reader reads again.
+    `notice` returns a line that reports the number of dropped lines. This line is
+    written as soon as the reader reads again.
     """
 
     def __init__(

@@ -35,7 +35,7 @@ PAGE = name("page")
 LAST = name("last row")
 NO_CURSOR = (
     "This value of `after` is not valid for this table and sort order. Use the `after`"
-    " of the previous page's `next`, or omit it."
+    " of the previous page's `next`, or omit `after`."
 )
 
 
@@ -219,7 +219,7 @@ def _digest(order: Sequence[Order]) -> bytes:
 
 
 def next_link(path: str, query: bytes, cursor: str, longest: int) -> str:
-    """Return the URL of the next page. It has the filters, sort and limit of this
+    """Return the URL of the next page. The URL has the filters, sort and limit of this
     request, and the cursor.
 
     Raises ProblemError 414 if the URL is longer than `longest` bytes.

@@ -2,7 +2,8 @@
 number of connections.
 
 uvicorn's own protocol accepts a request line or a header of any length, and any number
-of headers and pipelined requests. It waits indefinitely for the rest of a request.
+of headers and pipelined requests. That protocol waits indefinitely for the rest of a
+request.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ MAX_PIPELINED = 16
 """The maximum number of requests on one connection that wait for a complete response.
 """
 MAX_DISCARDED = 64 * 1024
-"""The maximum number of bytes that are read and discarded after a refused request. They
-are read because many clients read the response only after they have sent the whole
-request.
+"""The maximum number of bytes that are read and discarded after a refused request. The
+server reads these bytes because many clients read the response only after they have
+sent the whole request.
 """
 
 
@@ -314,7 +315,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _read_timed_out(self) -> None:
         self._read_timer = None
-        if self.flow.read_paused:  # by the server; the client is not slow
+        if self.flow.read_paused:  # the server paused reading
             self._limit_reading()
         elif not self.transport.is_closing():
             limit = self._settings.read_timeout

@@ -70,7 +70,8 @@ def serve(
             server.run(sockets=[listening])
     finally:
         flush()
-        # Otherwise DuckDB reports at process exit that objects were not freed.
+        # Without this call, DuckDB would report at process exit that objects were not
+        # freed.
         gc.unfreeze()
 
 

@@ -73,7 +73,9 @@ class Settings:
         " folder.",
     )
     versions: int = _setting(
-        8, "Maximum number of old versions in memory, for ?version= and next pages.", 1
+        8,
+        "Maximum number of old versions in memory, for ?version= and `next` links.",
+        1,
     )
     cache: int = _setting(
         64, "Size of the cache of response pages in megabytes; 0 disables it."

@@ -1,7 +1,7 @@
 """Loads versions of tables into DuckDB's memory for queries.
 
-A snapshot is one loaded version. It never changes, and is dropped when nothing uses it
-any more.
+A snapshot is one loaded version. A snapshot never changes, and is dropped when nothing
+uses it any more.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class Snapshot:
 
 
 class Reader:
-    """Reads tables into one DuckDB connection. The lake is a folder or on S3."""
+    """Reads tables into one DuckDB connection. The lake is in a folder or on S3."""
 
     def __init__(self, lake: Lake, memory: str) -> None:
         if lake.kind == "schema":
@@ -185,8 +185,8 @@ class Reader:
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def cursor(self) -> Any:
-        """Return a connection for one query; any thread may use it. Interrupting it
-        does not affect other connections.
+        """Return a connection for one query; any thread may use it. An interrupt of
+        this connection does not affect other connections.
         """
         return self._duckdb.cursor()
 

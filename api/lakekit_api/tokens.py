@@ -147,8 +147,8 @@ def _token(entry: str, where: str, declared: Sequence[str]) -> Token:
 
 
 def check(tables: FrozenSet[str], declared: Sequence[str], where: str) -> None:
-    """Raise StartupError if one of the tables is not declared. Otherwise the token
-    would silently allow nothing.
+    """Raise StartupError if one of the tables is not declared. A token for a table that
+    is not declared would silently allow nothing.
     """
     for table in sorted(tables - set(declared) - {ALL}):
         nearest = difflib.get_close_matches(table, declared, n=1, cutoff=0.0)

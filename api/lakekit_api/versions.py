@@ -139,8 +139,8 @@ class OldVersions:
                 self._abandon(key, load)
 
     def _abandon(self, key: Key, load: Load) -> None:
-        """Stop a load that no request waits for. If it has not started, it is removed
-        from the queue; otherwise its query is interrupted.
+        """Stop a load that no request waits for. A load that has not started is removed
+        from the queue; the query of a running load is interrupted.
         """
         self._loading.pop(key, None)
         load.abandoned.request()

@@ -225,7 +225,7 @@ class Checkout:
         envdir: Path = ENVDIR,
         umask: int = -1,
     ) -> Ran:
-        """Run nox and wait until it ends. It uses the environments of the original
+        """Run nox and wait until it ends. The run uses the environments of the original
         repository, which do not depend on the path of a checkout.
         """
         return self.begin(*arguments, env=env, envdir=envdir, umask=umask).end()
@@ -255,8 +255,8 @@ class Checkout:
 class Begun:
     """A run of nox that may not have ended yet.
 
-    Attributes: process: the process of nox. Its output is not read before `end`, so it
-        must fit into a pipe.
+    Attributes: process: the process of nox. The output of nox is not read before `end`,
+    so it must fit into a pipe.
         root: the repository of the run.
     """
 
@@ -341,8 +341,8 @@ class Lifeline:
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """Return a copy of the files of the repository. It is not committed, and links to
-    the downloaded jars.
+    """Return a copy of the files of the repository. The copy is not committed, and
+    links to the downloaded jars.
     """
     root = tmp_path_factory.mktemp("original")
     for name in git.files(REPOSITORY):
@@ -379,7 +379,7 @@ def lean(original: Checkout) -> Checkout:
 @pytest.fixture
 def small(tmp_path: Path) -> Checkout:
     """Return a small repository with two jobs, `first` and `second`, that do nothing.
-    Its path has characters that must be quoted in a shell.
+    The path of the repository has characters that must be quoted in a shell.
     """
     checkout = Checkout(tmp_path / "kleine Kopie für 'später'")
     ignore = shutil.ignore_patterns("__pycache__")

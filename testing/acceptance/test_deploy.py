@@ -22,8 +22,8 @@ def built(original: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Check
     """
     checkout = original.copy(tmp_path_factory.mktemp("built") / "repository")
     checkout.commit()
-    # Make a second commit. Its version contains the hash of the commit; the version of
-    # the first commit does not.
+    # Make a second commit, because the version of a first commit does not contain the
+    # hash of the commit.
     checkout.write("NOTES", "A second commit.\n")
     checkout.commit()
     assert checkout.nox("-s", "build").code == 0

@@ -229,8 +229,8 @@ def end_during_a_build(checkout: Checkout, start: Start, number: signal.Signals)
 def test_the_run_after_a_killed_build_leaves_nothing(
     checkout: Checkout, start: Start
 ) -> None:
-    # The client may have ended already, because nobody reads its output any more. Then
-    # there is nothing to remove.
+    # If the client has already ended because nobody reads its output any more, there is
+    # nothing to remove.
     end_during_a_build(checkout, start, signal.SIGKILL)
 
 

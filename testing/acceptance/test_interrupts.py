@@ -17,7 +17,7 @@ PROCESSES = 3
 
 
 class Running:
-    """A run of nox. Its first job runs a tool that ignores all signals except
+    """A run of nox in which the first job runs a tool that ignores all signals except
     SIGKILL.
     """
 

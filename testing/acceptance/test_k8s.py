@@ -496,8 +496,8 @@ def test_without_a_server_it_is_said_what_was_not_checked(
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """Start a server for the test. It is the cluster of a context in a kubeconfig
-    file.
+    """Start a server for the test. The server is the cluster of a context in a
+    kubeconfig file.
     """
     assets = os.environ["KUBEBUILDER_ASSETS"]
     with subprocess.Popen(

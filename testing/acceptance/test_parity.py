@@ -126,8 +126,8 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture
 def small(tmp_path: Path, runner: Mapping[str, str]) -> Path:
-    """Return a small repository that is committed on main. It has the suite and the
-    actions of this repository, and a generated workflow.
+    """Return a small repository that is committed on main. The small repository has the
+    suite and the actions of this repository, and a generated workflow.
     """
     root = tmp_path / "small"
     shutil.copytree(

@@ -53,8 +53,8 @@ CANARY = "canary-" + "7f3a91c2"
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a vulnerability database with one entry and today's date. It is used
-    instead of the live database.
+    """Return a vulnerability database with one entry and today's date. Runs use this
+    database instead of the live database.
     """
     folder = tmp_path_factory.mktemp("advisories")
     meta = {
@@ -204,8 +204,8 @@ def hanging(
     database: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Begun]:
-    """Start a run in which a scanner hangs. It starts before all tests, so that they
-    run while its time limit passes.
+    """Start a run in which a scanner hangs. The run starts before all tests, so that
+    its time limit passes while the tests run.
     """
     folder = tmp_path_factory.mktemp("hanging")
     fakes = private_environments("security", folder / "envs")

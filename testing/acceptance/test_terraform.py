@@ -425,8 +425,8 @@ def test_rehearsal_ignores_variables_and_finds_changes_in_a_second_plan(
 
 @contextmanager
 def dev_account() -> Iterator[dict[str, str]]:
-    """Start a moto server for a `with` block. It simulates a cloud account. Yields
-    environment variables with its credentials.
+    """Start a moto server for a `with` block. The server simulates a cloud account.
+    Yields environment variables with its credentials.
     """
     asked = json.dumps(
         {"dev": {"account": DEV, "bucket": f"lake-terraform-state-{DEV}"}}

@@ -108,8 +108,8 @@ def repository(sound: tuple[Checkout, Ran], tmp_path: Path) -> Checkout:
 def hanging(
     sound: tuple[Checkout, Ran], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Begun]:
-    """Start a run with a test that hangs. It starts before all tests, so that they run
-    while its time limit of a minute passes.
+    """Start a run with a test that hangs. The run starts before all tests, so that its
+    time limit of a minute passes while the tests run.
     """
     folder = tmp_path_factory.mktemp("hanging")
     repository = sound[0].copy(folder / "repository")

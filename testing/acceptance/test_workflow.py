@@ -34,7 +34,7 @@ jobs:
       - run: echo hello
 """
 PIN = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1"
-# Edits of the generated workflow file. All of them are tested in one run.
+# Edits of the generated workflow file. One run tests all edits.
 EDITS = {
     "time limit": ("timeout-minutes: 165", "timeout-minutes: 166"),
     "need": ("needs: [lint]", "needs: [lnt]"),
@@ -132,7 +132,7 @@ def test_edit_by_hand_is_shown_with_the_command_that_mends_it(edited: Edited) ->
     )
     assert "-    timeout-minutes: 166\n+    timeout-minutes: 165" in finding.message
     assert "nox -s workflow" in finding.message
-    # Only this row reports a missing time limit.
+    # No row except `workflow` reports a changed time limit.
     rows = {
         row
         for row, _, line in edited.ran.named("lint", FILE)

@@ -41,8 +41,8 @@ FAULTS: dict[str, dict[str, Any]] = {
     "wrong state": {"kind": "state"},
 }
 KILLS = {"kill -9 before": "before", "kill -9 after": "after"}
-# The seconds after which a deploy retries a request. This must be less than the delay
-# of the fault `slow`.
+# The seconds after which a deploy retries a request. The time must be less than the
+# delay of the fault `slow`.
 REQUEST_SECONDS = 30
 # The wrong states for the fault `wrong state`, by the path of the request. Responses to
 # all other requests have no state.

@@ -186,7 +186,9 @@ def figures(seconds: Sequence[float], elapsed: float) -> Result:
 
 
 def bench(lake: Path, clients: int, requests: int) -> Dict[str, Result]:
-    """Run all three measurements. All of them request the pages in the same order."""
+    """Run all three measurements. All measurements request the pages in the same
+    order.
+    """
     pages = queries()
     random.Random(1).shuffle(pages)
     asked = [pages[number % len(pages)] for number in range(requests)]

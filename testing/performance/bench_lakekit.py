@@ -1,12 +1,12 @@
 """Compare `lakekit run` with a hand-written DuckDB script and with local Spark.
 
-The script writes the same bronze, silver and gold tables as plain Parquet files. It
-does not validate values, and does not write a transaction log. lakekit validates every
-value, and writes Delta tables that later runs can update.
+The script writes the same bronze, silver and gold tables as plain Parquet files. The
+script does not validate values, and does not write a transaction log. lakekit validates
+every value, and writes Delta tables that later runs can update.
 
-For each measurement, a process is started. Its wall seconds are measured from start to
-end, and its peak memory is that which the kernel reports. The processes of all
-measurements alternate, and the medians are compared.
+For each measurement, a process is started. The wall seconds of the process are measured
+from start to end. The kernel reports its peak memory. The processes of all measurements
+alternate, and the medians are compared.
 
     by hand     the DuckDB script
     lakekit     `lakekit run`, from files to gold, into a new lake
@@ -182,8 +182,8 @@ def prepare(source: Path, folder: Path, years: int) -> None:
     """Write plain CSV files with `years` years. `whole` has all days, `base` has all
     except the last day, and `day` has only the last day.
 
-    The additional years are copies of 2013 with earlier dates. This is possible because
-    2013 has no leap day.
+    The additional years are copies of 2013 with earlier dates, which is possible
+    because 2013 has no leap day.
     """
     for name in ("whole", "base", "day"):
         (folder / name).mkdir(parents=True)

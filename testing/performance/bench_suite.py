@@ -166,7 +166,7 @@ class Bench:
         env: Mapping[str, str] | None = None,
         check: bool = True,
     ) -> None:
-        """Run a command in the copy. Its output is shown only if the command fails."""
+        """Run a command in the copy. The output is shown only if the command fails."""
         done = subprocess.run(
             argv,
             cwd=self.root,

@@ -1,4 +1,5 @@
-"""Fixtures for the benchmarks. They measure rounds, processor time and peak memory.
+"""Fixtures for the benchmarks. The fixtures measure rounds, processor time and peak
+memory.
 
 `pytest testing/performance` measures one version with pytest-benchmark. `nox -s
 performance` runs two of these processes, for an old and a new version. The rounds of
@@ -61,8 +62,8 @@ class Measure:
     """Measures the wall time and the processor time of a function, in several rounds.
 
     Processor seconds include all threads of this process, and the processes that it has
-    started. They hardly depend on other load of the machine, but do not include the
-    time that the function waits.
+    started. Processor seconds hardly depend on other load of the machine, but do not
+    include the time that the function waits.
     """
 
     def __init__(self, benchmark: Any, turns: Turns) -> None:
@@ -155,7 +156,7 @@ def family() -> list[Path]:
 
 def _after_name(folder: Path) -> list[str]:
     # A process name may contain any text, so only the fields after the last bracket are
-    # parsed. They begin with the state and the parent.
+    # parsed: the state, the parent, and others.
     return (
         (folder / "stat")
         .read_text(encoding="utf-8", errors="replace")

@@ -65,7 +65,9 @@ class Trial:
 
 @contextmanager
 def seeded(share: float, table: str, scratch: Path) -> Iterator[Path]:
-    """Yield a copy of the repository. Its last commit makes one transform slower."""
+    """Yield a copy of the repository. The last commit of the copy makes one transform
+    slower.
+    """
     folder = scratch / f"slower-{share:g}"
     git_in = ["git", *IDENTITY]
     for name in git.files(ROOT):

@@ -9,7 +9,7 @@ from typing import Any
 
 
 def project(folder: Path) -> Any:
-    """Return the tables that a project declares. Their type is the `TableSet` of the
+    """Return the tables that a project declares. The result is a `TableSet` of the
     version that is measured.
     """
     spec = importlib.util.spec_from_file_location(

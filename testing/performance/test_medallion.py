@@ -55,7 +55,7 @@ def test_medallion_spark(
     import lakekit
     from lakekit.engines.spark.session import spark_session
 
-    # Disable the JVM's optimizing compiler (C2). It is still working after minutes, and
+    # Disable the JVM's optimizing compiler (C2). C2 is still working after minutes, and
     # its work differs in each run.
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
     if "LAKE_CI_JARS" in os.environ:

@@ -10,7 +10,7 @@ README = "utils/workspace_emulator/README.md"
 
 
 class ApiError(Exception):
-    """An error response. Any code that a route calls may raise it.
+    """An error response. Any code that a route calls may raise this error.
 
     Attributes:
         status: the HTTP status. code: a Databricks error code, the field `error_code`

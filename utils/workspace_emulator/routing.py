@@ -45,7 +45,7 @@ class Call:
 
     Attributes: request: aiohttp's request. fields: the fields of the body and of the
         query string. If both have a field, the value in the body is used. upload: a
-        temporary file with the file of a multipart body. It is removed after the
+        temporary file with the file of a multipart body. This file is removed after the
         response.
     """
 

@@ -1,5 +1,5 @@
-"""The HTTP server. It combines the services, authenticates requests, injects faults and
-records requests.
+"""The HTTP server. The server combines the services, authenticates requests, injects
+faults and records requests.
 """
 
 from __future__ import annotations
@@ -115,8 +115,8 @@ class Server:
         ]
 
     def application(self) -> web.Application:
-        """Return the aiohttp application. When it starts, it continues the work that
-        was interrupted when the previous emulator process ended.
+        """Return the aiohttp application. When the application starts, it continues the
+        work that was interrupted when the previous emulator process ended.
         """
         application = web.Application(
             client_max_size=MAX_BODY, middlewares=[self._answer]

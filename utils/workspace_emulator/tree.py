@@ -1,5 +1,5 @@
-"""Stores the workspace's files as real files in one folder. So tasks can read and write
-them.
+"""Stores the workspace's files as real files in one folder, where tasks can read and
+write the files.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class Tree:
 
     def file(self, root: str, path: str) -> Path:
         """Return the real path of a file. `root` is one of ROOTS, and `path` is the
-        path below it. Raises ApiError if the path is relative or outside the root.
+        path of the file below this root. Raises ApiError if the path is relative or
+        outside the root.
         """
         pure = PurePosixPath(path)
         if not pure.is_absolute() or ".." in pure.parts or "\0" in path:
@@ -55,7 +56,8 @@ class Tree:
         """Return the real path of a file that a task or library refers to. `name`
         starts with `dbfs:/`, `/Volumes/` or `/Workspace/`.
 
-        Raises: ApiError: the path does not start with one of these, or contains `..`.
+        Raises: ApiError: the path does not start with one of these roots, or contains
+        `..`.
         """
         translated = self.translate(name)
         if translated == name or ".." in PurePosixPath(translated).parts:
@@ -85,7 +87,7 @@ class Tree:
 
     @contextmanager
     def receiving(self) -> Iterator[Path]:
-        """Yield a temporary file for an upload. It is deleted at the end, unless
+        """Yield a temporary file for an upload. The file is deleted at the end, unless
         `place` has moved it.
         """
         handle, name = tempfile.mkstemp(dir=self._incoming)

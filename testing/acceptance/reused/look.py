@@ -47,8 +47,7 @@ lines = [
     seen(Path(name)) for name in sorted(set(names)) if name and os.path.lexists(name)
 ]
 lines += [f"{name}={os.environ.get(name)}" for name in options.variable]
-# The files of a needed job are inputs. Its result.json is not, because it has times and
-# ids.
+# The files of a needed job are inputs, except result.json, which has times and ids.
 taken = [
     path
     for name in options.folder

@@ -1,8 +1,8 @@
-"""A tool that ignores SIGINT, SIGHUP and SIGTERM. Its child and its grandchild also
-ignore these signals. The grandchild has its own process group.
+"""A tool that ignores SIGINT, SIGHUP and SIGTERM. The child and the grandchild of this
+tool also ignore these signals. The grandchild has its own process group.
 
-Each process keeps the pipe `tools` open until it ends. It writes its process id to the
-pipe, and a line for every SIGTERM.
+Each process keeps the pipe `tools` open until it ends. Each process writes its process
+id to the pipe, and a line for every SIGTERM.
 """
 
 import os

@@ -40,7 +40,7 @@ REPRESENTATIVE = [
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
-    """Return the stage. It creates the workspace before each scenario only once."""
+    """Return a stage, which creates the workspaces of all scenarios only once."""
     return Stage(tmp_path_factory.mktemp("stage"))
 
 

@@ -1,5 +1,5 @@
-"""Fixtures for tests with Spark. All tests of a run share one Spark with Delta. It is
-started from jar files, so that no test resolves or downloads packages.
+"""Fixtures for tests with Spark. All tests of a run share one Spark with Delta. Spark
+is started from jar files, so that no test resolves or downloads packages.
 """
 
 from __future__ import annotations

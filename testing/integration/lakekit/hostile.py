@@ -2,8 +2,8 @@
 No response may have a status 5xx, and the process must not end.
 
 `python -m testing.integration.lakekit.hostile 10000` sends 10,000 requests to a service
-that serves the sample. It prints the number of responses by status, the maximum memory,
-and the duration of the slowest health check.
+that serves the sample. The program prints the number of responses by status, the
+maximum memory, and the duration of the slowest health check.
 """
 
 from __future__ import annotations

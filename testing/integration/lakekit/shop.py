@@ -1,8 +1,8 @@
 """Tables, source files and expected rows for the merge tests: customers and orders of a
 shop.
 
-`expected` computes the expected rows independently of lakekit. It is plain Python,
-without SQL and Delta, and uses the rows of all files at once.
+`expected` computes the expected rows independently of lakekit. `expected` is plain
+Python without SQL and Delta, and uses the rows of all files at once.
 """
 
 from __future__ import annotations
@@ -185,8 +185,8 @@ def contents(
 
 
 def rows_of(folder: Union[str, Path], columns: Sequence[str]) -> Rows:
-    """Return the sorted rows of a Delta table. They are read with delta-rs and pyarrow,
-    because lakekit's own code is under test.
+    """Return the sorted rows of a Delta table. The rows are read with delta-rs and
+    pyarrow, because lakekit's own code is under test.
     """
     data = DeltaTable(str(folder)).to_pyarrow_table(columns=list(columns))
     return sorted(zip(*(data.column(name).to_pylist() for name in columns)), key=repr)
@@ -210,8 +210,8 @@ class Expected:
     """The expected content of the lake.
 
     `dispensable` contains the positions of rows that may or may not be in the
-    quarantine. These are refused rows for which a later row with the same key exists.
-    When a joined table changes, an incremental run does not check such rows again.
+    quarantine. For such a refused row, a later row with the same key exists. When a
+    joined table changes, an incremental run does not check such rows again.
     """
 
     silver: Dict[str, Order]

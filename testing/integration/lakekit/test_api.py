@@ -1,5 +1,5 @@
-"""Tests the API as users start it: as a process. It serves a lake that `lakekit run`
-created, while other programs write to the lake.
+"""Tests the API as users start it: as a process. The API serves a lake that `lakekit
+run` created, while other programs write to the lake.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ PATHS = [f"/{table.name.replace('.', '/')}" for table in GOLD]
 SECRET, TOKEN = make("tests", ["*"])
 AUTHORIZED = {"Authorization": f"Bearer {SECRET}"}
 HOURS = TABLES["gold.busiest_hours"]
-# Version 4.4 is the last version for Python 3.9. It sends headers with control
-# characters, which the server rejects before the application sees them. It also does
-# not end with this number of parameters.
+# Version 4.4 is the last version for Python 3.9. This version sends headers with
+# control characters, which the server rejects before the application sees them. The
+# version also does not end with this number of parameters.
 OLD_SCHEMATHESIS = [
     "--phases=examples,fuzzing",
     (
@@ -44,8 +44,8 @@ OLD_SCHEMATHESIS = [
         "response_schema_conformance,ignored_auth"
     ),
 ]
-# schemathesis sends values that are longer than the description allows. So a URL may be
-# too long, and status 414 is allowed in addition to the default statuses.
+# schemathesis sends values that are longer than the description allows. A URL may
+# therefore be too long, and status 414 is allowed in addition to the default statuses.
 SCHEMATHESIS_SETTINGS = """
 [checks.negative_data_rejection]
 expected-statuses = [

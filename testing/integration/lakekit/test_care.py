@@ -1,5 +1,5 @@
-"""Tests the commands that inspect and maintain a lake. They run with both engines on
-the project of `lakekit init`.
+"""Tests the commands that inspect and maintain a lake. The commands run with both
+engines on the project of `lakekit init`.
 """
 
 from __future__ import annotations

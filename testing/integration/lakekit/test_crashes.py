@@ -27,8 +27,8 @@ WRITES: Tuple[Tuple[Any, str], ...] = (
     (EmbeddedEngine, "add_columns"),
     (EmbeddedEngine, "add_constraint"),
 )
-"""All functions that create an entry in a Delta log. They write the data files first,
-and then the entry that lists the files.
+"""All functions that create an entry in a Delta log. These functions write the data
+files first, and then the entry that lists the files.
 """
 
 # Each case is a forked process, because starting Python would take longer than the
@@ -197,8 +197,8 @@ def test_first_load_killed_at_each_write_is_resumed(
 def test_increment_killed_at_each_write_is_resumed(
     source: Path, tmp_path: Path, record_testsuite_property: Callable[[str, Any], None]
 ) -> None:
-    """The increment removes a row from quarantine and adds a different row. It moves a
-    row to a new partition and group, and adds a column.
+    """The increment removes a row from quarantine and adds a different row. The
+    increment also moves a row to a new partition and group, and adds a column.
     """
     lakekit.run(source, tmp_path / "increment", tables=shop.TABLES)
     shop.write(

@@ -97,7 +97,7 @@ def lake(tmp_path: Path) -> Lake:
 def opened(
     name: str, lake: Lake, folder: Path, spark: Optional[SparkSession] = None
 ) -> AbstractContextManager[Engine]:
-    """Open an engine by name. Its temporary files are in `folder`."""
+    """Open an engine by name. The temporary files of the engine are in `folder`."""
     tables = TableSet((BRONZE, ITEMS, PLAIN), folder)
     (folder / "scratch").mkdir(exist_ok=True)
     if name == "spark":
@@ -145,7 +145,7 @@ def source_file(folder: Path, content: Any, name: str = "readings.csv") -> Opene
 def values(
     rows: Sequence[Tuple[Any, ...]], columns: Sequence[Column] = ITEMS.columns
 ) -> str:
-    """Return SQL that selects these rows. It is valid in both engines."""
+    """Return SQL that selects these rows and is valid in both engines."""
 
     def literal(value: Any, kind: str) -> str:
         if value is None:

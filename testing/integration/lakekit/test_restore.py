@@ -269,8 +269,8 @@ def test_file_of_damaged_content_is_repaired_by_an_older_version(
 
 @pytest.fixture
 def small(tmp_path: Path) -> Small:
-    """Return a small project, and its lake after two runs with the embedded engine. It
-    has few tables, because Spark takes seconds per table.
+    """Return a small project, and its lake after two runs with the embedded engine. The
+    project has few tables, because Spark takes seconds per table.
     """
     folder, project = tmp_path / "sales", tmp_path / "project"
     for made in (folder, project):

@@ -1,4 +1,4 @@
-"""Tests values that a table cannot store. They must never be committed, and both
+"""Tests values that a table cannot store. Such values must never be committed, and both
 engines must reject the same values.
 """
 

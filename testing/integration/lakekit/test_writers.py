@@ -164,8 +164,8 @@ def test_writer_that_was_overtaken_tries_again(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The rival writer commits first. It ingests the same files, and a file that the
-    late writer does not have.
+    """The rival writer commits first. The rival ingests the same files, and a file that
+    the late writer does not have.
     """
     lake, other = tmp_path / "lake", tmp_path / "other"
     if not first:

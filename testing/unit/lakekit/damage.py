@@ -1,7 +1,7 @@
 """Damages every part of a table, and checks what `lakekit show` does.
 
-It must report the table and the file with exit code 4, or show the right rows. There
-must be no traceback.
+`lakekit show` must report the table and the file with exit code 4, or show the right
+rows. There must be no traceback.
 
 `python -m testing.unit.lakekit.damage spark` tests all damage with Spark. LAKEKIT_JARS
 must contain Delta's jars. `python -m testing.unit.lakekit.damage embedded 10` tests
@@ -73,8 +73,8 @@ FIELDS = (
     "commitInfo.userMetadata",
 )
 NEWER_DELTA = "protocol.minReaderVersion = 5"
-"""This value is valid: it means that the table needs a newer version of Delta. The exit
-code is 2.
+"""This value is not damage: the table needs a newer version of Delta, and the exit code
+is 2.
 """
 
 
@@ -111,8 +111,8 @@ def changed(file: Path, content: Optional[bytes]) -> Iterator[None]:
 
 
 def of_field(lake: Path, field: str) -> Iterator[Damage]:
-    """Yield a damage for every wrong value of a field. It changes the newest commit
-    that has the field.
+    """Yield a damage for every wrong value of a field. The damage changes the newest
+    commit that has the field.
     """
     kind, _, name = field.partition(".")
     log = sorted((lake / LOG).glob("*.json"))

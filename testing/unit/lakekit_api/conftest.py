@@ -21,9 +21,7 @@ SECRETS = {"one": make("one", ["gold.trips"]), "all": make("all", ["*"])}
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Path:
-    """Return a lake. Its table of trips has five rows, and its table of places has
-    one.
-    """
+    """Return a lake with two tables: trips with five rows, and places with one row."""
     folder = tmp_path / "lake"
     write(folder, TRIPS, ROWS)
     write(folder, OTHER, [{"place": 1}])

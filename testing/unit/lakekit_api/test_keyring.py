@@ -59,8 +59,8 @@ def test_change_with_the_same_size_and_time_is_seen(path: Path) -> None:
 
 
 def test_secret_of_kubernetes_is_read_again(tmp_path: Path) -> None:
-    """The files of a Secret are links to files below `..data`. This is a link to a
-    folder. When the Secret changes, Kubernetes replaces only this link.
+    """The files of a Secret are links to files below `..data`, which is a link to a
+    folder. When the Secret changes, Kubernetes replaces only the link `..data`.
     """
     for folder, made in (("..1", (FIRST, SECOND)), ("..2", (SECOND,))):
         (tmp_path / folder).mkdir()

@@ -18,11 +18,11 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 REQUESTS = 600
-"""So many requests that their log lines exceed the buffer of a pipe."""
+"""The number of requests. Their log lines exceed the buffer of a pipe."""
 
 
 class Service:
-    """A running service. Its standard output and error are pipes."""
+    """A running service. The standard output and error of the service are pipes."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process

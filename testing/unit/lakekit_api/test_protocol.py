@@ -49,7 +49,7 @@ async def _turns(count: int) -> None:
 
 
 class Wire(asyncio.Transport):
-    """The server's end of a connection. It records what the server does."""
+    """The server's end of a connection. This class records what the server does."""
 
     def __init__(self) -> None:
         super().__init__()

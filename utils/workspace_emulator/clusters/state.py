@@ -20,8 +20,8 @@ from ..tree import milliseconds
 from . import errors
 
 SETTLED = ("RUNNING", "TERMINATED")
-# The fields of a request that are stored and returned in responses. Not all of them
-# have an effect.
+# The fields of a request that are stored and returned in responses. Not all of these
+# fields have an effect.
 KEPT = (
     "cluster_name",
     "spark_version",
@@ -46,10 +46,9 @@ class Clusters:
     """The clusters of the workspace by id.
 
     Attributes: on_start: called with the cluster's id when its new environment is
-    ready. Clients see the state RUNNING only after these calls.
-        on_delete: called with the cluster's id when it is permanently deleted. on_stop:
-        called with the cluster's id and the reason, before the cluster's environment is
-        removed.
+    ready. Clients see the state RUNNING only after `on_start` was called. on_delete:
+    called with the cluster's id when it is permanently deleted. on_stop: called with
+    the cluster's id and the reason, before the cluster's environment is removed.
     """
 
     def __init__(
@@ -126,8 +125,8 @@ class Clusters:
         return [self.get(cluster_id) for cluster_id in reversed(list(self._clusters))]
 
     def start(self, cluster_id: str) -> None:
-        """Start a terminated cluster. Raises ApiError if the cluster is in any other
-        state.
+        """Start a terminated cluster. Raises ApiError if the cluster is not
+        terminated.
         """
         state = self._get(cluster_id)["state"]
         if state != "TERMINATED":
@@ -143,7 +142,7 @@ class Clusters:
         self._start(cluster_id, "RESTARTING", "Recreating the environment")
 
     def delete(self, cluster_id: str) -> None:
-        """Terminate a cluster. It can be started again."""
+        """Terminate a cluster. A terminated cluster can be started again."""
         if self._get(cluster_id)["state"] in ("TERMINATED", "TERMINATING"):
             return
         self._stopping(cluster_id, "terminated")

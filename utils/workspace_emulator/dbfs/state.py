@@ -17,7 +17,9 @@ from . import errors
 
 @dataclass
 class Stream:
-    """A file that is being written. It becomes visible when the stream is closed."""
+    """A file that is being written. The file becomes visible when the stream is
+    closed.
+    """
 
     file: Path
     path: str
@@ -58,7 +60,7 @@ class Dbfs:
         return [self.status(self._tree.path("dbfs", each)) for each in found]
 
     def read(self, path: str, offset: int, length: int) -> bytes:
-        """Return a part of a file. Its maximum size is 1 MB."""
+        """Return a part of a file. The maximum size of a part is 1 MB."""
         file = self._existing(path)
         if file.is_dir():
             raise errors.is_a_directory(path)
@@ -121,7 +123,7 @@ class Dbfs:
         return handle
 
     def add_block(self, handle: int, block: bytes) -> None:
-        """Append a block. Its maximum size is 1 MB."""
+        """Append a block. The maximum size of a block is 1 MB."""
         stream = self._stream(handle)
         if len(block) > errors.MAX_BLOCK:
             raise errors.block_too_large(len(block))

@@ -68,8 +68,8 @@ async def wait(
     background: Background,
     sleep: Callable[[float], Awaitable[object]],
 ) -> None:
-    """Wait if the fault is `slow` or `hold`. If the client disconnects while it waits
-    for a request that is not handled yet, the request is dropped.
+    """Wait if the fault is `slow` or `hold`. If the client disconnects before the
+    request is handled, the request is never handled.
     """
     if rule.kind == "slow":
         await sleep(rule.seconds)

@@ -12,7 +12,7 @@ SECRET = ("string_value", "bytes_value", "token_value", "contents", "content", "
 
 class Record:
     """The recorded requests, in the order in which they were answered. The field
-    `number` shows the order in which they arrived.
+    `number` shows the order in which requests arrived.
     """
 
     def __init__(self, file: Path) -> None:

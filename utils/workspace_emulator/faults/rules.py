@@ -27,10 +27,11 @@ class Rule:
         fault occurs `before` or `after` the request is handled. With `before`, the
         request is handled only if the kind is `slow` or `hold`.
         skip: the number of matching requests that succeed before the first fault.
-        count: the number of requests that fail after that. None means all. status: for
-        the kind `status`: the HTTP status of the error response, which also contains
-        `error_code`, `message` and `headers`. seconds: for the kind `slow`: how long
-        the request waits. fields: for the kind `state`: the new values by field name.
+        count: the number of requests that fail after the skipped requests. None means
+        all. status: for the kind `status`: the HTTP status of the error response, which
+        also contains `error_code`, `message` and `headers`. seconds: for the kind
+        `slow`: how long the request waits. fields: for the kind `state`: the new values
+        by field name.
         seen: the number of matching requests so far. hit: the number of requests so far
         in which the fault occurred. holding: the number of requests that are waiting
         now.
@@ -68,8 +69,8 @@ ORDERED = {each.name for each in fields(Rule)} - {
 
 
 class Faults:
-    """The rules in the order of their creation. A request gets the fault of the first
-    matching rule that is still active: `skip` is exceeded, and `count` is not reached.
+    """The rules in the order of their creation. The first matching rule applies that
+    has already skipped `skip` requests and has not reached `count`.
     """
 
     def __init__(self, background: Background) -> None:

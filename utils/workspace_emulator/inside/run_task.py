@@ -3,9 +3,9 @@
     python run_task.py task.json
 
 task.json defines the program: an entry point of an installed package, or a script. If
-the task fails, this script writes the error to the file `result`. It requests Spark
-from the emulator over the inherited socket `control`. If the socket is closed, the
-emulator has ended, so this process ends with all processes that it started.
+the task fails, this script writes the error to the file `result`. The script requests
+Spark from the emulator over the inherited socket `control`. A closed socket means that
+the emulator has ended; then this process ends, with all processes that it has started.
 """
 
 import importlib
@@ -125,8 +125,8 @@ def call(task: dict[str, Any]) -> None:
 
 
 def run(task: dict[str, Any]) -> int:
-    """Run the task and return the exit code. If the task raises SystemExit with 0 or
-    None, it succeeds. With any other value, it fails.
+    """Run the task and return the exit code. A task that raises SystemExit with 0 or
+    None succeeds. A task that raises SystemExit with any other value fails.
     """
     try:
         call(task)

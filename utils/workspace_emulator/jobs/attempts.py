@@ -43,8 +43,8 @@ class Attempt:
 
 
 class Attempts:
-    """The running attempts. `folder` contains the log of every attempt, also of ended
-    ones.
+    """The running attempts. `folder` contains the logs of all attempts, including those
+    that have ended.
     """
 
     def __init__(
@@ -220,8 +220,8 @@ class Attempts:
 
 
 def verdict_of(ended: ProcessResult, reason: str) -> Verdict:
-    """Return the result of a process. If the emulator killed the process, the result
-    contains that reason instead of the exit code.
+    """Return the result of a process. If `reason` is not empty, the emulator killed the
+    process, and the result contains the reason instead of the exit code.
     """
     if reason:
         return Verdict("INTERNAL_ERROR", FAILED, reason)

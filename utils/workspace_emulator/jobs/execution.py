@@ -46,8 +46,8 @@ class Execution:
         self._canceled: set[int] = set()
 
     def resume(self) -> None:
-        """Mark all runs that were active when the previous emulator process ended as
-        failed.
+        """Mark runs as failed if they were active when the previous emulator process
+        ended.
         """
         for run in self._jobs.runs(None, active=True, completed=False):
             message = "The emulator ended before the run was finished"

@@ -1,4 +1,4 @@
-"""Routes of jobs. They are the same for the API versions 2.0, 2.1 and 2.2."""
+"""Routes of jobs. All API versions (2.0, 2.1 and 2.2) have the same routes."""
 
 from __future__ import annotations
 

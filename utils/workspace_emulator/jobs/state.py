@@ -77,7 +77,7 @@ class Jobs:
         self.reset(job_id, {**remaining, **settings})
 
     def delete(self, job_id: int) -> None:
-        """Delete a job. Its runs are not deleted."""
+        """Delete a job. The runs of the job are not deleted."""
         self.job(job_id)
         del self._jobs[str(job_id)]
 
@@ -178,8 +178,8 @@ class Jobs:
     def runs(
         self, job_id: int | None, *, active: bool, completed: bool
     ) -> list[Document]:
-        """Return runs, newest first. They can be limited to one job, to active runs, or
-        to completed runs.
+        """Return runs, newest first. The result can be limited to one job, to active
+        runs, or to completed runs.
         """
         found = []
         for run in reversed(list(self._runs.values())):
@@ -209,8 +209,8 @@ class Jobs:
         message: str = "",
         **more: Any,
     ) -> None:
-        """Store the state of a run or a task's run. If the run has ended, its end time
-        is stored as well.
+        """Store the state of a run or a task's run. The end time of a run that has
+        ended is stored as well.
         """
         state = {"life_cycle_state": life_cycle, "state_message": message}
         if result:

@@ -26,8 +26,8 @@ class Libraries:
     """The libraries of every cluster, in the order of the install requests.
 
     Installed packages are never replaced while a cluster runs. If a library would
-    replace one, the install is only tested in a separate folder. The library is
-    installed when the next start creates a new environment.
+    replace an installed package, the install is only tested in a separate folder. The
+    library is then installed when the next start creates a new environment.
     """
 
     def __init__(
@@ -51,8 +51,8 @@ class Libraries:
                 self._work(library["cluster_id"])
 
     def install(self, cluster_id: str, libraries: Sequence[Library]) -> None:
-        """Start the install of libraries. On a stopped cluster, they are installed at
-        the next start.
+        """Start the install of libraries. On a stopped cluster, the libraries are
+        installed at the next start.
         """
         self._clusters.get(cluster_id)
         for library in libraries:
@@ -184,8 +184,8 @@ class Libraries:
             await environment.install(arguments)
 
     def _arguments(self, library: Library) -> list[str]:
-        """Return pip's arguments for a library. Raises ApiError or InstallError if its
-        file cannot be installed.
+        """Return pip's arguments for a library. Raises ApiError or InstallError if the
+        file of the library cannot be installed.
         """
         if "pypi" in library:
             repo = library["pypi"].get("repo")

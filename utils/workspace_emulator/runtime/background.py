@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 
 class Background:
-    """Named background tasks. Only one task with a given name runs at a time."""
+    """Named background tasks. At most one task runs per name."""
 
     def __init__(self) -> None:
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -40,8 +40,8 @@ class Background:
         self._changed = asyncio.Event()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until a condition is true. It is checked again after each call of
-        `changed`.
+        """Wait until a condition is true. The condition is checked again after each
+        call of `changed`.
         """
         while not condition():
             await self._changed.wait()

@@ -1,5 +1,5 @@
-"""Creates the Python environment of a cluster with uv, from a lock file. After that,
-only the install of libraries changes the environment.
+"""Creates the Python environment of a cluster with uv, from a lock file. Later, only
+the install of libraries changes the environment.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ class InstallError(Exception):
 
 
 class Template:
-    """The environment that is cloned for each cluster. It is created once per lock
-    file, and shared by all emulators that use the same cache folder.
+    """The environment that is cloned for each cluster. The template is created once per
+    lock file, and shared by all emulators that use the same cache folder.
 
     If uv must build PySpark, creating an environment takes more than a minute. Cloning
-    it takes less than a second.
+    the template takes less than a second.
     """
 
     def __init__(self, lock: Path, cache: Path) -> None:
@@ -117,8 +117,8 @@ class Environment:
         try:
             await asyncio.shield(cloning)
         except asyncio.CancelledError:
-            # The thread cannot be canceled. Wait for it, because the caller removes the
-            # folder after a cancellation.
+            # The thread cannot be canceled. Wait for the thread, because the caller
+            # removes the folder after a cancellation.
             await cloning
             raise
         except OSError as error:
@@ -169,8 +169,8 @@ class Environment:
 
 
 async def _locked(file: IO[str]) -> None:
-    """Lock a file, and wait while another emulator holds the lock. This polls instead
-    of using a thread, because a thread cannot be canceled.
+    """Lock a file, and wait while another emulator holds the lock. The function polls
+    instead of using a thread, because a thread cannot be canceled.
     """
     while True:
         try:
@@ -218,7 +218,7 @@ def _program() -> str:
     program = str(beside) if beside.exists() else shutil.which("uv")
     if program is None:
         raise InstallError(
-            "uv is missing, which creates the environments of clusters; run `python -m"
+            "uv, which creates the environments of clusters, is missing; run `python -m"
             " pip install uv`"
         )
     return program

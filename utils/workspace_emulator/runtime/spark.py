@@ -21,12 +21,12 @@ class SparkUnavailableError(Exception):
 
 
 class Spark:
-    """Manages Spark's JVM. Tasks connect to it with the port and the secret of its
-    gateway.
+    """Manages Spark's JVM. Tasks connect to the JVM with the port and the secret of the
+    JVM's gateway.
 
     All clusters of a workspace share the tables, and therefore the metastore. The
-    metastore is a Derby database, which only one process at a time can use. So all
-    clusters share one JVM.
+    metastore is a Derby database, which only one process at a time can use. Therefore
+    all clusters share one JVM.
     """
 
     def __init__(self, folder: Path, jars: Path | None, template: Template) -> None:
@@ -47,8 +47,8 @@ class Spark:
             return self._gateway
 
     async def stop(self) -> None:
-        """Stop the JVM. If the emulator ends without this call, the JVM ends as well,
-        because its standard input is closed.
+        """Stop the JVM. The JVM also ends if the emulator ends without this call,
+        because the JVM's standard input is then closed.
         """
         process, self._process = self._process, None
         if process is None or process.returncode is not None:

@@ -24,8 +24,8 @@ class Secrets:
         self._scopes = store.collection("secret_scope")
 
     def create_scope(self, scope: str, owner: str) -> None:
-        """Create a scope. Its owner gets the permission MANAGE. Raises ApiError if the
-        scope already exists.
+        """Create a scope. The owner of the scope gets the permission MANAGE. Raises
+        ApiError if the scope already exists.
         """
         if not NAME.fullmatch(scope):
             raise invalid_parameter(f"Invalid scope name: {scope!r}")
@@ -43,7 +43,7 @@ class Secrets:
         return [{"name": name, "backend_type": "DATABRICKS"} for name in self._scopes]
 
     def put(self, scope: str, key: str, value: str) -> None:
-        """Store a value as base64. An existing value is replaced."""
+        """Store a value as base64. An existing value of the secret is replaced."""
         if not NAME.fullmatch(key):
             raise invalid_parameter(f"Invalid secret key: {key!r}")
         document = self._scope(scope)

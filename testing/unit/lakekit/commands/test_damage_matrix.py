@@ -27,8 +27,8 @@ from testing.unit.lakekit.damage import (
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a lake after two runs. Its tables have no checkpoint. Tests must not
-    change it.
+    """Return a lake after two runs. The tables of the lake have no checkpoint. Tests
+    must not change it.
     """
     return write_lake(tmp_path_factory.mktemp("matrix"))
 

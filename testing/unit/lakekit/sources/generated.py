@@ -140,9 +140,7 @@ def generated_csv(rng: random.Random, number: int) -> Generated:
     lines = [header]
     for index in range(rng.choice([1, 2, 5, 40])):
         row = {name: rng.choice(WORDS) for name in header}
-        first = (
-            3 if rng.random() < 0.6 else None
-        )  # to start with good values
+        first = 3 if rng.random() < 0.6 else None  # to start with good values
         values = {name: each[:first] for name, each in CSV_VALUES.items()}
         row.update({name: rng.choice(each) for name, each in values.items()})
         ids = [str(number * 100 + index), "+7", "-1", "1.0", "9" * 19]

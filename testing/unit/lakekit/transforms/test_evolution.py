@@ -24,8 +24,8 @@ BRONZE = TABLES["bronze.orders"]
 
 
 def head_of(table: Table, **changes: Any) -> Head:
-    """Return the head of a stored table. It matches the table's declaration, except for
-    these changes.
+    """Return the head of a stored table. The head matches the table's declaration,
+    except for these changes.
     """
     names = frozenset(each.name.lower() for each in table.constraints)
     head = Head("id", 3, 3, None, False, table.columns, table.partition, names)
