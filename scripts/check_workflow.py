@@ -1,11 +1,11 @@
-"""Checks a workflow file against the declared jobs, and reads no other file.
+"""Checks that a workflow file matches the declared jobs.
 
     python scripts/check_workflow.py .github/workflows/ci.yml \\
         '{"lint": {"needs": [], "sessions": ["lint"]}}'
 
-Prints findings as JSON, and exits with 1 if there are findings. Two kinds of jobs have
-no declaration: the summary, which must need every job, and jobs without a `run:`
-(publishing).
+Prints findings as JSON, and exits with 1 if there are findings. Two kinds of jobs are
+not declared: the job `summary`, which must need every declared job, and jobs without a
+`run:` step, which publish results.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LINE = "__line__"
 
 
 class Loader(yaml.SafeLoader):
-    """Stores the line of each mapping under the key LINE."""
+    """Loads YAML, and stores the line number of each mapping under the key LINE."""
 
     def construct_mapping(
         self, node: yaml.MappingNode, deep: bool = False
@@ -38,7 +38,7 @@ Found = tuple[str, str, int]
 
 
 def check(jobs: Mapping[str, Any], declared: Mapping[str, Any]) -> Iterator[Found]:
-    """Yield the findings as (rule, message, line)."""
+    """Yield each finding as (rule, message, line)."""
     for name in declared.keys() - jobs.keys():
         yield "missing-job", f"the declared job {name!r} is not in the workflow", 1
     for name, job in jobs.items():
@@ -48,19 +48,21 @@ def check(jobs: Mapping[str, Any], declared: Mapping[str, Any]) -> Iterator[Foun
 
 
 def _steps(name: str, job: Mapping[str, Any]) -> Iterator[Found]:
-    """Check that a job has few steps, and that its commands are sessions."""
+    """Check that a job has at most MOST_STEPS steps, and that every `run:` is
+    COMMAND.
+    """
     steps = job.get("steps", [])
     if len(steps) > MOST_STEPS:
         yield (
             "steps",
-            f"job {name!r} has {len(steps)} steps, at most {MOST_STEPS} are wanted",
+            f"job {name!r} has {len(steps)} steps; {MOST_STEPS} are allowed",
             job[LINE],
         )
     for step in steps:
         if step.get("run", COMMAND) != COMMAND:
             yield (
                 "run",
-                f"job {name!r} runs {step['run']!r}; a job does nothing but {COMMAND}",
+                f"job {name!r} runs {step['run']!r}; a job may only run {COMMAND}",
                 step[LINE],
             )
 
@@ -71,7 +73,7 @@ def _needs(
     jobs: Mapping[str, Any],
     declared: Mapping[str, Any],
 ) -> Iterator[Found]:
-    """Check that the `needs:` of the jobs are declared, exist, and have no cycle."""
+    """Check that the `needs:` of a job are as declared, exist, and have no cycle."""
     needs = needs_of(job)
     for need in needs:
         if need not in jobs:
@@ -83,20 +85,23 @@ def _needs(
     if name in declared and sorted(needs) != sorted(declared[name]["needs"]):
         yield (
             "needs",
-            f"job {name!r} needs {needs}, declared is {declared[name]['needs']}",
+            (
+                f"job {name!r} needs {needs}; the declaration has"
+                f" {declared[name]['needs']}"
+            ),
             job[LINE],
         )
     if name == SUMMARY and set(needs) != set(declared):
         yield (
             "needs",
-            f"job {name!r} needs {needs}; it is to need every declared job",
+            f"job {name!r} needs {needs}; it must need every declared job",
             job[LINE],
         )
     todo, seen = list(needs), set()
     while todo:
         need = todo.pop()
         if need == name:
-            yield "circle", f"job {name!r} needs itself, by way of its needs", job[LINE]
+            yield "circle", f"job {name!r} needs itself through its needs", job[LINE]
             return
         if need not in seen:
             seen.add(need)
@@ -106,13 +111,13 @@ def _needs(
 def _run(
     name: str, job: Mapping[str, Any], declared: Mapping[str, Any]
 ) -> Iterator[Found]:
-    """Check that a job runs exactly the sessions that are declared for it."""
+    """Check that a job runs exactly its declared sessions."""
     sessions = all_sessions_of(job)
     if name not in declared:
         if sessions and name != SUMMARY:
             yield (
                 "unknown-job",
-                f"job {name!r} is not declared, and runs {', '.join(sessions)}",
+                f"job {name!r} is not declared, but runs {', '.join(sessions)}",
                 job[LINE],
             )
         return
@@ -120,20 +125,25 @@ def _run(
         if session not in declared[name]["sessions"]:
             yield (
                 "session",
-                f"job {name!r} runs the session {session!r}, which it does not have",
+                (
+                    f"job {name!r} runs the session {session!r}, which is not declared"
+                    " for it"
+                ),
                 job[LINE],
             )
     for session in declared[name]["sessions"]:
         if session not in sessions:
             yield (
                 "session",
-                f"job {name!r} does not run its session {session!r}",
+                f"job {name!r} does not run its declared session {session!r}",
                 job[LINE],
             )
 
 
 def needs_of(job: Mapping[str, Any]) -> list[str]:
-    """Return the `needs:` of a job as a list; GitHub also accepts a single name."""
+    """Return the `needs:` of a job as a list. In a workflow file, `needs:` may also be
+    a single name.
+    """
     needs = job.get("needs", [])
     return [needs] if isinstance(needs, str) else list(needs)
 
@@ -149,7 +159,7 @@ def all_sessions_of(job: Mapping[str, Any]) -> list[str]:
 
 
 def sessions_of(job: Mapping[str, Any], step: Mapping[str, Any]) -> list[str]:
-    """Return the sessions that a step runs: one, or one per entry of the matrix."""
+    """Return the sessions that a step runs. A matrix has one session per entry."""
     session = str(step.get("env", {}).get("SESSION", ""))
     if session != "${{ matrix.session }}":
         return [session]

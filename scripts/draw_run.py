@@ -1,8 +1,8 @@
 """Draw the terminal output of a command as an SVG picture for the README.
 
 `nox -s pictures` calls this script. The command runs in a pseudo-terminal, so the
-picture shows the last state of the live board as a person sees it. Lines between the
-first line and the table are omitted if there are many.
+picture shows the last state of the live board, as in a real terminal. With --first and
+--then, the lines in between are replaced by dots.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rich.text import Text
 
 COLUMNS, ROWS = 84, 50
 REDRAW = re.compile(r"\x1b\[(\d+)A\x1b\[J")
-# The default template of rich loads its font from the network.
+# rich's default template would load a font from the network.
 TEMPLATE = """\
 <svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg" role="img">
 <style>
@@ -47,7 +47,9 @@ TEMPLATE = """\
 
 
 def record(command: list[str]) -> tuple[str, int]:
-    """Run a command in a pseudo-terminal; return its output and its exit code."""
+    """Run a command in a pseudo-terminal. Returns the output and the exit code of the
+    command.
+    """
     leader, follower = pty.openpty()
     ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     env = {
@@ -95,8 +97,8 @@ def settle(output: str) -> list[str]:
 
 
 def excerpt(lines: list[str], first: str, then: str) -> list[str]:
-    """Return the line with `first`, three dots, and all lines from the last line that
-    starts with `then`.
+    """Shorten the output: return the first line that contains `first`, then three dots,
+    then everything from the last line that starts with `then`.
     """
     start = next((number for number, line in enumerate(lines) if first in line), 0)
     found = [number for number, line in enumerate(lines) if line.startswith(then)]
@@ -121,9 +123,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("picture", type=Path)
-    parser.add_argument("--first", default="", help="show this line first")
+    parser.add_argument("--first", default="", help="start at the line with this text")
     parser.add_argument(
-        "--then", default="", help="then go on from the last line that starts so"
+        "--then",
+        default="",
+        help="continue with the last line that starts with this text",
     )
     parser.add_argument("command", nargs="+")
     arguments = parser.parse_args()

@@ -1,7 +1,9 @@
-"""Prints the contents of the container image as JSON. `nox -s docker` passes this
-script to the image's Python by standard input.
+"""Prints facts about the files and packages of the container image as JSON.
 
-The script uses only the standard library, and walks only the file system of the image.
+`nox -s docker` runs this script with the image's Python, and passes it on standard
+input.
+
+The script uses only the standard library, and does not enter mounted file systems.
 """
 
 import json
@@ -23,7 +25,7 @@ CACHES = (
 
 
 def files() -> Iterator[Tuple[str, os.stat_result]]:
-    """Yield every path of the root file system, with its stat result."""
+    """Yield every path of the root file system, and its stat result."""
     for folder, names, found in os.walk("/"):
         names[:] = [
             name
@@ -36,13 +38,13 @@ def files() -> Iterator[Tuple[str, os.stat_result]]:
 
 
 def is_setuid(mode: int) -> bool:
-    """Return whether a path is a setuid or setgid program."""
+    """Return whether a mode is that of a setuid or setgid file."""
     return stat.S_ISREG(mode) and bool(mode & (stat.S_ISUID | stat.S_ISGID))
 
 
 def is_stray(path: str, mode: int) -> bool:
-    """Return whether a path does not belong in an image: a repository, tests, pip or a
-    cache.
+    """Return whether a path does not belong in an image. Such paths are Git
+    repositories, tests, pip and caches.
     """
     name = os.path.basename(path)
     if stat.S_ISDIR(mode):
@@ -69,7 +71,7 @@ def debian_packages() -> Dict[str, str]:
 
 
 def main() -> None:
-    """Walk the image and print the findings."""
+    """Walk the file system of the image and print the facts."""
     modes = [(path, facts.st_mode) for path, facts in files()]
     packages = {
         each.metadata["Name"]: each.version

@@ -1,5 +1,5 @@
-"""Print the state of an environment: Python, packages, table versions, and rows and
-sums of the gold tables.
+"""Print the state of an environment: Python, packages, versions of the tables, and
+totals of the gold tables.
 
     python scripts/inspect_lake.py --package lakekit --lake main.flights
 
@@ -29,8 +29,8 @@ def packages() -> Dict[str, str]:
 
 
 def family(package: str) -> Set[str]:
-    """Return a distribution and its installed dependencies; empty if it is not
-    installed.
+    """Return the names of a distribution and its installed dependencies, or nothing if
+    the distribution is not installed.
     """
     found: Set[str] = set()
     ahead = [_name(package)]
@@ -43,7 +43,7 @@ def family(package: str) -> Set[str]:
         except metadata.PackageNotFoundError:
             continue
         found.add(name)
-        # Ignore requirements with "extra ==", because no extra is requested.
+        # Ignore the requirements of extras, because no extra is requested.
         ahead += [
             _name(re.split(r"[^\w.-]", need)[0])
             for need in needs
@@ -81,7 +81,7 @@ def from_spark(lake: str, versions: bool, sums: bool) -> Dict[str, Any]:
 
 
 def _totals(frame: Any) -> Dict[str, Any]:
-    """Return the number of rows, and the sum of each numeric column."""
+    """Return the totals: the number of rows, and the sum of each numeric column."""
     from pyspark.sql import functions
 
     columns = [name for name, kind in frame.dtypes if _adds_up(kind)]
@@ -98,7 +98,9 @@ def _totals(frame: Any) -> Dict[str, Any]:
 
 
 def from_folder(lake: Path) -> Dict[str, Any]:
-    """Return the gold tables of a lake in a folder."""
+    """Return the versions of the tables in a folder, and the totals of the gold
+    tables.
+    """
     import duckdb
     from deltalake import DeltaTable
 
@@ -130,8 +132,8 @@ def _adds_up(kind: str) -> bool:
 
 
 def _text(value: Any) -> Any:
-    """Return a sum as exact text, because JSON has no decimals and some readers round
-    large numbers.
+    """Return a sum as text, so that it stays exact: JSON has no decimals, and some
+    parsers round large numbers.
     """
     return None if value is None else str(value)
 
@@ -143,16 +145,16 @@ def main() -> None:
     parser.add_argument(
         "--package",
         default="lakekit",
-        help="the distribution whose version is asked for",
+        help="the distribution whose version is printed",
     )
     parser.add_argument("--lake", required=True, help="CATALOG.SCHEMA, or a folder")
     parser.add_argument(
-        "--versions", action="store_true", help="of the tables, their versions alone"
+        "--versions", action="store_true", help="print only the versions of tables"
     )
     parser.add_argument(
         "--gold",
         action="store_true",
-        help="of the tables, rows and sums of the gold ones alone",
+        help="print only the totals of gold tables",
     )
     options = parser.parse_args()
     here = packages()

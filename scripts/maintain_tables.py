@@ -1,4 +1,5 @@
-"""Runs `lakekit maintain` with its options, as a task of a Databricks job or by hand.
+"""Runs `lakekit maintain` as a task of a Databricks job, or by hand. The options are
+the same.
 
 python scripts/maintain_tables.py --lake main.flights
 """
@@ -9,5 +10,5 @@ from lakekit.cli.main import call
 
 if __name__ == "__main__":
     code = call(["maintain", *sys.argv[1:]])
-    if code:  # Databricks may report any call of exit as a failure, even with 0
+    if code:  # Databricks may report any call of exit as a failure, even exit(0)
         sys.exit(code)

@@ -38,7 +38,7 @@ text { font: 13px system-ui, sans-serif; fill: #1f2328; }
 
 
 def plot(results: list[dict[str, Any]]) -> str:
-    """Return the SVG: one group of bars per size. The longest bar of a group has the
+    """Return the SVG. Each size has a group of bars; the longest bar in a group has the
     full width.
     """
     parts, top = [], 0

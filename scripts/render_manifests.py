@@ -1,11 +1,13 @@
-"""Lists where each value of a built overlay was defined.
+"""Lists the file and line that define each value of a built overlay.
 
     python scripts/render_manifests.py k8s/overlays/production built.yaml manifests.yaml
 
-Reads the output of kustomize with `originAnnotations`, and writes the objects without
-these annotations to the last file. Prints JSON: the objects, each with its places as
-`[path, file, line]`, and the objects that patches delete. In a path, a list item with a
-name is `name=api`, because kustomize merges lists by name in any order.
+The second argument is a file with the output of kustomize with `originAnnotations`. The
+script writes the objects without the annotations to the third argument, a file.
+
+Prints JSON: the objects, each with a list of `[path, file, line]`, and the objects that
+patches delete. In a path, a list item that has a name is written as `name=api`, because
+kustomize merges list items by name and may change their order.
 """
 
 from __future__ import annotations
@@ -30,13 +32,12 @@ Place = tuple[list[str], str, int]
 
 @dataclass
 class Sources:
-    """The files of an overlay, from the base to the file with the highest precedence.
+    """The files of an overlay. The base is first; later files have higher precedence.
 
-    Attributes:
-        documents: the file and the root node of every object and patch.
-        settings: the place of each key of a generated ConfigMap, by the name of the
-            ConfigMap.
-        images: the place that defines an image, by the image's final name.
+    Attributes: documents: the file, the root node and the line offset of every object
+        and patch. settings: where each key of a generated ConfigMap is defined, by the
+        name of the ConfigMap. images: the file and line that define the tag of an
+        image, by the image's final name.
     """
 
     documents: list[tuple[str, yaml.Node, int]] = field(default_factory=list)
@@ -44,8 +45,8 @@ class Sources:
     images: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     def read(self, folder: Path) -> None:
-        """Read the kustomizations that a kustomization is based on, and then the
-        kustomization.
+        """Read a kustomization. The resources and components of the kustomization are
+        read first.
         """
         path = folder / KUSTOMIZATION
         kustomization = yaml.load(
@@ -70,24 +71,24 @@ class Sources:
             self.images[each.get("newName", each["name"])] = (str(path), line)
 
     def take_patch(self, path: Path, patch: dict[str, Any], node: Any) -> None:
-        """Read a patch from the node of a kustomization, which contains the patch or
-        its path.
+        """Read a patch. `node` is the entry in the kustomization, which contains the
+        text of the patch or the path of its file.
         """
         if "path" in patch:
             self.take(path.parent / patch["path"])
         elif "patch" in patch:
             text = child(node, "patch")
-            # The text of a block starts one line below the `|`.
+            # The text of a YAML block starts one line below the `|`.
             below = text.start_mark.line + (text.style in ("|", ">"))
             self.compose(str(path), patch["patch"], below)
 
     def take(self, path: Path) -> None:
-        """Read a file of objects or patches."""
+        """Read a file that contains objects or a patch."""
         self.compose(str(path), path.read_text(encoding="utf-8"), 0)
 
     def compose(self, file: str, text: str, below: int) -> None:
-        """Parse the documents of a text. The text starts `below` lines after the start
-        of its file.
+        """Parse YAML documents. The text starts `below` lines after the start of
+        `file`.
         """
         self.documents += [
             (file, node, below)
@@ -95,8 +96,9 @@ class Sources:
         ]
 
     def places(self, thing: dict[str, Any], origin: str | None) -> list[Place]:
-        """Return where the values of an object were defined. A scalar is defined by the
-        last file, a mapping or list by the first file.
+        """Return where the values of an object are defined. If several files define a
+        value, the last file counts for a scalar, and the first file for a mapping or
+        list.
         """
         found: dict[tuple[str, ...], Place] = {}
         for place in self.written(thing, origin):
@@ -107,24 +109,29 @@ class Sources:
         return list(found.values())
 
     def written(self, thing: dict[str, Any], origin: str | None) -> Iterator[Place]:
-        """Yield the places that define an object's values, in rising precedence."""
+        """Yield every definition of an object's values. Later definitions have higher
+        precedence.
+        """
         kind, name = thing["kind"], thing["metadata"]["name"]
         for file, node, below in self.documents:
             if value(node, "kind") != kind:
                 continue
             same = value(node, "metadata", "name") == name
-            # The name of the namespace differs, because the overlay sets it.
+            # The name of a Namespace differs from the name in its file, because the
+            # overlay sets it.
             if same or (kind == "Namespace" and file == origin):
                 yield from walk(node, [], file, below)
         if kind == "ConfigMap":
-            # The name of the object ends in a hash of its content.
+            # kustomize adds a hash of the content to the name of the object.
             yield from self.settings.get(name.rpartition("-")[0], ())
         for path, image in images(thing, []):
             if image.rpartition(":")[0] in self.images:
                 yield (path, *self.images[image.rpartition(":")[0]])
 
     def deleted(self) -> Iterator[dict[str, Any]]:
-        """Yield the objects that patches delete."""
+        """Yield the objects that patches delete, with the file and line of the
+        patch.
+        """
         for file, node, below in self.documents:
             if value(node, "$patch") == "delete":
                 name = value(node, "metadata", "name")
@@ -138,7 +145,7 @@ class Sources:
 
 
 def child(node: Any, key: str | int) -> Any:
-    """Return the child node of a key or index; None if it does not exist."""
+    """Return the child node with this key or index, or None if it does not exist."""
     if isinstance(node, yaml.SequenceNode) and isinstance(key, int):
         return node.value[key]
     if isinstance(node, yaml.MappingNode):
@@ -147,7 +154,7 @@ def child(node: Any, key: str | int) -> Any:
 
 
 def value(node: Any, *keys: str) -> str | None:
-    """Return the text at the path with these keys."""
+    """Return the scalar at the path `keys`, or None."""
     for key in keys:
         node = child(node, key)
     return node.value if isinstance(node, yaml.ScalarNode) else None
@@ -158,8 +165,8 @@ def line_of(node: Any) -> int:
 
 
 def walk(node: Any, path: list[str], file: str, below: int) -> Iterator[Place]:
-    """Yield the places of a node and of all nodes below it. The line of a value is the
-    line of its key.
+    """Yield the path, file and line of a node and of all nodes below it. The line of a
+    value is the line of its key.
     """
     if not path:
         yield path, file, line_of(node) + below
@@ -176,7 +183,7 @@ def walk(node: Any, path: list[str], file: str, below: int) -> Iterator[Place]:
 
 
 def assignments(path: Path) -> list[Place]:
-    """Return the keys of an .env file."""
+    """Return the path, file and line of each key of an .env file."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return [
         (["data", line.partition("=")[0]], str(path), number)
@@ -202,7 +209,9 @@ def images(thing: Any, path: list[str]) -> Iterator[tuple[list[str], str]]:
 
 
 def strip(thing: dict[str, Any]) -> str | None:
-    """Remove the added annotations from an object; return the object's source file."""
+    """Remove the annotations that kustomize has added to an object. Returns the
+    object's source file.
+    """
     annotations = thing["metadata"].get("annotations", {})
     origin = annotations.get(ADDED[0])
     for name in ADDED:
@@ -220,7 +229,8 @@ def main(overlay: str, built: str, target: str) -> None:
     sources = Sources()
     sources.read(Path(overlay))
     objects = []
-    # Compare only the end of the path, because the path is relative to another folder.
+    # The source file in the annotation is relative to a different folder, so only the
+    # end of its path is compared.
     for thing in yaml.load_all(
         Path(built).read_text(encoding="utf-8"), Loader=yaml.CSafeLoader
     ):

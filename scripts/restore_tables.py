@@ -1,11 +1,13 @@
-"""Restore the tables of a schema to their versions before a deploy.
+"""Restore the tables of a schema to the versions that they had before a deploy.
 
     python scripts/restore_tables.py --lake main.flights --table silver_flights=3 \\
         --run 17,18:1767225600000:1767225660000
 
-A table is restored only if all later writes came from the runs of that deploy. Other
-tables are listed and not changed. Tables that the runs created are dropped. The last
-line of the output is JSON. A deploy that fails runs this script on the cluster.
+A table is restored only if all of its later commits were written by the runs of that
+deploy. All other tables of the schema are listed and not changed. A table that these
+runs created is dropped. The last line of the output is JSON.
+
+A deploy that fails runs this script on the cluster.
 """
 
 import argparse
@@ -19,8 +21,8 @@ from pyspark.sql import SparkSession
 
 @dataclass(frozen=True)
 class Run:
-    """A run of the deploy: its id and the ids of its tasks, and its time in
-    milliseconds. `ended` is 0 while it runs.
+    """A run of the deploy. `ids` are the ids of the run and of its tasks; the times are
+    in milliseconds. `ended` is 0 if the run has not ended.
     """
 
     ids: FrozenSet[str]
@@ -33,8 +35,8 @@ class Run:
         return cls(frozenset(ids.split(",")), int(started), int(ended))
 
     def wrote(self, commit: Dict[str, Any]) -> bool:
-        """Return whether this run made a commit. Databricks records the run in the
-        commit; elsewhere the time of the commit decides.
+        """Return whether this run wrote a commit. On Databricks, the commit contains
+        the id of the run. Without an id, the time of the commit is compared.
         """
         job = commit["job"]
         if job is not None:
@@ -60,8 +62,8 @@ class Restorer:
         self.left: Dict[str, str] = {}
 
     def back(self, name: str, before: Optional[int]) -> None:
-        """Restore one table to a version; None drops a table that the deploy
-        created.
+        """Restore a table to the version `before`. If `before` is None, the deploy
+        created the table, and the table is dropped.
         """
         full = f"{self._lake}.`{name.replace('`', '``')}`"
         history = self._spark.sql(f"DESCRIBE HISTORY {full}").collect()
@@ -78,7 +80,8 @@ class Restorer:
         if others:
             last = others[0]
             self.left[name] = (
-                f"version {last['version']} ({last['operation']}) is of somebody else"
+                f"version {last['version']} ({last['operation']}) was not written by"
+                " this deploy"
             )
         elif before is None:
             self._spark.sql(f"DROP TABLE {full}")
@@ -87,13 +90,15 @@ class Restorer:
             self._restore(name, full, before)
 
     def _restore(self, name: str, full: str, before: int) -> None:
-        """Restore a table, and exit if it then has an unexpected number of rows."""
+        """Restore a table. The script exits if the restored table has the wrong number
+        of rows.
+        """
         self._spark.sql(f"RESTORE TABLE {full} TO VERSION AS OF {before}")
         rows = self._spark.table(full).count()
         wanted = self._spark.sql(f"SELECT * FROM {full} VERSION AS OF {before}").count()
         if rows != wanted:
             sys.exit(
-                f"{name} holds {rows} rows after it was restored to version"
+                f"{name} has {rows} rows after it was restored to version"
                 f" {before}, which had {wanted}"
             )
         self.restored[name] = before
@@ -109,7 +114,7 @@ def main() -> None:
         action="append",
         default=[],
         metavar="NAME=VERSION",
-        help="one that was there",
+        help="an existing table",
     )
     parser.add_argument(
         "--run",
@@ -132,7 +137,7 @@ def main() -> None:
     for name in there:
         restorer.back(name, before.get(name))
     for name in sorted(set(before) - set(there)):
-        restorer.left[name] = "it is not there any more"
+        restorer.left[name] = "the table no longer exists"
     outcome = {
         "restored": restorer.restored,
         "dropped": restorer.dropped,

@@ -1,4 +1,5 @@
-"""Runs `lakekit run` with its options, as a task of a Databricks job or by hand.
+"""Runs `lakekit run` as a task of a Databricks job, or by hand. The options are the
+same.
 
     python scripts/run_medallion.py --source /Volumes/main/flights/files \\
         --lake main.flights
@@ -10,5 +11,5 @@ from lakekit.cli.main import call
 
 if __name__ == "__main__":
     code = call(["run", *sys.argv[1:]])
-    if code:  # Databricks may report any call of exit as a failure, even with 0
+    if code:  # Databricks may report any call of exit as a failure, even exit(0)
         sys.exit(code)

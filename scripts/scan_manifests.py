@@ -3,9 +3,9 @@
     python scripts/scan_manifests.py production.yaml staging.yaml
 
 Prints JSON: `{"checked", "unreadable", "failed"}`. A row of `failed` has the rule, its
-requirement, the file, the object and the last value that the rule evaluated. This
-script is twice as fast as the command `checkov`, which first loads all of its
-languages.
+requirement, the file, the object, and the path of the last value that the rule
+evaluated. This script is twice as fast as the command `checkov`, which first loads the
+rules of all languages.
 """
 
 from __future__ import annotations

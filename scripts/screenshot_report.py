@@ -1,9 +1,9 @@
-"""Take screenshots of a report: desktop and phone, light and dark, and printed.
+"""Take screenshots of a report: on a desktop and on a phone, in light and dark colors.
 
     python scripts/screenshot_report.py reports/index.html reports/pictures
 
-Needs the package playwright, and Chromium: at LAKE_CI_CHROMIUM, or as `chromium` or
-`google-chrome` on PATH.
+Needs the package playwright, and Chromium. The browser is the program in
+LAKE_CI_CHROMIUM, or `chromium` or `google-chrome` on PATH.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 LIMIT = 400_000
-# The maximum height of the screenshot of a whole page, at half size.
+# The maximum height of a whole-page screenshot, in CSS pixels. Whole-page screenshots
+# have half the size.
 HEIGHT = 3400
 Scheme = Literal["light", "dark"]
-# Each view has a name, the width in CSS pixels, the height of the first screen, the
-# color scheme, and whether the screenshot has the whole page.
+# Each view has a name, the width and height of the browser window in CSS pixels, the
+# color scheme, and whether the screenshot shows the whole page.
 VIEWS: list[tuple[str, int, int, Scheme, bool]] = [
     ("desktop", 1280, 900, "light", False),
     ("desktop-whole", 1280, 900, "light", True),
@@ -43,13 +44,13 @@ VIEWS: list[tuple[str, int, int, Scheme, bool]] = [
 
 
 def chromium() -> str | None:
-    """Return the path of the browser; None if no browser is installed."""
+    """Return the path of the browser, or None if no browser is found."""
     named = os.environ.get("LAKE_CI_CHROMIUM")
     return named or shutil.which("chromium") or shutil.which("google-chrome")
 
 
 def take(browser: Browser, page_file: Path, folder: Path) -> list[Path]:
-    """Save one PNG per view; return their paths."""
+    """Save a PNG file for each view. Returns the paths of the files."""
     taken = []
     for name, width, height, scheme, whole in VIEWS:
         size: ViewportSize = {"width": width, "height": height}
@@ -81,7 +82,7 @@ def main() -> int:
     if executable is None:
         print(
             "no Chromium: run `apt-get install chromium`,"
-            " or let LAKE_CI_CHROMIUM name one",
+            " or set LAKE_CI_CHROMIUM to its path",
             file=sys.stderr,
         )
         return 3
@@ -95,7 +96,7 @@ def main() -> int:
     too_large = [file for file in taken if file.stat().st_size > LIMIT]
     if too_large:
         print(
-            f"above {LIMIT / 1000:.0f} kB: {', '.join(map(str, too_large))}",
+            f"larger than {LIMIT / 1000:.0f} kB: {', '.join(map(str, too_large))}",
             file=sys.stderr,
         )
     return 1 if too_large else 0

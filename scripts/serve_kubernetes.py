@@ -1,15 +1,15 @@
-"""Serve a Kubernetes API on loopback until standard input ends: a new server, or a
-proxy to a cluster.
+"""Serve a Kubernetes API on this machine until standard input is closed. The API is a
+new server, or a proxy to a cluster.
 
     python scripts/serve_kubernetes.py .cache/kubernetes --assets FOLDER
     python scripts/serve_kubernetes.py .cache/kubernetes --context NAME
 
-FOLDER contains etcd and kube-apiserver. For the context NAME, kubectl proxy serves the
-cluster on a Unix socket.
+FOLDER contains the programs etcd and kube-apiserver, for a new server. With --context,
+kubectl proxy serves the cluster of the context NAME on a Unix socket.
 
-When the API is ready, prints one line of JSON with the address. All files are in a new
-folder below the given folder; the new folder is removed at the end. Before the start,
-processes and folders of killed runs are removed.
+When the API is ready, the script prints one line of JSON with the address. All files
+are in a temporary folder below the given folder. Before the start, the script kills
+processes and removes folders that killed runs of this script have left.
 """
 
 from __future__ import annotations
@@ -40,11 +40,13 @@ LAST_LINES = 8
 
 
 class ServerEndedError(Exception):
-    """A program ended unexpectedly; the message has the end of its log."""
+    """A program ended unexpectedly or did not become ready. The message contains the
+    end of its log.
+    """
 
 
 def free_ports(number: int) -> list[int]:
-    """Return unused ports of the loopback interface."""
+    """Return the numbers of unused ports of the loopback interface."""
     with ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(number)]
         for each in sockets:
@@ -54,8 +56,8 @@ def free_ports(number: int) -> list[int]:
 
 @contextmanager
 def own_folder(parent: Path) -> Iterator[Path]:
-    """Create a folder for a `with` block. Before that, remove the folders and processes
-    of dead servers.
+    """Create a folder for a `with` block. The folders and processes of dead servers are
+    removed first.
     """
     parent.mkdir(parents=True, exist_ok=True)
     with one_at_a_time(parent):
@@ -67,7 +69,8 @@ def own_folder(parent: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        # The lock prevents another process from sweeping a partly removed folder.
+        # Without this lock, another process could call `sweep` on a partly removed
+        # folder.
         with one_at_a_time(parent):
             shutil.rmtree(folder)
         held.close()
@@ -75,15 +78,15 @@ def own_folder(parent: Path) -> Iterator[Path]:
 
 @contextmanager
 def one_at_a_time(parent: Path) -> Iterator[None]:
-    """Serialize the creation and removal of folders."""
+    """Allow only one process at a time to create or remove folders below `parent`."""
     with (parent / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def sweep(folder: Path) -> None:
-    """Remove a server's folder and kill its remaining processes, unless the server is
-    alive. A live server holds the lock of its folder.
+    """Remove the folder of a dead server and kill its remaining processes. A server
+    that is alive holds the lock of its folder; then nothing is done.
     """
     try:
         with (folder / "lock").open("a") as lock:
@@ -91,8 +94,8 @@ def sweep(folder: Path) -> None:
     except BlockingIOError:
         return
     for pid, command in commands():
-        # Match only options of the server's programs, not a user's program that opened
-        # a file in the folder.
+        # Match only the server's programs, whose options contain paths in the folder. A
+        # program of the user that opened a file in the folder must not be killed.
         if f"={folder}/" in command:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -100,7 +103,7 @@ def sweep(folder: Path) -> None:
 
 
 def commands() -> Iterator[tuple[int, str]]:
-    """Yield the processes of this machine, with their command lines."""
+    """Yield the id and the command line of each process of this machine."""
     if Path("/proc/self/cmdline").exists():
         for entry in Path("/proc").glob("[0-9]*/cmdline"):
             with suppress(OSError):
@@ -118,8 +121,9 @@ def commands() -> Iterator[tuple[int, str]]:
 
 @contextmanager
 def running(argv: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program that logs to a file in the folder, and kill the program at the end.
-    A clean shutdown is not necessary, because the data are deleted.
+    """Run a program during a `with` block, and write its log to a file in the folder.
+    At the end, the program is killed. A clean shutdown is not necessary, because the
+    data of the program are deleted.
     """
     with (folder / f"{Path(argv[0]).name}.log").open("wb") as log:
         process = subprocess.Popen(
@@ -138,7 +142,7 @@ def wait_until(
     folder: Path,
 ) -> None:
     """Wait until `ready()` returns true. Raises ServerEndedError if a process ends
-    earlier, or after the timeout.
+    before that, or if the timeout is reached.
     """
     deadline = time.monotonic() + READY_SECONDS
     while not ready():
@@ -147,7 +151,9 @@ def wait_until(
                 code = process.wait(ASK_AGAIN_SECONDS)
             except subprocess.TimeoutExpired:
                 continue
-            raise ServerEndedError(f"{name} ended with {code}\n{log_of(folder, name)}")
+            raise ServerEndedError(
+                f"{name} ended with exit code {code}\n{log_of(folder, name)}"
+            )
         if time.monotonic() > deadline:
             raise ServerEndedError(
                 f"not ready within {READY_SECONDS}"
@@ -163,7 +169,9 @@ def log_of(folder: Path, name: str) -> str:
 
 @contextmanager
 def own_server(assets: Path, folder: Path) -> Iterator[dict[str, Any]]:
-    """Run etcd and kube-apiserver, with a new certificate and a new token."""
+    """Run etcd and kube-apiserver during a `with` block, with a new certificate and a
+    new token.
+    """
     token = write_credentials(folder)
     client, peer, secure = free_ports(3)
     etcd = etcd_command(assets, folder, client, peer)
@@ -181,10 +189,10 @@ def own_server(assets: Path, folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def write_credentials(folder: Path) -> str:
-    """Write a new certificate authority, a certificate with its key, and the file of
-    tokens into the folder; return the token.
+    """Write credentials to the folder: a new certificate authority, a certificate with
+    its key, and a file with a new token. Returns the token.
     """
-    import trustme  # imported here, because `--context` works without this package
+    import trustme  # imported here, because `--context` does not need this package
 
     authority = trustme.CA()
     certificate = authority.issue_cert("127.0.0.1")
@@ -199,7 +207,7 @@ def write_credentials(folder: Path) -> str:
 
 
 def etcd_command(assets: Path, folder: Path, client: int, peer: int) -> list[str]:
-    """Return the command of etcd on these ports, with its data in the folder."""
+    """Return the command that runs etcd on these ports, with its data in the folder."""
     return [
         f"{assets}/etcd",
         f"--data-dir={folder}/etcd",
@@ -215,8 +223,8 @@ def etcd_command(assets: Path, folder: Path, client: int, peer: int) -> list[str
 def apiserver_command(
     assets: Path, folder: Path, client: int, secure: int
 ) -> list[str]:
-    """Return the command of kube-apiserver, which uses etcd on that port and the
-    credentials in the folder.
+    """Return the command that runs kube-apiserver. The server uses etcd on the port
+    `client`, and the credentials in the folder.
     """
     return [
         f"{assets}/kube-apiserver",
@@ -234,20 +242,20 @@ def apiserver_command(
         f"--token-auth-file={folder}/tokens.csv",
         "--authorization-mode=RBAC",
         "--service-cluster-ip-range=10.0.0.0/24",
-        # There is no controller that creates the service accounts of new namespaces.
+        # No controller runs that would create the service accounts of new namespaces.
         "--disable-admission-plugins=ServiceAccount",
-        # As in common clusters, the pod security level of the namespace decides whether
-        # a privileged container is rejected.
+        # As in common clusters, the server allows privileged containers. The pod
+        # security level of a namespace may reject privileged containers.
         "--allow-privileged=true",
     ]
 
 
 def asking(url: str, token: str, authority: Path) -> Callable[[str], bytes | None]:
-    """Return a function that requests a path of the server. It returns the response, or
-    None without a response.
+    """Return a function that requests a path of the server. The function returns the
+    body of the response, or None if the request fails.
     """
     trust = ssl.create_default_context(cafile=str(authority))
-    # Do not use a proxy from the environment variables.
+    # Ignore proxies that environment variables configure.
     opener = urllib.request.build_opener(
         urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust)
     )
@@ -267,8 +275,8 @@ def asking(url: str, token: str, authority: Path) -> Callable[[str], bytes | Non
 
 @contextmanager
 def door(context: str, folder: Path) -> Iterator[dict[str, Any]]:
-    """Run kubectl proxy for a context's cluster, with the user's credentials, on a
-    socket that only the user can open.
+    """Run kubectl proxy for the cluster of a context, with the user's credentials. Only
+    the user can open the socket of the proxy.
     """
     address = folder / "socket"
     argv = ["kubectl", "proxy", f"--context={context}", f"--unix-socket={address}"]
@@ -278,8 +286,8 @@ def door(context: str, folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def is_listened_on(address: Path) -> bool:
-    """Return whether a program accepts connections on a socket. The file of the socket
-    exists a moment earlier.
+    """Return whether a program accepts connections on a socket. The existence of the
+    socket's file is not enough, because the file is created first.
     """
     with socket.socket(socket.AF_UNIX) as visitor:
         try:
@@ -313,7 +321,7 @@ def main(argv: list[str]) -> int:
         try:
             with served as how:
                 print(json.dumps(how), flush=True)
-                # Standard input ends even if the parent process is killed.
+                # Standard input is closed even if the parent process is killed.
                 sys.stdin.read()
         except (ServerEndedError, OSError) as error:
             print(error, file=sys.stderr)

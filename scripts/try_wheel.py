@@ -1,12 +1,12 @@
-"""Install only the built wheel and its locked dependencies, and use it in an empty
-folder on both engines.
+"""Install only the built wheel and its locked dependencies, and run it in an empty
+folder with both engines.
 
     python scripts/try_wheel.py --wheel dist/lakekit-*.whl --jars .cache/jars/*/
 
 Creates a project with `lakekit init`, runs it on each engine, and compares the two
-lakes with `lakekit diff`. Prints the seconds of each command. The exit code is the exit
-code of the first failed command. Needs `uv`, the Python of --python, and a package
-index.
+lakes with `lakekit diff`. Prints the seconds of each command. If a command fails, the
+script exits with the exit code of this command. The script needs `uv`, the Python
+version of --python, and a package index.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ def call(
         )
     except subprocess.TimeoutExpired:
         raise SystemExit(
-            f"{shown} took more than {minutes:g} minutes and was ended"
+            f"{shown} took more than {minutes:g} minutes and was killed"
         ) from None
     if done.returncode:
         print(done.stdout, file=sys.stderr)
-        print(f"{shown} ended with {done.returncode}", file=sys.stderr)
+        print(f"{shown} ended with exit code {done.returncode}", file=sys.stderr)
         sys.exit(done.returncode)
     print(f"{time.perf_counter() - started:6.1f} s  {shown[:100]}", flush=True)
     return done.stdout
@@ -64,16 +64,19 @@ def parsed() -> argparse.Namespace:
         "--wheel", type=Path, required=True, help="the wheel to install"
     )
     parser.add_argument(
-        "--jars", type=Path, required=True, help="folder of the jars that Delta needs"
+        "--jars", type=Path, required=True, help="folder with Delta's jars"
     )
     parser.add_argument(
-        "--python", default="3.11", help="Python to install it for (default: 3.11)"
+        "--python", default="3.11", help="version of Python (default: 3.11)"
     )
     parser.add_argument(
-        "--java", default="17", help="Java that Spark runs on, 11 or 17 (default: 17)"
+        "--java", default="17", help="version of Java for Spark: 11 or 17 (default: 17)"
     )
     parser.add_argument(
-        "--minutes", type=float, default=5, help="time of each command (default: 5)"
+        "--minutes",
+        type=float,
+        default=5,
+        help="time limit of each command (default: 5)",
     )
     return parser.parse_args()
 
@@ -83,8 +86,8 @@ def main() -> None:
     lakes.
     """
     options = parsed()
-    # The variables that pip and uv need to find and trust an index. Variables by which
-    # Python could import a checkout are excluded.
+    # The variables that pip and uv need to find and trust an index. Variables such as
+    # PYTHONPATH are excluded, so that Python cannot import lakekit from the checkout.
     prefixes = ("PATH", "HOME", "UV_", "PIP_", "SSL_")
     environment = {
         name: value for name, value in os.environ.items() if name.startswith(prefixes)

@@ -1,11 +1,11 @@
-"""Validates manifests against the schemas of Kubernetes versions, strictly: an unknown
-field is an error.
+"""Validates manifests against the schemas of Kubernetes versions. Unknown fields are
+errors.
 
     python scripts/validate_manifests.py manifests.yaml 1.32 1.34
 
-Prints JSON: `[{"kind", "name", "path", "message", "versions"}]`, with one row for an
-error that is the same in several versions. Exits with 1 if there are errors, and with 2
-for a version whose schemas are not installed.
+Prints JSON: `[{"kind", "name", "path", "message", "versions"}]`. An error that is the
+same in several versions is one row. The exit code is 1 if there are errors, and 2 if
+the schemas of a version are not installed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 from kubernetes_validate import utils as schemas
 
-# Without a cache, the same two schema files would be read and parsed for every object.
+# Without this cache, two schema files would be read and parsed again for every object.
 schemas.schema_contents = lru_cache(schemas.schema_contents)
 
 
@@ -34,8 +34,8 @@ def main(file: str, *versions: str) -> int:
                 used = schemas.validate(thing, version, strict=True)
                 if used != version:
                     print(
-                        f"there are no schemas of Kubernetes {version};"
-                        f" {used} is the nearest",
+                        f"the schemas of Kubernetes {version} are not installed;"
+                        f" the nearest version is {used}",
                         file=sys.stderr,
                     )
                     return 2

@@ -19,11 +19,11 @@ from lakekit_api.metrics import Metrics
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
-"""The paths of probes. A cluster requests them every few seconds, so their successes
-are logged at level debug.
+"""The paths of probes. A cluster requests these paths every few seconds, so successful
+requests are logged at level debug.
 """
 LOGGED = ("request_id", "client", "table", "version", "rows")
-"""Keys of a request's `state` that endpoints set and the access log includes."""
+"""Keys of a request's `state`. Endpoints set them, and the access log contains them."""
 
 
 class Access:
@@ -45,8 +45,8 @@ class Access:
         )
         status: Optional[int] = None
         is_head = scope["method"] == "HEAD"
-        # HEAD is handled as GET without the body, in a copy of the scope: the server
-        # needs the original scope.
+        # A HEAD request is handled as GET, and its body is not sent. The method is
+        # changed in a copy of the scope, because the server needs the original scope.
         inner = {**scope, "method": "GET"} if is_head else scope
 
         async def send_with_id(message: Message) -> None:
@@ -69,8 +69,8 @@ class Access:
             if status is None:
                 problem = ProblemError(
                     500,
-                    "The service failed;"
-                    " its log has the reason under this request's id.",
+                    "The service failed. Its log has the reason under this"
+                    " request's id.",
                 )
                 await respond(problem, request_id)(scope, receive, send_with_id)
         finally:

@@ -33,14 +33,14 @@ def create_app(
 ) -> FastAPI:
     """Return the application for the gold tables of a lake.
 
-    Raises InvalidLakeError for an invalid lake; StartupError for other invalid
+    Raises InvalidLakeError for an invalid lake, and StartupError for other invalid
     settings.
     """
     keyring = tokens if isinstance(tokens, Keyring) else Keyring(tokens)
     check_access(settings, keyring)
     rule = HostRule(settings)
     if not settings.lake:
-        raise StartupError("No lake is named", "Add --lake, or set LAKEKIT_API_LAKE.")
+        raise StartupError("No lake is set", "Add --lake, or set LAKEKIT_API_LAKE.")
     tables = served(settings.declarations)
     metrics = Metrics()
     store = Store(
@@ -60,10 +60,11 @@ def create_app(
         description="Every path that supports GET also supports HEAD.",
         version=_version(),
         lifespan=lifespan,
-        # No documentation pages: they load scripts from another host.
+        # There are no documentation pages, because FastAPI's pages load scripts from
+        # another host.
         docs_url=None,
         redoc_url=None,
-        openapi_url=None,  # FastAPI would generate it for each request
+        openapi_url=None,  # FastAPI would generate the document for each request
     )
     app.state.metrics = metrics
     app.include_router(data_router(tables, keyring, store, settings, metrics))
@@ -82,35 +83,38 @@ def create_app(
 
 
 def check_access(settings: Settings, tokens: Sized) -> None:
-    """Raise StartupError if there are no tokens and the settings do not allow that."""
+    """Raise StartupError for invalid access settings: no tokens without --no-auth,
+    tokens with --no-auth, or --no-auth on an address that other machines can reach.
+    """
     if settings.no_auth and tokens:
         raise StartupError(
-            "Tokens are given together with --no-auth",
-            "Leave out --no-auth or the tokens.",
+            "Tokens cannot be combined with --no-auth",
+            "Remove --no-auth, or remove the tokens.",
         )
     if settings.no_auth and not is_loopback(settings.host):
         raise StartupError(
-            f"--no-auth would open the tables to all who reach {settings.host}",
+            "--no-auth would open the tables to everyone who can reach"
+            f" {settings.host}",
             "Listen on 127.0.0.1, or give tokens with --tokens FILE.",
         )
     if not settings.no_auth and not tokens:
         raise StartupError(
-            "No token is configured, so nobody could read anything",
+            "No token is configured, so nobody could read a table",
             f"{MAKE} Then add --tokens-file FILE.",
         )
 
 
 def served(declarations: str) -> Sequence[Table]:
-    """Return the gold tables of the declarations at MODULE:NAME.
+    """Return the gold tables of the declarations. `declarations` is MODULE:NAME.
 
-    Raises StartupError if it cannot load them.
+    Raises StartupError if the declarations cannot be loaded or have no gold table.
     """
     module, _, attribute = declarations.partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise StartupError(
-            f"There are no declarations {declarations}: {error}",
+            f"The declarations {declarations} cannot be loaded: {error}",
             "Name them as MODULE:NAME.",
         ) from None
     if not isinstance(found, TableSet):
@@ -139,12 +143,10 @@ async def _problem(request: Request, error: Exception) -> Response:
     an unknown path or a method that the path does not support.
     """
     if isinstance(error, HTTPException):
-        details = {
-            404: ("There is nothing at this path;" " see /tables and /openapi.json.")
-        }
+        details = {404: "There is nothing at this path; see /tables and /openapi.json."}
         headers = dict(error.headers or {})
         if headers.get("Allow") == "GET":
-            headers["Allow"] = "GET, HEAD"  # `Access` answers HEAD by GET
+            headers["Allow"] = "GET, HEAD"  # `Access` handles HEAD as GET
         detail = details.get(error.status_code, str(error.detail))
         error = ProblemError(error.status_code, detail, headers)
     assert isinstance(error, ProblemError)

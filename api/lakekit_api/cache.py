@@ -1,5 +1,5 @@
-"""A cache of response pages. A version of a table is immutable, so its pages never
-become invalid.
+"""A cache of response pages. A version of a table never changes, so its cached pages
+stay valid.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Optional, Tuple
 Key = Tuple[str, bytes]
 """The name of a snapshot's relation, and the query string."""
 OVERHEAD = 512
-"""Bytes of an entry without its texts: the dictionary's slot, the tuple and the
-objects.
+"""The size of an entry in bytes, without its texts: the dictionary's slot, the tuple
+and the objects.
 """
 
 
@@ -41,7 +41,9 @@ class PageCache:
         return body
 
     def put(self, key: Key, body: Body) -> None:
-        """Cache a page, and evict the least recently used pages."""
+        """Cache a page. If the cache is then too large, the least recently used pages
+        are evicted.
+        """
         size = weight(key, body)
         if key in self._pages or size > self._most:
             return
@@ -52,6 +54,6 @@ class PageCache:
 
 
 def weight(key: Key, body: Body) -> int:
-    """Return the bytes of memory that an entry uses."""
+    """Return the memory that an entry uses, in bytes."""
     texts = (*key, body.json, body.next or "")
     return OVERHEAD + sum(map(sys.getsizeof, texts))

@@ -66,8 +66,8 @@ def _options(command: Command) -> Command:
 def serve(**given: Any) -> None:
     """Serve the gold tables of a lake until SIGTERM or Ctrl-C.
 
-    Tokens come from --tokens FILE, which is read again when it changes, or from the
-    variable LAKEKIT_API_TOKENS, which contains the lines of such a file.
+    Tokens come from the file --tokens FILE, or from the variable LAKEKIT_API_TOKENS,
+    which contains the lines of such a file. The file is read again when it changes.
 
     \b
     Example:
@@ -95,7 +95,7 @@ def _tokens(chosen: Settings) -> Keyring:
 @click.option(
     "--tables",
     required=True,
-    help="Tables that the token allows, with commas; * for all.",
+    help="Tables that the token allows, separated by commas; * for all.",
 )
 @click.option(
     "--declarations",
@@ -107,14 +107,16 @@ def _tokens(chosen: Settings) -> Keyring:
 @click.option(
     "--expires",
     default="",
-    help="Expiry: a date (its end, in UTC), an instant, or a time from now, such as"
-    " 90d, 12h, 30m. By default the token never expires.",
+    help=(
+        "Expiry: a date (the token expires at its end, in UTC), an instant, or a time"
+        " from now, such as 90d, 12h, 30m. By default the token never expires."
+    ),
 )
 def token(name: str, tables: str, declarations: str, expires: str) -> None:
-    """Create a token. Prints the token, and its line for the tokens file.
+    """Create a token. Prints the token, and the line to add to the tokens file.
 
-    The line contains only a hash, so the token cannot be shown again. If standard
-    output is redirected, it has only the line, and the token goes to standard error.
+    The line contains only a hash, so the token cannot be shown again. The line is
+    printed on standard output, and the token on standard error.
 
     \b
     Example:
@@ -126,12 +128,14 @@ def token(name: str, tables: str, declarations: str, expires: str) -> None:
     tokens.check(frozenset(wanted), names, "--tables")
     end = tokens.expiry(expires, datetime.datetime.now(tokens.UTC)) if expires else None
     secret, made = tokens.make(name, wanted, end)
-    click.echo(f"Token, shown this once: {secret}\nLine for the tokens file:", err=True)
+    click.echo(
+        f"Token (shown only once): {secret}\nLine for the tokens file:", err=True
+    )
     click.echo(made.line())
 
 
 def main(arguments: Optional[List[str]] = None) -> None:
-    """Run the command and exit with its code: 0, 1, 2, 3, or 130 after Ctrl-C; see
-    `lakekit.errors`.
+    """Run the command and exit with its code. `lakekit.errors` defines the codes 0 to
+    3; after Ctrl-C the code is 130.
     """
     sys.exit(exit_code(cli, "lakekit-api", arguments))

@@ -1,8 +1,8 @@
-"""Cursors: the place in a table where a page ends.
+"""Cursors: a cursor marks the row of a table at which a page ends.
 
 A cursor contains the position of a row in one version of the table, and no values of
-the row. So all cursors have the same length, and they are exact for every type, for
-missing values and for equal rows.
+the row. So all cursors have the same length, and they identify one row for every type,
+even among missing values and equal rows.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ from lakekit.declarations.tables import Column
 
 LAYOUT = struct.Struct(">QQ6s6s")
 DIGEST = 6
-"""Bytes of an edition, and of the digest of a sort order."""
+"""The length in bytes of an edition, and of the digest of a sort order."""
 LARGEST = 2**63 - 1
 
 
 @dataclass(frozen=True)
 class Cursor:
-    """The start of a page: after the row at `position` of a version, in a sort order.
+    """The start of a page. The first row of the page is the row after `position`, in
+    this version and this sort order.
 
-    `edition` identifies the content of the version, like `Snapshot.edition`.
+    `edition` identifies the content of the version; see `Snapshot.edition`. `order` is
+    the digest of the sort order.
     """
 
     version: int
@@ -45,7 +47,9 @@ LENGTH = len(Cursor(0, 0, "00" * DIGEST, bytes(DIGEST)).pack())
 
 
 def unpack(text: str) -> Cursor:
-    """Return the cursor that a text encodes. Raises ValueError for any other text."""
+    """Return the cursor that a text encodes. Raises ValueError if the text is not a
+    cursor.
+    """
     if len(text) != LENGTH:
         raise ValueError("is not a cursor")
     padded = text + "=" * (-len(text) % 4)
@@ -62,9 +66,9 @@ def order_digest(order: str) -> bytes:
 
 
 def position_column(columns: Sequence[Column]) -> str:
-    """Return a name for the additional column that numbers the rows of a loaded table.
+    """Return the name of the additional column that numbers the rows of a loaded table.
 
-    No column of the table has this name.
+    No column of the table has the same name.
     """
     taken = {column.name.lower() for column in columns}
     name = "position"

@@ -1,5 +1,5 @@
-"""The endpoints: the rows of each table, the list of tables, and health and metrics for
-clusters.
+"""The endpoints: the rows of each table, the list of tables, and the health and metrics
+of the service.
 """
 
 from __future__ import annotations
@@ -26,11 +26,13 @@ from lakekit_api.store import Store
 from lakekit_api.values import to_json
 
 CACHING = {"Cache-Control": "private, no-cache", "Vary": "Authorization"}
-"""Only the client itself may cache a page. Before each use it must check by the ETag
-that the page is still valid.
+"""Only the client itself may cache a page. Before each use of a cached page, the client
+must send the ETag to check that the page is still valid.
 """
 STALE = "Lakekit-Stale"
-"""The header with the age of the served version; sent if a newer version may exist."""
+"""The header with the age of the served version. The service sends the header if a
+newer version may exist.
+"""
 
 
 def path_of(table: Table) -> str:
@@ -45,8 +47,8 @@ def data_router(
     settings: Settings,
     metrics: Metrics,
 ) -> APIRouter:
-    """Return the endpoints with data. If tokens are defined, every endpoint requires a
-    token.
+    """Return the endpoints that return tables and rows. If tokens are defined, each of
+    these endpoints requires a token.
     """
     slots, cache = Slots(settings.concurrency), PageCache(settings.cache << 20)
     check = guard(keyring)
@@ -96,8 +98,8 @@ def _list_of(tables: Sequence[Table], store: Store, slots: Slots) -> Any:
 
 
 async def _state(table: Table, store: Store) -> Tuple[Optional[Snapshot], str, str]:
-    """Return the newest version that can be served, the table's status, and details if
-    the status is not `ok`.
+    """Return the newest version that can be served (or None), the table's status, and
+    details if the status is not `ok`.
     """
     try:
         snapshot = await store.newest(table, probe=True)
@@ -165,7 +167,8 @@ class Answer:
                 return await self._answer(request)
 
         rows.__doc__ = (
-            "A page of rows: filtered by columns, sorted, and continued at `next`."
+            "A page of rows, which can be filtered and sorted. `next` is the URL of the"
+            " next page."
         )
         return rows
 
@@ -204,8 +207,8 @@ class Answer:
         if cursor is not None and cursor.edition != snapshot.edition:
             raise ProblemError(
                 410,
-                f"{table.name} was rebuilt after that page was read;"
-                " start again without after.",
+                f"{table.name} was rebuilt after the previous page was read."
+                " Start again without `after`.",
             )
         if cursor is not None and cursor.position >= snapshot.rows:
             raise NoCursorError
@@ -251,18 +254,22 @@ def _matches(given: str, etag: str) -> bool:
 def service_router(
     tables: Sequence[Table], store: Store, metrics: Metrics
 ) -> APIRouter:
-    """Return the endpoints for clusters. They require no token and return no rows."""
+    """Return the health and metrics endpoints. These endpoints require no token and
+    return no rows.
+    """
     router = APIRouter(tags=["service"])
 
-    @router.get("/healthz", summary="The process answers")
+    @router.get("/healthz", summary="The process responds")
     async def healthz() -> Dict[str, str]:
         return {"status": "ok"}
 
     @router.get(
         "/readyz",
         summary="Tables can be read",
-        description="A table that cannot be read is reported, and does not make the"
-        " service unready: the others are served.",
+        description=(
+            "The service is ready if at least one table can be served. Tables that"
+            " cannot be read are reported."
+        ),
         responses={503: {"description": "No table can be read."}},
     )
     async def readyz() -> JSONResponse:

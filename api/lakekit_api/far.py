@@ -1,9 +1,10 @@
-"""Dates and instants outside the years 1 to 9999, which Python's datetime cannot hold.
+"""Converts dates and instants outside the years 1 to 9999, which Python's datetime
+types cannot store.
 
-Tables of other Delta writers may contain such values. If another time zone exists in
-which the year is from 1 to 9999, the JSON of an instant is the time in that zone (RFC
-3339): 9999-12-31T23:59:59-05:00. The JSON of all other values has a sign and a year of
-at least six digits (ISO 8601): +010000-01-01.
+Tables of other Delta writers may contain such values. For an instant that has a year
+from 1 to 9999 in some time zone, the JSON is the time in that zone (RFC 3339), such as
+9999-12-31T23:59:59-05:00. For all other values, the JSON has a sign and a year of at
+least six digits (ISO 8601), such as +010000-01-01.
 """
 
 from __future__ import annotations
@@ -22,31 +23,34 @@ PATTERN: Mapping[Type, str] = {
         r"(\.[0-9]{1,6})?Z"
     ),
 }
-"""Patterns of the JSON of dates and instants outside the years 1 to 9999."""
+"""Patterns of the JSON text of dates and instants outside the years 1 to 9999."""
 YEARS: Mapping[Type, Tuple[int, int]] = {
     "date": (-5877640, 5881579),
     "timestamp": (-290307, 294246),
 }
-"""The first and the last whole year of DuckDB's types."""
+"""The first and the last year of which DuckDB's types can store every date or instant.
+"""
 INFINITE: Mapping[Tuple[Type, str], str] = {
     ("date", "infinity"): "+5881580-07-11",
     ("date", "-infinity"): "-5877641-06-24",
     ("timestamp", "infinity"): "+294247-01-10T04:00:54.775807Z",
     ("timestamp", "-infinity"): "-290308-12-21T19:59:05.224193Z",
 }
-"""The JSON of the largest and the smallest number of a Parquet file, which DuckDB reads
-as infinity and -infinity.
+"""The JSON of the largest and the smallest date or instant that a Parquet file can
+store. DuckDB reads these values as infinity and -infinity.
 """
 STORED = re.compile(r"(\d+)-(\d\d)-(\d\d)( \(BC\))?(?: (\d\d:\d\d:\d\d(?:\.\d+)?))?")
 CYCLE, RECENT = 400, 2000
-"""The calendar repeats after 400 years, so each year has an equal year from 2000 to
-2399.
+"""The calendar repeats after 400 years, so every year has the calendar of a year from
+2000 to 2399.
 """
 
 
 def to_json(kind: Type, stored: str) -> Any:
-    """Return the JSON value of DuckDB's text for a date or an instant: a date or a
-    datetime if Python's types have the value, otherwise text.
+    """Convert DuckDB's text of a date or an instant to a JSON value.
+
+    The result is a date or a datetime if Python's types can store the value, otherwise
+    text.
     """
     if (kind, stored) in INFINITE:
         return INFINITE[kind, stored]
@@ -63,7 +67,7 @@ def to_json(kind: Type, stored: str) -> Any:
         )
     time = match[5]
     if near:
-        # Python 3.9 reads fractions of three or six digits only.
+        # Python 3.9 parses only fractions with three or six digits.
         whole, _, fraction = time.partition(".")
         return datetime.datetime.fromisoformat(
             f"{year:04}-{day}T{whole}.{fraction:0<6}"
@@ -77,11 +81,11 @@ def to_json(kind: Type, stored: str) -> Any:
 
 
 def parse(kind: Type, text: str) -> Any:
-    """Return the value of a date or an instant of any year.
+    """Parse a date or an instant of any year.
 
-    The value is a date, or a datetime in UTC without a zone, if Python's types have it;
-    otherwise it is text that DuckDB casts. `text` matches PATTERN or the pattern of a
-    source. Raises ValueError.
+    Returns a date, or a datetime in UTC without a zone, if Python's types can store the
+    value; otherwise text that DuckDB can cast. `text` must match PATTERN or the pattern
+    for source files. Raises ValueError.
     """
     if kind == "date" and len(text) == 10 and text[:4] != "0000":
         return datetime.date.fromisoformat(text)

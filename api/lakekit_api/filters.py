@@ -1,9 +1,12 @@
-"""Filters rows by the parameters of a request, checked against the declared columns.
+"""Filters rows by the parameters of a request. The parameters are checked against the
+declared columns.
 
-`carrier=UA` selects the rows with that value, `carrier=UA&carrier=DL` the rows with
-either value; `flights.ge=10` compares (`gt`, `ge`, `lt`, `le`),
-`mean_dep_delay.null=true` selects missing values. The SQL is generated from the
-declaration; values of the request are always bound parameters.
+`carrier=UA` selects the rows with that value, and `carrier=UA&carrier=DL` the rows with
+either value. `flights.ge=10` compares values (`gt`, `ge`, `lt`, `le`).
+`mean_dep_delay.null=true` selects missing values.
+
+The SQL is generated from the declaration. Values from the request are always bound
+parameters.
 """
 
 from __future__ import annotations
@@ -22,22 +25,24 @@ COMPARISONS: Mapping[str, str] = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 RESERVED = ("sort", "limit", "after", "version")
 CASTS: Mapping[Type, str] = {"date": "DATE", "timestamp": "TIMESTAMP"}
 URL_CHARACTERS = "!$%&'()*+,/:;=?@[]"
-"""Characters of a query string besides letters, digits and `-._~` (RFC 3986)."""
+"""Characters that a query string may contain in addition to letters, digits and `-._~`
+(RFC 3986).
+"""
 MOST_VALUES = 100
 MOST_PARAMETERS = 200
 
 
 @dataclass(frozen=True)
 class Filter:
-    """One parameter: its column and its operation."""
+    """A filter parameter, with the column and the operation that it selects."""
 
     parameter: str
     column: Column
     operation: str
 
     def placeholder(self, value: Any) -> str:
-        """Return the SQL placeholder for a value. It casts text to a date or an
-        instant.
+        """Return the SQL placeholder for a value. If the value of a date or timestamp
+        column is text, the placeholder contains a cast.
         """
         kind = CASTS.get(self.column.type)
         return f"CAST(? AS {kind})" if kind and isinstance(value, str) else "?"
@@ -48,8 +53,8 @@ class Filter:
 
 
 def filters(table: Table) -> Dict[str, Filter]:
-    """Return all filters of a table, by parameter. If the API reserves the name of a
-    column, the column's parameter is NAME.eq.
+    """Return all filters of a table, by parameter. If a column has a name that the API
+    reserves, its parameter is NAME.eq.
     """
     found = []
     for column in table.columns:
@@ -90,19 +95,19 @@ def read_parameters(query: bytes, known: Sequence[str]) -> Dict[str, List[str]]:
             nearest = difflib.get_close_matches(parameter[: values.LONGEST], known, n=1)
             hint = f" Did you mean {nearest[0]}?" if nearest else ""
             raise InvalidParameterError(
-                parameter[: values.LONGEST], f"There is no such parameter here.{hint}"
+                parameter[: values.LONGEST], f"This path has no such parameter.{hint}"
             )
         found.setdefault(parameter, []).append(text)
     return found
 
 
 def once(parameter: str, texts: Sequence[str]) -> str:
-    """Return the text of a parameter. Raises InvalidParameterError if it has several
-    texts.
+    """Return the value of a parameter. Raises InvalidParameterError if the parameter
+    occurs more than once.
     """
     if len(texts) > 1:
         raise InvalidParameterError(
-            parameter, f"{parameter} is given {len(texts)} times; give it once."
+            parameter, f"{parameter} occurs {len(texts)} times; send it once."
         )
     return texts[0]
 
@@ -124,7 +129,7 @@ def where(
         if condition.repeats:
             if len(texts) > MOST_VALUES:
                 raise InvalidParameterError(
-                    parameter, f"{parameter} is given more than {MOST_VALUES} times."
+                    parameter, f"{parameter} occurs more than {MOST_VALUES} times."
                 )
             found = [_value(condition, text) for text in texts]
             placeholders = ", ".join(map(condition.placeholder, found))

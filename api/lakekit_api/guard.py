@@ -14,7 +14,7 @@ from lakekit_api.tokens import UTC, find
 
 REALM = 'Bearer realm="lakekit"'
 BEARER = HTTPBearer(
-    auto_error=False, description="A token that `lakekit-api token` made."
+    auto_error=False, description="A token that `lakekit-api token` created."
 )
 Given = Annotated[Optional[HTTPAuthorizationCredentials], Security(BEARER)]
 
@@ -34,7 +34,7 @@ def guard(keyring: Keyring) -> Callable[..., Awaitable[None]]:
         token = find(keyring.tokens, given.credentials)
         if token is None:
             headers = {"WWW-Authenticate": f'{REALM}, error="invalid_token"'}
-            raise ProblemError(401, "The token is not known here.", headers)
+            raise ProblemError(401, "The service does not know this token.", headers)
         if token.expired(datetime.datetime.now(UTC)):
             headers = {"WWW-Authenticate": f'{REALM}, error="invalid_token"'}
             raise ProblemError(401, "The token has expired.", headers)

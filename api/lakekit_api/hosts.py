@@ -1,5 +1,7 @@
-"""Checks the Host header against DNS rebinding: a web page must not read the service
-through a host name that the page's owner has pointed to this machine.
+"""Checks the Host header to prevent DNS rebinding.
+
+In this attack, the owner of a web page points a host name to this machine, so that the
+page can read the service under that name.
 """
 
 from __future__ import annotations
@@ -17,17 +19,17 @@ HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^:@/\[\]\s]+?)\.?(:[0-9]*)?")
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 PROBES = frozenset({"/healthz", "/readyz"})
-"""The paths that accept any IP address as the host, because a cluster's probes use the
+"""The paths that accept any IP address as the host, because Kubernetes probes use the
 address of the pod.
 """
 
 
 class HostRule:
-    """The hosts that requests may use, by the setting `allowed_hosts`: names,
-    `*.SUFFIX`, addresses and networks.
+    """The hosts that the setting `allowed_hosts` allows in requests: names, `*.SUFFIX`,
+    addresses and networks.
 
-    Without tokens, only names of this machine are allowed. With tokens, an empty
-    setting allows every host. Raises StartupError for an invalid entry.
+    With --no-auth, only loopback hosts are allowed. With tokens, an empty setting
+    allows every host. Raises StartupError for an invalid entry.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -40,7 +42,7 @@ class HostRule:
             if settings.no_auth and not is_loopback(entry):
                 raise StartupError(
                     f"--no-auth would open the tables to web pages of {entry}",
-                    "Leave it out of --allowed-hosts, or give tokens with --tokens"
+                    "Remove it from --allowed-hosts, or give tokens with --tokens"
                     " FILE.",
                 )
             self._add(entry)
@@ -52,15 +54,15 @@ class HostRule:
             if not re.fullmatch(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*", entry):
                 raise StartupError(
                     f"--allowed-hosts: {entry} is no host",
-                    "Name hosts without a port, *.SUFFIX, addresses or networks, with"
-                    " commas.",
+                    "Use hosts without a port, *.SUFFIX, addresses or networks,"
+                    " separated by commas.",
                 ) from None
             self._names.append(entry)
         else:
             self._networks.append(network)
 
     def allows(self, name: str) -> bool:
-        """Return whether the rule allows a host. The host has no port."""
+        """Return whether the rule allows a host name or address, without a port."""
         if self._loopback and is_loopback(name):
             return True
         address = address_of(name)
@@ -72,8 +74,8 @@ class HostRule:
         )
 
     def objection(self, scope: Scope) -> Optional[ProblemError]:
-        """Return the error for a request whose Host header is not allowed, otherwise
-        None.
+        """Return the error if the Host header of a request is missing, invalid or not
+        allowed, otherwise None.
         """
         found = [value for name, value in scope["headers"] if name == b"host"]
         probe = scope["path"] in PROBES
@@ -85,7 +87,7 @@ class HostRule:
         name = match["name"]
         if self.allows(name) or (probe and address_of(name) is not None):
             return None
-        return ProblemError(421, "The Host header names another service.")
+        return ProblemError(421, "The host in the Host header is not allowed.")
 
 
 class HostCheck:
@@ -104,7 +106,7 @@ class HostCheck:
 
 
 def address_of(name: str) -> Optional[Address]:
-    """Return the IP address that a host name consists of; None for any other name."""
+    """Return the IP address if the host is an IP address, otherwise None."""
     try:
         return ipaddress.ip_address(name.strip("[]"))
     except ValueError:
@@ -112,6 +114,6 @@ def address_of(name: str) -> Optional[Address]:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach the host."""
+    """Return whether the host is a loopback address or `localhost`."""
     address = address_of(host)
     return host == "localhost" or (address is not None and address.is_loopback)

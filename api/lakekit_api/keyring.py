@@ -1,5 +1,5 @@
-"""The tokens that are valid now, from the environment and from a file. The file is read
-again when it changes.
+"""Manages the tokens from the environment and from a file. The file is read again when
+it changes.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ POLL_SECONDS = 0.5
 class TokenFile:
     """A tokens file. The constructor raises StartupError if the file is invalid.
 
-    A later invalid line is logged, and its token ends. If the file can no longer be
-    read, all its tokens end. A change is detected by the content, because Kubernetes
-    does not write the file of a Secret: it replaces a link to the file's folder.
+    If a line becomes invalid later, it is logged, and its token is no longer accepted.
+    If the file can no longer be read, none of its tokens is accepted. Changes are
+    detected by comparing the content: when a Secret changes, Kubernetes does not write
+    the file, but replaces a link to its folder.
     """
 
     def __init__(self, path: str, declared: Sequence[str]) -> None:
@@ -38,8 +39,8 @@ class TokenFile:
         self._seen: Optional[str] = text
 
     def poll(self) -> None:
-        """Read the file. Changed content is used after two reads with the same content,
-        because an editor may write the file in parts.
+        """Read the file. Changed content is used only after two reads have returned the
+        same content, because an editor may write the file in parts.
         """
         try:
             text: Optional[str] = self._text()
@@ -54,7 +55,7 @@ class TokenFile:
         source = str(self._path)
         if text is None:
             self.tokens = ()
-            problems = [f"{source} cannot be read: its tokens have ended"]
+            problems = [f"{source} cannot be read: its tokens are no longer accepted"]
         else:
             self.tokens, problems = read_valid(text, source, self._declared)
         for problem in problems:
@@ -66,7 +67,7 @@ class TokenFile:
 
 
 class Keyring:
-    """All tokens that are valid now."""
+    """The tokens of the environment and of the tokens file."""
 
     def __init__(
         self, fixed: Sequence[Token] = (), file: Optional[TokenFile] = None
@@ -75,7 +76,7 @@ class Keyring:
 
     @property
     def tokens(self) -> Tuple[Token, ...]:
-        """Return the tokens of the environment and the file. Some may have expired."""
+        """Return all current tokens. Some may have expired."""
         return self._fixed + (() if self._file is None else self._file.tokens)
 
     def __iter__(self) -> Iterator[Token]:

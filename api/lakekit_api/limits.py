@@ -12,8 +12,8 @@ RETRY_AFTER = 1
 
 
 class Slots:
-    """A limit of concurrent requests. Further requests are rejected immediately; they
-    do not wait.
+    """Limits the number of concurrent requests. Requests beyond the limit do not wait;
+    they are rejected immediately.
     """
 
     def __init__(self, limit: int) -> None:
@@ -24,11 +24,11 @@ class Slots:
     def take(self) -> Iterator[None]:
         """Acquire one slot. Raises ProblemError 429.
 
-        Called on the event loop only, so it needs no lock.
+        This method is called only on the event loop, so it needs no lock.
         """
         if self.taken >= self.limit:
             detail = (
-                f"{self.limit} requests are in progress already; try again in"
+                f"{self.limit} requests are already in progress; retry in"
                 f" {RETRY_AFTER} s."
             )
             raise ProblemError(429, detail, {"Retry-After": str(RETRY_AFTER)})
@@ -40,7 +40,7 @@ class Slots:
 
 
 class IdleConnections:
-    """The connections without a pending request, ordered by the time when they became
+    """The connections that have no pending request, in the order in which they became
     idle.
     """
 
@@ -59,8 +59,8 @@ class IdleConnections:
         """Close the connection that has been idle longest. Returns False if no
         connection is idle.
 
-        So clients that send nothing, or only the start of a request, lose their
-        connections when other clients connect.
+        A client that sends nothing, or only the start of a request, counts as idle.
+        Such a client loses its connection when another client needs one.
         """
         oldest = next(iter(self._transports), None)
         if oldest is None:

@@ -1,5 +1,5 @@
-"""Writes lines to a pipe or a file in a thread. So the service continues if the process
-at the other end of the pipe stops reading.
+"""Writes lines to a pipe or a file in a separate thread. So the service continues even
+if the process at the other end of the pipe stops reading.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from collections import deque
 from typing import Callable, Deque
 
 MAX_BYTES = 4 << 20
-"""The maximum number of bytes that wait for the reader. Further lines are dropped and
-counted.
+"""The maximum number of bytes that wait for the reader. Lines beyond this limit are
+dropped and counted.
 """
 PAUSE = 0.01
-"""Seconds between two writes. Each write contains all lines that were added in between.
+"""Seconds between two writes. A write contains all lines added since the previous
+write.
 """
 
 
 class LineWriter:
-    """Lines that wait for the reader of a file descriptor, up to a number of bytes.
-
-    `notice` returns a line that reports the number of dropped lines. The line is
+    """A queue of lines to write to a file descriptor, with at most `max_bytes` bytes.
+    `notice` returns a line that reports the number of dropped lines. This line is
     written as soon as the reader reads again.
     """
 
@@ -35,7 +35,7 @@ class LineWriter:
     ) -> None:
         self._descriptor, self._notice, self._max_bytes = descriptor, notice, max_bytes
         self._lines: Deque[bytes] = deque()
-        self._bytes = 0  # of waiting lines, and of lines that are being written
+        self._bytes = 0  # the size of all lines that are waiting or being written
         self._unreported = 0
         self._changed = threading.Condition()
         self.dropped = 0

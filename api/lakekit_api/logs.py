@@ -1,7 +1,7 @@
 """Logs as JSON on standard output, one object per line, for a log collector.
 
-Lines that libraries write to standard error are logged, too. If the collector stops
-reading, log lines are lost, but the service continues.
+Lines that libraries write to standard error are logged as well. If the log collector
+stops reading, log lines are dropped, but the service continues.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FLUSH_SECONDS = 1.0
 
 class JsonFormatter(logging.Formatter):
     """Formats a record as one line of JSON. The fields of `extra={"fields": {...}}` are
-    added to the message.
+    added to the JSON object.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -56,7 +56,7 @@ class LineHandler(logging.Handler):
 
 @functools.lru_cache(maxsize=None)
 def output() -> LineWriter:
-    """Return the writer of standard output."""
+    """Return the LineWriter for standard output."""
     return LineWriter(STDOUT, _dropped)
 
 
@@ -76,7 +76,7 @@ def configure(level: str) -> None:
 
 
 def flush() -> None:
-    """Wait until the logs are written, but only for a limited time."""
+    """Wait until all logs are written, for at most FLUSH_SECONDS."""
     output().flush(FLUSH_SECONDS)
 
 
@@ -85,7 +85,8 @@ def logged_stderr() -> Iterator[None]:
     """Log each line that is written to standard error, such as a panic of a native
     library.
 
-    A direct write to standard error would block if its reader stopped reading.
+    Direct writes to standard error would block if the process that reads it stopped
+    reading.
     """
     sys.stderr.flush()
     original = os.dup(STDERR)
@@ -98,7 +99,7 @@ def logged_stderr() -> Iterator[None]:
         yield
     finally:
         sys.stderr.flush()
-        os.dup2(original, STDERR)  # closes the pipe, so the thread ends
+        os.dup2(original, STDERR)  # closes the pipe, which ends the thread
         os.close(original)
         reader.join(FLUSH_SECONDS)
 
@@ -111,5 +112,7 @@ def _log_lines(descriptor: int) -> None:
 
 
 def log(level: int, message: str, *, error: bool = False, **fields: Any) -> None:
-    """Log a message with its fields; `error` adds the exception being handled."""
+    """Log a message with fields. If `error` is true, the exception being handled is
+    added.
+    """
     logging.getLogger(LOGGER).log(level, message, extra={EXTRA: fields}, exc_info=error)

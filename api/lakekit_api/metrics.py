@@ -20,7 +20,7 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 
 
 class Metrics:
-    """The metrics of one application, in a separate registry."""
+    """The metrics of one application. Each application has its own registry."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -31,27 +31,25 @@ class Metrics:
         )
         self._seconds = Histogram(
             "lakekit_api_request_seconds",
-            "Time to the answer",
+            "Time to the response",
             ["route"],
             buckets=BUCKETS,
             registry=self.registry,
         )
         self.refused = counter(
             "lakekit_api_refused",
-            "Requests refused on their connection: too large, too slow, not HTTP",
+            "Requests refused because they were too large, too slow or invalid HTTP",
             ["status"],
         )
-        self.in_hand = gauge(
-            "lakekit_api_requests_in_hand", "Requests not yet answered"
-        )
+        self.in_hand = gauge("lakekit_api_requests_in_hand", "Requests in progress")
         self.pages = counter(
             "lakekit_api_pages",
-            "Pages answered, from the cache or by a query",
+            "Pages returned, from the cache or from a query",
             ["source"],
         )
         self.version = gauge(
             "lakekit_api_table_version",
-            "Newest Delta version that is served",
+            "Newest Delta version that the service has loaded",
             ["table"],
         )
         self.rows = gauge("lakekit_api_table_rows", "Rows of that version", ["table"])
@@ -62,12 +60,12 @@ class Metrics:
         )
         self.failed_looks = counter(
             "lakekit_api_failed_looks",
-            "Times that a table could not be read",
+            "Failed attempts to read a table",
             ["table"],
         )
         self.log_lines_dropped = gauge(
             "lakekit_api_log_lines_dropped",
-            "Log lines that nobody read, since the start",
+            "Log lines dropped since the start because nobody read them",
         )
         self._children: Dict[Tuple[str, str, int], Tuple[Counter, Histogram]] = {}
 

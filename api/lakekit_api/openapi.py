@@ -1,5 +1,5 @@
-"""The OpenAPI description of an endpoint, generated from the declaration: parameters,
-responses and examples.
+"""Generates the OpenAPI description of an endpoint from the table's declaration:
+parameters, responses and examples.
 """
 
 from __future__ import annotations
@@ -25,27 +25,31 @@ EXAMPLES: Mapping[Type, Any] = {
     "timestamp": "2013-01-31T17:00:00Z",
 }
 ETAG: Json = {
-    "description": "The content of the table's version, for If-None-Match.",
+    "description": (
+        "Identifies the content of the table's version. Send it as If-None-Match."
+    ),
     "schema": {"type": "string"},
 }
 STALE: Json = {
-    "description": "Age in seconds of the last version, which is served because the"
-    " table cannot be read now. Without this header, the version is the newest.",
+    "description": (
+        "Age in seconds of the served version, if the table cannot be read now."
+        " Without this header, the version is the newest."
+    ),
     "schema": {"type": "integer", "minimum": 0},
 }
 REFUSALS: Mapping[int, str] = {
-    400: "An unknown parameter, or a value that is not valid.",
-    401: "No token, or an unknown one.",
-    403: "A token that does not allow the table.",
+    400: "A parameter is unknown, or its value is invalid.",
+    401: "The token is missing, unknown or expired.",
+    403: "The token does not allow the table.",
     404: (
         "The lake does not have this table yet, never had this version, or has no page"
         " with this `after`."
     ),
     410: "The version has been removed.",
-    414: "The URL, or the URL of the next page, is too long. Send fewer values.",
+    414: "The URL of this page or of the next page is too long. Send fewer values.",
     421: "The host in the Host header is not allowed.",
     429: "Too many concurrent requests; Retry-After states when to retry.",
-    431: "The headers are too many, or too long.",
+    431: "The request has too many headers, or they are too long.",
     503: "The lake cannot be read now.",
     504: "The query took too long, and was stopped.",
 }
@@ -71,7 +75,7 @@ IF_NONE_MATCH: Json = {
     "description": "The ETag of an earlier response.",
 }
 UNCHANGED: Json = {
-    "description": "The table is at the version of If-None-Match.",
+    "description": "The content is still the version of If-None-Match.",
     "headers": {"ETag": ETAG, "Lakekit-Stale": STALE},
 }
 TABLES_SCHEMA: Json = {
@@ -87,9 +91,11 @@ TABLES_SCHEMA: Json = {
                     "comment": TEXT,
                     "status": {
                         "enum": ["ok", "stale", "missing", "unreadable"],
-                        "description": "stale: the table cannot be read now, and its"
-                        " last version is served. missing: not in the lake yet."
-                        " unreadable: nothing can be served.",
+                        "description": (
+                            "stale: the table cannot be read now, so the last loaded"
+                            " version is served. missing: the table is not in the lake"
+                            " yet. unreadable: no version can be served."
+                        ),
                     },
                     "detail": {
                         "type": "string",
@@ -132,9 +138,7 @@ TABLES_SCHEMA: Json = {
 
 
 def refusals(*statuses: int) -> Json:
-    """Return the problem responses of these statuses, for the description of an
-    endpoint.
-    """
+    """Return the OpenAPI descriptions of the error responses with these statuses."""
     return {
         str(status): {
             "description": REFUSALS[status],
@@ -212,8 +216,8 @@ def page_schema(table: Table) -> Json:
 
 
 def page_operation(paging: Paging, path: str) -> Json:
-    """Return the parameters and responses of a table's endpoint, which FastAPI cannot
-    infer.
+    """Return the OpenAPI parameters and responses of a table's endpoint. FastAPI cannot
+    infer them.
     """
     return {
         "parameters": [
@@ -239,7 +243,8 @@ def _sort(table: Table) -> Json:
     }
     return _parameter(
         "sort",
-        "Columns to sort by, with commas; -COLUMN descends. Then rows follow the key.",
+        "Columns to sort by, separated by commas; -COLUMN sorts in descending order."
+        " Equal rows are sorted by the key.",
         schema,
         style="form",
         explode=False,
@@ -248,7 +253,7 @@ def _sort(table: Table) -> Json:
 
 
 def _place(paging: Paging) -> List[Json]:
-    """Return the parameters for the start and the length of a page."""
+    """Return the parameters for the length, the start and the version of a page."""
     limit = {
         "type": "integer",
         "minimum": 1,
@@ -260,7 +265,7 @@ def _place(paging: Paging) -> List[Json]:
         _parameter("limit", "Maximum number of rows on the page.", limit, example=10),
         _parameter(
             "after",
-            "The start of the page; part of the URL `next` of the previous page.",
+            "The start of the page, copied from the URL `next` of the previous page.",
             dict(TEXT),
         ),
         _parameter(
@@ -272,7 +277,7 @@ def _place(paging: Paging) -> List[Json]:
 
 
 def _page(table: Table, path: str) -> Json:
-    """Return the response with rows."""
+    """Return the OpenAPI description of a response with rows."""
     example = {
         "table": table.name,
         "version": 3,
@@ -284,8 +289,10 @@ def _page(table: Table, path: str) -> Json:
         "headers": {
             "ETag": ETAG,
             "Link": {
-                "description": 'The URL of the next page: <URL>; rel="next". There is'
-                " no such header on the last page.",
+                "description": (
+                    'The URL of the next page: <URL>; rel="next". The last'
+                    " page has no such header."
+                ),
                 "schema": dict(TEXT),
             },
             "Lakekit-Stale": STALE,
@@ -312,12 +319,12 @@ def _filter(condition: Filter) -> Json:
         schema["pattern"] = f"^{PATTERNS[column.type]}$"
     words = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
     if condition.operation != "eq":
-        description = f"{column.name} is {words[condition.operation]} this."
+        description = f"{column.name} is {words[condition.operation]} this value."
         return _parameter(
             condition.parameter, description, schema, example=EXAMPLES[column.type]
         )
     description = (
-        f"{column.name} is this, or one of these if repeated. {column.comment}".strip()
+        f"{column.name} is this value, or one of these values. {column.comment}".strip()
     )
     several = {"type": "array", "items": schema, "minItems": 1, "maxItems": MOST_VALUES}
     return _parameter(

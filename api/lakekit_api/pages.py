@@ -2,7 +2,7 @@
 
 A page ends with a cursor: the position of its last row in this version of the table.
 The next page starts after that row and reads the same version. So no row is repeated or
-missing if the table changes.
+skipped if the table changes between two requests.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PAGE = name("page")
 LAST = name("last row")
 NO_CURSOR = (
     "This value of `after` is not valid for this table and sort order. Use the `after`"
-    " of the previous page's `next`, or omit it."
+    " of the previous page's `next`, or omit `after`."
 )
 
 
@@ -50,15 +50,15 @@ class Order:
         return f"{'-' if self.descending else ''}{self.column.name}"
 
     def sql(self) -> str:
-        """Return this column's item of ORDER BY."""
+        """Return this column's expression for ORDER BY."""
         direction = "DESC" if self.descending else "ASC"
         return f"{PAGE}.{name(self.column.name)} {direction} NULLS LAST"
 
     def follows(self, otherwise: str) -> str:
-        """Return SQL that is true for rows after the page's last row, compared by this
-        column.
+        """Return an SQL condition that is true for rows after the last row, in the
+        order of this column.
 
-        Where the column's values are equal, the SQL is `otherwise`.
+        For rows with an equal value in this column, the condition is `otherwise`.
         """
         column, last = (f"{of}.{name(self.column.name)}" for of in (PAGE, LAST))
         later = f"{column} {'<' if self.descending else '>'} {last}"
@@ -72,7 +72,7 @@ class Page:
     """A parsed request for a page.
 
     Rows that are equal in the columns of `order` are ordered by their positions.
-    Positions follow the table's key.
+    Positions are in the order of the table's key.
     """
 
     conditions: Tuple[str, ...]
@@ -85,12 +85,12 @@ class Page:
     def sql(
         self, relation: str, columns: Sequence[Column], far: Collection[str] = ()
     ) -> str:
-        """Return the query for the columns and the position of each row in a relation
-        of the store. Values of the columns in `far` are returned as text.
+        """Return the SQL query for the rows of the page: all columns, and the position.
 
-        The query returns one more row than the page has, to show whether there is a
-        next page. The limit is a validated number in the SQL, because DuckDB would sort
-        all rows for a limit that is a bound parameter.
+        Values of the columns in `far` are returned as text. The query returns one row
+        more than the page has, which shows whether there is a next page. The limit is a
+        validated number in the SQL text, because DuckDB would sort all rows if it were
+        a bound parameter.
         """
         table, place = name(relation), name(position_column(columns))
         filtered = f" WHERE {' AND '.join(self.conditions)}" if self.conditions else ""
@@ -123,8 +123,8 @@ class Page:
         return list(self.bound)
 
     def next(self, version: int, edition: str, position: int) -> str:
-        """Return the cursor of the next page. `position` is the position of this page's
-        last row.
+        """Return the cursor for the next page. `position` is the position of the last
+        row of this page.
         """
         return Cursor(version, position, edition, _digest(self.order)).pack()
 
@@ -155,7 +155,7 @@ class Paging:
         if cursor is not None and version not in (None, cursor.version):
             raise InvalidParameterError(
                 "version",
-                "after continues a page of another version; leave version out.",
+                "`after` belongs to a page of another version; omit `version`.",
             )
         assert limit is not None
         return Page(tuple(conditions), tuple(bound), order, limit, version, cursor)
@@ -169,7 +169,8 @@ class Paging:
             if column not in self._columns:
                 raise InvalidParameterError(
                     "sort",
-                    "sort lists columns of the table, with commas; -COLUMN descends.",
+                    "sort must be columns of the table, separated by commas;"
+                    " -COLUMN sorts in descending order.",
                 )
             orders.setdefault(column, Order(self._columns[column], descending))
         return tuple(orders.values())
@@ -192,7 +193,7 @@ class Paging:
             and least <= int(text) <= most
         ):
             raise InvalidParameterError(
-                parameter, f"{parameter} is a whole number from {least} to {most}."
+                parameter, f"{parameter} must be a whole number from {least} to {most}."
             )
         return int(text)
 
@@ -218,8 +219,8 @@ def _digest(order: Sequence[Order]) -> bytes:
 
 
 def next_link(path: str, query: bytes, cursor: str, longest: int) -> str:
-    """Return the URL of the next page: the parameters of this request, unchanged, and
-    the cursor.
+    """Return the URL of the next page. The URL has the filters, sort and limit of this
+    request, and the cursor.
 
     Raises ProblemError 414 if the URL is longer than `longest` bytes.
     """

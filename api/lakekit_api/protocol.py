@@ -1,8 +1,9 @@
 """HTTP/1.1 connections with limits on the size and duration of requests, and on the
 number of connections.
 
-uvicorn's protocol accepts a request line or a header of any length, any number of
-headers and pipelined requests, and waits indefinitely for the rest of a request.
+uvicorn's own protocol accepts a request line or a header of any length, and any number
+of headers and pipelined requests. That protocol waits indefinitely for the rest of a
+request.
 """
 
 from __future__ import annotations
@@ -23,16 +24,19 @@ from lakekit_api.metrics import Metrics
 from lakekit_api.settings import Settings
 
 PIECE = 16 * 1024
-"""The number of bytes that are parsed before the limits are checked again. One read of
-the event loop may return 256 KB.
+"""The number of bytes that are parsed before the limits are checked again. The event
+loop may deliver up to 256 KB at once.
 """
 REQUEST_LINE_REST = 64
-"""Bytes of a request line in addition to the URL: method, spaces, version, line end."""
+"""Maximum bytes of a request line without its URL: method, spaces, version, line end.
+"""
 MAX_PIPELINED = 16
-"""The maximum number of requests on one connection whose responses are not complete."""
+"""The maximum number of requests on one connection that wait for a complete response.
+"""
 MAX_DISCARDED = 64 * 1024
-"""The maximum number of bytes that are read after a refused request. A client reads the
-response only after it has sent its request.
+"""The maximum number of bytes that are read and discarded after a refused request. The
+server reads these bytes because many clients read the response only after they have
+sent the whole request.
 """
 
 
@@ -67,8 +71,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._unsent = 0
         self._refusal: Optional[ProblemError] = None
         self._in_flight = 0  # requests without a complete response
-        # The request that is being read:
-        self._received = 0  # its bytes, and blank lines before it
+        # State of the request that is being read:
+        self._received = 0  # bytes, with the blank lines before the request
         self._begun = False
         self._head_done = False
         self._header_bytes = self._body_bytes = 0
@@ -108,7 +112,7 @@ class LimitedProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(piece)
         except httptools.HttpParserUpgrade:
-            self._stop()  # responds as HTTP/1.1; the parser does not continue after it
+            self._stop()  # the upgrade is ignored; the parser cannot continue after it
             return
         except httptools.HttpParserError as error:
             cause = error.__context__
@@ -119,8 +123,8 @@ class LimitedProtocol(HttpToolsProtocol):
             else:
                 self._refuse(ProblemError(400, "The request is not valid HTTP/1.1."))
             return
-        # The parser has no callback for unfinished headers, blank lines and chunk
-        # headers.
+        # The callbacks do not see unfinished headers, blank lines and chunk headers,
+        # so their bytes are counted here.
         if not self._head_done and self._received > self._max_head:
             limit = self._max_head
             detail = f"The request line and headers are longer than {limit} bytes."
@@ -175,8 +179,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._received = 0
         self._unset_read_timer()
         if self.cycle.response_complete and not self.transport.is_closing():
-            # The response was complete before the body, so the connection becomes idle
-            # only now.
+            # The response was complete before the whole body had arrived, so the
+            # connection becomes idle only now.
             self._limit_idle_time()
 
     def on_response_complete(self) -> None:
@@ -185,8 +189,8 @@ class LimitedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             self._close()
             return
-        # The time limit for reading a request applies here, not the limit for idle
-        # connections.
+        # If the next request has begun, its time limit is the limit for reading a
+        # request, not the limit for idle connections.
         if self._begun:
             self._unset_keepalive_if_required()
         if not self._in_flight:
@@ -200,7 +204,7 @@ class LimitedProtocol(HttpToolsProtocol):
             super().shutdown()
 
     def timeout_keep_alive_handler(self) -> None:
-        # close() would wait for a client that does not read its response.
+        # close() would wait until the client has read its response.
         self.transport.abort()
 
     def pause_writing(self) -> None:
@@ -235,8 +239,8 @@ class LimitedProtocol(HttpToolsProtocol):
             self._send_refusal()
 
     def _stop(self) -> None:
-        """Stop reading, send the responses to the requests that were read, and close
-        the connection.
+        """Stop reading, answer the requests that were already read, and close the
+        connection.
         """
         self._stop_reading()
         if self._in_flight:
@@ -247,7 +251,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def _stop_reading(self) -> None:
         self._reading = False
         self._unset_read_timer()
-        self.flow.resume_reading()  # otherwise the next response would resume it
+        self.flow.resume_reading()  # otherwise the next response would resume reading
         self.transport.pause_reading()
 
     def _send_refusal(self) -> None:
@@ -281,8 +285,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def _linger(self) -> None:
         """Close the connection in stages (RFC 9112, 9.6).
 
-        An immediate close would reset the connection while the client still sends. The
-        client could then lose the response.
+        An immediate close would reset the connection if the client is still sending.
+        The client could then lose the response.
         """
         self._closing = True
         self.transport.resume_reading()
@@ -311,7 +315,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _read_timed_out(self) -> None:
         self._read_timer = None
-        if self.flow.read_paused:  # the client is not the slow side
+        if self.flow.read_paused:  # the server paused reading
             self._limit_reading()
         elif not self.transport.is_closing():
             limit = self._settings.read_timeout

@@ -32,8 +32,8 @@ from lakekit_api.tokens import Token
 
 BACKLOG = 2048
 RESERVED_FILES = 256
-"""Files that are open in addition to connections: files of the lake, libraries, and
-sockets to object stores.
+"""The number of files that may be open in addition to the connections: files of the
+lake, libraries, and sockets to object stores.
 """
 
 
@@ -42,8 +42,8 @@ def serve(
     tokens: Union[Sequence[Token], Keyring],
     environment: Mapping[str, str],
 ) -> None:
-    """Serve until a signal. After SIGTERM, pending requests are answered, and the
-    process exits with 0.
+    """Serve until a signal arrives. After SIGTERM, the process answers pending requests
+    and exits with code 0.
 
     Raises StartupError, AddressInUseError.
     """
@@ -58,19 +58,20 @@ def serve(
     configure(settings.log_level)
     _log_start(settings, tokens, environment, listening)
     server = uvicorn.Server(_config(app, settings))
-    # Full garbage collections skip the existing objects, because scanning them delays
-    # requests.
+    # Exclude the existing objects from garbage collection, because scanning them
+    # would delay requests.
     gc.collect()
     gc.freeze()
-    # After its graceful shutdown, uvicorn raises the signal again. The handler that was
-    # installed before uvicorn's handler then runs.
+    # After its graceful shutdown, uvicorn restores this handler and raises the signal
+    # again.
     signal.signal(signal.SIGTERM, _end)
     try:
         with logged_stderr():
             server.run(sockets=[listening])
     finally:
         flush()
-        # Otherwise DuckDB reports at process exit that objects were not freed.
+        # Without this call, DuckDB would report at process exit that objects were not
+        # freed.
         gc.unfreeze()
 
 
@@ -82,7 +83,7 @@ def _log_start(
 ) -> None:
     unknown = known.unknown(environment)
     if unknown:
-        log(logging.WARNING, "these variables mean nothing here", variables=unknown)
+        log(logging.WARNING, "ignored unknown variables", variables=unknown)
     host, port = listening.getsockname()[:2]
     log(
         logging.INFO,
@@ -95,7 +96,7 @@ def _log_start(
 
 
 def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
-    # uvicorn calls this argument like a class, so it is typed as a class.
+    # uvicorn declares this argument as a class, but only calls it.
     protocol = partial(LimitedProtocol, settings, IdleConnections(), app.state.metrics)
     return uvicorn.Config(
         app,
@@ -111,7 +112,7 @@ def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
 
 
 def allow_connections(count: int) -> None:
-    """Raise the limit of open files to allow this number of connections.
+    """Raise the limit of open files so that `count` connections are possible.
 
     Raises StartupError if the hard limit of open files is too low.
     """
@@ -123,7 +124,7 @@ def allow_connections(count: int) -> None:
         return
     if hard != resource.RLIM_INFINITY and hard < needed:
         raise StartupError(
-            f"{count} connections need {needed} open files, and the limit is {hard}",
+            f"{count} connections need {needed} open files, but the limit is {hard}",
             "Lower --max-connections, or raise the limit (ulimit -Hn).",
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
@@ -140,6 +141,6 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise AddressInUseError(
-            f"{host}:{port} cannot be listened on: {error.strerror}",
-            "Name another with --host and --port.",
+            f"Cannot listen on {host}:{port}: {error.strerror}",
+            "Choose another address with --host and --port.",
         ) from None

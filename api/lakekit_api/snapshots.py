@@ -1,5 +1,7 @@
-"""Immutable snapshots: one version of a table, loaded into DuckDB's memory for queries.
-A snapshot is dropped after the last request that uses it.
+"""Loads versions of tables into DuckDB's memory for queries.
+
+A snapshot is one loaded version. A snapshot never changes, and is dropped when nothing
+uses it any more.
 """
 
 from __future__ import annotations
@@ -51,7 +53,7 @@ FAR: Dict[str, Tuple[str, str]] = {
         "TIMESTAMP '9999-12-31 23:59:59.999999'",
     ),
 }
-"""The first and the last value that Python's types have, by column type."""
+"""The first and the last value that Python's types can store, by column type."""
 
 
 class VersionGoneError(Exception):
@@ -68,11 +70,11 @@ class AbandonedError(Exception):
 
 @dataclass(frozen=True)
 class Head:
-    """A version of a table, and the identity of its content: a digest of the table's
-    id, its schema and its data files in the log.
+    """A version of a table, and the identity of its content. The identity is a digest
+    of the table's id, its schema and its data files in the log.
 
-    The number alone does not identify the rows: if a table is restored or rebuilt, the
-    same number may have other rows.
+    The version number alone does not identify the rows: after a restore or a rebuild of
+    the table, the same number may stand for different rows.
     """
 
     version: int
@@ -88,7 +90,9 @@ class Abandonment:
         self._cursor: Any = None
 
     def request(self) -> None:
-        """Request that the load stops: at its next step, or during a query."""
+        """Ask the load to stop. A running query is interrupted; otherwise the load
+        stops at its next step.
+        """
         with self._lock:
             self._requested = True
             if self._cursor is not None:
@@ -101,7 +105,7 @@ class Abandonment:
 
     @contextmanager
     def interrupts(self, cursor: Any) -> Iterator[None]:
-        """While the context is open, a request interrupts the queries of the cursor."""
+        """While the context is open, `request` interrupts this cursor's queries."""
         with self._lock:
             self.check()
             self._cursor = cursor
@@ -115,10 +119,10 @@ class Abandonment:
 class Snapshot:
     """A version of a table in memory, as a DuckDB relation with the name `relation`.
 
-    Rows are sorted by the table's key, then by all other columns. An additional column
-    has their positions from 0. So a row has the same position in every load of the same
-    content. `far` has the columns with dates or instants that Python's datetime cannot
-    hold.
+    Rows are sorted by the table's key, then by the remaining columns. An additional
+    column numbers the rows from 0. So a row has the same position in every load of the
+    same content. `far` contains the names of the columns with dates or instants that
+    Python's datetime types cannot store.
     """
 
     def __init__(
@@ -144,31 +148,31 @@ class Snapshot:
 
     @property
     def etag(self) -> str:
-        """Return a weak ETag: it identifies the rows, but not the exact bytes of a
+        """Return a weak ETag, which identifies the rows but not the exact bytes of a
         response.
         """
         return f'W/"{self.version}-{self.edition}"'
 
 
 class Reader:
-    """Reads tables of a lake, in a folder or on S3, into one DuckDB connection."""
+    """Reads tables into one DuckDB connection. The lake is in a folder or on S3."""
 
     def __init__(self, lake: Lake, memory: str) -> None:
         if lake.kind == "schema":
             raise InvalidLakeError(
-                f"The lake {lake} is a schema, which Spark knows by name",
-                "Name a folder or s3://BUCKET/PREFIX.",
+                f"The lake {lake} is a schema, which only Spark can read",
+                "Use a folder or s3://BUCKET/PREFIX.",
             )
         self.lake = lake
         self._scratch = Path(tempfile.mkdtemp(prefix="lakekit-api-"))
         config: Dict[str, Any] = {
-            # Downloads nothing but data of the lake.
+            # DuckDB must not download anything except data of the lake.
             "autoinstall_known_extensions": False,
             "temp_directory": str(self._scratch / "spilled"),
             "memory_limit": memory,
             "preserve_insertion_order": True,
             # A load reads each file once, so a cache would only use memory. After a
-            # restore, a file of the same name may have other content.
+            # restore, a file with the same name may have different content.
             "enable_external_file_cache": False,
         }
         self._duckdb = duckdb.connect(config=config)
@@ -181,14 +185,14 @@ class Reader:
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def cursor(self) -> Any:
-        """Return a connection for one query, in any thread. An interrupt of this
-        connection does not affect other connections.
+        """Return a connection for one query; any thread may use it. An interrupt of
+        this connection does not affect other connections.
         """
         return self._duckdb.cursor()
 
     def head(self, table: Table, version: Optional[int] = None) -> Optional[Head]:
-        """Return the version and the identity of its content; None if the lake does not
-        have the table. By default, the version is the newest.
+        """Return a version and the identity of its content, or None if the table is not
+        in the lake. The default is the newest version.
 
         Raises VersionGoneError, StorageError, InvalidLakeError, DamagedTableError,
         DamagedLogError.
@@ -202,8 +206,8 @@ class Reader:
     def load(
         self, table: Table, head: Head, abandoned: Optional[Abandonment] = None
     ) -> Snapshot:
-        """Load the version of `head`. The result has the identity of the content that
-        was read.
+        """Load the version of `head`. The identity in the result is that of the content
+        that was read, which may differ from `head`.
 
         Raises VersionGoneError, StorageError, InvalidLakeError, AbandonedError.
         """
@@ -235,11 +239,12 @@ class Reader:
         except (DeltaError, FileNotFoundError) as error:
             raise VersionGoneError(table.name, version, str(error)) from error
         if delta.protocol().min_reader_version > 1:
-            # The data files may have rows that were deleted, or other column names.
+            # The data files may still contain deleted rows, or use different column
+            # names.
             raise InvalidLakeError(
-                f"{table.name} has features in version {version} that are not"
+                f"{table.name} in version {version} uses Delta features that are not"
                 " supported",
-                "Read a version after the features were dropped.",
+                "Read a version in which these features are dropped.",
             )
         return delta
 
@@ -264,7 +269,9 @@ class Reader:
     def _create(
         self, table: Table, relation: str, files: Sequence[Path], cursor: Any
     ) -> str:
-        """Return SQL that loads the files as sorted rows with their positions."""
+        """Return SQL that creates a relation with the sorted rows of the files and
+        their positions.
+        """
         kinds = {c.name: c.type for c in table.columns if c.name == table.partition}
         scan = data_files(files, kinds)
         has: List[str] = []
@@ -285,14 +292,15 @@ class Reader:
         try:
             with self._dropping, self.cursor() as cursor:
                 cursor.execute(f"DROP TABLE IF EXISTS {name(relation)}")
-        except duckdb.ConnectionException:  # the service has stopped in the meantime
+        except duckdb.ConnectionException:  # the service has already stopped
             pass
 
 
 def attempt(call: Callable[..., T], *arguments: Any) -> T:
-    """Call a method of `Reader` and return its result. An unreadable table never stops
-    the service: every error except VersionGoneError and AbandonedError becomes
-    UnreadableError.
+    """Call a method of `Reader` and return its result.
+
+    Every error except VersionGoneError and AbandonedError becomes UnreadableError, so
+    that an unreadable table never stops the service.
     """
     try:
         return call(*arguments)
@@ -308,8 +316,8 @@ def _head(delta: DeltaTable) -> Head:
 
 
 def _measure(table: Table, relation: str, cursor: Any) -> Tuple[FrozenSet[str], int]:
-    """Return the columns with dates or instants outside the years 1 to 9999, and the
-    number of rows.
+    """Return the names of the columns with dates or instants outside the years 1 to
+    9999, and the number of rows.
     """
     columns = [column for column in table.columns if column.type in FAR]
     outside = [

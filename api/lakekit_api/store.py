@@ -1,9 +1,11 @@
-"""Manages the newest loaded versions of tables, and the threads that query them.
+"""Manages the newest loaded version of each table, and the threads that load and query
+the tables.
 
-A look at a table reads its log, and loads a new version. It starts when a request needs
-the table and the last look is older than the setting `refresh`. During a look, requests
-continue to use the loaded version, for up to `PATIENCE` times `refresh`. If the table
-cannot be read, requests use the loaded version for up to the setting `max_stale`.
+A look at a table reads its log, and loads the newest version if it is not loaded yet. A
+look starts when a request needs the table and the last look is older than the setting
+`refresh`. During a look, requests continue to use the loaded version until its age is
+`PATIENCE` times `refresh`. If the table cannot be read, requests use the loaded version
+until its age is `max_stale`.
 """
 
 from __future__ import annotations
@@ -40,13 +42,13 @@ T = TypeVar("T")
 
 
 class TableState:
-    """A table and its newest loaded version. `confirmed` is the last time at which this
-    version was known to be the newest.
+    """A table and its newest loaded version. `confirmed` is the time of the last look
+    that found this version to be the newest.
     """
 
     def __init__(self, table: Table, slots: Slots) -> None:
         self.table = table
-        self.slots = slots  # for requests that wait for the look
+        self.slots = slots  # for requests that wait for a look
         self.snapshot: Optional[Snapshot] = None
         self.confirmed = NEVER
         self.look: Optional[asyncio.Future[None]] = None
@@ -77,8 +79,8 @@ class Store:
         }
         self._old = OldVersions(reader, settings, clock)
         self._queries = ThreadPoolExecutor(settings.threads, "query")
-        # Each table has a thread, so a table that cannot be read does not delay other
-        # tables.
+        # There is one thread per table, so a slow or unreadable table does not delay
+        # others.
         self._loaders = ThreadPoolExecutor(len(tables), "load")
 
     def close(self) -> None:
@@ -89,10 +91,12 @@ class Store:
         self._reader.close()
 
     async def newest(self, table: Table, probe: bool = False) -> Snapshot:
-        """Return the newest version; if the table cannot be read now, the last loaded
-        version.
+        """Return the newest version, or the last loaded version if the table cannot be
+        read now.
 
-        A `probe` waits only a short time, and uses none of the slots for requests.
+        With `probe`, the call waits only a short time and does not use the slots for
+        requests.
+
         Raises ProblemError: 404 if the lake does not have the table yet, 503 if the
         table cannot be read, 504 if it is not loaded in time.
         """
@@ -108,8 +112,8 @@ class Store:
         return self._readable(followed)
 
     def _looking(self, followed: TableState) -> Optional[asyncio.Future[None]]:
-        """Return the look that is in progress, or start a look. Returns None if the
-        last look ended less than `refresh` seconds ago.
+        """Return the look in progress, or start one. Returns None if the last look
+        ended less than `refresh` seconds ago.
         """
         if followed.look is None:
             now = self._clock()
@@ -123,15 +127,15 @@ class Store:
     async def _wait(
         self, followed: TableState, look: asyncio.Future[None], probe: bool
     ) -> None:
-        """Wait for a look; only a short time for a probe, or if a version is already
+        """Wait for a look. The wait is short for a probe, or if a version is already
         loaded.
         """
         limit = self._settings.timeout
         if probe or followed.snapshot is not None:
             limit /= PATIENCE
         if followed.failed and self._clock() - followed.look_started >= limit:
-            return  # the look takes too long, so further requests do not wait for it
-        # `wait` raises no error of the look; `followed` has its outcome.
+            return  # the look takes too long, so this request does not wait for it
+        # `asyncio.wait` does not raise the look's error; `_looked` records its outcome.
         if probe:
             done, _ = await asyncio.wait({look}, timeout=limit)
         else:
@@ -144,9 +148,9 @@ class Store:
         name, look = followed.table.name, followed.look
         if followed.snapshot is None:
             if look is not None:
-                raise ProblemError(504, f"{name} is not loaded yet; try again.")
+                raise ProblemError(504, f"{name} is not loaded yet; retry.")
             if not followed.failed:
-                raise ProblemError(404, f"The lake holds no {name} yet.")
+                raise ProblemError(404, f"The lake does not have {name} yet.")
         elif not followed.failed or self._age(followed) <= self._settings.max_stale:
             return followed.snapshot
         raise ProblemError(503, f"{name} cannot be read now; the log has the reason.")
@@ -161,7 +165,7 @@ class Store:
         return math.ceil(self._age(followed))
 
     def measure(self) -> None:
-        """Update the metrics that depend on the time."""
+        """Update the metric of stale tables, which changes with time."""
         for name, followed in self._followed.items():
             stale = self.staleness(followed.table) or 0
             self._metrics.stale.labels(name).set(stale)
@@ -170,7 +174,7 @@ class Store:
         return self._clock() - followed.confirmed
 
     async def at(self, table: Table, version: int) -> Snapshot:
-        """Return the newest or an older version.
+        """Return a version of a table: the newest or an older one.
 
         Raises ProblemError: 404 for a version that never existed, 410 for a version
         that was removed, 429 if too many versions are loading.
@@ -248,6 +252,6 @@ class Store:
         except asyncio.TimeoutError:
             raise ProblemError(
                 504,
-                "The answer took longer than"
-                f" {self._settings.timeout:g} s; ask for less.",
+                "The query took longer than"
+                f" {self._settings.timeout:g} s; request less data.",
             ) from None

@@ -1,9 +1,9 @@
 """Bearer tokens. The service stores only the SHA-256 of a token. A token has 256 random
-bits, so nobody can guess it from its hash, although the hash has no salt.
+bits, so it cannot be guessed from its hash, and the hash needs no salt.
 
 A line of a tokens file is `NAME TABLES sha256:HEX`, followed by `expires:INSTANT` if
-the token expires. TABLES are table names separated by commas, or `*`; `#` starts a
-comment. The logs contain the name.
+the token expires. TABLES are table names separated by commas, or `*`. `#` starts a
+comment. NAME appears in the logs.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ class Token:
 
 
 def expiry(text: str, now: datetime.datetime) -> datetime.datetime:
-    """Return the instant at which a token expires.
+    """Return the instant at which a token expires, from the text of --expires.
 
-    The text is a date (the instant is its end in UTC), an instant, or a duration from
-    now: 90d, 12h or 30m. Raises StartupError.
+    The text is a date, an instant, or a duration from now such as 90d, 12h or 30m. With
+    a date, the token expires at the end of that day in UTC. Raises StartupError.
     """
     duration = re.fullmatch(r"([0-9]{1,6})([dhm])", text)
     try:
@@ -71,12 +71,12 @@ def expiry(text: str, now: datetime.datetime) -> datetime.datetime:
             found = values.parse("timestamp", text).replace(tzinfo=UTC)
     except (ValueError, OverflowError, TypeError):
         raise StartupError(
-            f"--expires: {text} is no date, instant or duration",
+            f"--expires: {text} is not a date, instant or duration",
             "Write 2027-01-31, 2027-01-31T17:00:00Z, 90d, 12h or 30m.",
         ) from None
     if found <= now:
         raise StartupError(
-            f"--expires: {text} is not in the future", "Name a later one."
+            f"--expires: {text} is not in the future", "Use a later time."
         )
     return found
 
@@ -84,14 +84,14 @@ def expiry(text: str, now: datetime.datetime) -> datetime.datetime:
 def make(
     name: str, tables: Sequence[str], expires: Optional[datetime.datetime] = None
 ) -> Tuple[str, Token]:
-    """Return a new secret, and the token to store. Raises StartupError if a line of a
-    tokens file cannot contain the name.
+    """Create a token. Returns the secret, and the Token with its hash. Raises
+    StartupError if the name is not valid in a tokens file.
     """
     secret = f"lkt_{secrets.token_urlsafe(32)}"
     token = Token(name, frozenset(tables), _digest(secret), expires)
     if LINE.fullmatch(token.line()) is None:
         raise StartupError(
-            f"{name!r} is no name for a token",
+            f"{name!r} is not a valid token name",
             "Use up to 64 letters, digits and . _ @ -",
         )
     return secret, token
@@ -99,7 +99,7 @@ def make(
 
 def read(text: str, source: str, declared: Sequence[str]) -> Tuple[Token, ...]:
     """Return the tokens of a file or a variable. Raises StartupError for an invalid
-    line, with its number but without its text.
+    line; the message contains the line's number but not its text.
     """
     return tuple(_token(*each, declared) for each in _entries(text, source))
 
@@ -107,9 +107,7 @@ def read(text: str, source: str, declared: Sequence[str]) -> Tuple[Token, ...]:
 def read_valid(
     text: str, source: str, declared: Sequence[str]
 ) -> Tuple[Tuple[Token, ...], List[str]]:
-    """Return the tokens of the valid lines, and the reasons why other lines are
-    invalid.
-    """
+    """Return the tokens of the valid lines, and a message for each invalid line."""
     found, problems = [], []
     for entry, where in _entries(text, source):
         try:
@@ -120,7 +118,7 @@ def read_valid(
 
 
 def _entries(text: str, source: str) -> Iterator[Tuple[str, str]]:
-    """Yield each line that is not a comment, and its location for messages."""
+    """Yield each line that is not empty or a comment, and its location for messages."""
     for number, line in enumerate(text.replace(";", "\n").splitlines(), 1):
         entry = line.partition("#")[0].strip()
         if entry:
@@ -131,7 +129,8 @@ def _token(entry: str, where: str, declared: Sequence[str]) -> Token:
     match = LINE.fullmatch(entry)
     if match is None:
         raise StartupError(
-            f"{where}, is not NAME TABLES sha256:HEX [expires:INSTANT]", MAKE
+            f"{where} does not have the form NAME TABLES sha256:HEX [expires:INSTANT]",
+            MAKE,
         )
     tables = frozenset(match["tables"].split(","))
     check(tables, declared, where)
@@ -141,16 +140,15 @@ def _token(entry: str, where: str, declared: Sequence[str]) -> Token:
             expires = values.parse("timestamp", match["expires"]).replace(tzinfo=UTC)
         except (ValueError, TypeError):
             raise StartupError(
-                f"{where}, does not expire at an instant such as"
-                " 2027-01-31T17:00:00Z",
+                f"{where}: the expiry is not an instant such as 2027-01-31T17:00:00Z",
                 MAKE,
             ) from None
     return Token(match["name"], tables, match["digest"], expires)
 
 
 def check(tables: FrozenSet[str], declared: Sequence[str], where: str) -> None:
-    """Raise StartupError if a scope is not a declared table. Such a token would allow
-    nothing, without a message.
+    """Raise StartupError if one of the tables is not declared. A token for a table that
+    is not declared would silently allow nothing.
     """
     for table in sorted(tables - set(declared) - {ALL}):
         nearest = difflib.get_close_matches(table, declared, n=1, cutoff=0.0)
@@ -161,8 +159,8 @@ def check(tables: FrozenSet[str], declared: Sequence[str], where: str) -> None:
 
 
 def find(tokens: Sequence[Token], secret: str) -> Optional[Token]:
-    """Return the token of a secret. Every hash is compared in constant time, so the
-    duration does not reveal a hash.
+    """Return the token of a secret, or None. All hashes are compared in constant time,
+    so the response time reveals nothing about them.
     """
     digest, found = _digest(secret), None
     for token in tokens:

@@ -1,5 +1,5 @@
-"""Converts request text to values of the declared types, and values to JSON. The text
-has the format of source files.
+"""Converts text from requests to values of the declared types, and values to JSON.
+Values in requests have the same format as in source files.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ LONGEST = 256
 
 
 def parse(kind: Type, text: str) -> Any:
-    """Return the value that a text means. An instant is returned in UTC without a time
-    zone, as in the store. A date or an instant of a year that Python does not have is
+    """Convert a text to a value. An instant becomes a datetime in UTC without a time
+    zone, as in the store. A date or an instant that Python's types cannot store becomes
     text for DuckDB.
 
-    Raises ValueError with the expected format.
+    Raises ValueError that names the expected format.
     """
     if kind == "string":
         return text
@@ -69,7 +69,7 @@ PARSERS: Mapping[Type, Callable[[str], Any]] = {
 
 
 def to_json(body: Any) -> bytes:
-    """Return JSON. Instants are in UTC with Z; NaN and infinities, for which JSON has
-    no number, are null.
+    """Return JSON. Instants are in UTC with Z. NaN and infinities become null, because
+    JSON has no numbers for them.
     """
     return orjson.dumps(body, option=orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z)

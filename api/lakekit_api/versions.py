@@ -1,7 +1,8 @@
-"""Manages older versions of tables, for `?version=` and for `next` pages.
+"""Manages older versions of tables, which requests read with `?version=` or through
+`next` links.
 
-Old versions have their own threads and limits. So requests for many versions do not
-delay requests for the newest version.
+Old versions have their own threads and limits, so that requests for many old versions
+do not delay requests for the newest version.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class OldVersions:
         self._reader, self._settings, self._clock = reader, settings, clock
         self._loaded: OrderedDict[Key, Tuple[Snapshot, float]] = OrderedDict()
         self._loading: Dict[Key, Load] = {}
-        # Requests that wait leave slots for all other requests.
+        # Requests that wait for old versions cannot use all slots of the service.
         self._slots = Slots(max(1, settings.concurrency // 3))
         self._threads = ThreadPoolExecutor(LOADERS, "old")
 
@@ -63,8 +64,9 @@ class OldVersions:
         self._loaded.clear()
 
     async def get(self, table: Table, version: int) -> Snapshot:
-        """Return a version. The log is read again if the last read is older than the
-        setting `refresh`, because the table may have been restored to another history.
+        """Return a version. If the last read of the log is older than the setting
+        `refresh`, the log is read again, because a restore may have changed the content
+        of this version.
 
         Raises ProblemError: 410 for a version that was removed, 429 if too many
         versions are loading, 503 for a version that cannot be read, 504 if the load
@@ -79,7 +81,7 @@ class OldVersions:
             return await self._wait(key, self._load(table, key))
 
     def _load(self, table: Table, key: Key) -> Load:
-        """Return the load of a version that is in progress, or start a load."""
+        """Return the load in progress for a version, or start one."""
         if key not in self._loading:
             abandoned, started = Abandonment(), self._clock()
             last = self._loaded.get(key, (None, 0.0))[0]
@@ -98,9 +100,7 @@ class OldVersions:
         last: Optional[Snapshot],
         abandoned: Abandonment,
     ) -> Snapshot:
-        """Return the loaded version if its content is still the same; otherwise load
-        it.
-        """
+        """Return the loaded version if its content is unchanged; otherwise load it."""
         abandoned.check()
         head = attempt(self._reader.head, table, version)
         assert head is not None, "only the newest version may be missing"
@@ -139,8 +139,8 @@ class OldVersions:
                 self._abandon(key, load)
 
     def _abandon(self, key: Key, load: Load) -> None:
-        """Stop a load that no request waits for: remove it from the queue, or interrupt
-        its query.
+        """Stop a load that no request waits for. A load that has not started is removed
+        from the queue; the query of a running load is interrupted.
         """
         self._loading.pop(key, None)
         load.abandoned.request()

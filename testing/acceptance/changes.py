@@ -1,10 +1,11 @@
-"""Makes random changes to quick jobs, and compares a plan, a run and a full run.
+"""Tests the result cache with random changes to the inputs of quick jobs. After each
+change, the plan, a run with the cache and a run without it are compared.
 
     PYTHONPATH=utils .nox/acceptance/bin/python -m testing.acceptance.changes \\
         --number 500 --seed 1
 
-A result is stale if a run with the cache differs in any row or file from the following
-run without the cache.
+A result is stale if any row or file of the run with the cache differs from the run
+without the cache.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ FOLDERS = {"sql": SQL, "pack": PACK, "notes": TREE, "code": PYTHON}
 
 
 def make(folder: Path) -> Checkout:
-    """Create the repository of the trial with the suite's code, and commit it."""
+    """Create and commit a repository for the trial, with the code of the suite."""
     checkout = Checkout(folder / "repository")
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(Path(__file__).parent / "reused", checkout.root, ignore=ignore)
@@ -63,16 +64,15 @@ def make(folder: Path) -> Checkout:
 
 @dataclass
 class Trial:
-    """A repository, and the observations in this repository.
+    """A repository in which changes are made, and what was observed.
 
-    Attributes:
-        env: the environment variables that changes have set.
-        stale: results of a run that differ from the full run.
-        wrong: cases in which the plan differs from the run.
-        untouched: sessions that a change did not affect, and whose results could have
-            been reused.
-        skipped: untouched sessions that were skipped.
-        again: untouched sessions that ran, with the plan's reasons.
+    Attributes: env: the environment variables that the changes have set. stale: results
+        of a run with the cache that differ from the run without the cache. wrong:
+        sessions that the plan would reuse but the run does not, or the reverse.
+        untouched: the number of sessions that a change did not affect, so that their
+        results could be reused. skipped: the number of untouched sessions whose results
+        were reused. again: untouched sessions that ran nevertheless, with the reasons
+        in the plan.
     """
 
     checkout: Checkout
@@ -91,7 +91,9 @@ class Trial:
         return self.checkout.root
 
     def step(self, change: Callable[[Trial], frozenset[str]]) -> None:
-        """Make a change, then run the plan, a run with the cache, and a full run."""
+        """Make a change. Then create the plan, run with the cache, and run without the
+        cache.
+        """
         before = {job: self.passed(job) for job in JOBS}
         touched = change(self)
         self.kinds[change.__name__] += 1
@@ -123,7 +125,9 @@ class Trial:
             self.stale.append(f"{where}: files: {sorted(left.items() ^ made.items())}")
 
     def nox(self, *arguments: str, cache: str) -> subprocess.CompletedProcess[str]:
-        """Run nox; fail if its exit code is not that of passed or failed checks."""
+        """Run nox. Raises AssertionError if nox itself fails; failed checks are
+        allowed.
+        """
         env = clean_environment(
             {"NOX_DOWNLOAD_PYTHON": "never", **self.env, "LAKE_CI_CACHE": cache}
         )
@@ -147,7 +151,7 @@ class Trial:
         return {job: results.read(self.root / "reports" / job) for job in JOBS}
 
     def files(self) -> dict[str, str]:
-        """Return the content of the jobs' output files, by path."""
+        """Return the content of the output files of all jobs, by path."""
         found = [*self.root.glob("reports/*/*.txt"), *self.root.glob("dist/*")]
         return {
             path.relative_to(self.root).as_posix(): path.read_text(encoding="utf-8")
@@ -185,7 +189,7 @@ class Trial:
         )
 
     def touches(self, path: Path) -> frozenset[str]:
-        """Return the jobs that read the file."""
+        """Return the jobs that have this file as an input."""
         folder = FOLDERS[path.relative_to(self.root).parts[0]]
         return folder | PYTHON if path.suffix == ".py" else folder
 
@@ -194,8 +198,8 @@ class Trial:
 
 
 def told(result: Result) -> Any:
-    """Return a result without times and ids, and without the run that it was reused
-    from.
+    """Return the parts of a result that must be equal: no times, no ids, and not the
+    run from which it was reused.
     """
     return (
         result.status.value,
@@ -369,8 +373,8 @@ def external_input(trial: Trial) -> frozenset[str]:
 
 
 def python(trial: Trial) -> frozenset[str]:
-    """Provide either no environments, or those of another Python 3.11 if the machine
-    has one, and put this Python first on PATH.
+    """Put a Python 3.11 first on PATH, and replace the environments. If the machine has
+    several, one is chosen at random.
     """
     others = [
         path
@@ -390,7 +394,7 @@ def python(trial: Trial) -> frozenset[str]:
         "--python",
         f"{other}/python3.11",
     ]
-    # nox uses an existing environment unchanged.
+    # nox does not change an environment that already exists.
     for folder in made if trial.chance.random() < 0.5 else ():
         subprocess.run([*command, str(folder)], check=True)
     return ALL
@@ -416,13 +420,13 @@ def another_branch_and_back(trial: Trial) -> frozenset[str]:
     committed(trial)
     trial.nox("-s", "plan", cache="")
     trial.checkout.git("switch", "--quiet", "main")
-    # Of a file's mode, git only stores whether the file is executable.
+    # git does not store the whole mode of a file, only whether it is executable.
     moded = path.stat().st_mode != said
     return frozenset({"release"}) | (trial.touches(path) if moded else NOTHING)
 
 
 def cache_lost(trial: Trial) -> frozenset[str]:
-    """Delete the outputs of the run, which the store still has."""
+    """Delete the outputs of the run. The cache still has them."""
     shutil.rmtree(trial.root / "reports")
     shutil.rmtree(trial.root / "dist", ignore_errors=True)
     return NOTHING
@@ -476,7 +480,9 @@ CHANGES: tuple[Callable[[Trial], frozenset[str]], ...] = (
 
 
 def repair(trial: Trial) -> None:
-    """Fix the file that the previous change broke, so that later changes can pass."""
+    """Repair the file that the previous change broke, so that the jobs can pass
+    again.
+    """
     broken_file = trial.env.pop("BROKEN_FILE", None)
     if broken_file is not None and (trial.root / broken_file).is_file():
         (trial.root / broken_file).write_text("repaired\n", encoding="utf-8")
@@ -485,8 +491,8 @@ def repair(trial: Trial) -> None:
 def run(
     folder: Path, number: int, seed: int, say: Callable[[str], None] = lambda text: None
 ) -> Trial:
-    """Make `number` changes and return the observations. A kind of change repeats only
-    after all kinds were used.
+    """Make `number` random changes and return the trial. A kind of change is repeated
+    only after all kinds were used.
     """
     trial = Trial(
         make(folder), random.Random(seed)
@@ -501,7 +507,7 @@ def run(
         change = queue.pop()
         repaired = "BROKEN_FILE" in trial.env
         repair(trial)
-        # The repair also changes a file, which may be an input of any job.
+        # The repair also changes a file, so every job may run.
         trial.step(_also(change) if repaired else change)
         if (count + 1) % 25 == 0:
             say(report(trial))
@@ -520,7 +526,7 @@ def _also(
 
 
 def report(trial: Trial) -> str:
-    """Summarize the observations in one line."""
+    """Return a summary of the trial in one line."""
     total = sum(trial.kinds.values())
     share = f"{trial.skipped} of {trial.untouched} untouched sessions were reused"
     return (

@@ -1,5 +1,5 @@
-"""Fixtures that copy the repository to seed a defect, and run the real nox to find
-it.
+"""Fixtures for the acceptance tests. A test seeds a defect in a copy of the repository,
+and runs the real nox, which must find it.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from lake_ci.model.results import CheckResult, Finding, Result, Status
 from lake_ci.system import git
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-# The path is resolved, because a copy of the repository links to these environments,
-# and a rebuilt environment is used after the copy was deleted.
+# The path is resolved, so that it does not lead through a copy of the repository: a
+# rebuilt environment must still work after the copy is deleted.
 ENVDIR = (REPOSITORY / ".nox").resolve()
-# Seconds after which a wait counts as a hang, even on a busy machine.
+# The maximum number of seconds to wait, even on a busy machine.
 LIMIT = 120
 IDENTITY = [
     "-c",
@@ -38,7 +38,7 @@ IDENTITY = [
     "-c",
     "commit.gpgsign=false",
 ]
-# Variables of the outer nox, pytest or GitHub, which the inner nox must not see.
+# The variables of the outer nox, pytest and GitHub. The inner nox must not see them.
 OUTER = re.compile(
     r"LAKE_CI_(PLAN|RUN|EVENT|CACHE|STORE|PROVISIONING)|NOX.*|GITHUB_.*"
     r"|COV_CORE_.*|COVERAGE_.*|PYTEST_.*|GIT_.*"
@@ -48,17 +48,17 @@ OUTER = re.compile(
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options of the acceptance tests.
 
-    `-- --changes 500 --seed 7`: the number and the seed of the random changes in the
-    trial of the cache.
+    `-- --changes 500 --seed 7` sets the number and the seed of the random changes in
+    the trial of the cache.
 
-    `-- --nightly`: also run the tests marked `nightly`.
+    `-- --nightly` also runs the tests marked `nightly`.
     """
     parser.addoption(
         "--changes",
         default="12",
-        help="random changes that results are tried to be reused after",
+        help="number of random changes in the trial of the cache",
     )
-    parser.addoption("--seed", default="1", help="other random changes")
+    parser.addoption("--seed", default="1", help="seed of the random changes")
     parser.addoption(
         "--nightly",
         action="store_true",
@@ -67,7 +67,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-# Test files whose sessions wait for each other, because they share one environment.
+# Test files that run in the group of another file, because their sessions use the same
+# environment and would wait for each other.
 SAME_ENVIRONMENT = {
     "test_workflow": "test_lint",
     "test_order": "test_tests",
@@ -79,8 +80,8 @@ SAME_ENVIRONMENT = {
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Run the tests of a file in one process, because they share the runs of its
-    fixtures; skip tests that only run at night.
+    """Run all tests of a file in one process, because they share fixtures that run nox.
+    Skip the tests that run only at night.
     """
     nightly = config.getoption("--nightly")
     skip = pytest.mark.skip(reason="runs on schedule, or by `-- --nightly`")
@@ -92,9 +93,9 @@ def pytest_collection_modifyitems(
 
 
 def clean_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment variables of the inner nox, with the outer LAKE_CI_STRICT.
+    """Return the environment variables for the inner nox. LAKE_CI_STRICT is passed on.
 
-    All jobs run without cached results, unless `more` sets `LAKE_CI_CACHE`.
+    Jobs ignore cached results, unless `more` sets `LAKE_CI_CACHE`.
     """
     kept = {
         name: value for name, value in os.environ.items() if not OUTER.fullmatch(name)
@@ -126,7 +127,7 @@ class Ran:
         return row
 
     def rows(self, job: str) -> dict[str, str]:
-        """Return the rows of a result, with their status."""
+        """Return the status of each row of a result, by the name of the row."""
         return {row.name: row.status.value for row in self.result(job).checks}
 
     def assert_only(
@@ -136,8 +137,8 @@ class Ran:
         rows: set[str],
         skipped: set[str] | None = None,
     ) -> None:
-        """Assert that all rows were recorded, that exactly these rows failed or were
-        skipped, and that nox's exit code agrees.
+        """Assert that a result has exactly these rows, failed rows and skipped rows,
+        and that nox's exit code matches.
         """
         skipped = skipped or set()
         said = self.rows(job)
@@ -153,13 +154,13 @@ class Ran:
         assert self.code == (1 if failed else 0), self.output
 
     def finding(self, job: str, check: str, rule: str) -> Finding:
-        """Return the only finding of that rule in a row."""
+        """Return the finding of a rule in a row. There must be exactly one."""
         found = [each for each in self.check(job, check).findings if each.rule == rule]
         assert len(found) == 1, self.output
         return found[0]
 
     def named(self, job: str, file: str) -> set[tuple[str, str, int | None]]:
-        """Return all findings in one file, as row, rule and line."""
+        """Return all findings in a file, as (row, rule, line)."""
         return {
             (row.name, each.rule, each.line)
             for row in self.result(job).checks
@@ -175,7 +176,7 @@ class Checkout:
     root: Path
 
     def write(self, path: str, text: str) -> int:
-        """Write a file; return the number of the line with `# here`, or 1."""
+        """Write a file. Returns the number of the line that contains `# here`, or 1."""
         file = self.root / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
@@ -189,7 +190,7 @@ class Checkout:
         )
 
     def replace(self, path: str, old: str, new: str) -> None:
-        """Replace a text that occurs exactly once in the file."""
+        """Replace a text in a file. The text must occur exactly once."""
         text = (self.root / path).read_text(encoding="utf-8")
         assert text.count(old) == 1, f"{path} holds {old!r} {text.count(old)} times"
         (self.root / path).write_text(text.replace(old, new), encoding="utf-8")
@@ -203,15 +204,15 @@ class Checkout:
         )
 
     def commit(self) -> None:
-        """Commit all files; create the repository if it does not exist."""
+        """Commit all files. The git repository is created if it does not exist."""
         if not (self.root / ".git").exists():
             self.git("init", "--quiet", "--initial-branch=main")
         self.git("add", "--all")
         self.git("commit", "--quiet", "--message=A commit")
 
     def copy(self, to: Path) -> Checkout:
-        """Return a copy of everything except the results, including modification
-        times.
+        """Copy the repository without its results. The copies have the same
+        modification times.
         """
         ignore = shutil.ignore_patterns("reports", "dist")
         shutil.copytree(self.root, to, symlinks=True, ignore=ignore, dirs_exist_ok=True)
@@ -224,8 +225,8 @@ class Checkout:
         envdir: Path = ENVDIR,
         umask: int = -1,
     ) -> Ran:
-        """Run nox to its end. It uses the repository's own environments, which do not
-        contain paths of the repository.
+        """Run nox and wait until it ends. The run uses the environments of the original
+        repository, which do not depend on the path of a checkout.
         """
         return self.begin(*arguments, env=env, envdir=envdir, umask=umask).end()
 
@@ -236,7 +237,7 @@ class Checkout:
         envdir: Path = ENVDIR,
         umask: int = -1,
     ) -> Begun:
-        """Start nox like the method `nox`, but do not wait for its end."""
+        """Start nox like the method `nox`, but do not wait."""
         process = subprocess.Popen(
             [sys.executable, "-m", "nox", "--envdir", str(envdir), *arguments],
             cwd=self.root,
@@ -252,11 +253,10 @@ class Checkout:
 
 @dataclass(frozen=True)
 class Begun:
-    """A run of nox that may still be active.
+    """A run of nox that may not have ended yet.
 
-    Attributes:
-        process: the process of nox. Its output must fit into a pipe until `end` reads
-            it.
+    Attributes: process: the process of nox. The output of nox is not read before `end`,
+    so it must fit into a pipe.
         root: the repository of the run.
     """
 
@@ -264,25 +264,26 @@ class Begun:
     root: Path
 
     def end(self) -> Ran:
-        """Wait for the end of the process."""
+        """Wait until the process ends."""
         try:
             output = self.process.communicate()[0]
         finally:
-            # An interrupted test must not leave a process.
+            # If the test is interrupted, the process must not remain.
             self.process.kill()
         return Ran(self.process.returncode, output, self.root)
 
     def stop(self) -> None:
-        """If nox is still running, make it end all processes that it started."""
+        """If nox is still running, stop it. nox then ends all processes that it has
+        started.
+        """
         if self.process.returncode is None:
             self.process.terminate()
             self.process.communicate()
 
 
 def private_environments(name: str, folder: Path) -> Path:
-    """Return a folder that links to one environment of the repository.
-
-    A session that uses the folder does not wait for other sessions of that name.
+    """Return a folder for nox with links to one environment of the repository. A
+    session in this folder does not wait for sessions of the same name.
     """
     real, private = ENVDIR / name, folder / name
     shutil.copytree(real / "bin", private / "bin", symlinks=True)
@@ -299,8 +300,8 @@ class Start(Protocol):
 
 
 class Lifeline:
-    """A named pipe that processes keep open while they live. The pipe closes when the
-    last process ends.
+    """A named pipe that processes keep open until they end. When all of them have
+    ended, reading the pipe returns its end.
     """
 
     def __init__(self, path: Path) -> None:
@@ -309,7 +310,7 @@ class Lifeline:
         self._text = b""
 
     def wait_for(self, lines: int, seconds: float) -> None:
-        """Wait until the processes have written this number of lines."""
+        """Wait until the processes have written `lines` lines in total."""
         deadline = time.monotonic() + seconds
         while self._text.count(b"\n") < lines:
             self._read(deadline)
@@ -331,8 +332,8 @@ class Lifeline:
         try:
             chunk = os.read(self._pipe, 4096)
         except BlockingIOError:
-            # The last process closed the pipe, which woke `select`, and the next
-            # process opened the pipe before the read.
+            # `select` returned because the last process had closed the pipe. Before the
+            # read, the next process opened it.
             return True
         self._text += chunk
         return bool(chunk)
@@ -340,8 +341,8 @@ class Lifeline:
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """Return an uncommitted copy of the repository's files, with links to the
-    downloaded jars.
+    """Return a copy of the files of the repository. The copy is not committed, and
+    links to the downloaded jars.
     """
     root = tmp_path_factory.mktemp("original")
     for name in git.files(REPOSITORY):
@@ -357,16 +358,16 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 
 @pytest.fixture(scope="module")
 def lean(original: Checkout) -> Checkout:
-    """Return the repository with little Python code except the suite's, because lint's
-    time depends on the number of lines.
+    """Return the copy without most Python code except the suite's, because the time of
+    lint depends on the number of lines.
     """
     script = "scripts/check_workflow.py"
     text = (original.root / script).read_text(encoding="utf-8")
     for folder in ("api", "scripts", "testing"):
         shutil.rmtree(original.root / folder)
-        # The folder must exist, because it is in mypy's settings.
+        # The folder must exist, because mypy's settings contain it.
         original.write(f"{folder}/sound.py", "ONE = 1\n")
-    # The import contracts mention packages of the API and of lakekit.
+    # The import contracts contain the packages of the API and of lakekit.
     original.write("api/lakekit_api/__init__.py", "")
     for module in (original.root / "utils" / "lakekit").rglob("*.py"):
         module.write_text("", encoding="utf-8")
@@ -377,8 +378,8 @@ def lean(original: Checkout) -> Checkout:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Checkout:
-    """Return a repository with two jobs, `first` and `second`, whose scripts are empty.
-    The path of the repository has characters that need quoting.
+    """Return a small repository with two jobs, `first` and `second`, that do nothing.
+    The path of the repository has characters that must be quoted in a shell.
     """
     checkout = Checkout(tmp_path / "kleine Kopie für 'später'")
     ignore = shutil.ignore_patterns("__pycache__")
@@ -397,8 +398,8 @@ def small(tmp_path: Path) -> Checkout:
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Start nox as a terminal does: as the leader of a process group. The output can be
-    read while nox runs.
+    """Yield a function that starts nox as a terminal does: as the leader of a process
+    group. The output can be read while nox runs.
     """
     started: list[subprocess.Popen[str]] = []
 
@@ -424,7 +425,7 @@ def start() -> Iterator[Start]:
 
 
 def watch(pids: Iterable[int]) -> dict[int, int]:
-    """Return a handle of each process that has not ended since it was listed."""
+    """Return a handle for each of these processes that is still running."""
     handles = {}
     for pid in pids:
         with suppress(ProcessLookupError):
@@ -433,15 +434,15 @@ def watch(pids: Iterable[int]) -> dict[int, int]:
 
 
 def wait_until_gone(watched: Mapping[int, int]) -> None:
-    """Wait for the end of watched processes, and close their handles."""
+    """Wait until all watched processes have ended, and close their handles."""
     for pid, handle in watched.items():
         assert select.select([handle], [], [], LIMIT)[0], f"{pid} is still there"
         os.close(handle)
 
 
 def reset_signals() -> None:
-    """Let a child process handle SIGINT and SIGHUP, which a background shell or nohup
-    makes this process ignore.
+    """Restore the default handling of SIGINT and SIGHUP in a child process. A
+    background shell or nohup makes this process ignore these signals.
     """
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)

@@ -1,5 +1,5 @@
-"""Each check of `nox -s build` finds its defect, and builds of the same commit are
-identical.
+"""Tests that each check of `nox -s build` finds a seeded defect, and that two builds of
+one commit are identical.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ROWS = INSTALLS | {
 WHEEL = "[tool.hatch.build.targets.wheel]\n"
 SDIST = '"LICENSE", "pyproject.toml"]'
 GOLD = "lakekit/nyc_flights/sql/gold/busiest_hours.sql"
-# Replaces a file of the package by different content in each build.
+# A hook that writes different content to a file of the package in each build.
 RANDOM_HOOK = f"""
 import uuid
 from pathlib import Path
@@ -58,8 +58,8 @@ class Hook(BuildHookInterface):
         folder.mkdir(exist_ok=True)
         (folder / "notes.txt").write_text("not a distribution")
 """
-# Makes three changes in the wheel: one file is missing, two do not belong there, and
-# one is a file of the hook.
+# Changes the wheel: py.typed is missing, two files do not belong in it, and GOLD comes
+# from the hook.
 WRONG_WHEEL = f"""\
 {WHEEL}exclude = ["utils/lakekit/py.typed", "utils/{GOLD}"]
 force-include = {{ "README.md" = "lakekit/stray.md", \
@@ -70,8 +70,8 @@ hooks.custom = {{}}
 
 @pytest.fixture(scope="module")
 def sound(original: Checkout) -> tuple[Checkout, Ran]:
-    """Return the repository without a defect, with a commit after a tag, and the result
-    of its build.
+    """Return the repository without a defect, and the result of its build. The
+    repository has a commit after a tag.
     """
     original.commit()
     original.git("tag", "v1.2.3")
@@ -86,7 +86,9 @@ def repository(sound: tuple[Checkout, Ran], tmp_path: Path) -> Checkout:
 
 
 def build(repository: Checkout) -> Ran:
-    """Commit the defect and build. Uncommitted changes would be another finding."""
+    """Commit the defect and build, because uncommitted changes would be an additional
+    finding.
+    """
     repository.commit()
     return repository.nox("-s", "build")
 
@@ -105,8 +107,8 @@ def test_the_repository_itself_builds(sound: tuple[Checkout, Ran]) -> None:
 def wrong_files(
     sound: tuple[Checkout, Ran], tmp_path_factory: pytest.TempPathFactory
 ) -> Ran:
-    """Run a build with wrong files in the wheel, without a description, and with a file
-    that differs in each build.
+    """Run a build with three defects: wrong files in the wheel, no description, and a
+    file that differs in each build.
     """
     repository = sound[0].copy(tmp_path_factory.mktemp("files") / "repository")
     repository.write("hatch_build.py", RANDOM_HOOK)
@@ -152,7 +154,7 @@ def test_finds_files_that_do_not_belong_in_the_wheel(wrong_files: Ran) -> None:
     messages = "\n".join(each.message for each in found)
     assert "lakekit/stray.md" in messages and "stray/__init__.py" in messages
     assert len(found) == 2
-    # Only the file outside the package violates `toplevel`.
+    # Only the file outside the package violates the rule `toplevel`.
     [beside] = wrong_files.check("build", "check-wheel-contents").findings
     assert (beside.tool, beside.rule, beside.file) == (
         "check-wheel-contents",
@@ -263,7 +265,7 @@ def test_a_clone_under_another_umask_and_zone_builds_the_same_bytes(
     sound: tuple[Checkout, Ran], tmp_path: Path
 ) -> None:
     clone = Checkout(tmp_path / "zweite Kopie für später" / "repository")
-    # In a clone with another umask, files have other modes.
+    # In a clone with a different umask, files have different modes.
     umask = "--config=core.sharedRepository=umask"
     sound[0].git("clone", "--quiet", umask, str(sound[0].root), str(clone.root))
     ran = clone.nox("-s", "build", umask=0o077, env={"TZ": "Asia/Kathmandu"})

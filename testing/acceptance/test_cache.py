@@ -1,6 +1,6 @@
-"""The cache skips repeated work and never hides a failure that a full run would show.
-
-The tests use random changes, kills and undeclared inputs.
+"""Tests that the cache skips repeated work, and never hides a failure that a run
+without the cache would show. The tests make random changes, kill runs, and add
+undeclared inputs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ON = {"LAKE_CI_CACHE": "", "NOX_DOWNLOAD_PYTHON": "never"}
 
 @pytest.fixture
 def quick(tmp_path: Path) -> Checkout:
-    """Return a repository of quick jobs that report their inputs."""
+    """Return a repository with quick jobs that report a digest of their inputs."""
     return changes.make(tmp_path)
 
 
@@ -51,15 +51,14 @@ def test_a_run_that_is_killed_leaves_nothing_that_the_next_one_believes(
     ended = [nox(quick, "--", "--plain", "-j", "1") for _ in range(2)]
     assert [ran.code for ran in ended] == [0, 0]
     whole = files(quick)
-    # The output of the first run, which stores results, and of the second, which
-    # restores them.
+    # The outputs of two runs: the first stores results, and the second restores them.
     lines = [len(ran.output.splitlines()) for ran in ended]
     chance = random.Random(20261125)  # nosec B311 - lines to kill at, and no secret
     for turn in range(6):
         shutil.rmtree(quick.root / "reports")
         shutil.rmtree(quick.root / "dist", ignore_errors=True)
-        # Half of the runs are killed while they store results, and the other half while
-        # they restore results.
+        # Half of the runs are killed while they store results, and half while they
+        # restore results.
         if turn % 2:
             shutil.rmtree(quick.root / ".cache" / "results")
         with subprocess.Popen(
@@ -110,7 +109,7 @@ def test_two_checkouts_share_a_store_at_the_same_time(
 
 
 def files(checkout: Checkout) -> dict[str, str]:
-    """Return the output files of the jobs, without result.json."""
+    """Return the output files of all jobs, except result.json."""
     found = [*checkout.root.glob("reports/*/*.txt"), *checkout.root.glob("dist/*")]
     return {
         path.relative_to(checkout.root).as_posix(): path.read_text(encoding="utf-8")
@@ -122,7 +121,7 @@ def test_jobs_that_declare_what_they_read_pass(quick: Checkout) -> None:
     ran = nox(quick, "-s", "inputs")
     assert ran.code == 0, ran.output
     assert ran.rows("inputs") == dict.fromkeys(changes.JOBS, "success")
-    # The environments contain the path of the checkout, so they still work after the
+    # The environments refer to the original checkout, so they still work after the
     # copies are deleted.
     made = [path for path in quick.root.glob(".nox/*/bin") if path.is_dir()]
     assert len(made) >= len(changes.JOBS)

@@ -1,5 +1,5 @@
-"""`nox -s deploy` deploys to the emulator, reports when there is nothing to do, and
-refuses to change unknown objects.
+"""Tests that `nox -s deploy` deploys to the emulator, reports if there is nothing to
+do, and refuses to change objects that it does not know.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ ENTRY = "files/Volumes/spark_catalog/lakekit/artifacts/lakekit/trial/ledger/0000
 
 @pytest.fixture(scope="module")
 def built(original: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """Return the repository with all files committed, and a built wheel."""
+    """Return a copy of the repository. All files are committed, and the wheel is
+    built.
+    """
     checkout = original.copy(tmp_path_factory.mktemp("built") / "repository")
     checkout.commit()
-    # Make a second commit, because the version of the first commit does not contain its
-    # hash.
+    # Make a second commit, because the version of a first commit does not contain the
+    # hash of the commit.
     checkout.write("NOTES", "A second commit.\n")
     checkout.commit()
     assert checkout.nox("-s", "build").code == 0
@@ -70,8 +72,8 @@ def test_trial_holds_the_expected_tables_and_a_second_one_changes_nothing(
     assert ran.code == 0, ran.output
     row = ran.check("deploy", "gold")
     assert row.status is Status.SUCCESS
-    # An environment with a sample compares its tables with those of a run on this
-    # machine.
+    # If an environment has a sample, the deployed tables are compared with the tables
+    # of a run on this machine.
     assert ran.check("deploy", "sample").status is Status.SUCCESS
     entry = json.loads(
         (built.root / ".cache" / "trial" / ENTRY).read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
-"""Each check of `nox -s docker` finds its defect in the real Dockerfile, and a run
-leaves no objects on the engine.
+"""Tests that each check of `nox -s docker` finds a defect seeded in the real
+Dockerfile, and that no run leaves objects on the container engine.
 
-Builds are slow, so each test builds one target from cached layers, with all defects
+Builds are slow. So each test builds one target from cached layers, with all defects
 that do not hide each other.
 """
 
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def checkout(original: Checkout, tmp_path: Path) -> Checkout:
-    """Return a copy of the repository, with the downloaded jars."""
+    """Return a committed copy of the repository, with the downloaded jars."""
     copy = original.copy(tmp_path / "checkout")
     copy.commit()
     return copy
@@ -44,15 +44,15 @@ def checkout(original: Checkout, tmp_path: Path) -> Checkout:
 
 @pytest.fixture(autouse=True)
 def nothing_left(tmp_path: Path) -> Iterator[None]:
-    """Check that the checkout has no container, volume, image or process after the
-    test.
+    """Check after each test that no container, volume, image or process of the checkout
+    remains.
     """
     yield
     assert left(tmp_path / "checkout") == []
 
 
 def seed(checkout: Checkout, target: str, instructions: str) -> None:
-    """Add instructions to the end of the stage that a target copies from."""
+    """Add instructions to the stage of a target, after the wheel is copied."""
     path = checkout.root / DOCKERFILE
     head, stage, rest = re.split(
         rf"(^FROM runtime AS {target}$)", path.read_text(encoding="utf-8"), flags=re.M
@@ -65,7 +65,7 @@ def seed(checkout: Checkout, target: str, instructions: str) -> None:
 
 
 def line(checkout: Checkout, text: str, file: str = DOCKERFILE) -> int:
-    """Return the only line of a file that contains a text."""
+    """Return the number of the only line that contains a text."""
     lines = (checkout.root / file).read_text(encoding="utf-8").splitlines()
     [number] = [number for number, each in enumerate(lines, 1) if text in each]
     return number
@@ -76,12 +76,12 @@ def named(ran: Ran, check: str, rule: str) -> Finding:
 
 
 def identity(root: Path) -> str:
-    """Return the label of a checkout's objects on the engine."""
+    """Return the label that marks the objects of a checkout on the container engine."""
     return hashlib.sha256(str(root).encode()).hexdigest()[:12]
 
 
 def left(root: Path) -> list[str]:
-    """Return a checkout's objects on the engine and its processes."""
+    """Return the objects of a checkout on the container engine, and its processes."""
     mark = identity(root)
     found = []
     for command in (
@@ -97,7 +97,9 @@ def left(root: Path) -> list[str]:
 
 
 def processes(text: bytes, where: str) -> list[str]:
-    """Return the processes that have a text in their environment or command line."""
+    """Return the processes with a text in the file `where` of /proc: `environ` or
+    `cmdline`.
+    """
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -109,7 +111,9 @@ def processes(text: bytes, where: str) -> list[str]:
 
 
 def until(true: Callable[[], bool], seconds: float) -> bool:
-    """Poll a condition until it is true, or until the time limit."""
+    """Poll a condition until it is true or the time limit is reached. Returns whether
+    it became true.
+    """
     deadline, wait = time.monotonic() + seconds, threading.Event()
     while not true():
         if time.monotonic() >= deadline:
@@ -156,8 +160,8 @@ def test_the_api_with_seven_defects_has_each_of_them_named(checkout: Checkout) -
         "pyproject.toml",
         line(checkout, "megabytes = {", "pyproject.toml"),
     )
-    # The other rows of the same image have no defects, nor do the health check and the
-    # memory limit.
+    # All other rows of this image must pass, including the health check and the memory
+    # limit.
     [signalled] = ran.check("docker", "api").findings
     assert (signalled.file, signalled.line) == (
         "testing/images/test_api.py",
@@ -175,7 +179,7 @@ def test_the_api_with_seven_defects_has_each_of_them_named(checkout: Checkout) -
 def test_a_wrong_result_of_the_processor_and_a_missing_package_are_found(
     checkout: Checkout,
 ) -> None:
-    # The image does not contain the package that the settings require.
+    # The settings require a package that the image does not contain.
     checkout.replace(
         "pyproject.toml", 'processor = "lakekit" }', 'processor = "lakekit-spark" }'
     )
@@ -203,8 +207,8 @@ PROD = ("-s", "docker", "--", "--target", "prod", "--once")
 
 
 def end_during_a_build(checkout: Checkout, start: Start, number: signal.Signals) -> Ran:
-    """Stop a build of prod by a signal, and check that the next run removes everything
-    that the build left.
+    """Stop a build of prod with a signal. Check that the next run removes everything
+    that the stopped build has left.
     """
     mark = f"sleep 6000 && : {checkout.root.parent.name}-{number.name}"
     seed(checkout, "prod", f"RUN {mark}\n")
@@ -225,8 +229,8 @@ def end_during_a_build(checkout: Checkout, start: Start, number: signal.Signals)
 def test_the_run_after_a_killed_build_leaves_nothing(
     checkout: Checkout, start: Start
 ) -> None:
-    # If the client has already ended because its reader ended, there may be nothing to
-    # remove.
+    # If the client has already ended because nobody reads its output any more, there is
+    # nothing to remove.
     end_during_a_build(checkout, start, signal.SIGKILL)
 
 
@@ -234,7 +238,7 @@ def test_interrupted_build_reuses_layers_and_reports_the_failing_step(
     checkout: Checkout, start: Start
 ) -> None:
     ran = end_during_a_build(checkout, start, signal.SIGINT)
-    # The removed containers and images are listed after a semicolon.
+    # After a semicolon, the message lists the removed containers and images.
     assert ";" not in ran.check("docker", "engine").detail
     with (checkout.root / "utils/lakekit/errors.py").open(
         "a", encoding="utf-8"

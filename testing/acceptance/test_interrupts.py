@@ -1,5 +1,5 @@
-"""After any interruption, no process of a run is left, and the result reports the
-interruption.
+"""Tests that after an interruption, no process of the run remains, and the result
+reports the interruption.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ PROCESSES = 3
 
 
 class Running:
-    """A run of nox whose first job runs a tool that ignores all signals but SIGKILL."""
+    """A run of nox in which the first job runs a tool that ignores all signals except
+    SIGKILL.
+    """
 
     def __init__(self, checkout: Checkout, start: Start, *arguments: str) -> None:
         self.root = checkout.root
@@ -32,7 +34,7 @@ class Running:
         self.tools.wait_for(PROCESSES, LIMIT)
 
     def output(self) -> str:
-        """Return the output after the end of the run."""
+        """Wait until the run ends, and return its output."""
         return self.nox.communicate(timeout=LIMIT)[0]
 
     def result(self, job: str) -> Result:
@@ -41,8 +43,8 @@ class Running:
 
 @pytest.fixture
 def run(small: Checkout, start: Start) -> Callable[..., Running]:
-    """Start nox in the small repository, and wait until the tool of its first job has
-    started its children.
+    """Return a function that starts nox in the small repository, and waits until the
+    tool of the first job has started its children.
     """
     return lambda *arguments: Running(small, start, *arguments)
 
@@ -79,8 +81,8 @@ def test_a_signal_to_the_pipeline_ends_all_of_it(
     assert running.nox.returncode == 130, output
     result = running.result("first")
     assert (result.status, result.cause) == (Status.FAILURE, "interrupted"), output
-    # nox kills a worker 2 s after the signal; the pipeline then writes the worker's
-    # result.
+    # nox kills a worker 2 s after the signal. The pipeline then writes the result of
+    # this worker.
     assert [check.name for check in result.checks] in (["first"], ["session"])
     second = running.result("second")
     assert (second.status, second.cause) == (Status.FAILURE, "interrupted")
@@ -114,5 +116,5 @@ def test_the_pipeline_ends_by_itself_once_the_outer_nox_is_killed(
 
 
 def send(running: Running, number: signal.Signals, to_group: bool) -> None:
-    """Send a signal only to nox, or to its process group as a terminal does."""
+    """Send a signal only to nox, or to its whole process group as a terminal does."""
     (os.killpg if to_group else os.kill)(running.nox.pid, number)

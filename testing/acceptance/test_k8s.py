@@ -1,5 +1,5 @@
-"""Each check of `nox -s k8s` finds its defect at the right line, and servers end with
-their run.
+"""Tests that each check of `nox -s k8s` finds a seeded defect in the right line, and
+that servers end with their run.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ TRIAL = {
     *(f"{each} trial" for each in PER_ENVIRONMENT),
 }
 ALL = TRIAL | {f"{each} {name}" for each in PER_ENVIRONMENT for name in ENVIRONMENTS}
-# The rows that compare all environments.
+# The rows for comparisons of all environments.
 WHOLE = {"settings", "staging is production"}
 WORK = ".cache/kubernetes"
 PYTHON = ENVDIR / "k8s" / "bin" / "python"
@@ -49,8 +49,8 @@ pytestmark = pytest.mark.skipif(
     reason="KUBEBUILDER_ASSETS names no etcd and kube-apiserver",
 )
 
-# Defects in dev for the schemas, for the project's rules, and for types that only the
-# server knows.
+# Defects in dev. The schemas find some of them, the rules of the project some, and the
+# server those in types that only it knows.
 DEV = """\
 apiVersion: apps/v1
 kind: Deployment
@@ -125,7 +125,7 @@ spec:
 """
 
 
-# A setting of an image that no manifest uses.
+# A setting for an image that no manifest uses.
 GONE = 'lakekit-gone = { program = "lakekit" }\n'
 
 
@@ -135,12 +135,14 @@ def repository(original: Checkout, tmp_path: Path) -> Checkout:
 
 
 def servers(repository: Checkout) -> list[Path]:
-    """Return the folders of servers that still exist."""
+    """Return the folders of servers that have not been removed."""
     return list((repository.root / WORK).glob("server.*"))
 
 
 def own(**more: str) -> dict[str, str]:
-    """Return variables for the session's own server, without any configured cluster."""
+    """Return environment variables with which the session starts its own server and
+    uses no cluster.
+    """
     return {"KUBE_CONTEXT": "", **more}
 
 
@@ -165,8 +167,8 @@ def test_the_repository_itself_passes_by_its_own_server(original: Checkout) -> N
 def seeded(
     original: Checkout, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Ran, dict[str, int]]:
-    """Run over defects that do not hide each other; return the run and the lines that
-    it must report.
+    """Run nox over all defects that do not hide each other. Returns the run, and the
+    lines that it must report.
     """
     repository = original.copy(tmp_path_factory.mktemp("seeded") / "repository")
     for name, text in (("dev", DEV), ("staging", STAGING)):
@@ -494,7 +496,9 @@ def test_without_a_server_it_is_said_what_was_not_checked(
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """Start a server for the test, as a cluster that a context names."""
+    """Start a server for the test. The server is the cluster of a context in a
+    kubeconfig file.
+    """
     assets = os.environ["KUBEBUILDER_ASSETS"]
     with subprocess.Popen(
         [
@@ -598,8 +602,8 @@ def test_a_diff_without_a_cluster_says_how_to_name_one(repository: Checkout) -> 
 def started(
     repository: Checkout, start: Start
 ) -> tuple[subprocess.Popen[str], dict[int, str]]:
-    """Start a run and wait until its server gets requests; return also its processes by
-    id with their command lines.
+    """Start a run, and wait until its server gets requests. Returns nox, and the
+    command line of each child process by id.
     """
     repository.git("init", "--quiet")
     nox = start(
@@ -635,8 +639,8 @@ def test_the_next_run_removes_what_a_killed_one_left(
     repository: Checkout, start: Start
 ) -> None:
     nox, processes = started(repository, start)
-    # Kill also the keeper process, which would stop the server at the end of nox, so
-    # that the server remains.
+    # Also kill the process that would stop the server when nox ends, so that the server
+    # remains.
     [keeper] = [
         pid for pid, command in processes.items() if "serve_kubernetes.py" in command
     ]

@@ -1,6 +1,6 @@
-"""Each check of `nox -s lint` finds its defect.
-
-One run has several defects in separate files, and every row is checked for all of them.
+"""Tests that each check of `nox -s lint` finds a seeded defect. One run has many
+defects in separate files. Each defect must be reported by the right row, and by no
+other row.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WORKFLOW_ROWS = {
 }
 ROWS = {"flake8", "black", "isort", "mypy", "imports", "locks"} | WORKFLOW_ROWS
 SEED = "utils/lakekit/commands/seeded.py"
-# A file for each defect: the row that finds it, the rule, and the text.
+# For each defect: the row that must find it, the rule, and the text of its file.
 DEFECTS = {
     "unused_import": ("flake8", "F401", "import os  # here\n"),
     "formatting": ("black", "format", "ONE = 1\nNAME = 'single'  # here\n"),
@@ -42,7 +42,7 @@ DEFECTS = {
     ),
 }
 EDITED_LOCK = "requirements/acceptance.txt"
-# Settings in pyproject.toml that a tool rejects.
+# Settings in pyproject.toml that must be rejected by a tool.
 SETTINGS = [
     ("\nstrict = true\n", '\nstrict = "perhaps"\n'),
     ("warn_unreachable = true", "warn_unreachably = true"),
@@ -54,8 +54,8 @@ SETTINGS = [
 
 @pytest.fixture(scope="module")
 def sound(lean: Checkout) -> tuple[Checkout, Ran]:
-    """Return a repository without a defect and its lint result; the run fills mypy's
-    cache.
+    """Return a repository without a defect, and the result of lint. This run also fills
+    mypy's cache.
     """
     return lean, lean.nox("-s", "lint")
 
@@ -73,7 +73,7 @@ def defect_file(defect: str) -> str:
 def seeded(
     sound: tuple[Checkout, Ran], tmp_path_factory: pytest.TempPathFactory
 ) -> Ran:
-    """Run over all defects that do not hide each other."""
+    """Run lint over all defects that do not hide each other."""
     checkout = sound[0].copy(tmp_path_factory.mktemp("seeded") / "repository")
     for defect, (_, _, text) in DEFECTS.items():
         checkout.write(defect_file(defect), text)
@@ -101,7 +101,7 @@ def test_finds_a_defect_in_a_file(seeded: Ran, defect: str) -> None:
     [line] = [
         number for number, each in enumerate(text.splitlines(), 1) if "# here" in each
     ]
-    # The other rows must not report the defect.
+    # No row except this one may report the defect.
     assert seeded.named("lint", file) == {(check, rule, line)}
     [found] = seeded.check("lint", check).findings
     assert (found.tool, found.file) == (check, file)
@@ -143,7 +143,8 @@ def test_a_setting_that_a_tool_refuses_fails_its_check(repository: Checkout) -> 
         [found] = ran.check("lint", check).findings
         assert found.tool == check
         assert word in found.message
-    # An invalid value and an unknown name: mypy ignores both and exits with 0.
+    # An invalid value and an unknown setting. mypy itself ignores both, and exits with
+    # 0.
     value, name = ran.check("lint", "mypy").findings
     assert value.tool == name.tool == "mypy"
     assert "perhaps" in value.message

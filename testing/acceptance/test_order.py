@@ -1,4 +1,6 @@
-"""The unit tests pass in any order. Each night uses a different order."""
+"""Tests that the unit tests pass in a random order. Each night uses a different
+order.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Local runs and CI have the same results: act runs the committed workflow file as
-GitHub does, and nox runs the same event.
+"""Tests that local runs and CI have the same results. act runs the committed workflow
+file as GitHub does, and nox simulates the same event.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ PRIVATE = re.compile(
 
 @dataclass(frozen=True)
 class Played:
-    """The output of a run: the result.json of each session, and its artifacts."""
+    """The output of a simulated event. `results` are the contents of result.json by
+    session, and `files` are the artifacts.
+    """
 
     results: Mapping[str, Mapping[str, Any]]
     files: frozenset[str]
@@ -51,7 +53,7 @@ class Played:
 
     def comparable(self) -> dict[str, Any]:
         """Return the results without the parts that differ in every run: times, ids,
-        and texts with paths of the copy.
+        and texts that contain the path of the checkout.
         """
         return {job: _comparable(result) for job, result in self.results.items()}
 
@@ -87,8 +89,8 @@ def _comparable(result: Mapping[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def runner(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Return the environment variables of a runner: a Python with pip, and no variables
-    of the session that runs these tests.
+    """Return the environment variables of a runner. PATH starts with a Python that has
+    pip. The variables of the session that runs these tests are removed.
     """
     folder = tmp_path_factory.mktemp("runner") / "python"
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
@@ -124,8 +126,8 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture
 def small(tmp_path: Path, runner: Mapping[str, str]) -> Path:
-    """Return the small repository, with this repository's suite and actions and a
-    generated workflow, committed on main.
+    """Return a small repository that is committed on main. The small repository has the
+    suite and the actions of this repository, and a generated workflow.
     """
     root = tmp_path / "small"
     shutil.copytree(
@@ -161,7 +163,7 @@ def commit(root: Path, message: str) -> None:
 
 
 def play_by_nox(root: Path, env: Mapping[str, str], *arguments: str) -> Played:
-    """Simulate the event with nox in the checkout."""
+    """Simulate an event with nox in the checkout."""
     shutil.rmtree(root / "reports", ignore_errors=True)
     shutil.rmtree(root / "dist", ignore_errors=True)
     done = subprocess.run(
@@ -198,8 +200,8 @@ def play_by_act(
     payload: Mapping[str, Any],
     *arguments: str,
 ) -> Played:
-    """Simulate the event with act. Each job has a separate copy of the checkout, and
-    artifacts are passed through `store`.
+    """Simulate an event with act. Each job has its own copy of the checkout, and jobs
+    exchange artifacts through the folder `store`.
     """
     store.mkdir()
     (store.parent / "event.json").write_text(json.dumps(payload), encoding="utf-8")
@@ -319,7 +321,7 @@ EVENTS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
 
 
 def ran(played: Played) -> set[str]:
-    """Return the sessions that were not skipped because a needed session failed."""
+    """Return the sessions that ran. Sessions are skipped if a needed session failed."""
     return {
         job
         for job, result in played.results.items()
@@ -336,8 +338,8 @@ def assert_alike(by_nox: Played, by_act: Played) -> None:
 
 
 def assert_in_order(played: Played, needs: Mapping[str, tuple[str, ...]]) -> None:
-    """Assert that no session started before all sessions of the jobs that it needs had
-    started. Start times have a resolution of one second.
+    """Assert that no session started before the sessions of the jobs that it needs.
+    Start times have a resolution of one second.
     """
     for job, before in needs.items():
         starts = [
@@ -411,7 +413,8 @@ def test_this_repository_is_linted_and_built_the_same_by_act_as_by_nox(
     original: Checkout, runner: Mapping[str, str], tmp_path: Path
 ) -> None:
     checkout = original.copy(tmp_path / "repository")
-    # build needs tests; here, one session with two small suites is enough.
+    # The job `build` needs the job `tests`. Here, one session with two small suites is
+    # enough.
     (checkout.root / ".cache" / "jars").unlink()
     # Remove half of the Python code, because lint checks the code twice here.
     shutil.rmtree(checkout.root / "testing")
@@ -428,8 +431,8 @@ def test_this_repository_is_linted_and_built_the_same_by_act_as_by_nox(
     )
     minimum = "minimum = 95 if run.python == PYTHONS[-1] else 90"
     checkout.replace("noxfile.py", minimum, "minimum = 0")
-    # Replace the needed jobs of `build`: they have their own tests, and may use a
-    # network.
+    # Replace the jobs that `build` needs, because they have their own tests and may use
+    # a network.
     checkout.replace(
         "noxfile.py", "needs=[k8s, security, terraform, suite]", "needs=[tests]"
     )

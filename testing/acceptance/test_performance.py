@@ -1,6 +1,6 @@
-"""`nox -s performance` finds a transform that became slower, and does not report noise.
-
-One fast benchmark is enough, because all benchmarks use the same code.
+"""Tests that `nox -s performance` finds a transform that became slower, and does not
+report noise. One fast benchmark is enough, because all benchmarks are measured by the
+same code.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def test_a_transform_that_became_a_third_slower_fails_and_is_named(
         for line in text.splitlines()[slower[0].line - 1 : slower[0].line + 2]
     )
     assert ran.result("performance").partial
-    # git must not list the worktrees of the benchmark any more.
+    # The worktrees of the benchmark must be removed from git's list.
     assert not (repository.root / ".git" / "worktrees").exists()
 
 

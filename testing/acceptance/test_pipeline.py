@@ -1,7 +1,5 @@
-"""Runs of `nox` without arguments, from event to exit code, in a repository of two
-jobs.
-
-The path of the repository has blanks, quotes and umlauts.
+"""Tests `nox` without arguments, from event to exit code, in a repository with two
+jobs. The path of the repository has blanks, quotes and umlauts.
 """
 
 from __future__ import annotations
@@ -12,7 +10,7 @@ import subprocess
 from lake_ci.model.results import Status, read
 from testing.acceptance.conftest import LIMIT, Checkout, Lifeline, Ran, Start
 
-# A job that reports its start, and ends on request.
+# A job that reports its start, and ends when the test requests it.
 GATED = """
 with open("begun", "w") as begun:
     print("begun", file=begun)
@@ -23,7 +21,7 @@ ABSENT = "3.19"
 
 
 def run(checkout: Checkout, *arguments: str, strict: bool = False) -> Ran:
-    """Run nox with environments in the checkout, and without downloading Python."""
+    """Run nox with environments in the checkout. nox must not download Python."""
     env = {"LAKE_CI_STRICT": "1" if strict else "", "NOX_DOWNLOAD_PYTHON": "never"}
     return checkout.nox(*arguments, env=env, envdir=checkout.root / ".nox")
 
@@ -108,9 +106,7 @@ def test_a_second_pipeline_in_the_same_checkout_waits_for_the_first(
 
 
 def waiting_line(process: subprocess.Popen[str]) -> str:
-    """Return the line by which a pipeline reports that it waits, as soon as it is
-    printed.
-    """
+    """Read the output until a pipeline reports that it waits, and return this line."""
     assert process.stdout is not None
     return next(
         line
@@ -120,7 +116,7 @@ def waiting_line(process: subprocess.Popen[str]) -> str:
 
 
 def output(process: subprocess.Popen[str]) -> str:
-    """Return the rest of the output after the end of nox."""
+    """Wait until nox ends, and return the rest of its output."""
     assert process.stdout is not None
     text = process.stdout.read()
     process.wait()

@@ -1,5 +1,5 @@
-"""The commands in CONTRIBUTING.md that do not use nox work in the environment that the
-page describes.
+"""Tests the commands in CONTRIBUTING.md that do not use nox. These commands must work
+in the environment that CONTRIBUTING.md describes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SPECIFIED = [
 
 
 def commands(title: str) -> list[str]:
-    """Return the lines of the command block below a comment."""
+    """Return the commands in the code block that follows an HTML comment."""
     block = re.search(rf"<!-- {title} -->\n```sh\n(.+?)```", CONTRIBUTING, re.S)
     assert block is not None, title
     return block[1].splitlines()
@@ -37,7 +37,8 @@ def test_the_commands_of_the_specification_are_the_documented_ones() -> None:
 def test_quick_commands_pass_as_typed_and_change_nothing(original: Checkout) -> None:
     original.commit()
     environment = clean_environment() | {"VIRTUAL_ENV_DISABLE_PROMPT": "1"}
-    # The first command runs `python` from PATH, which must be the Python of this test.
+    # The first command runs `python`. With this shell function, `python` is the Python
+    # of this test.
     python = f'python() {{ "{sys.executable}" "$@"; unset -f python; }}'
     lines = [python, *commands("environment"), *commands("quick commands")]
     done = subprocess.run(

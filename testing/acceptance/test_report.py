@@ -1,5 +1,5 @@
-"""reports/index.html is accessible in a real Chromium, opened as a file, and texts of
-tools cannot run code.
+"""Tests reports/index.html as a file in a real Chromium. The page must be accessible,
+and texts of tools must not run code.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from lake_ci.pipeline import summary
 from lake_ci.report import html
 from testing.unit.lake_ci.report import samples
 
-# Imported by name, because the package has no types.
+# Import by name, because the package has no type annotations.
 axe = import_module("axe_playwright_python.sync_playwright")
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 Scheme = Literal["light", "dark"]
-# Milliseconds after which a page counts as hanging, even on a busy machine.
+# The maximum time to wait for a page in milliseconds, even on a busy machine.
 PATIENCE = 120_000
 expect.set_options(timeout=PATIENCE)
 
@@ -36,8 +36,8 @@ def browser() -> Iterator[Browser]:
     named = chromium()
     if named is None:
         pytest.fail(
-            "no Chromium: run `apt-get install chromium`, or let LAKE_CI_CHROMIUM"
-            " name one"
+            "no Chromium: run `apt-get install chromium`, or set LAKE_CI_CHROMIUM"
+            " to its path"
         )
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=named, args=ARGUMENTS)
@@ -47,7 +47,7 @@ def browser() -> Iterator[Browser]:
 
 @dataclass
 class Opened:
-    """An open page with its network requests and errors."""
+    """An open page, with the requests and errors that it has caused."""
 
     page: Page
     requests: list[str] = field(default_factory=list)
@@ -62,8 +62,8 @@ class Opened:
 
 @pytest.fixture
 def opened(browser: Browser) -> Iterator[Callable[..., Opened]]:
-    """Open files; at the end, check that the pages requested only themselves and
-    reported no error.
+    """Yield a function that opens a file. At the end, check that each page has
+    requested nothing but itself and has no errors.
     """
     pages: list[tuple[Opened, str]] = []
 
@@ -106,7 +106,7 @@ def realistic(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a report in which every text that a tool can choose is an attack."""
+    """Return a report in which every text that comes from a tool is an attack."""
     root, bad = tmp_path_factory.mktemp("hostile"), samples.HOSTILE.replace(
         "\ud800", ""
     )
@@ -343,7 +343,7 @@ def test_hostile_text_stays_text(opened: Callable[..., Opened], hostile: Path) -
     page = opened(hostile).page
     for details in page.locator("details").all():
         details.evaluate("each => { each.open = true }")
-    # The data, and the page's script.
+    # One script with the data, and one with the code of the page.
     assert page.locator("script").count() == 2
     assert page.locator("img, iframe, object, embed, base").count() == 0
     assert page.title().startswith("Failed: ") and "<script>" in page.title()
@@ -396,8 +396,8 @@ def test_20_000_findings_open_and_can_be_used(
         "message 332 of job 59,"
     )
     expect(tab.findings()).to_have_count(1)
-    # A link to the last finding renders only the page of findings that contains it,
-    # with a link back to the start.
+    # If the page is opened with a link to the last finding, it shows only the findings
+    # around it, and a link to the first ones.
     name = tab.findings().first.get_attribute("id")
     last = opened(huge, f"#{name}")
     expect(last.page.locator(".target")).to_contain_text("message 332 of job 59,")

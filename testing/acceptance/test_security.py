@@ -1,4 +1,6 @@
-"""Each check of `nox -s security` finds its defect, and no output contains a secret."""
+"""Tests that each check of `nox -s security` finds a seeded defect, and that no output
+contains a secret.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,8 @@ SCANNERS = {"safety", "bandit", "semgrep", "secrets"}
 ROWS = SCANNERS | {"semgrep rules", "exceptions", "findings.sarif"}
 RULES = REPOSITORY / "security" / "rules"
 SEEDS = "utils/lakekit/seeded"
-# One or more defects for each class of bandit's checks: settings (1), frameworks (2),
-# calls (3), cryptography (5), injection (6), templates (7).
+# Defects for each class of bandit's checks, by the first digit of the rule: settings
+# (1), frameworks (2), calls (3), cryptography (5), injection (6), templates (7).
 BANDIT = {
     "B102": "exec(text)",
     "B104": "address = '0.0.0.0'",
@@ -51,8 +53,8 @@ CANARY = "canary-" + "7f3a91c2"
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a database of today with one vulnerability, for a machine that cannot
-    reach the live database.
+    """Return a vulnerability database with one entry and today's date. Runs use this
+    database instead of the live database.
     """
     folder = tmp_path_factory.mktemp("advisories")
     meta = {
@@ -87,8 +89,8 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def sound(original: Checkout, database: Path) -> tuple[Checkout, Ran]:
-    """Return the repository without a defect and its security result; the environment
-    of the run contained a secret.
+    """Return the repository without a defect, and its security result. The environment
+    variables of the run contained a secret.
     """
     original.commit()
     variables = (
@@ -108,7 +110,7 @@ def seeded(
     database: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Ran:
-    """Run with all defects at once, because every run of the real scanners is slow."""
+    """Run nox once with all defects, because the real scanners are slow."""
     checkout = sound[0].copy(tmp_path_factory.mktemp("seeded") / "repository")
     for test in rule_tests():
         target = checkout.root / place_of(test)
@@ -137,7 +139,9 @@ def rule_tests() -> list[Path]:
 
 
 def place_of(test: Path) -> str:
-    """Return the path where a rule's test file is a defect of the repository."""
+    """Return the path at which the test file of a rule is copied into the repository as
+    a defect.
+    """
     return (
         f"k8s/{test.name}"
         if test.suffix == ".yaml"
@@ -146,8 +150,8 @@ def place_of(test: Path) -> str:
 
 
 def tokens() -> dict[str, str]:
-    """Return fake tokens that look real. They are generated, because a scanner would
-    report them if they were literals in this file.
+    """Return fake tokens that look real. If they were literals in this file, a scanner
+    would report them, so they are generated.
     """
     chance = random.Random(2026)
     letters = string.ascii_letters + string.digits
@@ -187,7 +191,7 @@ def seed_exceptions(checkout: Checkout) -> None:
 
 
 def findings(ran: Ran, check: str) -> set[tuple[str, str, int]]:
-    """Return the findings of a row, as rule, file and line."""
+    """Return the findings of a row, as (rule, file, line)."""
     return {
         (each.rule, each.file or "", each.line or 0)
         for each in ran.check("security", check).findings
@@ -200,15 +204,15 @@ def hanging(
     database: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Begun]:
-    """Start a run with a scanner that hangs. The run starts first, so that its time
-    limit passes while other tests run.
+    """Start a run in which a scanner hangs. The run starts before all tests, so that
+    its time limit passes while the tests run.
     """
     folder = tmp_path_factory.mktemp("hanging")
     fakes = private_environments("security", folder / "envs")
     fake(fakes, "kingfisher", "echo 'loading rules' >&2; exec tail -f /dev/null")
     checkout = unknown(sound[0], folder)
-    # The limit is one minute, so that the scanner has started by then, even on a busy
-    # machine.
+    # The limit is a whole minute, so that the scanner has started before the limit even
+    # on a busy machine.
     checkout.replace(
         "noxfile.py",
         'external_inputs=["advisories"],\n    minutes=10',
@@ -350,7 +354,9 @@ def test_the_merged_list_is_written_with_every_file_and_line(seeded: Ran) -> Non
 
 @pytest.fixture
 def fakes(sound: tuple[Checkout, Ran], tmp_path: Path) -> Path:
-    """Return environments for nox in which scanners are scripts of the test."""
+    """Return an environment folder for nox in which a test can replace scanners by
+    scripts.
+    """
     return private_environments("security", tmp_path / "envs")
 
 
@@ -363,7 +369,7 @@ def fake(environments: Path, name: str, script: str) -> None:
 
 
 def unknown(checkout: Checkout, folder: Path) -> Checkout:
-    """Return a copy whose files were not scanned before, so that every scanner runs."""
+    """Return a copy without cached scans, so that every scanner runs."""
     copy = checkout.copy(folder / "repository")
     for scanner in ("bandit", "semgrep", "secrets"):
         (copy.root / ".cache" / f"{scanner}.json").unlink()
@@ -431,9 +437,9 @@ def test_safety_without_a_database_reports_that_packages_were_not_checked(
     sound: tuple[Checkout, Ran], fakes: Path, tmp_path: Path, strict: bool
 ) -> None:
     for name in ("bandit", "semgrep", "kingfisher"):
-        fake(fakes, name, "exit 9")  # this test does not use the other scanners
+        fake(fakes, name, "exit 9")  # only this scanner is tested here
     checkout = sound[0].copy(tmp_path / "repository")
-    # A proxy that does not exist blocks the live database.
+    # The proxy does not exist, so the live database cannot be reached.
     env = dict.fromkeys(("https_proxy", "HTTPS_PROXY"), "http://127.0.0.1:9")
     env |= {
         "no_proxy": "",

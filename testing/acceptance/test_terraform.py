@@ -1,7 +1,6 @@
-"""Each check of `nox -s terraform` finds its defect, and a rehearsal only accesses the
-loopback interface.
-
-An apply takes a minute, so only tests of defects that appear in an apply run an apply.
+"""Tests that each check of `nox -s terraform` finds a seeded defect, and that a
+rehearsal accesses only the loopback interface. An apply takes a minute, so it runs only
+in tests of defects that no other check finds.
 """
 
 from __future__ import annotations
@@ -103,7 +102,7 @@ data "aws_iam_policy_document" "everybody" {
 
 
 def line(text: str, mark: str) -> int:
-    """Return the line of a text that contains a mark."""
+    """Return the number of the only line that contains a mark."""
     [number] = [
         number for number, each in enumerate(text.splitlines(), 1) if mark in each
     ]
@@ -111,7 +110,7 @@ def line(text: str, mark: str) -> int:
 
 
 def append(repository: Checkout, path: str, text: str) -> int:
-    """Add lines at the end of a file; return the number of the first line."""
+    """Add lines at the end of a file. Returns the number of the first added line."""
     before = (repository.root / path).read_text(encoding="utf-8")
     repository.write(path, before + text)
     return len(before.splitlines()) + 1
@@ -143,8 +142,8 @@ def test_the_repository_itself_passes_and_says_what_was_rehearsed(
         assert f"Plan: {row.data['add']} to add" in (folder / "plan.txt").read_text(
             encoding="utf-8"
         )
-    # Each environment has a link to the provider in the folder where `init` found or
-    # downloaded it.
+    # Each environment has a link to the provider, in the folder in which `init` found
+    # it or to which `init` downloaded it.
     [provider] = original.root.glob(".cache/terraform/dev/providers/*/*/*/*/*")
     assert provider.is_symlink()
     assert not ran.result("terraform").partial
@@ -154,9 +153,9 @@ def test_the_repository_itself_passes_and_says_what_was_rehearsed(
 def seeded(
     original: Checkout, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Ran, dict[str, int]]:
-    """Run once on all defects that can be found without an apply.
+    """Run nox once on all defects that can be found without an apply.
 
-    Return the run, and the lines that the run must report.
+    Returns the run, and the lines that it must report.
     """
     repository = original.copy(tmp_path_factory.mktemp("seeded") / "repository")
     lines = {}
@@ -333,7 +332,9 @@ def test_without_terraform_the_row_says_how_to_get_it(
 
 
 class Listener:
-    """A server on loopback that records requests; the tests expect no requests."""
+    """A server on this machine that records requests. The tests check that it gets
+    none.
+    """
 
     def __init__(self) -> None:
         self.heard: list[bytes] = []
@@ -424,7 +425,9 @@ def test_rehearsal_ignores_variables_and_finds_changes_in_a_second_plan(
 
 @contextmanager
 def dev_account() -> Iterator[dict[str, str]]:
-    """Start a moto server for the test, as an account with credentials."""
+    """Start a moto server for a `with` block. The server simulates a cloud account.
+    Yields environment variables with its credentials.
+    """
     asked = json.dumps(
         {"dev": {"account": DEV, "bucket": f"lake-terraform-state-{DEV}"}}
     )
@@ -459,7 +462,7 @@ def test_credentials_plan_the_real_account_and_report_its_drift(
         row = ran.check("terraform", "plan dev")
         assert (row.data["account"], row.data["rehearsed"]) == (DEV, False)
         ran = repository.nox("-s", "terraform", "--", "--drift", "dev", env=credentials)
-    # Nothing was applied to the account, so the whole lake is missing there.
+    # Nothing was ever applied to this account, so everything is missing in it.
     ran.assert_only(
         "terraform", {"drift dev"}, {"init", "fmt", "tfvars", "validate", "drift dev"}
     )
@@ -541,7 +544,9 @@ def below(pid: int) -> list[int]:
 
 
 def command_of(pid: int) -> str:
-    """Return the command line of a process; empty if it has ended."""
+    """Return the command line of a process, or an empty text if the process has
+    ended.
+    """
     try:
         return (
             Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").replace("\0", " ")

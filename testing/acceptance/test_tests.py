@@ -1,5 +1,5 @@
-"""Each check of a `tests` session finds its defect. The copy of the repository has
-small suites, which this module creates.
+"""Tests that each check of a `tests` session finds a seeded defect. In the copy of the
+repository, this module replaces the tests by a few small ones.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from testing.acceptance.conftest import (
 
 SESSION = "tests-3.11(java17)"
 JOB = "tests-3.11-java17"
-# The name that nox gives to the session's environment folder.
+# nox gives this name to the environment folder of the session.
 ENVIRONMENT = "tests-3-11-java17"
 ROWS = {"java", "jars", "unit", "integration", "coverage"}
 SELECTION_ROWS = {"java", "jars", "tests", "coverage"}
@@ -43,7 +43,7 @@ def sign(number: int) -> str:
     return "plus"
 '''
 WRONG = "\n\ndef test_wrong():\n    two = 2\n    assert two == 3  # here\n"
-# Statements that prevent the collection of a module, by the rule that reports them.
+# Statements with which a module cannot be collected, by the rule that must report them.
 BROKEN = {
     "ModuleNotFoundError": "import no_such_module  # here",
     "RuntimeError": 'raise RuntimeError("not today")  # here',
@@ -54,21 +54,21 @@ JARS = "requirements/jars.txt"
 
 @dataclass(frozen=True)
 class Seeded:
-    """A run over several defects, and the lines that it must report."""
+    """A run of nox over several defects, and the lines that it must report."""
 
     ran: Ran
     lines: Mapping[str, int]
 
 
 def broken(rule: str) -> str:
-    """Return the module that violates the rule."""
+    """Return the path of the module that violates a rule."""
     return f"testing/unit/lakekit/test_{rule.lower()}.py"
 
 
 @pytest.fixture(scope="module")
 def sound(original: Checkout) -> tuple[Checkout, Ran]:
-    """Return the repository with a package of two functions and one small test of each
-    kind.
+    """Return a repository with a small package, one unit test and one integration test,
+    and the result of its tests.
     """
     for folder in (
         "utils/lakekit",
@@ -108,15 +108,15 @@ def repository(sound: tuple[Checkout, Ran], tmp_path: Path) -> Checkout:
 def hanging(
     sound: tuple[Checkout, Ran], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Begun]:
-    """Start a run with a test that hangs. The run starts first, so that its time limit
-    of a minute passes while other tests run.
+    """Start a run with a test that hangs. The run starts before all tests, so that its
+    time limit of a minute passes while the tests run.
     """
     folder = tmp_path_factory.mktemp("hanging")
     repository = sound[0].copy(folder / "repository")
     noxfile = (repository.root / "noxfile.py").read_text(encoding="utf-8")
     limit = re.findall(r'"junit\.xml"\],\n    minutes=\d+,', noxfile)[
         0
-    ]  # the block of `tests`, before that of `suite`
+    ]  # the first match belongs to `tests`, the second to `suite`
     repository.replace("noxfile.py", limit, re.sub(r"\d+", "1", limit))
     repository.write(
         UNIT,
@@ -155,7 +155,7 @@ def test_sound_suites_pass_and_the_slowest_tests_are_named(
 def seeded(
     sound: tuple[Checkout, Ran], tmp_path_factory: pytest.TempPathFactory
 ) -> Seeded:
-    """Run over the defects that do not hide each other."""
+    """Run nox over all defects that do not hide each other."""
     checkout = sound[0].copy(tmp_path_factory.mktemp("seeded") / "repository")
     lines = {}
     for file in (UNIT, INTEGRATION):

@@ -1,5 +1,5 @@
-"""A new project runs on both engines with only the built wheel and its locked
-dependencies, and its tables are equal.
+"""Tests the built wheel without the repository. With only the wheel and its locked
+dependencies, a new project must run with both engines and give equal tables.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_wheel_alone_makes_a_project_and_runs_it_on_both_engines(
     original: Checkout, tmp_path: Path
 ) -> None:
-    # A session of the tests downloads and checks the locked jars.
+    # This session of the tests downloads and checks the locked jars.
     ran = original.nox(
         "-s", "tests-3.11(java17)", "--", "testing/unit/lakekit/engines/test_retries.py"
     )

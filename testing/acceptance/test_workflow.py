@@ -1,7 +1,6 @@
-"""`nox -s lint` finds mistakes in the workflow file, and reports rule, file and line of
-each.
-
-One run has several defects, and every row is checked for all of them.
+"""Tests that `nox -s lint` finds mistakes in workflow files, and reports the rule, file
+and line of each mistake. One run has many mistakes. Each must be reported by the right
+rows, and by no others.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ jobs:
       - run: echo hello
 """
 PIN = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1"
-# Manual edits of the workflow file, in one run.
+# Edits of the generated workflow file. One run tests all edits.
 EDITS = {
     "time limit": ("timeout-minutes: 165", "timeout-minutes: 166"),
     "need": ("needs: [lint]", "needs: [lnt]"),
@@ -43,8 +42,9 @@ EDITS = {
     "pin": (PIN, "actions/checkout@v7"),
     "command": ('run: nox -s "$SESSION"', "run: make lint"),
 }
-# A workflow for each mistake outside the generated file: the rows that fail, the row
-# that reports the rule, and the line.
+# For each mistake, there is a separate workflow file. A value has the rows that must
+# fail, the row and the rule that must report the mistake, and the correct and the wrong
+# text.
 MISTAKES = {
     "shape": (
         {"workflow schema", "actionlint"},
@@ -72,8 +72,8 @@ MISTAKES = {
 
 @dataclass(frozen=True)
 class Edited:
-    """A repository whose workflows have mistakes, the result of its lint, and the lines
-    of the mistakes.
+    """A repository with mistakes in its workflows, the result of lint, and the line of
+    each mistake.
     """
 
     checkout: Checkout
@@ -86,7 +86,9 @@ def extra(mistake: str) -> str:
 
 
 def edit(repository: Checkout, old: str, new: str) -> int:
-    """Replace the first occurrence in the workflow file; return its line."""
+    """Replace the first occurrence of a text in the workflow file. Returns its line
+    number.
+    """
     text = (repository.root / FILE).read_text(encoding="utf-8")
     before, found, after = text.partition(old)
     assert found
@@ -96,7 +98,7 @@ def edit(repository: Checkout, old: str, new: str) -> int:
 
 @pytest.fixture(scope="module")
 def edited(lean: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Edited:
-    """Run lint over edits and mistakes that do not hide each other."""
+    """Run lint over all edits and mistakes that do not hide each other."""
     checkout = lean.copy(tmp_path_factory.mktemp("edited") / "repository")
     lines = {name: edit(checkout, *change) for name, change in EDITS.items()}
     for name, (_, _, _, old, new) in MISTAKES.items():
@@ -107,8 +109,8 @@ def edited(lean: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Edited:
 
 @pytest.fixture
 def repository(edited: Edited, tmp_path: Path) -> Checkout:
-    """Return a copy of the repository without the mistakes, with the caches of the
-    previous run.
+    """Return a copy of the repository. The mistakes are removed, but the caches of the
+    previous run remain.
     """
     copy = edited.checkout.copy(tmp_path / "repository")
     copy.git("checkout", "--quiet", ".")
@@ -130,7 +132,7 @@ def test_edit_by_hand_is_shown_with_the_command_that_mends_it(edited: Edited) ->
     )
     assert "-    timeout-minutes: 166\n+    timeout-minutes: 165" in finding.message
     assert "nox -s workflow" in finding.message
-    # No other row reports a time limit.
+    # No row except `workflow` reports a changed time limit.
     rows = {
         row
         for row, _, line in edited.ran.named("lint", FILE)

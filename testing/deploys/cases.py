@@ -1,12 +1,13 @@
-"""Injects every fault at every distinct request of a first deploy, an upgrade and a
-rollback, and a kill -9 before and after each request.
+"""Tests deploys under faults. In a first deploy, an upgrade and a rollback, every fault
+is injected into every distinct request. The deploy is also killed with SIGKILL before
+and after each request.
 
     PYTHONPATH=.:utils .nox/suite-3-11/bin/python -m testing.deploys.cases \\
         --jobs 2 > cases.tsv
 
-The emulator has recorded the requests. After each case the workspace must have the
-complete old or new version, the ledger must agree with the workspace, and there must be
-no lock.
+The requests come from the emulator's record of a deploy without faults. After each
+case, the workspace must have the complete old or new version, the ledger must match the
+workspace, and no deploy lock may remain.
 """
 
 from __future__ import annotations
@@ -40,10 +41,11 @@ FAULTS: dict[str, dict[str, Any]] = {
     "wrong state": {"kind": "state"},
 }
 KILLS = {"kill -9 before": "before", "kill -9 after": "after"}
-# The seconds after which a deploy retries a request: less than the delay of a slow
-# response.
+# The seconds after which a deploy retries a request. The time must be less than the
+# delay of the fault `slow`.
 REQUEST_SECONDS = 30
-# The states in responses, by the path of the request. Other responses have no state.
+# The wrong states for the fault `wrong state`, by the path of the request. Responses to
+# all other requests have no state.
 STATES = {
     "clusters/get": {"state": "UNKNOWN"},
     "libraries/cluster-status": {"status": "SKIPPED"},
@@ -54,7 +56,7 @@ PARTS = ((r"/[0-9a-f]{16}\.json", "/*.json"), (r"/\d\.\d/[0-9a-f]{12}", "/*"))
 
 @dataclass(frozen=True)
 class Case:
-    """One fault at one request of one scenario."""
+    """One fault in one request of a scenario."""
 
     play: str
     method: str
@@ -77,11 +79,13 @@ class Verdict:
 
 
 class MissedError(Exception):
-    """The deploy did not send the request of a case."""
+    """The deploy did not send the request of this case."""
 
 
 class Stage:
-    """The projects and the workspace before each scenario, both created only once."""
+    """The projects, and the workspace as it is before each scenario. Both are created
+    only once.
+    """
 
     def __init__(self, folder: Path, request: int = 300) -> None:
         self.folder = folder
@@ -92,7 +96,7 @@ class Stage:
         self.requests: dict[str, list[tuple[str, str]]] = {}
         state = folder / "state"
         with DeployHarness(state) as harness:
-            # The cluster exists before the first deploy, as in a real workspace.
+            # Create the cluster before the first deploy, as in a real workspace.
             assert harness.deploy(self.projects["1.0"], "--status").code == 0
         for play in (FIRST, UPGRADE, ROLLBACK):
             shutil.copytree(state, folder / play, symlinks=True)
@@ -102,7 +106,7 @@ class Stage:
                 )
                 ran = self.play(harness, play)
                 assert ran.code == 0, ran.output
-                # Read the requests now, because the checks below send more requests.
+                # Read the record now, because the checks below send more requests.
                 made = harness.requests(since)
                 self.requests[play] = distinct(
                     [each for each in made if not each["path"].startswith("/emulator")]
@@ -173,7 +177,9 @@ class Stage:
         return ran
 
     def _killed(self, harness: DeployHarness, case: Case) -> Ran:
-        """Kill the deploy while the request is held, and rerun the same command."""
+        """Kill the deploy while the emulator holds the request, and then rerun the same
+        command.
+        """
         order = harness.order(
             kind="hold",
             when=KILLS[case.fault],
@@ -196,8 +202,8 @@ class Stage:
         return again
 
     def _again(self, harness: DeployHarness) -> Ran:
-        # If a rollback was complete before the kill, the rerun would roll back one more
-        # version.
+        # If the rollback was already complete before the kill, rerunning the same
+        # command would roll back one more version.
         live = [
             entry["version"]
             for entry in harness.ledger()
@@ -208,8 +214,8 @@ class Stage:
 
 
 def distinct(requests: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
-    """Return method and path of each distinct request, in order. Parts that differ
-    between runs are replaced by `*`.
+    """Return the method and path of each distinct request, in order. Parts of a path
+    that differ between runs are replaced by `*`.
     """
     found = []
     for request in requests:

@@ -1,5 +1,5 @@
-"""Runs an emulator, and deploys to this emulator, as separate processes. Reads the
-state of the workspace without the clients.
+"""Runs an emulator and deploys to it, as separate processes. The state of the workspace
+is read with plain HTTP requests.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ class Ran:
         )
 
     def row(self, step: str) -> dict[str, Any]:
-        """Return the last row with that name."""
+        """Return the event at the end of a step. If the step ran several times, the
+        last event is returned.
+        """
         return [
             event
             for event in self.events
@@ -53,7 +55,7 @@ class Ran:
 
 
 class DeployHarness:
-    """A workspace in a folder, which runs during a `with` block."""
+    """An emulator that runs during a `with` block, with its workspace in a folder."""
 
     def __init__(self, state: Path) -> None:
         self.state = state
@@ -105,7 +107,9 @@ class DeployHarness:
     def start(
         self, project: Path, *arguments: str, below: Sequence[str] = ()
     ) -> subprocess.Popen[str]:
-        """Start a deploy in a new session, or as a child of the command `below`."""
+        """Start a deploy in a new session. With `below`, the deploy is a child process
+        of this command.
+        """
         env = environment() | {
             "PYTHONPATH": str(REPOSITORY / "utils"),
             "DATABRICKS_HOST": self.url,
@@ -135,26 +139,28 @@ class DeployHarness:
         )
 
     def deploy(self, project: Path, *arguments: str) -> Ran:
-        """Run a deploy to its end."""
+        """Run a deploy and wait until it ends."""
         return finish(self.start(project, *arguments))
 
     # Emulator
 
     def order(self, **fault: Any) -> int:
-        """Add a fault; return its id."""
+        """Add a fault to the emulator. Returns the id of the fault."""
         return int(self.ask("POST", "/emulator/faults", fault)["id"])
 
     def reached(self, fault: int, seconds: float = 300) -> bool:
-        """Wait until a fault has occurred; return whether it has."""
+        """Wait until a fault has occurred, for at most `seconds`. Returns whether it
+        has occurred.
+        """
         found = self.ask("GET", f"/emulator/faults/{fault}/hit?seconds={seconds}")
         return bool(found["holding"] if found["kind"] == "hold" else found["hit"])
 
     def requests(self, since: int = 0) -> list[dict[str, Any]]:
-        """Return the requests to the workspace, in order."""
+        """Return the recorded requests to the workspace, in order."""
         return list(self.ask("GET", f"/emulator/requests?since={since}")["requests"])
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """Send one request without the clients."""
+        """Send a plain HTTP request to the emulator."""
         request = urllib.request.Request(  # noqa: S310 - loopback
             self.url + urllib.parse.quote(path, safe="/?=&+%"),
             data=None if body is None else json.dumps(body).encode(),
@@ -188,7 +194,9 @@ class DeployHarness:
         return self.ask("GET", f"/api/2.0/fs/files{path}")
 
     def wrong(self, version: str | None) -> list[str]:
-        """Return the differences from a workspace that is wholly at this version."""
+        """Return all differences from a workspace in which this version is completely
+        deployed.
+        """
         live = [
             entry for entry in self.ledger() if entry["kind"] in ("deploy", "rollback")
         ]
@@ -211,7 +219,9 @@ class DeployHarness:
         return found
 
     def _under_way(self) -> Iterator[str]:
-        """Yield objects that completed deploys should have removed."""
+        """Yield a message for each object that a complete deploy should have
+        removed.
+        """
         if locks := self.names(f"{BASE}/locks"):
             yield f"locks stay: {locks}"
         if "pending.json" in self.names(BASE):
@@ -221,7 +231,9 @@ class DeployHarness:
             yield f"runs go on: {[run['run_id'] for run in runs]}"
 
     def _wrong_on_the_cluster(self, version: str | None) -> Iterator[str]:
-        """Yield the reasons why the cluster does not run exactly this version."""
+        """Yield a message for each difference from a cluster that runs exactly this
+        version.
+        """
         [cluster] = self.ask("GET", "/api/2.0/clusters/list").get("clusters", [])
         if cluster["state"] != "RUNNING":
             yield f"the cluster is {cluster['state']}"
@@ -239,7 +251,9 @@ class DeployHarness:
             yield f"its environment has {inside}"
 
     def rows(self) -> list[str]:
-        """Return the versions that have written rows of the gold table."""
+        """Return the versions of the project that have written rows of the gold
+        table.
+        """
         if "gold_sales.json" not in self.names(LAKE):
             return []
         found: list[str] = self.read(f"{LAKE}/gold_sales.json")[-1]["rows"]
@@ -253,15 +267,15 @@ class DeployHarness:
 
 
 def reset_signals() -> None:
-    """Let a child process handle SIGINT and SIGHUP, which a background shell or nohup
-    makes this process ignore.
+    """Restore the default handling of SIGINT and SIGHUP in a child process. A
+    background shell or nohup makes this process ignore these signals.
     """
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 
 
 def finish(process: subprocess.Popen[str]) -> Ran:
-    """Wait for a deploy's end, and read its output."""
+    """Wait until a deploy ends, and read its output."""
     try:
         output, _ = process.communicate(timeout=DEPLOY_SECONDS)
     except subprocess.TimeoutExpired:
@@ -278,15 +292,15 @@ def finish(process: subprocess.Popen[str]) -> Ran:
 
 
 def kill(process: subprocess.Popen[str]) -> None:
-    """Kill a deploy and all its children with SIGKILL."""
+    """Kill a deploy and all its child processes with SIGKILL."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
 def environment() -> dict[str, str]:
-    """Return this process's environment, without variables for a workspace or for the
-    outer run.
+    """Return the environment variables of this process, without the variables of a
+    workspace, the emulator, the suite, coverage and pytest.
     """
     return {
         name: value

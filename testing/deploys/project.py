@@ -1,5 +1,5 @@
-"""Creates a project to deploy: a real wheel, and scripts without Spark. The project's
-tables are files with a list of commits.
+"""Creates a project to deploy, with a real wheel and with scripts that do not use
+Spark. A table of the project is a file with a list of commits.
 """
 
 from __future__ import annotations
@@ -179,11 +179,9 @@ print(json.dumps({"lake_ci": told}))
 
 
 def make(root: Path, version: str, *, request: int = 300, **scripts: str) -> Path:
-    """Create a checkout of the project at a version, and build it; a tag names its
-    commit.
+    """Create a checkout of the project at a version, tag its commit, and build it.
 
-    Args:
-        scripts: replacements of scripts by name.
+    Args: scripts: texts that replace scripts, by the name of the script.
         request: the seconds after which the deploy retries a request.
     """
     files = {f"scripts/{name}": LAKE_MODULE + text for name, text in SCRIPTS.items()}
@@ -226,7 +224,7 @@ def make(root: Path, version: str, *, request: int = 300, **scripts: str) -> Pat
 
 
 def wheel(folder: Path, version: str, *, needs: str = "") -> Path:
-    """Return a reproducible wheel of the package."""
+    """Build a reproducible wheel of the package. Returns its path."""
     info = f"{PACKAGE}-{version}.dist-info"
     metadata = f"Metadata-Version: 2.1\nName: {PACKAGE}\nVersion: {version}\n"
     metadata += f"Requires-Dist: {needs}\n" if needs else ""

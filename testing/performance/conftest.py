@@ -1,11 +1,13 @@
-"""Fixtures of the benchmarks: rounds that alternate with the rounds of another version,
-and peak memory.
+"""Fixtures for the benchmarks. The fixtures measure rounds, processor time and peak
+memory.
 
 `pytest testing/performance` measures one version with pytest-benchmark. `nox -s
-performance` runs two of these processes, an old and a new version, and lets only one
-work at a time: before each round, a process requests its turn on a socket
-(`LAKE_CI_TURNS`). A benchmark imports modules inside its function, so that only this
-benchmark fails in a version without these modules.
+performance` runs two of these processes, for an old and a new version. The rounds of
+both processes alternate: before each round, a process waits for its turn on a socket
+(`LAKE_CI_TURNS`).
+
+A benchmark imports modules inside its function. If a version does not have the modules,
+only this benchmark fails.
 """
 
 from __future__ import annotations
@@ -26,13 +28,13 @@ import pytest
 Result = TypeVar("Result")
 ROUNDS = int(os.environ.get("LAKE_CI_ROUNDS", "4"))
 WARM_UPS = 1
-"""The number of rounds that are dropped: the first rounds import, compile and fill
-caches.
+"""The number of first rounds that are ignored, because they import modules, compile and
+fill caches.
 """
 
 
 class Turns:
-    """The client that requests turns for this process. Without an address, it never
+    """A client that waits for the turns of this process. Without an address, it never
     waits.
     """
 
@@ -44,12 +46,12 @@ class Turns:
             self._socket.sendall(f"{os.environ['LAKE_CI_SIDE']}\n".encode())
 
     def wait(self) -> None:
-        """Report that this process is idle, and wait for the next turn."""
+        """Report that this process is idle, and wait for its next turn."""
         if self._socket is None:
             return
         self._socket.sendall(b".")
         if self._socket.recv(1) != b"!":
-            raise RuntimeError("nobody is there to take turns with any more")
+            raise RuntimeError("the process that assigns turns has ended")
 
     def close(self) -> None:
         if self._socket is not None:
@@ -57,11 +59,11 @@ class Turns:
 
 
 class Measure:
-    """Times a function in rounds, by the clock and by the processor.
+    """Measures the wall time and the processor time of a function, in several rounds.
 
-    Processor seconds include all threads of this process and the processes that it
+    Processor seconds include all threads of this process, and the processes that it has
     started. Processor seconds hardly depend on other load of the machine, but do not
-    include waiting.
+    include the time that the function waits.
     """
 
     def __init__(self, benchmark: Any, turns: Turns) -> None:
@@ -76,8 +78,8 @@ class Measure:
         *,
         setup: Callable[[], None] = lambda: None,
     ) -> Result:
-        """Run the function in rounds, each after `setup`, which is not timed; return
-        the result of the last round.
+        """Run the function in several rounds. `setup` runs before each round and is not
+        timed. Returns the result of the last round.
         """
         results: list[Result] = []
 
@@ -106,14 +108,14 @@ class Measure:
         }
         more["cpu"] = {name: [each[name][1] for each in rounds] for name in names}
         more["peak_mb"] = peak_mb()
-        # Wait for the other process, whose measurement the exit of this process must
-        # not disturb.
+        # Wait for another turn before this process exits, because its exit must not
+        # disturb the measurement of the other process.
         self._turns.wait()
         return results[-1]
 
     def step(self, doing: str, done: int, steps: int) -> None:
-        """Start a new step, so that the time of a round is split into steps. lakekit
-        calls this method as `progress`.
+        """Start a new step of the round. The time of each step is recorded. lakekit
+        calls this method through its parameter `progress`.
         """
         wall, cpu = time.perf_counter(), cpu_seconds()
         if self._open is not None:
@@ -123,21 +125,22 @@ class Measure:
                 sums[0] + wall - wall_before,
                 sums[1] + cpu - cpu_before,
             )
-        # The first word is the name of the table: `bronze.flights from flights.csv`.
+        # The first word is the name of the table, as in `bronze.flights from
+        # flights.csv`.
         self._open = (doing.split()[0], wall, cpu) if doing else None
 
 
 @pytest.fixture
 def measure(benchmark: Any) -> Iterator[Measure]:
-    """Yield a `Measure` that times the test's function."""
+    """Yield a `Measure` for the function that a test measures."""
     turns = Turns(os.environ.get("LAKE_CI_TURNS"))
     yield Measure(benchmark, turns)
     turns.close()
 
 
 def family() -> list[Path]:
-    """Return the folders in /proc of all descendants of this process; empty on
-    macOS.
+    """Return the folders in /proc of all descendants of this process. On macOS, the
+    list is empty.
     """
     parents = {}
     for folder in Path("/proc").glob("[0-9]*"):
@@ -152,8 +155,8 @@ def family() -> list[Path]:
 
 
 def _after_name(folder: Path) -> list[str]:
-    # A process name may contain any text, so only the text after the last bracket is
-    # parsed: state, parent, ...
+    # A process name may contain any text, so only the fields after the last bracket are
+    # parsed: the state, the parent, and others.
     return (
         (folder / "stat")
         .read_text(encoding="utf-8", errors="replace")
@@ -163,7 +166,9 @@ def _after_name(folder: Path) -> list[str]:
 
 
 def cpu_seconds() -> float:
-    """Return the processor seconds of this process and its descendants."""
+    """Return the processor seconds of this process, and of the processes that
+    `watch_children` found.
+    """
     ticks = 0
     for folder in _CHILDREN:
         with contextlib.suppress(OSError, ValueError, IndexError):
@@ -177,15 +182,15 @@ _CHILDREN: list[Path] = []
 
 
 def watch_children() -> None:
-    """Also count the processor seconds of the processes that were started until now,
-    such as Spark's JVM.
+    """From now on, also count the processor seconds of the child processes that are
+    running now, such as Spark's JVM.
     """
     _CHILDREN[:] = family()
 
 
 def peak_mb() -> float:
-    """Return the peak resident memory of this process and its descendants in megabytes;
-    0 if the system does not report it.
+    """Return the peak resident memory of this process and its descendants in megabytes,
+    or 0 if the system does not report it.
     """
     total = 0.0
     for folder in [Path("/proc/self"), *family()]:
@@ -202,18 +207,20 @@ def peak_mb() -> float:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "exercises(*patterns): the files whose change can change the benchmark's"
-        " figures; `*` spans folders",
+        "exercises(*patterns): the files whose changes can affect the results of"
+        " the benchmark; `*` also matches `/`",
     )
     config.addinivalue_line(
         "markers",
-        "gate(generations, rounds): how many pairs of processes, and rounds in each, it"
-        " is judged by",
+        "gate(generations, rounds): the number of pairs of processes for this"
+        " benchmark, and the number of rounds in each process",
     )
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Write the list of benchmarks to the file in `LAKE_CI_LIST`."""
+    """Write the list of benchmarks to the file that the variable `LAKE_CI_LIST`
+    names.
+    """
     if not os.environ.get("LAKE_CI_LIST"):
         return
     rows = []

@@ -1,15 +1,16 @@
-"""Measures how often `nox -s performance` finds a slow-down of a known size, by many
-comparisons of a commit with itself and with slower copies.
+"""Measures how often `nox -s performance` finds a slowdown of a known size. A commit is
+compared many times with itself and with slower copies.
 
     nox -s performance --install-only
     .nox/performance/bin/python testing/performance/measure_detection.py \\
         -k merge --transform silver.orders --trials 20
 
-For each size there is a copy of the repository in which one transform needs that share
-of additional processor time. Both versions are built and installed once per size. Every
-trial compares both versions with the benchmark's own code. A row has the number of
-trials that failed, that were inconclusive, and whose interval excludes 1. A slow-down
-below the threshold should be measured, but should not fail.
+For each size, a copy of the repository is created in which one transform needs more
+processor time by this share. Both versions are built and installed once per size. Each
+trial compares both versions with the same code as `nox -s performance`. A row has the
+number of trials that failed, the number that were inconclusive, and the number whose
+interval excludes 1. If a slowdown is below the threshold, the interval should exclude
+1, but the trial should not fail.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ IDENTITY = [
 
 @dataclass(frozen=True)
 class Trial:
-    """One comparison: the results of the benchmark and of the slower transform."""
+    """The results of one comparison, for the benchmark and for the slower transform."""
 
     status: str
     verdict: str
@@ -64,8 +65,8 @@ class Trial:
 
 @contextmanager
 def seeded(share: float, table: str, scratch: Path) -> Iterator[Path]:
-    """Yield a copy of the repository, with links to the environments, whose last commit
-    makes one transform slower.
+    """Yield a copy of the repository. The last commit of the copy makes one transform
+    slower.
     """
     folder = scratch / f"slower-{share:g}"
     git_in = ["git", *IDENTITY]
@@ -73,8 +74,8 @@ def seeded(share: float, table: str, scratch: Path) -> Iterator[Path]:
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, target, follow_symlinks=False)
-    # Share the jars that the first size downloads with the next sizes, even in a fresh
-    # clone.
+    # Link to the jars of this repository, so that they are downloaded only once, even
+    # in a fresh clone.
     jars = ROOT / ".cache" / "jars"
     jars.mkdir(parents=True, exist_ok=True)
     (folder / ".cache").mkdir()
@@ -94,7 +95,9 @@ def seeded(share: float, table: str, scratch: Path) -> Iterator[Path]:
 
 
 def check_context(folder: Path) -> CheckContext:
-    """Return the context of the session's environment in the copy."""
+    """Return a context that runs commands in the copy, with the environment of the
+    session.
+    """
     processes = Processes()
     environment = Environment(ROOT / ".nox" / "performance")
     env = environment.variables(os.environ)
@@ -110,7 +113,7 @@ def check_context(folder: Path) -> CheckContext:
 
 
 def demand(outcome: Outcome) -> None:
-    """Exit unless the outcome is a success."""
+    """Exit with the findings if the outcome is not a success."""
     if outcome.status is not Status.SUCCESS:
         sys.exit(
             "\n".join([outcome.detail, *(found.message for found in outcome.findings)])
@@ -120,7 +123,7 @@ def demand(outcome: Outcome) -> None:
 def trials(
     folder: Path, select: str, table: str, number: int, seconds: float
 ) -> Iterator[Trial]:
-    """Measure and compare the benchmark `number` times."""
+    """Measure the benchmark and compare both versions, `number` times."""
     bench = check_context(folder)
     chosen = replace(
         benchmark_options.options(["-k", select, "--all"], folder), seconds=seconds
@@ -154,7 +157,7 @@ def trials(
 
 
 def row(share: float, done: Sequence[Trial]) -> str:
-    """Return one line of the table."""
+    """Return the line of the table for one size."""
     failed = sum(each.status == "failure" for each in done)
     named = sum(each.verdict == "slower" for each in done)
     unsure = sum(each.status == "warning" for each in done)
@@ -194,7 +197,7 @@ def parsed() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Measure, and print one line per size as soon as it is available."""
+    """Run all trials. The line for each size is printed as soon as it is complete."""
     options = parsed()
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     print(

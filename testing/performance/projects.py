@@ -1,4 +1,4 @@
-"""Loads the declared tables of projects that `lakekit init` creates."""
+"""Loads the tables that a project of `lakekit init` declares."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 
 def project(folder: Path) -> Any:
-    """Return the tables that a project declares, as the `lakekit.declarations.TableSet`
-    of the measured version.
+    """Return the tables that a project declares. The result is a `TableSet` of the
+    version that is measured.
     """
     spec = importlib.util.spec_from_file_location(
         "project_tables", folder / "tables.py"

@@ -1,5 +1,5 @@
-"""Seeds a slowdown of a known size in one transform, to test whether the benchmark
-finds it.
+"""Makes one transform slower by a known share, to test whether a benchmark finds the
+slowdown.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from pathlib import Path
 
 FILE = "utils/lakekit/commands/run.py"
 UPDATE = "\n            done = retried(update)\n"
-# The additional processor time does not depend on other load of the machine.
+# The code adds processor time, not waiting time, so that other load of the machine has
+# no effect.
 SLOWER = """
             cpu = time.process_time()
             done = retried(update)
@@ -19,8 +20,8 @@ SLOWER = """
 
 
 def slow_down(root: Path, table: str, share: float) -> None:
-    """Change a transform of the repository so that it needs more processor time by
-    `share`; 0.3 means 30 %.
+    """Change the repository so that a transform needs more processor time by `share`,
+    where 0.3 means 30 %.
 
     Raises ValueError if the line to replace does not exist.
     """

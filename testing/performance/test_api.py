@@ -1,5 +1,5 @@
-"""Measures pages of a gold table, each with a query. The application is called as its
-server calls it, without a network.
+"""Measures requests for pages of a gold table. Each request runs a query. The
+application is called directly, without a server and a network.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CARRIERS = ("9E", "AA", "B6", "DL", "EV", "MQ", "UA", "US", "WN")
 
 
 async def get(app: Any, path: str, query: str) -> int:
-    """Send a request, read its whole response, and return its status."""
+    """Send a request, read the whole response, and return its status."""
     said: list[int] = []
     headers = [(b"host", b"localhost"), (b"accept", b"application/json")]
     scope = {

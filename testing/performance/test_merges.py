@@ -1,4 +1,4 @@
-"""Measures the merge of a second file of orders into a lake that already has most
+"""Measures how long it takes to merge a second file of orders into a lake with many
 orders.
 """
 
@@ -18,8 +18,8 @@ HELD, LATER = 40_000, 8_000
 
 
 def orders(first: int, number: int, seed: int) -> str:
-    """Return `number` orders as CSV, starting at an id. The same seed gives the same
-    orders.
+    """Return `number` orders as CSV. The first order has the id `first`. The same seed
+    gives the same orders.
     """
     dice = random.Random(seed)
     rows = [
@@ -33,7 +33,9 @@ def orders(first: int, number: int, seed: int) -> str:
 
 @pytest.mark.exercises("utils/lakekit/*")
 def test_merge(measure: Measure, tmp_path: Path) -> None:
-    """Measure a merge in which half of the second file replaces orders in the lake."""
+    """Measure a merge in which half of the rows in the second file replace orders in
+    the lake.
+    """
     import lakekit
 
     tables = project(lakekit.init(tmp_path / "project").folder)

@@ -1,4 +1,6 @@
-"""Measures the plan and the workflow of a large graph, and a summary of results."""
+"""Measures the plan and the workflow text of a large graph of jobs, and a summary of
+many results.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +78,7 @@ def test_workflow_text(measure: Measure) -> None:
 
 
 def write_results(root: Path, variants: Iterable[Any]) -> None:
-    """Write a result with findings and a JUnit file for each session."""
+    """Write a result with findings, and a JUnit file, for each session."""
     from lake_ci.model import results
     from lake_ci.model.results import CheckResult, Finding, Result, Status
 
@@ -116,7 +118,9 @@ def write_results(root: Path, variants: Iterable[Any]) -> None:
 
 @EXERCISES
 def test_summary(measure: Measure, tmp_path: Path) -> None:
-    """Read results with findings and JUnit files, and write both reports."""
+    """Measure a summary that reads results with findings and JUnit files, and writes
+    both reports.
+    """
     from lake_ci.model.events import Event, select
     from lake_ci.pipeline import summary
 

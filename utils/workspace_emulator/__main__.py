@@ -1,5 +1,5 @@
 """Starts the emulator, and prints the URL of the workspace on the first line. The
-emulator ends on SIGTERM or at the end of standard input.
+emulator ends on SIGTERM, or when its standard input is closed.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
         prog="python -m workspace_emulator",
         description=(
-            f"A local Databricks workspace. {VARIABLE} is the token to accept;"
-            " without it, a token is generated."
+            f"A local Databricks workspace. {VARIABLE} is the token that clients must"
+            " send; without it, a token is generated."
         ),
     )
     options.add_argument(
         "--port",
         type=int,
         default=0,
-        help="the port on 127.0.0.1; default: 0, a free port",
+        help="the port on 127.0.0.1; default: 0 (a free port)",
     )
     options.add_argument(
         "--state",
@@ -50,7 +50,9 @@ def parser() -> argparse.ArgumentParser:
         help="the folder that stores the workspace; default: a temporary folder",
     )
     options.add_argument(
-        "--faults", type=Path, help="a JSON file: a list of faults to begin with"
+        "--faults",
+        type=Path,
+        help="a JSON file with a list of faults to set at the start",
     )
     jars = Path(os.environ[JARS]) if os.environ.get(JARS) else None
     options.add_argument(
@@ -96,8 +98,8 @@ def _watch(loop: asyncio.AbstractEventLoop, end: asyncio.Event) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the emulator; return the exit code: 0, 2 for wrong usage, 3 if the machine or
-    another emulator prevents the start.
+    """Run the emulator. Returns the exit code: 0; 2 for invalid options; 3 if the port
+    or the state folder cannot be used.
     """
     options = parser().parse_args(arguments)
     logging.basicConfig(
@@ -118,12 +120,13 @@ def main(arguments: Sequence[str]) -> int:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             print(
-                f"{options.state}: another emulator keeps its workspace here; name"
-                " another",
+                f"{options.state}: another emulator uses this folder; set another"
+                " folder with --state",
                 file=sys.stderr,
             )
             return UNFIT
-        # A token from a file ends in a line break, which an HTTP header cannot contain.
+        # A token that was read from a file may end in a line break, which an HTTP
+        # header cannot contain.
         token = os.environ.get(VARIABLE, "").strip()
         token = token or _own_token(options.state / "token")
         try:
@@ -143,8 +146,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _own_token(file: Path) -> str:
-    """Return the token from the state folder; create the token if it does not exist.
-    Only the owner of the file can read it.
+    """Return the token from the state folder, and create it if it does not exist. Only
+    the owner of the token file can read it.
     """
     if not file.exists():
         with open(

@@ -1,5 +1,5 @@
-"""Defines the error responses of the workspace: status, Databricks error code, and
-message.
+"""Defines the error responses of the workspace. An error has a status, a Databricks
+error code, and a message.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ README = "utils/workspace_emulator/README.md"
 
 
 class ApiError(Exception):
-    """An error response, which any code below a route may raise.
+    """An error response. Any code that a route calls may raise this error.
 
     Attributes:
-        status: the HTTP status.
-        code: the `error_code` of the body, one of Databricks' codes.
-        message: the `message` of the body.
+        status: the HTTP status. code: a Databricks error code, the field `error_code`
+        of the body. message: the field `message` of the body.
         headers: additional headers of the response.
     """
 
@@ -57,8 +56,8 @@ def malformed(message: str) -> ApiError:
 
 
 def not_emulated(what: str) -> ApiError:
-    """Return the error for a Databricks feature that is not emulated. The message
-    contains the feature, and the file that documents the limits.
+    """Return the error for a Databricks feature that is not emulated. The message names
+    the feature, and the README that lists what is not supported.
     """
     return ApiError(
         501,

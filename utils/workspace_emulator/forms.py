@@ -1,5 +1,5 @@
-"""Parses multipart bodies with fields and one file, and writes the file while it is
-received.
+"""Parses multipart bodies with fields and one file. The file is written to disk while
+it is received.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ CHUNK = 1 << 20
 
 
 class FlatReader(MultipartReader):
-    """A reader that does not parse parts as nested forms, because databricks-cli sends
-    a file with the type multipart/form-data.
+    """A reader that never parses a part as a nested form. This is necessary because
+    databricks-cli sends a file with the content type multipart/form-data.
     """
 
     def _get_part_reader(self, headers: CIMultiDictProxy[str]) -> BodyPartReader:
@@ -27,8 +27,8 @@ class FlatReader(MultipartReader):
 async def read_form(
     request: web.Request, received: Path
 ) -> tuple[dict[str, Any], Path | None]:
-    """Return the fields of a form and its file, which is written to `received`. The
-    result is None in place of the file if the form has no file. Raises ApiError.
+    """Return the fields of a form, and the path of its file or None. The file is
+    written to `received`. Raises ApiError.
     """
     fields: dict[str, Any] = {}
     upload: Path | None = None

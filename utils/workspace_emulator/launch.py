@@ -19,18 +19,17 @@ from .__main__ import JARS, VARIABLE
 PACKAGES = Path(__file__).resolve().parents[1]
 START_SECONDS = 60.0
 STOP_SECONDS = 60
-# Variables that clients must not inherit: the SDK raises an error if there are two
-# authentication methods, and the old CLI would run a newer CLI from PATH.
+# Prefixes of variables that clients must not inherit, because the SDK raises an error
+# if two authentication methods are configured.
 FOREIGN = ("DATABRICKS_", "ARM_", "GOOGLE_")
 
 
 class LaunchError(Exception):
-    """The emulator did not start; the text of the error is the output."""
+    """The emulator did not start. The message is the output of the emulator."""
 
 
 class Emulator:
-    """An emulator that runs during a `with` block. The folder with its data is not
-    removed.
+    """An emulator that runs during a `with` block. The folder `state` is not removed.
 
     Attributes:
         url: the URL of the workspace.
@@ -72,8 +71,8 @@ class Emulator:
         return self._process.pid
 
     def start(self) -> None:
-        """Start the emulator and wait until it responds. Raises LaunchError if it does
-        not respond.
+        """Start the emulator and wait until it is ready. Raises LaunchError if it does
+        not start in time.
         """
         self.state.mkdir(parents=True, exist_ok=True)
         command = [
@@ -99,7 +98,7 @@ class Emulator:
                 text=True,
             )
         assert self._process.stdout is not None
-        # Reading has no timeout, but ends when the process is killed.
+        # readline() has no timeout, but it returns when the process is killed.
         limit = threading.Timer(self._start_seconds, self._process.kill)
         limit.start()
         self.url = self._process.stdout.readline().strip()
@@ -107,11 +106,11 @@ class Emulator:
         if not self.url:
             self.stop()
             text = log.read_text(encoding="utf-8", errors="replace").strip()
-            late = f"it did not answer within {self._start_seconds:g} s"
+            late = f"the emulator did not start within {self._start_seconds:g} s"
             raise LaunchError(text or late)
 
     def stop(self) -> int:
-        """Stop the emulator; return its exit code."""
+        """Stop the emulator and return its exit code."""
         process = self._process
         if process is None:
             return 0
@@ -144,8 +143,9 @@ class Emulator:
         }
 
     def cli_environment(self, base: Mapping[str, str] = os.environ) -> dict[str, str]:
-        """Return the environment variables that databricks-cli 0.18 needs. The CLI
-        ignores the port of a host, so the emulator is configured as a proxy.
+        """Return the environment variables that databricks-cli 0.18 needs.
+        databricks-cli ignores the port in DATABRICKS_HOST, so the emulator is
+        configured as a proxy.
         """
         proxy = {
             "http_proxy": self.url,
@@ -161,7 +161,7 @@ class Emulator:
         return {**self.sdk_environment(base), **proxy, **own}
 
     def admin(self, method: str, path: str, /, **fields: Any) -> dict[str, Any]:
-        """Call an admin route: `admin("POST", "faults", kind="drop",
+        """Call an admin route, for example `admin("POST", "faults", kind="drop",
         path="*/clusters/*")`.
         """
         request = urllib.request.Request(
@@ -179,7 +179,7 @@ class Emulator:
         return found
 
     def requests(self, since: int = 0) -> list[dict[str, Any]]:
-        """Return the requests with a number greater than `since`."""
+        """Return the recorded requests whose number is greater than `since`."""
         found: list[dict[str, Any]] = self.admin("GET", f"requests?since={since}")[
             "requests"
         ]

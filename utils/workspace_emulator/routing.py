@@ -1,4 +1,4 @@
-"""Defines routes, and requests with parsed fields."""
+"""Defines routes, and parses the fields of requests."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Route:
     Attributes:
         method: the HTTP method.
         path: the path in aiohttp's syntax, such as `/api/2.0/fs/files{path:/.*}`.
-        handler: returns a body for status 200, or a whole response.
-        raw: whether the handler reads the body itself.
+        handler: returns the body of a response with status 200, or a complete response.
+        raw: whether the handler reads the request body itself.
     """
 
     method: str
@@ -37,17 +37,16 @@ class Route:
 
 @dataclass
 class Call:
-    """A request with its fields, from JSON, a form or the query.
+    """A request and its fields. The fields come from a JSON body, a form or the query
+    string.
 
-    The methods convert values, because clients differ: databricks-cli sends numbers as
-    strings and flags as `True`.
+    The methods convert the values of fields, because clients send different types. For
+    example, databricks-cli sends numbers as strings and flags as `True`.
 
-    Attributes:
-        request: the request of aiohttp.
-        fields: the fields of the body, and fields of the query that the body does not
-            have.
-        upload: the file of a multipart body, in a temporary file that is removed after
-            the response.
+    Attributes: request: aiohttp's request. fields: the fields of the body and of the
+        query string. If both have a field, the value in the body is used. upload: a
+        temporary file with the file of a multipart body. This file is removed after the
+        response.
     """
 
     request: web.Request
@@ -60,8 +59,8 @@ class Call:
         return self.request.match_info
 
     def text(self, name: str, default: str | None = None) -> str:
-        """Return a text field. Raises ApiError if the field is not a text, or is
-        missing and has no default.
+        """Return a text field. Raises ApiError if the value is not a text, or if the
+        field is missing and there is no default.
         """
         value = self.fields.get(name, default)
         if value is None:
@@ -100,8 +99,8 @@ class Call:
 
 
 def fields_of(body: bytes) -> dict[str, Any]:
-    """Return the fields of a JSON body with any content type. Raises ApiError if the
-    JSON is not an object.
+    """Return the fields of a JSON body. Raises ApiError if the body is not a JSON
+    object.
     """
     if not body.strip():
         return {}
@@ -117,7 +116,9 @@ def fields_of(body: bytes) -> dict[str, Any]:
 
 
 def _finite(text: str) -> float:
-    """Return a number. Raises ValueError for NaN, an infinity and `1e400`."""
+    """Return a finite number. Raises ValueError for NaN, infinity, and values that are
+    too large, such as `1e400`.
+    """
     number = float(text)
     if not math.isfinite(number):
         raise ValueError(f"{text} is not a finite number")

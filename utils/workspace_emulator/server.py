@@ -1,5 +1,5 @@
-"""The HTTP server: combines the services, authenticates requests, injects faults and
-records requests.
+"""The HTTP server. The server combines the services, authenticates requests, injects
+faults and records requests.
 """
 
 from __future__ import annotations
@@ -51,12 +51,14 @@ log = logging.getLogger(__name__)
 MAX_BODY = 64 * 1024 * 1024
 """The maximum size in bytes of a JSON body. Files are streamed and have no limit."""
 BODY = web.RequestKey("body", object)
-"""The body of a request for the record, without secrets."""
+"""The key under which a request stores its body for the record. The body contains no
+secrets.
+"""
 OPEN = "/.well-known/databricks-config"
 
 
 class Server:
-    """One workspace with its state in a folder."""
+    """The server of one workspace, whose state is in one folder."""
 
     def __init__(
         self,
@@ -113,8 +115,8 @@ class Server:
         ]
 
     def application(self) -> web.Application:
-        """Return the aiohttp application. Its start continues the work that was
-        interrupted when the last emulator ended.
+        """Return the aiohttp application. When the application starts, it continues the
+        work that was interrupted when the previous emulator process ended.
         """
         application = web.Application(
             client_max_size=MAX_BODY, middlewares=[self._answer]
@@ -142,7 +144,7 @@ class Server:
         request: web.Request,
         handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
     ) -> web.StreamResponse:
-        """Answer a request, possibly with an error, and record the request."""
+        """Handle and record a request. The response may be an error."""
 
         async def handle() -> web.StreamResponse:
             if request.path != OPEN:
@@ -223,13 +225,13 @@ class Server:
 async def answered(
     make: Callable[[], Awaitable[web.StreamResponse]],
 ) -> web.StreamResponse:
-    """Return the response of a route, with errors in Databricks' format."""
+    """Return the response of a route. Errors become responses in Databricks' format."""
     try:
         return await make()
     except ApiError as error:
         return web.json_response(error.body, status=error.status, headers=error.headers)
     except web.HTTPException as error:
-        # An error of aiohttp, for example for a body that is too large.
+        # An error that aiohttp raised, for example because the body is too large.
         code = "MALFORMED_REQUEST" if error.status < 500 else "INTERNAL_ERROR"
         return web.json_response(
             {"error_code": code, "message": error.reason}, status=error.status

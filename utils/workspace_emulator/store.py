@@ -1,5 +1,5 @@
-"""Stores the workspace's documents in one SQLite database, so that no document is lost
-if the emulator is killed.
+"""Stores the workspace's documents in a SQLite database. No document is lost if the
+emulator is killed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Document = dict[str, Any]
 
 
 class Store:
-    """Documents by kind and id. Only the thread of the event loop may use a store."""
+    """Documents by kind and id. A store may be used only in the event loop's thread."""
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None)
@@ -31,9 +31,7 @@ class Store:
         return Collection(self._connection, kind)
 
     def next_number(self, kind: str) -> int:
-        """Return the next number (1, 2, 3, ...) for a kind. A number is never returned
-        twice.
-        """
+        """Return the next number (1, 2, 3, ...) of a kind. Numbers are never reused."""
         counters = self.collection("counter")
         number = int(counters.get(kind, {"value": 0})["value"]) + 1
         counters[kind] = {"value": number}
@@ -41,7 +39,9 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit all writes of a `with` block, or roll all back after an exception."""
+        """Commit all writes of a `with` block. After an exception, all of them are
+        rolled back.
+        """
         self._connection.execute("BEGIN")
         try:
             yield
@@ -56,7 +56,7 @@ class Store:
 
 class Collection(MutableMapping[str, Document]):
     """The documents of one kind by id, in insertion order. A returned document is a
-    copy: assign it again to store changes.
+    copy. To store a changed document, assign it again.
     """
 
     def __init__(self, connection: sqlite3.Connection, kind: str) -> None:

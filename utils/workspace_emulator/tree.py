@@ -1,5 +1,5 @@
-"""Stores the workspace's files as real files in one folder, so that tasks can read and
-write them.
+"""Stores the workspace's files as real files in one folder, where tasks can read and
+write the files.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path, PurePosixPath
 from .errors import invalid_parameter
 
 ROOTS = ("dbfs", "Volumes", "Workspace")
-# Matches the start of a path in a parameter: at the start of the parameter, after the
-# `=` of an option, or after a comma.
+# Matches the start of a workspace path in a parameter. A path begins at the start of
+# the parameter, after `=`, or after a comma.
 IN_PARAMETER = re.compile(
     r"(?<![^=,])(?:dbfs:/+|file:/+(?=Workspace/|Volumes/)"
     r"|/dbfs/+(?=Volumes/)|/(?=(?:dbfs|Volumes|Workspace)/))"
@@ -31,14 +31,15 @@ class Tree:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._incoming = root.with_name("incoming")
-        # Delete incomplete uploads of a killed emulator.
+        # Delete incomplete uploads from an emulator that was killed.
         shutil.rmtree(self._incoming, ignore_errors=True)
         for folder in (*(root / name for name in ROOTS), self._incoming):
             folder.mkdir(parents=True, exist_ok=True)
 
     def file(self, root: str, path: str) -> Path:
-        """Return the real file of a path below a root. Raises ApiError for a relative
-        path, or for a path outside the root.
+        """Return the real path of a file. `root` is one of ROOTS, and `path` is the
+        path of the file below this root. Raises ApiError if the path is relative or
+        outside the root.
         """
         pure = PurePosixPath(path)
         if not pure.is_absolute() or ".." in pure.parts or "\0" in path:
@@ -48,27 +49,26 @@ class Tree:
         return self.root / root / Path(*pure.parts[1:])
 
     def path(self, root: str, file: Path) -> str:
-        """Return the workspace path of a real file."""
+        """Return the path of a real file below `root`."""
         return "/" + file.relative_to(self.root / root).as_posix().removeprefix(".")
 
     def real(self, name: str) -> Path:
-        """Return the real file of a path of a task or library: `dbfs:/...`,
-        `/Volumes/...`, `/Workspace/...`.
+        """Return the real path of a file that a task or library refers to. `name`
+        starts with `dbfs:/`, `/Volumes/` or `/Workspace/`.
 
-        Raises:
-            ApiError: the path is outside these roots.
+        Raises: ApiError: the path does not start with one of these roots, or contains
+        `..`.
         """
         translated = self.translate(name)
         if translated == name or ".." in PurePosixPath(translated).parts:
             raise invalid_parameter(
-                f"Invalid path: {name!r} is neither below dbfs:/ nor /Volumes nor"
-                " /Workspace"
+                f"Invalid path: {name!r} is not below dbfs:/, /Volumes or" " /Workspace"
             )
         return Path(translated)
 
     def translate(self, parameter: str) -> str:
-        """Return a parameter with workspace paths replaced by real paths:
-        `--source=/Volumes/a/b/c`.
+        """Return a parameter, such as `--source=/Volumes/a/b/c`, with workspace paths
+        replaced by real paths.
         """
 
         def replace(match: re.Match[str]) -> str:
@@ -82,13 +82,13 @@ class Tree:
         return IN_PARAMETER.sub(replace, parameter)
 
     def show(self, text: str) -> str:
-        """Return a text such as a log with real paths replaced by workspace paths."""
+        """Return a text, such as a log, with real paths replaced by workspace paths."""
         return text.replace(f"{self.root}/", "/")
 
     @contextmanager
     def receiving(self) -> Iterator[Path]:
-        """Yield a temporary file for an upload, which is deleted unless `place` moved
-        it.
+        """Yield a temporary file for an upload. The file is deleted at the end, unless
+        `place` has moved it.
         """
         handle, name = tempfile.mkstemp(dir=self._incoming)
         os.close(handle)
@@ -98,11 +98,10 @@ class Tree:
             Path(name).unlink(missing_ok=True)
 
     def place(self, received: Path, file: Path, *, overwrite: bool) -> None:
-        """Move a received file to its path atomically.
+        """Move an uploaded file to its final path atomically.
 
-        Raises:
-            FileExistsError: the file exists and may not be overwritten; of two
-                concurrent writers, one gets this error.
+        Raises: FileExistsError: the file exists and `overwrite` is false. Of two
+            concurrent writers, one gets this error.
             IsADirectoryError: the path is a folder.
             NotADirectoryError: a parent of the path is a file.
         """
@@ -119,15 +118,15 @@ class Tree:
             os.link(received, file)
 
     def write(self, file: Path, content: bytes, *, overwrite: bool) -> None:
-        """Write content as `place` does."""
+        """Write a file atomically. Raises the same errors as `place`."""
         with self.receiving() as received:
             received.write_bytes(content)
             self.place(received, file, overwrite=overwrite)
 
 
 def remove(file: Path, *, recursive: bool) -> None:
-    """Delete a file or folder. Raises OSError for a folder with content if `recursive`
-    is false.
+    """Delete a file or folder. Raises OSError if the folder is not empty and
+    `recursive` is false.
     """
     if not file.is_dir():
         file.unlink()
@@ -138,5 +137,5 @@ def remove(file: Path, *, recursive: bool) -> None:
 
 
 def milliseconds(seconds: float) -> int:
-    """Return a time in milliseconds, as in all APIs."""
+    """Convert seconds to milliseconds, the unit of times in all APIs."""
     return int(seconds * 1000)

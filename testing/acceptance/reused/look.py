@@ -1,9 +1,9 @@
-"""Prints a digest of all inputs of a job of the trial. Two runs print the same digest
-only if their inputs were the same.
+"""Prints a digest of all inputs of a job in the trial of the cache. Two runs print the
+same digest only if all their inputs are the same.
 
     python look.py PATTERN... [--variable NAME] [--folder NAME]
 
-The script fails if a file contains only the text BROKEN.
+If the content of a file is BROKEN, the script fails.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def seen(path: Path) -> str:
-    """Return name, kind, mode and content of a file."""
+    """Return the name, the mode and the digest of a file, or the target of a link."""
     if path.is_symlink():
         return f"{path} -> {os.readlink(path)}"
     content = path.read_bytes()
@@ -47,8 +47,7 @@ lines = [
     seen(Path(name)) for name in sorted(set(names)) if name and os.path.lexists(name)
 ]
 lines += [f"{name}={os.environ.get(name)}" for name in options.variable]
-# The files of another job are inputs, except for its result.json, which has times and
-# ids.
+# The files of a needed job are inputs, except result.json, which has times and ids.
 taken = [
     path
     for name in options.folder

@@ -1,5 +1,5 @@
-"""A pipeline for trials of the cache. The jobs are quick, and their rows contain a
-digest of the job's inputs.
+"""A pipeline for the trial of the cache. Its jobs are quick. The row of each job
+contains a digest of the job's inputs.
 """
 
 import sys
@@ -26,7 +26,7 @@ suite = Suite(ROOT)
 
 
 class Look(Check):
-    """Computes a digest of a job's inputs."""
+    """Runs look.py, which prints a digest of the job's inputs."""
 
     name = "look"
 
@@ -54,7 +54,7 @@ class Look(Check):
     minutes=5,
 )
 def transforms(run: Run) -> None:
-    """The SQL, in a dialect, with the advisories of the day."""
+    """Reads the SQL files, the variable DIALECT and the advisories."""
     outside = run.ctx.env.get("LAKE_CI_ADVISORIES")
     run.check(
         Look(
@@ -68,13 +68,13 @@ def transforms(run: Run) -> None:
 
 @suite.job(inputs=["*.py"], minutes=5)
 def style(run: Run) -> None:
-    """Every Python file."""
+    """Reads every Python file."""
     run.check(Look("*.py"))
 
 
 @suite.job(needs=[style], minutes=5)
 def everything(run: Run) -> None:
-    """Every file."""
+    """Reads every file."""
     run.check(Look("."))
 
 
@@ -85,19 +85,19 @@ def everything(run: Run) -> None:
     minutes=5,
 )
 def dependent(run: Run) -> None:
-    """What another job has left."""
+    """Reads the reports of the job `transforms`."""
     run.check(Look("look.py", "pack/*", "--folder=reports/transforms"))
 
 
 @suite.job(needs=[everything], history=True, reports=["dist/"], minutes=5)
 def release(run: Run) -> None:
-    """The commit, and every file."""
+    """Reads every file, and the id of the commit."""
     run.check(Look(".", "--git", leaves="release.txt"))
 
 
 @suite.job(events=["schedule"], never_cached=True, minutes=10)
 def inputs(run: Run) -> None:
-    """Each job in a copy that holds only what it declares."""
+    """Runs each job in a copy that contains only the job's declared inputs."""
     with declarations.scratch() as folder:
         run.check(
             *declarations.checks(

@@ -1,5 +1,5 @@
-"""A pipeline of two jobs with the suite's code. Each job runs the script with its
-name.
+"""A pipeline with two jobs that uses the code of the suite. Each job runs the Python
+script that has the name of the job.
 """
 
 import os
@@ -27,15 +27,15 @@ nox.options.allow_parallel = True
 suite = Suite(ROOT)
 nox.options.error_on_missing_interpreters = suite.strict
 
-# Every nox process that reads this file keeps this pipe open while it lives, so that a
-# test can wait for the end of the process.
+# Every nox process that loads this file keeps this pipe open until it ends. So a test
+# can wait for the end of all nox processes.
 RUNNERS = ROOT / "runners"
 if RUNNERS.exists():
     os.open(RUNNERS, os.O_WRONLY)
 
 
 class Script(CommandCheck):
-    """Runs a shell script from this folder."""
+    """Runs a Python script in this folder."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -55,7 +55,7 @@ def first(run: Run) -> None:
 
 @suite.job(needs=[first], minutes=5)
 def second(run: Run) -> None:
-    """The job that needs the first."""
+    """The second job, which needs the first."""
     run.check(Script("second"))
 
 

@@ -1,8 +1,8 @@
-"""A tool that survives SIGINT, SIGHUP and SIGTERM, and has a child and a grandchild
-that survive them, too. The grandchild has its own process group.
+"""A tool that ignores SIGINT, SIGHUP and SIGTERM. The child and the grandchild of this
+tool also ignore these signals. The grandchild has its own process group.
 
-Each process keeps the pipe `tools` open while it lives, and writes its process id and a
-line for every SIGTERM to the pipe.
+Each process keeps the pipe `tools` open until it ends. Each process writes its process
+id to the pipe, and a line for every SIGTERM.
 """
 
 import os

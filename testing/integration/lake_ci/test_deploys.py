@@ -1,9 +1,9 @@
-"""Deploys to the emulator by the real clients, each in a separate process, with and
-without faults.
+"""Tests deploys to the emulator, with and without faults. Each deploy is a separate
+process that uses the real clients.
 
-The clusters have only Python, and the wheel and the scripts are small. But the wheel is
-really installed and the scripts are executed. `testing/deploys/cases.py` tests all
-faults at all requests.
+Clusters have only Python, without Spark. The wheel and the scripts are small, but the
+wheel is really installed, and the scripts really run. `testing/deploys/cases.py` tests
+every fault at every request.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from pathlib import Path
 
 import pytest
 
-if sys.version_info < (3, 10):  # required by lake_ci and the emulator
+if sys.version_info < (3, 10):  # lake_ci and the emulator require it
     pytest.skip("the deploy needs Python 3.10", allow_module_level=True)
 
 from testing.deploys.cases import FIRST, ROLLBACK, UPGRADE, Case, Stage
 from testing.deploys.harness import DeployHarness, finish, kill
 from testing.deploys.project import BASE, LAKE, make
 
-# All tests share the workspace of `stage`, whose creation takes half a minute.
+# All tests share the fixture `stage`, because creating its workspaces takes half a
+# minute.
 pytestmark = pytest.mark.xdist_group("deploys")
 
 REPRESENTATIVE = [
@@ -39,13 +40,13 @@ REPRESENTATIVE = [
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
-    """Return the workspaces before each scenario, which are created only once."""
+    """Return a stage, which creates the workspaces of all scenarios only once."""
     return Stage(tmp_path_factory.mktemp("stage"))
 
 
 @pytest.fixture
 def harness(stage: Stage, tmp_path: Path) -> Iterator[DeployHarness]:
-    """Yield a workspace in which 1.0 is deployed."""
+    """Yield a workspace in which version 1.0 is deployed."""
     shutil.copytree(stage.folder / UPGRADE, tmp_path / "state", symlinks=True)
     with DeployHarness(tmp_path / "state") as opened:
         yield opened
@@ -124,7 +125,7 @@ def test_undo_killed_during_the_restore_is_completed_by_the_next_deploy(
     )
     bad = make(tmp_path / "bad", "1.1", fill=fill)
     submit = {"method": "POST", "path": "/api/2.1/jobs/runs/submit"}
-    # The status before the deploy, the scripts, and then the tables.
+    # In this order: the status before the deploy, the scripts, and the tables.
     order = harness.order(kind="hold", when="after", skip=2, count=1, **submit)
     process = harness.start(bad)
     assert harness.reached(order)
@@ -192,7 +193,7 @@ def test_signal_ends_a_deploy_with_its_run_and_its_lock(
         harness.ask("GET", "/api/2.1/jobs/runs/list?active_only=true").get("runs", [])
         == []
     )
-    # The next deploy first undoes what this deploy began.
+    # The next deploy first undoes the changes of this incomplete deploy.
     assert harness.deploy(stage.projects["1.0"]).code == 0
     assert harness.wrong("1.0") == []
 
@@ -209,7 +210,7 @@ def test_parent_that_is_gone_takes_its_deploy_along(
     )
     assert harness.reached(order)
     process.kill()
-    # The output ends when the last process that has the pipe open ends.
+    # The output is complete when the last process that has the pipe open ends.
     ran = finish(process)
     assert ran.events[-1]["outcome"] == "interrupted"
     harness.ask("DELETE", "/emulator/faults")

@@ -1,4 +1,4 @@
-"""Fixtures for tests with Spark. All tests of a run share one Spark with Delta, which
+"""Fixtures for tests with Spark. All tests of a run share one Spark with Delta. Spark
 is started from jar files, so that no test resolves or downloads packages.
 """
 
@@ -27,16 +27,17 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def sample() -> Path:
-    """Return the folder of the sample's source files."""
+    """Return the folder with the source files of the sample."""
     return SAMPLE
 
 
 def spark_settings(jars: Path, folder: Path) -> Dict[str, str]:
-    """Return settings for Delta from these jars, and for a small Spark that stores its
-    data in the folder.
+    """Return settings for a small Spark that loads Delta from these jars, and stores
+    its data in the folder.
     """
-    # Small queries end before the second compiler would save time. The JVM has another
-    # time zone than the session, so that a test fails if code uses the zone of the JVM.
+    # Small queries end before the JVM's optimizing compiler would save time. The time
+    # zones of the JVM and of the session differ, so that a test fails if code uses the
+    # time zone of the JVM.
     java = (
         "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Ddelta.log.cacheSize=3 "
         f"-Duser.timezone=America/New_York -Dderby.system.home={folder}"
@@ -62,7 +63,7 @@ def spark_settings(jars: Path, folder: Path) -> Dict[str, str]:
         "spark.shuffle.compress": "false",
         "spark.shuffle.spill.compress": "false",
         "spark.rdd.compress": "false",
-        # By default, a VACUUM runs 10,000 tasks.
+        # By default, a VACUUM would start 10,000 tasks.
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": "1",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
@@ -71,8 +72,8 @@ def spark_settings(jars: Path, folder: Path) -> Dict[str, str]:
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """Start Spark 3.5 with Delta on the Java of JAVA_HOME. The time zone of the session
-    is UTC; the JVM has another time zone.
+    """Start Spark 3.5 with Delta, on the Java in JAVA_HOME. The time zone of the
+    session is UTC; the time zone of the JVM differs from UTC.
     """
     jars = os.environ.get("LAKE_CI_JARS")
     if not jars:
@@ -80,7 +81,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
             "LAKE_CI_JARS names no folder of jars: run these tests by `nox -s tests`",
             pytrace=False,
         )
-    # A slow import (half a second) that tests without Spark do not need.
+    # Import here, because the import takes half a second, and tests without Spark do
+    # not need it.
     from pyspark.sql import SparkSession
 
     folder = tmp_path_factory.mktemp("spark")
@@ -88,8 +90,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     for key, value in spark_settings(Path(jars), folder).items():
         builder = builder.config(key, value)
     if os.environ.get("LAKE_CI_JAVA") != "11":
-        # Without code generation, small queries take a fifth less time. On Java 11 it
-        # stays enabled, so that the test matrix covers both settings.
+        # Without code generation, small queries are 20 % faster. On Java 11, it stays
+        # enabled, so that the test matrix covers both settings.
         builder = builder.config("spark.sql.codegen.wholeStage", "false")
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")

@@ -1,9 +1,9 @@
-"""Generated hostile requests to a running API: no response is 5xx, and the process
-keeps answering. They are sent to this machine only, one after another.
+"""Sends generated hostile requests to a running API on this machine, one after another.
+No response may have a status 5xx, and the process must not end.
 
-`python -m testing.integration.lakekit.hostile 10000` sends that many to a service over
-the sample, and prints the responses by status, the maximum memory and the slowest
-health check.
+`python -m testing.integration.lakekit.hostile 10000` sends 10,000 requests to a service
+that serves the sample. The program prints the number of responses by status, the
+maximum memory, and the duration of the slowest health check.
 """
 
 from __future__ import annotations
@@ -55,9 +55,13 @@ SECONDS = 30
 
 
 class Outcome(NamedTuple):
-    """The responses by status (0: closed without a response), the maximum memory of the
-    service in MB after the first and the last tenth of the requests, the seconds of the
-    slowest health check, and the lines of the log about failures.
+    """The outcome of an attack.
+
+    `statuses` has the number of responses by status; 0 means that the connection was
+    closed without a response. `first_mb` and `last_mb` are the maximum memory of the
+    service after the first tenth of the requests, and after all requests. `slowest` is
+    the duration of the slowest health check in seconds. `failures` are the lines of the
+    log with errors.
     """
 
     statuses: Dict[int, int]
@@ -68,7 +72,9 @@ class Outcome(NamedTuple):
 
 
 def request(chance: random.Random, cursor: str) -> bytes:
-    """Return one request. `cursor` is a valid cursor, which is damaged."""
+    """Return one request. `cursor` is a valid cursor. The request may contain a damaged
+    form of it.
+    """
     path = _path(chance) + _query(chance, cursor)
     methods = METHODS if chance.random() < 0.9 else ODD_METHODS
     method = "GET" if chance.random() < 0.7 else chance.choice(methods)
@@ -85,7 +91,7 @@ def request(chance: random.Random, cursor: str) -> bytes:
 
 
 def _junk(chance: random.Random) -> str:
-    """Return random characters of one byte, mostly printable."""
+    """Return random characters below U+0100, which are printable in most cases."""
     least, most = (0, 255) if chance.random() < 0.2 else (33, 126)
     size = chance.choice((1, 5, 40))
     return "".join(chr(chance.randint(least, most)) for _ in range(size))
@@ -116,7 +122,7 @@ def _query(chance: random.Random, cursor: str) -> str:
 
 
 def _damaged(chance: random.Random, cursor: str) -> str:
-    """Return a cursor with another length or other characters."""
+    """Return a damaged cursor: with a wrong length, or with a changed character."""
     place, kind = chance.randrange(len(cursor)), chance.random()
     if kind < 0.2:
         return cursor[:place]
@@ -127,13 +133,15 @@ def _damaged(chance: random.Random, cursor: str) -> str:
 
 
 def send(port: int, content: bytes) -> int:
-    """Send a request; return the status, or 0 if there is no response."""
+    """Send a request. Returns the status of the response, or 0 if there is no
+    response.
+    """
     answer = b""
     with socket.create_connection(("127.0.0.1", port), SECONDS) as connection:
         try:
             connection.sendall(content)
-            if UNFINISHED.search(content):  # the service would wait for the body
-                with contextlib.suppress(OSError):  # the service has closed it
+            if UNFINISHED.search(content):  # the service would wait for a body
+                with contextlib.suppress(OSError):  # the service has already closed it
                     connection.shutdown(socket.SHUT_WR)
             while b"\r\n" not in answer:
                 block = connection.recv(65536)
@@ -141,7 +149,7 @@ def send(port: int, content: bytes) -> int:
                     break
                 answer += block
         except ConnectionError:
-            pass  # closed while the rest of the request was sent
+            pass  # the service closed the connection during the request
     found = re.match(rb"HTTP/1\.[01] (\d{3}) ", answer)
     return int(found.group(1)) if found else 0
 
@@ -153,8 +161,9 @@ def attack(
     cursor: str = "",
     clock: Callable[[], float] = time.perf_counter,
 ) -> Outcome:
-    """Send `count` requests to a service, with a health check after each tenth request.
-    The process must be alive at the end. Without `cursor`, the service returns one.
+    """Send `count` requests to a service, with a health check after every tenth
+    request. If `cursor` is empty, a cursor is requested from the service. Raises
+    AssertionError if the process has ended.
     """
     chance, statuses, slowest = random.Random(seed), Counter[int](), 0.0
     log: List[str] = []
@@ -181,7 +190,7 @@ def attack(
 
 
 def _cursor(service: Service) -> str:
-    """Return the cursor of a second page."""
+    """Request a page, and return the cursor for the next page."""
     following = str(service.get(f"{PATHS[0]}?limit=1")["next"])
     return following.partition("after=")[2].partition("&")[0]
 
@@ -192,8 +201,8 @@ def _read(service: Service, log: List[str]) -> None:
 
 
 def _peak_mb(service: Service) -> int:
-    """Return the maximum memory of the service until now, in MB; 0 if the system does
-    not tell it.
+    """Return the maximum memory that the service has used so far, in MB, or 0 if the
+    system does not report it.
     """
     status = Path(f"/proc/{service.process.pid}/status")
     if not status.exists():
@@ -203,7 +212,9 @@ def _peak_mb(service: Service) -> int:
 
 
 def main(count: str) -> None:
-    """Send hostile requests to a new service over the sample; print the outcome."""
+    """Send hostile requests to a new service that serves the sample, and print the
+    outcome.
+    """
     seed = random.SystemRandom().randrange(10**6)
     with tempfile.TemporaryDirectory() as folder:
         lakekit.run(Path(__file__).parents[2] / "data", Path(folder) / "lake")

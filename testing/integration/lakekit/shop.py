@@ -1,8 +1,8 @@
 """Tables, source files and expected rows for the merge tests: customers and orders of a
 shop.
 
-`expected` computes the expected rows independently, in plain Python, from the rows of
-all files at once. It uses no SQL, no increments and no Delta.
+`expected` computes the expected rows independently of lakekit. `expected` is plain
+Python without SQL and Delta, and uses the rows of all files at once.
 """
 
 from __future__ import annotations
@@ -137,12 +137,12 @@ START = datetime.datetime(2024, 1, 1, tzinfo=datetime.timezone.utc)
 
 
 def at(minute: int) -> str:
-    """Return a time stamp in the format of the files."""
+    """Return a time stamp in the format of the source files."""
     return (START + datetime.timedelta(minutes=minute)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def write(folder: Path, source: Source, name: str, rows: Sequence[Values]) -> None:
-    """Write a CSV file of a source into its folder."""
+    """Write a CSV file to the folder of a source."""
     (folder / source.name).mkdir(parents=True, exist_ok=True)
     lines = [
         ",".join(column.name for column in source.columns),
@@ -152,8 +152,8 @@ def write(folder: Path, source: Source, name: str, rows: Sequence[Values]) -> No
 
 
 def start(code: str, *arguments: str) -> "subprocess.Popen[str]":
-    """Start a process that runs Python code, which can import lakekit and these tests.
-    Its output goes to pipes.
+    """Start a process that runs Python code. The code can import lakekit and these
+    tests. The output of the process goes to pipes.
     """
     root = Path(__file__).parents[3]
     environment = {
@@ -173,8 +173,8 @@ def start(code: str, *arguments: str) -> "subprocess.Popen[str]":
 def contents(
     lake: Path, tables: TableSet = TABLES, leave: Iterable[str] = ("_ingested_at",)
 ) -> Dict[str, Rows]:
-    """Return all rows of every table of a lake, sorted. Columns whose values may differ
-    between two lakes are left out.
+    """Return all rows of every table of a lake, sorted. The columns in `leave` are
+    omitted, because their values may differ between equal lakes.
     """
     found = {}
     left = set(leave)
@@ -185,8 +185,8 @@ def contents(
 
 
 def rows_of(folder: Union[str, Path], columns: Sequence[str]) -> Rows:
-    """Return the sorted rows of a Delta table, read by delta-rs and pyarrow. lakekit
-    does not read them, because its reading is under test.
+    """Return the sorted rows of a Delta table. The rows are read with delta-rs and
+    pyarrow, because lakekit's own code is under test.
     """
     data = DeltaTable(str(folder)).to_pyarrow_table(columns=list(columns))
     return sorted(zip(*(data.column(name).to_pylist() for name in columns)), key=repr)
@@ -194,7 +194,7 @@ def rows_of(folder: Union[str, Path], columns: Sequence[str]) -> Rows:
 
 @dataclass(frozen=True)
 class Order:
-    """A row of a file of orders, with its position."""
+    """A row of a file of orders, with the name of the file and the row number."""
 
     file: str
     row: int
@@ -209,9 +209,9 @@ class Order:
 class Expected:
     """The expected content of the lake.
 
-    `dispensable` has rows that may be missing from the quarantine. These are refused
-    rows that a later row of their key superseded: an incremental run does not check a
-    superseded row again when a joined table changes.
+    `dispensable` contains the positions of rows that may or may not be in the
+    quarantine. For such a refused row, a later row with the same key exists. When a
+    joined table changes, an incremental run does not check such rows again.
     """
 
     silver: Dict[str, Order]
@@ -276,8 +276,8 @@ def _refusal(values: Values, known: Dict[str, Tuple[str, str]]) -> Optional[str]
 
 
 def gold_of(silver: Dict[str, Rows]) -> Dict[str, Rows]:
-    """Return the gold tables that follow from these silver tables, in the format of
-    `contents`.
+    """Return the rows that the gold tables must have for these silver tables, in the
+    format of `contents`.
     """
     groups: Dict[Tuple[str, Any], List[Optional[int]]] = {}
     count: Dict[str, int] = {}

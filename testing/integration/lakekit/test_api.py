@@ -1,5 +1,5 @@
-"""Tests the API as users start it: as a process, over a lake of `lakekit run` to which
-other writers also write.
+"""Tests the API as users start it: as a process. The API serves a lake that `lakekit
+run` created, while other programs write to the lake.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ PATHS = [f"/{table.name.replace('.', '/')}" for table in GOLD]
 SECRET, TOKEN = make("tests", ["*"])
 AUTHORIZED = {"Authorization": f"Bearer {SECRET}"}
 HOURS = TABLES["gold.busiest_hours"]
-# Version 4.4 is the last version for Python 3.9. It sends headers with control
-# characters, which the server rejects before the application, and does not terminate
-# for this number of parameters.
+# Version 4.4 is the last version for Python 3.9. This version sends headers with
+# control characters, which the server rejects before the application sees them. The
+# version also does not end with this number of parameters.
 OLD_SCHEMATHESIS = [
     "--phases=examples,fuzzing",
     (
@@ -44,15 +44,15 @@ OLD_SCHEMATHESIS = [
         "response_schema_conformance,ignored_auth"
     ),
 ]
-# schemathesis sends values that are longer than the description allows. Such a URL may
-# be too long, so status 414 is expected in addition to the default statuses.
+# schemathesis sends values that are longer than the description allows. A URL may
+# therefore be too long, and status 414 is allowed in addition to the default statuses.
 SCHEMATHESIS_SETTINGS = """
 [checks.negative_data_rejection]
 expected-statuses = [
     400, 401, 403, 404, 405, 406, 409, 414, 415, 422, 428, 429, "5xx"
 ]
 """
-# A query that waits for a line on standard input.
+# A program that runs the service. Each query waits for a line on standard input.
 HELD = """
 import asyncio, sys
 from lakekit_api.cli import main
@@ -69,7 +69,7 @@ main(sys.argv[1:])
 
 @pytest.fixture(scope="module")
 def made(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a lake of the sample. Tests must not change it."""
+    """Return a lake with the sample. Tests must not change it."""
     folder = tmp_path_factory.mktemp("lakes") / "lake"
     lakekit.run(sample, folder)
     return folder
@@ -77,7 +77,7 @@ def made(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def lake(made: Path, tmp_path: Path) -> Path:
-    """Return a copy of the lake."""
+    """Return a copy of the gold tables of the lake."""
     shutil.copytree(made / "gold", tmp_path / "lake" / "gold")
     return tmp_path / "lake"
 
@@ -91,7 +91,7 @@ class Service:
         self.port = int(json.loads(process.stdout.readline())["port"])
 
     def log_until(self, message: str) -> Dict[str, Any]:
-        """Return the next line of the log that has this message."""
+        """Read the log until a line with this message, and return the line."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             said = json.loads(line)
@@ -105,7 +105,7 @@ class Service:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
 
     def get(self, path: str, headers: Optional[Dict[str, str]] = None) -> Any:
-        """Return the body of a response."""
+        """Send a GET request, and return the body of the response."""
         with contextlib.closing(self.connect()) as connection:
             connection.request(
                 "GET", path, headers=AUTHORIZED if headers is None else headers
@@ -120,7 +120,9 @@ class Service:
 def served(
     lake: object, *options: str, program: Optional[List[str]] = None
 ) -> Iterator[Service]:
-    """Run a service in a separate process, with a time zone far from UTC."""
+    """Run a service in a separate process during a `with` block. The time zone of the
+    process is not UTC.
+    """
     env = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(ROOT / "utils"), str(ROOT / "api")]),
@@ -135,7 +137,7 @@ def served(
         str(lake),
         "--port",
         "0",
-        # On a busy machine, a late response is not an error of the service.
+        # On a busy machine, a slow response is not an error of the service.
         "--timeout",
         "600",
         "--grace",
@@ -152,7 +154,9 @@ def served(
 
 
 def rows_of(lake: Path, name: str) -> List[Dict[str, Any]]:
-    """Return a table's rows by key, in JSON's format. DuckDB reads the files."""
+    """Return the rows of a table, sorted by key and converted to JSON. DuckDB reads the
+    files.
+    """
     table = TABLES[name]
     files = [str(file) for file in DeltaTable(str(lake / table.folder)).file_uris()]
     with duckdb.connect() as connection:
@@ -224,7 +228,7 @@ def test_request_in_flight_is_answered_after_sigterm(made: Path) -> None:
         service.log_until("held")
         service.process.send_signal(signal.SIGTERM)
         refused = threading.Event()
-        while not refused.is_set():  # first the service stops listening, then it exits
+        while not refused.is_set():  # the service stops listening before it exits
             try:
                 service.connect().connect()
             except OSError:
@@ -250,7 +254,7 @@ def test_idle_service_ends_with_0(made: Path) -> None:
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Yield a bucket of a moto server."""
+    """Yield the name of a bucket on a moto server."""
     with subprocess.Popen(
         [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"],
         stdout=subprocess.DEVNULL,
@@ -263,7 +267,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         )
         reader = threading.Thread(
             target=server.stderr.read
-        )  # moto's log; a pipe without a reader would block moto
+        )  # drop moto's log; a pipe without a reader would block moto
         reader.start()
         variables = {
             "AWS_ENDPOINT_URL": address,
@@ -316,7 +320,7 @@ def test_service_does_what_its_description_says(made: Path, tmp_path: Path) -> N
         assert service.process.stdout is not None
         reader = threading.Thread(
             target=service.process.stdout.read
-        )  # the service's log, which would fill the pipe
+        )  # drop the service's log, which would fill the pipe
         reader.start()
         url = f"http://127.0.0.1:{service.port}/openapi.json"
         done = subprocess.run(
@@ -330,8 +334,8 @@ def test_service_does_what_its_description_says(made: Path, tmp_path: Path) -> N
         service.process.terminate()
         reader.join()
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
-    # Most generated keys match no row, so schemathesis may warn. But all responses must
-    # match the description.
+    # Most generated keys match no row, so schemathesis may warn. All responses must
+    # match the description nevertheless.
     counted = re.search(r"(\d+) generated, (\d+) passed", done.stdout)
     assert (
         counted is not None and counted[1] == counted[2] and int(counted[1]) > 200

@@ -1,4 +1,4 @@
-"""Tests the API process, with clients that send too much, too slowly, or nothing."""
+"""Tests the API process with clients that send too much, too slowly, or nothing."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from testing.integration.lakekit.test_api import Service, served
 
 MEGABYTES = 97
 MOST = 16 << 20
-"""More bytes than the kernel's buffers of both ends can store, but far fewer than the
-client sends.
+"""A number of bytes that is more than the kernel can buffer for both ends of a
+connection, and far less than the client tries to send.
 """
 PARTS = {
     "url": (b"GET /", b"x" * (1 << 20)),
@@ -51,12 +51,14 @@ UNFINISHED = [
     (b"GET /healthz HTTP/1.1\r\nContent-Length: 2\r\n\r\nx", [200]),
     (b"GET /healthz HTTP/1.1\r\n\r\n", [200]),
 ]
-"""The data that clients send before they stop, and the expected statuses."""
+"""The data that a client sends before it stops sending, and the expected statuses."""
 
 
 @contextlib.contextmanager
 def started(folder: Path, *options: str) -> Iterator[Service]:
-    """Start a service over a lake without tables. Its log is read and discarded."""
+    """Run a service during a `with` block. The lake of the service has no tables, and
+    its log is discarded.
+    """
     with served(folder, *options) as service:
         assert service.process.stdout is not None
         reader = threading.Thread(target=service.process.stdout.read)
@@ -91,7 +93,7 @@ def statuses(answer: bytes) -> List[int]:
 
 
 def peak_memory(service: Service) -> int:
-    """Return the peak memory of the process in bytes."""
+    """Return the peak memory of the service in bytes."""
     status = Path(f"/proc/{service.process.pid}/status").read_text()
     found = re.search(r"VmHWM:\s+(\d+) kB", status)
     assert found is not None
@@ -114,7 +116,7 @@ def is_healthy(service: Service) -> bool:
         ("headers", {431}),
         ("blank lines", {431}),
         ("body", {413}),
-        # The status is 200 if the headers arrive before the body, because no endpoint
+        # If the headers arrive before the body, the status is 200, because no endpoint
         # waits for a body.
         ("chunks", {200, 413}),
         ("trailers", {200, 431}),
@@ -146,8 +148,8 @@ def test_97_mb_on_one_connection_are_not_taken_in(
 def test_request_too_large_is_answered_to_a_client_that_sends_it_whole(
     service: Service,
 ) -> None:
-    """The client must get the response, although it has sent more than the server has
-    read.
+    """The client must get the response even though the server has not read everything
+    that the client has sent.
     """
     with contextlib.closing(service.connect()) as connection:
         connection.request("GET", "/healthz", headers={"A": "x" * 60000})
@@ -167,7 +169,7 @@ def test_idle_connections_make_room_for_requests(tmp_path: Path) -> None:
 
 
 def test_requests_that_never_end_are_ended(tmp_path: Path) -> None:
-    # A busy machine may need a while between the connection and its data.
+    # On a busy machine, time may pass between the connect and the first data.
     options = ["--read-timeout", "10", "--keep-alive-timeout", "10"]
     with started(tmp_path, *options) as service, contextlib.ExitStack() as stack:
         connections = []

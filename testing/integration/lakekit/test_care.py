@@ -1,5 +1,5 @@
-"""Tests the commands that inspect and maintain a lake, on both engines, with the
-project of `lakekit init`.
+"""Tests the commands that inspect and maintain a lake. The commands run with both
+engines on the project of `lakekit init`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ENGINES = ["embedded", "spark"]
 def lakes(
     spark: SparkSession, tmp_path_factory: pytest.TempPathFactory
 ) -> Dict[str, Path]:
-    """Return the lakes of the same project on each engine. Only maintenance changes
+    """Return two lakes of one project, one for each engine. Only maintenance changes
     them.
     """
     folder = tmp_path_factory.mktemp("lakes")

@@ -1,5 +1,5 @@
-"""Tests that the next run repairs the lake after a run was killed, at every write of a
-first load and of an increment.
+"""Tests that the next run repairs the lake after a run was killed. The run is killed at
+every write of a first load and of an increment.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ WRITES: Tuple[Tuple[Any, str], ...] = (
     (EmbeddedEngine, "add_columns"),
     (EmbeddedEngine, "add_constraint"),
 )
-"""All functions that create an entry in a Delta log. Data files are written before the
-entry that lists them.
+"""All functions that create an entry in a Delta log. These functions write the data
+files first, and then the entry that lists the files.
 """
 
-# The processes are forked from a process that has not used an engine yet. Starting
-# Python would take longer than a test case.
+# Each case is a forked process, because starting Python would take longer than the
+# case. The parent process never uses an engine itself.
 CASES = """
 import os, sys
 from lakekit import run
@@ -55,8 +55,8 @@ KILLED = 99
 
 
 def before_each_write(call: Callable[[str], None]) -> Callable[[], None]:
-    """Patch all writes so that they first call `call` with the name of the write.
-    Return a function that removes the patches.
+    """Patch all functions in WRITES, so that they first call `call` with their name.
+    Returns a function that removes the patches.
     """
     kept = [(owner, name, getattr(owner, name)) for owner, name in WRITES]
 
@@ -78,8 +78,8 @@ def before_each_write(call: Callable[[str], None]) -> Callable[[], None]:
 
 
 def killer(number: int) -> Callable[[str], None]:
-    """Return a function that exits before the write with that number, without cleanup,
-    as after SIGKILL.
+    """Return a function for `before_each_write`. Before the write with this number, it
+    ends the process without cleanup, like SIGKILL.
     """
     left = iter(range(number))
 
@@ -91,7 +91,7 @@ def killer(number: int) -> Callable[[str], None]:
 
 
 def writes(source: Path, lake: Path) -> List[str]:
-    """Run without a crash. Return the names of the writes in order."""
+    """Run lakekit without a crash. Returns the names of all writes in order."""
     names: List[str] = []
     back = before_each_write(names.append)
     try:
@@ -102,7 +102,7 @@ def writes(source: Path, lake: Path) -> List[str]:
 
 
 def shapes(lake: Path) -> Dict[str, Any]:
-    """Return columns, partitioning and properties of every table."""
+    """Return the columns, partition columns and properties of every table."""
     found = {}
     for table in shop.TABLES:
         delta = DeltaTable(str(lake / table.folder))
@@ -116,8 +116,8 @@ def shapes(lake: Path) -> Dict[str, Any]:
 
 
 def strays(lake: Path) -> List[str]:
-    """Return the files that no table's newest version uses, although VACUUM does not
-    delete them.
+    """Run VACUUM on all tables. Returns the remaining files that no newest version
+    uses, and the folders that belong to no table.
     """
     named = set()
     for table in shop.TABLES:
@@ -158,11 +158,11 @@ def source(tmp_path: Path) -> Path:
 def prove(
     source: Path, base: Path, folder: Path, record: Callable[[str, Any], None]
 ) -> None:
-    """Kill a run on a copy of the lake `base` before each of its writes, and run again.
-    The lake must then equal the lake of a run without a crash.
+    """Check that a run on the lake `base` can be killed before each of its writes.
 
-    If many tables are created one after another, only the first and the last creation
-    are tested.
+    Each case kills a run on a copy of the lake, and then runs lakekit again. The result
+    must be the same as after a run without a crash. If several tables are created one
+    after another, only the first and the last creation are tested.
     """
     shutil.copytree(base, folder / "whole")
     names = writes(source, folder / "whole")
@@ -197,8 +197,8 @@ def test_first_load_killed_at_each_write_is_resumed(
 def test_increment_killed_at_each_write_is_resumed(
     source: Path, tmp_path: Path, record_testsuite_property: Callable[[str, Any], None]
 ) -> None:
-    """The increment removes one row from quarantine and adds one to it, moves a row to
-    another partition and group, and has an additional column.
+    """The increment removes a row from quarantine and adds a different row. The
+    increment also moves a row to a new partition and group, and adds a column.
     """
     lakekit.run(source, tmp_path / "increment", tables=shop.TABLES)
     shop.write(

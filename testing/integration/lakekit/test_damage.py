@@ -1,4 +1,4 @@
-"""Tests damage to every part of a table on Spark.
+"""Tests damage to every part of a table with the Spark engine.
 
 `testing/unit/lakekit/damage.py` tests all damage.
 """

@@ -1,5 +1,5 @@
-"""Tests that the check of the manifests finds all variables that lakekit and its API
-read.
+"""Tests that the check of the Kubernetes manifests knows all environment variables that
+lakekit and its API read.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ REPOSITORY = Path(__file__).parents[3]
 
 
 def declared(program: str) -> frozenset[str]:
-    """Return the variables that a program of the manifests reads, according to the
-    settings of the check.
+    """Return the variables that a program reads, according to the settings of the
+    manifest check.
     """
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))
     table = project["tool"]["lake_ci"]["k8s"]["programs"][program]

@@ -1,5 +1,5 @@
-"""Tests the common behavior of all engines, and tables that one engine writes and
-another engine reads. Only the `Engine` protocol is used.
+"""Tests the behavior that both engines share, and tables that one engine writes and the
+other reads. Only the `Engine` protocol is used.
 """
 
 from __future__ import annotations
@@ -88,14 +88,16 @@ CSV = f"{HEADER}\n1,2013-11-03T05:30:00Z,1.50,one\n2,2013-11-03T06:30:00Z,NA,\n"
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
-    """Return a lake in a folder whose name must be quoted everywhere."""
+    """Return a lake in a folder. The name of the folder has characters that must be
+    quoted.
+    """
     return Lake("folder", str(tmp_path / "a lake's é"))
 
 
 def opened(
     name: str, lake: Lake, folder: Path, spark: Optional[SparkSession] = None
 ) -> AbstractContextManager[Engine]:
-    """Open an engine by name, with its scratch files in a folder."""
+    """Open an engine by name. The temporary files of the engine are in `folder`."""
     tables = TableSet((BRONZE, ITEMS, PLAIN), folder)
     (folder / "scratch").mkdir(exist_ok=True)
     if name == "spark":
@@ -107,7 +109,7 @@ def opened(
 
 @pytest.fixture
 def open_engine(lake: Lake, tmp_path: Path, spark: SparkSession) -> Open:
-    """Return a function that opens an engine by name on the same lake."""
+    """Return a function that opens an engine by name. All engines use the same lake."""
     return lambda name: opened(name, lake, tmp_path, spark)
 
 
@@ -129,7 +131,7 @@ def pair(request: pytest.FixtureRequest, open_engine: Open) -> Any:
 
 
 def source_file(folder: Path, content: Any, name: str = "readings.csv") -> OpenedFile:
-    """Create a source folder with a single file, and open the file."""
+    """Create a source folder with one file, and open the file."""
     folder.mkdir(exist_ok=True)
     path = folder / name
     if isinstance(content, pa.Table):
@@ -143,7 +145,7 @@ def source_file(folder: Path, content: Any, name: str = "readings.csv") -> Opene
 def values(
     rows: Sequence[Tuple[Any, ...]], columns: Sequence[Column] = ITEMS.columns
 ) -> str:
-    """Return SQL for rows that is valid on both engines."""
+    """Return SQL that selects these rows and is valid in both engines."""
 
     def literal(value: Any, kind: str) -> str:
         if value is None:
@@ -166,7 +168,7 @@ def seen(
     columns: str = "id, month, value, word",
     order: str = "id",
 ) -> Rows:
-    """Return the table's rows as other readers see them."""
+    """Read the rows of the newest committed version of a table."""
     engine.head(table)
     view = f"seen_{len(table.columns)}"
     engine.read(table, view)
@@ -186,8 +188,8 @@ def put(
     table: Table = ITEMS,
     note: Note = NOTE,
 ) -> int:
-    """Stage rows and commit them. With `keys`, they replace the rows with these keys;
-    otherwise all rows.
+    """Stage rows and commit them. With `keys`, the new rows replace the rows that have
+    these keys; without `keys`, they replace all rows.
     """
     staged = engine.stage(table, "put", values(rows, table.columns))
     assert staged.rows == len(rows)
@@ -238,8 +240,8 @@ def test_content_is_replaced_whole_or_by_key(engine: Engine) -> None:
         False,
     )
     assert seen(engine) == FIRST and engine.rows(ITEMS) == 3
-    # Row 1 moves to another partition, row 2 is deleted, row 4 is inserted. Row 3, and
-    # rows without these keys, do not change.
+    # Row 1 moves to a new partition, row 2 is deleted, and row 4 is inserted. Row 3 and
+    # all rows without these keys do not change.
     put(
         engine,
         [(1, FEBRUARY, 1.5, "moved"), (4, FEBRUARY, 4.0, "four")],
@@ -253,7 +255,7 @@ def test_content_is_replaced_whole_or_by_key(engine: Engine) -> None:
         (*FIRST[1], -1),
         (*after[2], 1),
     ]
-    # If the same rows are written again, by key or whole, this is not a change.
+    # Writing the same rows again, by key or as a whole table, is not a change.
     same = put(engine, after[:1], keys=[1])
     put(engine, after)
     assert (
@@ -377,7 +379,7 @@ def test_shape_follows_the_declaration(engine: Engine) -> None:
         )
     engine.drop_constraint(more, "small")
     assert head_of(engine, more).constraints == frozenset()
-    # Rebuilt with another type and without some columns.
+    # Rebuild the table with a changed type and without some columns.
     other = (
         Column("id", "bigint", required=True, comment="Wide"),
         Column("month", "date", required=True),
@@ -471,7 +473,7 @@ def test_file_is_appended_once_as_it_stands(engine: Engine, tmp_path: Path) -> N
     engine.inspect(BRONZE, opened, AT)
     assert engine.append(BRONZE, opened, note) is None
     assert engine.head(BRONZE) == head and engine.rows(BRONZE) == 2
-    # The file lacks a column that an earlier file has.
+    # This file does not have a column that an earlier file has.
     other = source_file(tmp_path / "other", CSV)
     engine.inspect(BRONZE, other, AT)
     assert engine.append(BRONZE, other, Note()) == head.version + 1

@@ -1,4 +1,6 @@
-"""Sends generated hostile requests to a running API; `hostile` sends more."""
+"""Sends generated hostile requests to a running API. Run the module `hostile` to send
+more requests.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from testing.integration.lakekit.test_api import served
 
 REQUESTS = 200
 MOST_MB = 64
-"""The memory in MB that the service may use in addition after the first requests."""
+"""The memory in MB by which the service may grow after the first tenth of the
+requests.
+"""
 
 
 def test_hostile_requests_make_the_api_neither_fail_nor_grow(

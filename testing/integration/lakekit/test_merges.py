@@ -1,8 +1,8 @@
-"""Tests the guarantees of a merge on generated cases: the same rows give the same
-tables in any order, any splitting into files and any history.
+"""Tests merges with generated cases. The same rows must give the same tables, whatever
+their order, their division into files, and the earlier runs.
 
-hypothesis generates the same cases in every run. The number of cases is in the JUnit
-report (`cases`).
+hypothesis generates the same cases in every run. The JUnit report contains the number
+of cases (`cases`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.long
 
 CASES = settings(
     max_examples=5,
-    phases=[Phase.generate],  # no shrinking: it takes minutes, and cases are small
+    phases=[Phase.generate],  # shrinking would take minutes
     derandomize=True,
     deadline=None,
     database=None,
@@ -52,7 +52,7 @@ Batch = List[Tuple[str, ...]]
 
 
 class Shop:
-    """A source folder and a lake, and the expected rows."""
+    """A source folder, a lake, and the rows that the lake must have."""
 
     def __init__(self, folder: Path) -> None:
         self.source, self.lake, self.tables = (
@@ -73,8 +73,8 @@ class Shop:
         )
 
     def give_orders(self, name: str, rows: Sequence[shop.Values]) -> None:
-        """Add a file of orders. If an earlier file has the same content, the file is
-        not ingested.
+        """Add a file of orders. If an earlier file has the same content, lakekit must
+        not ingest the file.
         """
         shop.write(self.source, shop.ORDERS, name, rows)
         if self._known("orders", rows):
@@ -85,8 +85,8 @@ class Shop:
         ]
 
     def give_customers(self, name: str, rows: Sequence[shop.Values]) -> None:
-        """Add a file of customers. If an earlier file has the same content, the file is
-        not ingested.
+        """Add a file of customers. If an earlier file has the same content, lakekit
+        must not ingest the file.
         """
         shop.write(self.source, shop.CUSTOMERS, name, rows)
         if self._known("customers", rows):
@@ -105,12 +105,12 @@ class Shop:
         return lakekit.run(self.source, self.lake, tables=self.tables)
 
     def delta(self, name: str) -> DeltaTable:
-        """Return a table as another writer opens it."""
+        """Open a table with delta-rs, to write to it without lakekit."""
         return DeltaTable(str(self.lake / self.tables[name].folder))
 
     def check(self, silver: bool = True) -> None:
-        """Check that every row is in silver, in quarantine or superseded as expected,
-        and that gold matches silver.
+        """Check that gold matches silver, and that silver and quarantine have the
+        expected rows.
         """
         found = shop.contents(self.lake, self.tables)
         for name, rows in shop.gold_of(found).items():
@@ -147,14 +147,14 @@ def count(
     request: pytest.FixtureRequest,
     record_testsuite_property: Callable[[str, Any], None],
 ) -> Iterator[Callable[[], None]]:
-    """Count the cases of a test for its JUnit report."""
+    """Yield a function that counts a case. The count is written to the JUnit report."""
     counter = itertools.count()
     yield lambda: [next(counter)].clear()
     record_testsuite_property(f"cases of {request.node.name}", next(counter))
 
 
 def fresh(case: Shop, folder: Path) -> Dict[str, shop.Rows]:
-    """Return the tables of a lake that is created from all files at once."""
+    """Create a new lake from all files at once, and return the rows of its tables."""
     lakekit.run(case.source, folder, tables=case.tables)
     return shop.contents(folder, case.tables)
 
@@ -179,8 +179,8 @@ def test_any_order_of_arrival_gives_the_same_tables(
     data: st.DataObject,
     count: Callable[[], None],
 ) -> None:
-    """Ingest the same files at once and one after another. Some rows have equal time
-    stamps. All values must be equal, except the time of ingestion.
+    """Ingest the same files all at once, and one after another. Some rows have equal
+    time stamps. In both lakes, all values except the time of ingestion must be equal.
     """
     count()
     files = [
@@ -224,8 +224,8 @@ def test_any_splitting_into_files_gives_the_same_tables(
     data: st.DataObject,
     count: Callable[[], None],
 ) -> None:
-    """Ingest the same rows in one file, and in several files one at a time. All values
-    must be equal, except the origin.
+    """Ingest the same rows as one file, and as several files one after another. In both
+    lakes, all values except the origin of the rows must be equal.
     """
     count()
     minutes = data.draw(st.permutations(range(1, 1 + len(orders) + len(customers))))
@@ -309,8 +309,8 @@ def play(case: Shop, number: int, kind: str, what: Any, folder: Path) -> None:
 def test_every_increment_equals_a_full_run(
     steps: List[Tuple[str, Any]], count: Callable[[], None]
 ) -> None:
-    """The steps are late and corrected rows, changed dimensions, deletions, optimize,
-    vacuum and changed SQL, in any order.
+    """A history is a random sequence of steps: late and corrected rows, changed
+    customers, deletions, optimize, vacuum and changed SQL.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

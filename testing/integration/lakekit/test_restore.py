@@ -1,6 +1,6 @@
-"""Tests that the commands in the error messages repair damaged lakes, after which the
-next run gives the rows of an undamaged lake. Damage comes from writes and from deleted
-files.
+"""Tests that damaged lakes can be repaired with the commands in the error messages.
+After the repair, the next run must give the rows of an undamaged lake. Lakes are
+damaged by invalid commits, and by deleted or damaged files.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ TABLES = TableSet((bronze(SALES), DAYS, TOTALS), sql=Path(__file__).parent)
 
 @dataclass(frozen=True)
 class Small:
-    """A project of three tables."""
+    """A project with three tables."""
 
     source: Path
     lake: Path
@@ -68,7 +68,7 @@ def files_of(lake: Path, table: str, version: Optional[int] = None) -> List[Path
 
 
 def commit_partition(lake: Path, table: str, values: Dict[str, Optional[str]]) -> None:
-    """Commit a data file to a table, as a partition with these values."""
+    """Commit a data file to a table, with these partition values."""
     delta = DeltaTable(str(lake / table))
     name = "part-damaged.parquet"
     shutil.copy(files_of(lake, table)[0], lake / table / name)
@@ -77,11 +77,13 @@ def commit_partition(lake: Path, table: str, values: Dict[str, Optional[str]]) -
     try:
         delta.create_write_transaction([action], "append", delta.schema(), list(values))
     except (DeltaError, ValueError):
-        pass  # delta-rs cannot read its own commit
+        pass  # the commit is written, but delta-rs cannot read it
 
 
 def month(name: str, value: Optional[str]) -> Damage:
-    """Return a damage that commits a month that is no date from year 1 to 9999."""
+    """Return a damage: a commit with a partition value that is not a date of the years
+    1 to 9999.
+    """
 
     def damage(lake: Path) -> None:
         commit_partition(lake, "silver/orders", {"month": value})
@@ -96,8 +98,8 @@ def nul_heading(lake: Path) -> None:
 
 
 def lost_file(table: str) -> Damage:
-    """Return a damage that deletes the data files that the newest version of a table
-    added.
+    """Return a damage: the data files that were added in the newest version of a table
+    are deleted.
     """
 
     def damage(lake: Path) -> None:
@@ -111,8 +113,9 @@ def lost_file(table: str) -> Damage:
 
 
 def file_of_an_equal_source(lake: Path) -> None:
-    """Recreate a state that older releases could create if two files had the same
-    content: the log of one table has a file in the folder of another table.
+    """Recreate a state that older releases could cause if two source files had the same
+    content. The log of a table lists a data file that is in the folder of a different
+    table.
     """
     lost = next(
         iter(
@@ -139,7 +142,7 @@ BY_EMBEDDED: Sequence[Damage] = (
 )
 """Months in the format that the embedded engine writes."""
 OLD_READER = sys.version_info < (3, 10)
-"""Whether the installed deltalake is the last version that supports Python 3.9."""
+"""Whether the installed version of deltalake is the last one for Python 3.9."""
 DAMAGES: Sequence[Damage] = (
     *(() if OLD_READER else BY_EMBEDDED),
     month("year_0_by_spark", "0000-01-01"),
@@ -170,7 +173,9 @@ def source(tmp_path: Path) -> Path:
 
 
 def more(source: Path) -> None:
-    """Add files that correct and complete rows, and rows that are refused."""
+    """Add files with rows that correct earlier rows, missing customers, and rows that
+    are refused.
+    """
     shop.write(source, shop.CUSTOMERS, "2", [("c2", "Bonn", "false", shop.at(1))])
     orders = [("o1", "c1", "2", "8", shop.at(1)), ("o4", "c9", "1", "1", shop.at(1))]
     shop.write(source, shop.ORDERS, "2", orders)
@@ -183,8 +188,8 @@ def repair(
     tables: str,
     capsys: pytest.CaptureFixture[str],
 ) -> List[str]:
-    """Run, and run the command of each error message, until a run succeeds. Return the
-    restored tables.
+    """Run lakekit, and then the command that the error message recommends, until a run
+    succeeds. Returns the restored tables.
     """
     flags = f"--lake {lake} --engine {engine} --tables {tables}"
     restored: List[str] = []
@@ -239,8 +244,8 @@ def test_reader_that_cannot_pass_over_an_older_commit_is_named(
 def test_file_of_damaged_content_is_repaired_by_an_older_version(
     source: Path, tmp_path: Path
 ) -> None:
-    """The file has the right size but damaged content, which only reading the file can
-    detect.
+    """The file has the right size but damaged content, so the damage is found only when
+    the file is read.
     """
     lake, other = tmp_path / "lake", tmp_path / "other"
     lakekit.run(source, lake, tables=shop.TABLES)
@@ -264,8 +269,8 @@ def test_file_of_damaged_content_is_repaired_by_an_older_version(
 
 @pytest.fixture
 def small(tmp_path: Path) -> Small:
-    """Return a lake of three tables after two runs of the embedded engine. The tables
-    are few, because Spark takes seconds per table.
+    """Return a small project, and its lake after two runs with the embedded engine. The
+    project has few tables, because Spark takes seconds per table.
     """
     folder, project = tmp_path / "sales", tmp_path / "project"
     for made in (folder, project):
@@ -352,7 +357,9 @@ def test_table_of_a_schema_is_restored_by_spark(
 def test_restored_rows_are_seen_by_the_other_engine(
     source: Path, tmp_path: Path
 ) -> None:
-    """The silver table is recomputed even if another tool restored it."""
+    """The silver table must be recomputed even if a tool other than lakekit restored
+    it.
+    """
     lake = tmp_path / "lake"
     lakekit.run(source, lake, tables=shop.TABLES)
     before: Dict[str, shop.Rows] = shop.contents(lake)

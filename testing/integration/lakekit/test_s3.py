@@ -1,5 +1,5 @@
-"""Tests a lake on S3, which a moto server on this machine emulates: it has the same
-rows as a lake in a folder, also with concurrent writers.
+"""Tests a lake on S3. A moto server on this machine emulates S3. The lake must have the
+same rows as a lake in a folder, even with concurrent writers.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from testing.integration.lakekit import shop
 
 pytestmark = pytest.mark.long
 
-# S3 handles a conditional PUT atomically. moto first checks and then writes: of two
-# concurrent writers, both would succeed, and the later commit would replace the earlier
-# one. So this server handles one request at a time.
+# S3 handles a conditional PUT atomically, but moto first checks the condition and then
+# writes. Two concurrent writers could both succeed, and one commit would replace the
+# other. So this server handles one request at a time.
 SERVER = """
 import sys, threading
 from moto.moto_server.werkzeug_app import (
@@ -64,8 +64,8 @@ run(Path(sys.argv[1]), sys.argv[2], tables=shop.TABLES)
 
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
-    """Yield an empty bucket of a server, which is stopped afterwards. The environment
-    configures all S3 clients for this server.
+    """Yield an empty bucket on a moto server. Environment variables configure all S3
+    clients for this server.
     """
     command = [sys.executable, "-c", SERVER]
     quiet = {
@@ -110,7 +110,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def more(source: Path) -> None:
-    """Add files that correct, complete and move rows."""
+    """Add files with rows that correct earlier rows, or move them to new partitions."""
     shop.write(source, shop.CUSTOMERS, "2", [("c2", "Bonn", "false", shop.at(1))])
     shop.write(
         source,
@@ -159,7 +159,7 @@ def test_file_that_is_gone_from_s3_is_damage(bucket: str, source: Path) -> None:
     store = fs.S3FileSystem(
         endpoint_override=os.environ["AWS_ENDPOINT_URL"], scheme="http"
     )
-    # A partition value may be quoted as in a URL.
+    # In the URI of a file, a partition value may be URL-encoded.
     store.delete_file(unquote(lost)[len("s3://") :])
     for command in (
         lambda: lakekit.quality(lake, tables=shop.TABLES),
@@ -179,7 +179,7 @@ def test_file_that_is_gone_from_s3_is_damage(bucket: str, source: Path) -> None:
 def test_partition_whose_folder_has_too_long_a_name_is_restored(
     bucket: str, tmp_path: Path
 ) -> None:
-    """S3 accepts the name of this folder, but it is too long for a local copy."""
+    """S3 accepts this folder name, but it is too long for a folder on disk."""
     columns = (Column("id", required=True), Column("port", required=True))
     silver = Table(
         "silver.ports",
@@ -295,7 +295,7 @@ def test_partition_values_that_need_quoting_come_back(
         head = engine.head(table)
         assert head is not None
         engine.commit(table, staged, head, Note("d"))
-        shutil.rmtree(tmp_path / "scratch")  # so that no local copy is used
+        shutil.rmtree(tmp_path / "scratch")  # so that no local copy can be used
         (tmp_path / "scratch").mkdir()
     with opened() as engine:
         head = engine.head(table)

@@ -1,4 +1,4 @@
-"""Tests a whole run over the sample, with a lake on disk."""
+"""Tests a complete run over the sample. The lake is in a folder."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ ROWS = {
         for name in ("airlines", "airports", "planes", "weather", "flights")
     },
 }
-# These numbers were counted in the files without lakekit.
+# These numbers were counted directly in the files, without lakekit.
 CANCELLED, UNLISTED_AIRPORT, UNLISTED_PLANE, NO_WEATHER = 40, 37, 64, 72
 FIRST_DAY_OF_UA = {
     "flights": 30,
@@ -55,8 +55,8 @@ NIGHT = datetime.datetime(2013, 11, 3, 5, tzinfo=UTC)
 
 
 def everything(lake: Path, name: str) -> List[Dict[str, Any]]:
-    """Return all rows without the time of ingestion. Their order does not depend on the
-    order of the files.
+    """Return all rows without the time of ingestion, sorted, so that the order of the
+    files does not matter.
     """
     rows = [dict(row) for row in lakekit.show(name, lake, limit=100_000).rows]
     for row in rows:

@@ -1,5 +1,5 @@
-"""Tests Spark with Delta and delta-rs on the same tables. Each of the two reads tables
-that the other has written.
+"""Tests that Spark with Delta can read the tables that delta-rs writes, and that
+delta-rs can read the tables that Spark writes.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def in_order(rows: Rows) -> Rows:
 
 
 def micros(value: Any) -> Any:
-    """Return instants as microseconds since 1970, because a number does not depend on a
-    time zone.
+    """Return instants as microseconds since 1970, which do not depend on a time
+    zone.
     """
     return (
         (value - EPOCH) // datetime.timedelta(microseconds=1)
@@ -85,7 +85,7 @@ def test_spark_reads_what_lakekit_wrote(
 
 @pytest.fixture(scope="module")
 def whole_lake(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a lake of the whole sample. No test changes it."""
+    """Return a lake with the whole sample. No test changes it."""
     folder = tmp_path_factory.mktemp("lakes") / "lake"
     lakekit.run(sample, folder)
     return folder
@@ -332,11 +332,11 @@ def test_query_means_the_same_on_both_engines(query: str, spark: SparkSession) -
 
 
 def check_parity(query: str, spark: SparkSession) -> None:
-    """Check that open source Spark and the translated query in DuckDB return the same
-    rows in the same order.
+    """Check that a query in open source Spark, and its translation in DuckDB, return
+    the same rows in the same order.
     """
     spark.sql(EDGES).createOrReplaceTempView("edges")
-    spark.conf.set("spark.sql.ansi.enabled", "false")  # as in lakekit's Spark engine
+    spark.conf.set("spark.sql.ansi.enabled", "false")  # as in SparkEngine
     on_spark = [tuple(row) for row in instants(spark, query).collect()]
     spark.conf.set("spark.sql.ansi.enabled", "true")
     with duckdb.connect() as connection:

@@ -1,5 +1,5 @@
-"""Tests the maintenance of a lake from the command line: a new project, maintenance
-over weeks, and the comparison of two lakes.
+"""Tests commands for the whole life of a lake: a new project, maintenance over weeks,
+and the comparison of two lakes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NAMES = ["bronze.orders", "silver.orders", "quarantine.orders", "gold.sales_by_d
 
 
 def lakekit_command(folder: Path, *arguments: str, code: int = 0) -> str:
-    """Run a lakekit command and check its exit code; return its output."""
+    """Run a lakekit command and check its exit code. Returns its output."""
     return started([sys.executable, "-m", "lakekit", *arguments], folder, code)
 
 
@@ -61,8 +61,8 @@ def order(source: Path, number: int, customer: str = "Ada") -> None:
 
 
 def age(lake: Path, days: int = 30) -> None:
-    """Make all files of a lake, and the times in its logs, older by `days`. Replaced
-    files are then older than the retention period of seven days.
+    """Make a lake look `days` older: change the times of its files, and the times in
+    its logs. Replaced files are then older than the retention period of seven days.
     """
     then = time.time() - days * 86400
     for file in [file for file in lake.rglob("*") if file.is_file()]:
@@ -89,7 +89,9 @@ def modes(result: lakekit.RunResult) -> Dict[str, str]:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """Return a folder with the orders of `lakekit init`. `order` adds files to it."""
+    """Return a source folder with the orders of `lakekit init`. Tests add files with
+    `order`.
+    """
     folder = tmp_path / "source"
     (folder / "orders").mkdir(parents=True)
     shutil.copy(TEMPLATE / "data" / "orders.csv", folder / "orders" / "first.csv")
@@ -98,7 +100,9 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def lake(source: Path, tmp_path: Path) -> Path:
-    """Return a lake of the orders after four runs. So its tables have several files."""
+    """Return a lake of orders after four runs, so that its tables have several
+    files.
+    """
     for number in (0, 2001, 2002, 2003):
         if number:
             order(source, number)
@@ -107,8 +111,8 @@ def lake(source: Path, tmp_path: Path) -> Path:
 
 
 def test_project_from_an_empty_folder_to_gold(tmp_path: Path) -> None:
-    # A shell stays in the folder in which it runs `lakekit init .`, so all commands
-    # start in the same folder.
+    # Like a shell, keep the folder open during `lakekit init .`, which must not replace
+    # the folder.
     folder = os.open(tmp_path, os.O_RDONLY)
     try:
         lakekit_command(tmp_path, "init", ".")
@@ -173,7 +177,7 @@ def test_files_that_a_table_has_yet_to_take_in_are_kept(
         found["silver.orders"].waiting == ("gold.sales_by_day",)
         and not found["silver.orders"].deleted
     )
-    assert found["gold.sales_by_day"].deleted  # no other table reads gold
+    assert found["gold.sales_by_day"].deleted  # no table reads the gold table
     assert set(before) <= set((lake / "silver" / "orders").glob("*.parquet"))
     assert "Next: lakekit run" in maintained(lake, code=1)
     assert (

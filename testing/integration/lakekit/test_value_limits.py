@@ -1,5 +1,5 @@
-"""Tests that values that a table cannot store are never committed, and that both
-engines reject the same values.
+"""Tests values that a table cannot store. Such values must never be committed, and both
+engines must reject the same values.
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ GOLD = Table(
 )
 
 LONG, FULL = "é" * 42, "x" * 250
-"""Values whose escaped folder names have 256 and 255 bytes."""
+"""Partition values. The escaped folder name of LONG has 256 bytes, and that of FULL has
+255 bytes.
+"""
 GOOD = [
     ("good-1", "1", "plain", "0001-01-01T00:00:00Z"),
     ("good-2", "9999", FULL, "9999-12-31T23:59:59.999999Z"),
@@ -108,7 +110,8 @@ REFUSED = {
         "seen-0": "type: seen",
         "seen-10000": "type: seen",
     },
-    # A row whose value does not convert is in the quarantine of every table.
+    # If a value of a row cannot be converted, the row is in the quarantine of every
+    # table.
     "by_day": {
         "seen-0": "type: seen",
         "seen-10000": "type: seen",
@@ -130,7 +133,9 @@ def tables(tmp_path: Path) -> TableSet:
 
 
 def write(folder: Path, name: str, rows: Sequence[Tuple[str, ...]]) -> None:
-    """Write a source file as CSV if its name ends in `.csv`, otherwise as Parquet."""
+    """Write a source file. The format is CSV if the name ends in `.csv`, otherwise
+    Parquet.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     names = [column.name for column in VISITS.columns]
     if name.endswith(".csv"):
@@ -141,7 +146,7 @@ def write(folder: Path, name: str, rows: Sequence[Tuple[str, ...]]) -> None:
 
 
 def read(lake: Path, table: str, *columns: str) -> Dict[str, object]:
-    """Return columns of a table by `id`, as delta-rs and pyarrow read them."""
+    """Read columns of a table with delta-rs and pyarrow. Returns the values by `id`."""
     rows = DeltaTable(str(lake / table)).to_pyarrow_table().to_pylist()
     return {row["id"]: tuple(row[name] for name in columns) for row in rows}
 
@@ -151,8 +156,8 @@ def test_bad_rows_are_quarantined_and_the_others_read_back(
     engine: str, tables: TableSet, spark: SparkSession, tmp_path: Path
 ) -> None:
     lake, folder = tmp_path / "lake", tmp_path / "source" / "visits"
-    # The first load, which writes a whole table, gets every second row. The merge gets
-    # all other rows.
+    # The first run writes whole tables with every second row. The second run merges the
+    # remaining rows.
     for name, part in (("a.csv", slice(0, None, 2)), ("b.parquet", slice(1, None, 2))):
         write(folder, name, GOOD[part] + BAD[part])
         lakekit.run(tmp_path / "source", lake, engine=engine, tables=tables)
@@ -227,7 +232,7 @@ def test_file_with_names_or_text_that_no_table_can_hold_is_refused(
 ) -> None:
     columns = [column.name for column in VISITS.columns]
     good = pa.table(dict(zip(columns, ([value] for value in GOOD[2]))))
-    # This is the string b"\xff". pyarrow can create it only from buffers.
+    # This is the invalid string b"\xff". pyarrow can create it only from buffers.
     offsets, text = pa.py_buffer(b"\0\0\0\0\1\0\0\0"), pa.py_buffer(b"\xff")
     wrong = pa.StringArray.from_buffers(1, offsets, text)
     for table, said in {

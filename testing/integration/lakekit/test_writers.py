@@ -1,5 +1,5 @@
-"""Tests concurrent writers on one lake: each file is ingested into bronze once, silver
-is correct, and a writer that loses a conflict retries.
+"""Tests concurrent writers on one lake. Each file must be ingested once, silver must be
+correct, and a writer that loses a conflict must retry.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from testing.integration.lakekit import shop
 pytestmark = pytest.mark.long
 
 # Before each run, the program waits for a line on standard input, so that all writers
-# start at once. It then reports the result of the run.
+# start at the same time. After the run, it prints the result.
 WRITER = """
 import sys
 from pathlib import Path
@@ -40,14 +40,16 @@ ROUNDS = 3
 
 
 def rows_of_round(number: int, writer: int) -> List[shop.Values]:
-    """Return orders that all writers correct, and one that only this writer has."""
+    """Return the orders of a writer: a correction of an order that all writers correct,
+    and an order that only this writer has.
+    """
     own = (f"o{number}-{writer}", "c1", "2", "5", shop.at(10 * number + writer))
     return [own, ("o1", "c2", str(1 + writer), "7", shop.at(10 * number + writer))]
 
 
 def write_round(folder: Path, number: int, writer: int) -> None:
-    """Write the files that a writer gets in a round: one file that all writers get, and
-    one separate file.
+    """Write the files of a writer for one round: a file that is the same for all
+    writers, and a file of its own.
     """
     customer = (f"c{number}", "Bern", "false", shop.at(number))
     shop.write(folder, shop.CUSTOMERS, f"{number}", [customer])
@@ -55,8 +57,8 @@ def write_round(folder: Path, number: int, writer: int) -> None:
 
 
 def test_writers_at_once_take_each_file_once(tmp_path: Path) -> None:
-    """In each round, all writers get one identical file, and each writer one separate
-    file. The first round creates the lake.
+    """In each round, every writer has two files: a file that is the same for all
+    writers, and a file of its own. The first round creates the lake.
     """
     lake, everything = tmp_path / "lake", tmp_path / "everything"
     root = Path(__file__).parents[3]
@@ -117,8 +119,8 @@ def overtaken(
     table: str,
     rival: Callable[[], object],
 ) -> List[str]:
-    """Call `rival` once, just before the first call of a method for a table. Return the
-    list of later calls.
+    """Call `rival` just before the first call of `method` for `table`. Returns a list
+    to which each call of the method for the table is added.
     """
     real, calls = getattr(EmbeddedEngine, method), []
 
@@ -162,8 +164,8 @@ def test_writer_that_was_overtaken_tries_again(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The rival ingests the same files, and one more file that the late writer does not
-    have.
+    """The rival writer commits first. The rival ingests the same files, and a file that
+    the late writer does not have.
     """
     lake, other = tmp_path / "lake", tmp_path / "other"
     if not first:

@@ -1,4 +1,4 @@
-"""One emulator in a separate process, and the clients that access it."""
+"""Fixtures: one emulator in a separate process, and clients for it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests of the request record last."""
+    """Run the tests that check the record of all requests last."""
     items.sort(key=lambda item: item.path.name == LAST)
 
 
@@ -43,13 +43,13 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
 
 @pytest.fixture(scope="session")
 def sdk(emulator: Emulator) -> WorkspaceClient:
-    """Return a databricks-sdk client without the user's configuration."""
+    """Return a databricks-sdk client that ignores the configuration of the user."""
     return client(emulator.url, emulator.token)
 
 
 def client(url: str, token: str) -> WorkspaceClient:
-    """Return a client of the SDK with explicit settings, so that no variable or profile
-    has an effect.
+    """Return a databricks-sdk client. All settings are explicit, so that environment
+    variables and profiles have no effect.
     """
     return WorkspaceClient(
         config=Config(
@@ -66,8 +66,8 @@ def client(url: str, token: str) -> WorkspaceClient:
 def cli(
     emulator: Emulator, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., SimpleNamespace]:
-    """Return databricks-cli as a function: `cli("fs", "ls", "dbfs:/")` returns its exit
-    code and its output.
+    """Return a function that runs databricks-cli. `cli("fs", "ls", "dbfs:/")` returns
+    the exit code and the output.
     """
     home = str(tmp_path_factory.mktemp("home"))
     env: dict[str, str | None] = dict.fromkeys(
@@ -76,15 +76,15 @@ def cli(
     env |= emulator.cli_environment({}) | {"HOME": home}
 
     def run(*arguments: str) -> SimpleNamespace:
-        # databricks-cli runs in this process, because an import for each command takes
-        # longer than the command.
+        # databricks-cli runs in this process, because importing it for each command
+        # would take longer than the command.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             done = CliRunner(env=env).invoke(databricks, arguments)
             said = SimpleNamespace(code=done.exit_code, out=done.stdout)
             del done
-            # databricks-cli closes the files that it sends only during garbage
-            # collection.
+            # databricks-cli leaves the files that it sends open until they are
+            # garbage-collected.
             gc.collect()
         return said
 
@@ -93,7 +93,7 @@ def cli(
 
 @pytest.fixture(scope="session")
 def volume(sdk: WorkspaceClient) -> str:
-    """Return the path of a volume for wheels and scripts."""
+    """Return the path of a volume. Tests store wheels and scripts there."""
     sdk.schemas.create(name="release", catalog_name="spark_catalog")
     sdk.volumes.create("spark_catalog", "release", "files", VolumeType.MANAGED)
     return "/Volumes/spark_catalog/release/files"
@@ -101,7 +101,7 @@ def volume(sdk: WorkspaceClient) -> str:
 
 @pytest.fixture(scope="session")
 def cluster(sdk: WorkspaceClient) -> str:
-    """Return the id of a running cluster, shared by all tests that execute code."""
+    """Return the id of a running cluster. All tests that execute code share it."""
     made = sdk.clusters.create(
         cluster_name="shared",
         spark_version=RUNTIME,

@@ -17,7 +17,7 @@ from databricks.sdk.service.workspace import ImportFormat
 
 
 def script(sdk: WorkspaceClient, name: str, text: str) -> str:
-    """Upload a script to the workspace; return its path."""
+    """Upload a script to the workspace. Returns its path."""
     path = f"/Workspace/Shared/scripts/{name}"
     sdk.workspace.upload(
         path, io.BytesIO(text.encode()), format=ImportFormat.RAW, overwrite=True
@@ -42,7 +42,7 @@ def wheel_task(cluster: str, package: str, entry_point: str, **more: Any) -> Sub
 
 
 def run(sdk: WorkspaceClient, *tasks: SubmitTask, **more: Any) -> Run:
-    """Submit a one-time run and wait for its end."""
+    """Submit a one-time run and wait until it ends."""
     return sdk.jobs.submit(run_name="test", tasks=list(tasks), **more).result()
 
 

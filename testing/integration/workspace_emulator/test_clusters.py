@@ -1,5 +1,5 @@
-"""Clusters, by databricks-cli and the SDK: states, errors in each state, and the
-environment.
+"""Tests clusters through databricks-cli and the SDK: states, errors in each state, and
+the environment.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def test_another_runtime_is_refused(sdk: WorkspaceClient, version: str) -> None:
     before = len(list(sdk.clusters.list()))
     with pytest.raises(
         InvalidParameterValue,
-        match=f"{version} is not emulated: {RUNTIME} is the only one",
+        match=f"{version} is not emulated; use {RUNTIME}",
     ):
         sdk.clusters.create(cluster_name="other", spark_version=version, num_workers=0)
     assert len(list(sdk.clusters.list())) == before

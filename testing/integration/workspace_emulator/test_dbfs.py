@@ -1,4 +1,4 @@
-"""DBFS through databricks-cli and the SDK."""
+"""Tests DBFS through databricks-cli and the SDK."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_put_move_and_delete(sdk: WorkspaceClient) -> None:
     with pytest.raises(BadRequest, match="not empty") as refused:
         sdk.api_client.do(
             "POST", "/api/2.0/dbfs/delete", body={"path": "/tree"}
-        )  # `delete` checks the path before it calls
+        )  # `sdk.dbfs.delete` would check the path first
     assert refused.value.error_code == "IO_ERROR"
     sdk.dbfs.delete("/tree", recursive=True)
     with pytest.raises(NotFound):

@@ -1,5 +1,5 @@
-"""A real client has requested every route of the emulator. This test runs last, on the
-emulator's record of requests.
+"""Tests that a real client has requested every route of the emulator. The test runs
+last, because it reads the emulator's record of all requests.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def test_no_route_is_served_that_no_client_has_asked_for(
         )
 
     def named(method: str, path: str) -> str:
-        """Return the route without the API version, because all versions have one
+        """Return the route without the API version. All versions have the same
         implementation.
         """
         return f"{method} {re.sub(r'/api/2[.][0-9]/', '/api/', path)}"

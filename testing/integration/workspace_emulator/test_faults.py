@@ -1,4 +1,4 @@
-"""The SDK's reaction to HTTP faults, and the record of requests."""
+"""Tests how the SDK reacts to HTTP faults, and the record of requests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def no_faults_left(emulator: Emulator) -> Iterator[None]:
 
 
 def get(emulator: Emulator, path: str) -> tuple[int, bytes]:
-    """Send one request with a client that does not retry."""
+    """Send a request with a client that does not retry."""
     connection = http.client.HTTPConnection(
         emulator.url.removeprefix("http://"), timeout=60
     )
@@ -151,7 +151,7 @@ def test_a_token_expires(emulator: Emulator, sdk: WorkspaceClient) -> None:
 def test_a_request_is_held_until_its_caller_is_gone(
     emulator: Emulator, when: str, kept: bool
 ) -> None:
-    """This simulates a kill of the client before and after the request took effect."""
+    """Simulates a client that is killed before and after its request takes effect."""
     path = f"/held-{when}"
     rule = emulator.admin(
         "POST", "faults", kind="hold", path="/api/2.0/dbfs/mkdirs", when=when

@@ -1,4 +1,6 @@
-"""Volumes and the Files API through the SDK; databricks-cli 0.18 supports neither."""
+"""Tests volumes and the Files API through the SDK. databricks-cli 0.18 does not support
+them.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +78,7 @@ def test_nothing_lies_outside_a_volume(sdk: WorkspaceClient) -> None:
         sdk.files.upload("/Volumes/spark_catalog/default/none/x", io.BytesIO(b""))
     with pytest.raises(
         NotFound,
-        match="Catalog 'main' does not exist; the emulator has 'spark_catalog'",
+        match="Catalog 'main' does not exist; the emulator has only 'spark_catalog'",
     ):
         sdk.files.upload("/Volumes/main/default/none/x", io.BytesIO(b""))
     with pytest.raises(BadRequest, match="Only /Volumes"):

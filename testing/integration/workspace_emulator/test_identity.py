@@ -1,4 +1,4 @@
-"""Identity and tokens through the SDK."""
+"""Tests identity and tokens through the SDK."""
 
 from __future__ import annotations
 

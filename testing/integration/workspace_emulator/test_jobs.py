@@ -1,4 +1,6 @@
-"""Jobs and runs through databricks-cli and the SDK; the tasks are real processes."""
+"""Tests jobs and runs through databricks-cli and the SDK. Tasks run as real
+processes.
+"""
 
 from __future__ import annotations
 
@@ -271,7 +273,7 @@ def test_what_cannot_run_is_refused_at_once(sdk: WorkspaceClient, cluster: str) 
         script_task(cluster, "/x.py", key="a", depends_on=[TaskDependency("b")]),
         script_task(cluster, "/x.py", key="b", depends_on=[TaskDependency("a")]),
     ]
-    with pytest.raises(InvalidParameterValue, match="in a circle: a, b"):
+    with pytest.raises(InvalidParameterValue, match="circular dependencies: a, b"):
         sdk.jobs.submit(run_name="n", tasks=circle)
 
 

@@ -1,4 +1,4 @@
-"""Libraries through databricks-cli and the SDK: pip installs into the cluster's
+"""Tests libraries through databricks-cli and the SDK: installs into the cluster's
 environment, and the effects of a restart.
 """
 
@@ -36,8 +36,8 @@ UNSETTLED = ("PENDING", "RESOLVING", "INSTALLING")
 def settled(
     sdk: WorkspaceClient, cluster: str, seconds: float = 600
 ) -> dict[str, tuple[str, str]]:
-    """Return the status and messages of a cluster's libraries when no install is
-    pending.
+    """Wait until no install is pending. Returns the status and messages of a cluster's
+    libraries.
     """
     deadline = time.monotonic() + seconds
     while True:
@@ -69,7 +69,7 @@ def upload(sdk: WorkspaceClient, volume: str, wheel: Path, folder: str) -> str:
 
 @pytest.fixture(scope="module")
 def own(sdk: WorkspaceClient) -> str:
-    """Return the id of a cluster for these tests only."""
+    """Return the id of a cluster that only these tests use."""
     made = sdk.clusters.create(
         cluster_name="libraries", spark_version="15.4.x-scala2.12", num_workers=0
     ).result()
@@ -80,8 +80,8 @@ def own(sdk: WorkspaceClient) -> str:
 def test_new_code_is_there_only_after_a_restart(
     sdk: WorkspaceClient, cli: Cli, own: str, volume: str, tmp_path: Path
 ) -> None:
-    """A wheel with a compiled dependency is replaced by its next version, which has
-    another entry point.
+    """A wheel with a compiled dependency is replaced by its next version, which has a
+    new entry point.
     """
     said = (
         "import markupsafe._speedups as c\ndef work(): print(__file__.split('/')[-2],"

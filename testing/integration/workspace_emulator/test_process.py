@@ -1,5 +1,5 @@
-"""The process of the emulator: its end, the processes that end with it, and the data
-that survives.
+"""Tests the end of the emulator's process. All its child processes must end, and its
+data must survive.
 """
 
 from __future__ import annotations
@@ -79,10 +79,8 @@ def test_a_kill_takes_the_tasks_along_and_a_restart_knows_the_rest(
         assert sdk.workspace.export("/kept.txt").content == "a2VwdA=="
         state = sdk.jobs.get_run(waiting.run_id).state
         assert state and state.life_cycle_state is RunLifeCycleState.INTERNAL_ERROR
-        assert state.state_message == "The emulator ended while the run was under way"
-        with pytest.raises(
-            LaunchError, match="another emulator keeps its workspace here"
-        ):
+        assert state.state_message == "The emulator ended before the run was finished"
+        with pytest.raises(LaunchError, match="another emulator uses this folder"):
             Emulator(tmp_path / "state").start()
 
 
@@ -120,9 +118,9 @@ def test_a_port_that_is_taken_is_one_line(emulator: Emulator, tmp_path: Path) ->
 
 def test_an_emulator_that_does_not_answer_in_time_is_ended(tmp_path: Path) -> None:
     emulator = Emulator(tmp_path / "state", start_seconds=0.0)
-    with pytest.raises(LaunchError, match=r"^it did not answer within 0 s$"):
+    with pytest.raises(LaunchError, match=r"^the emulator did not start within 0 s$"):
         emulator.start()
-    assert emulator.stop() == 0  # no task runs any more
+    assert emulator.stop() == 0  # no task may still be running
 
 
 def test_a_token_with_a_line_break_works_and_is_written_nowhere(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Secrets through databricks-cli and the SDK."""
+"""Tests secrets through databricks-cli and the SDK."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Spark with Delta in tasks: a session exists, and all tasks and clusters share the
-tables.
+"""Tests Spark with Delta in tasks: a session exists, and tasks of all clusters share
+the tables.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Workspace files and notebooks through databricks-cli and the SDK."""
+"""Tests workspace files and notebooks through databricks-cli and the SDK."""
 
 from __future__ import annotations
 

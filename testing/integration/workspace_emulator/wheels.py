@@ -1,4 +1,4 @@
-"""Builds wheels quickly, for the tests of installed packages."""
+"""Builds small wheels quickly, for tests that install packages."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def make_wheel(
     entry_points: Mapping[str, str] | None = None,
     requires: Sequence[str] = (),
 ) -> Path:
-    """Build a wheel with one module that has the distribution's name; `entry_points`
-    are console scripts.
+    """Build a wheel with one module. The module has the name of the distribution, and
+    `entry_points` are console scripts.
     """
     info = f"{name}-{version}.dist-info"
     scripts = "".join(

@@ -1,4 +1,6 @@
-"""Fixtures for tests of generic code: a set of tables unrelated to the flights."""
+"""Fixtures for tests of code that does not depend on the flights: a small set of tables
+of people.
+"""
 
 from __future__ import annotations
 
@@ -91,7 +93,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def sql(tmp_path: Path) -> Path:
-    """Return the folder of the SQL files."""
+    """Return a folder with the SQL files of the tables."""
     folder = tmp_path / "sql"
     folder.mkdir()
     for name, text in SQL.items():
@@ -116,8 +118,9 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def engine(tables: TableSet, tmp_path: Path) -> Iterator[EmbeddedEngine]:
-    """Yield an embedded engine on a new lake."""
-    # A slow import of DuckDB and delta-rs, which most selected tests do not need.
+    """Yield an embedded engine with a new lake."""
+    # Import here, because the import of DuckDB and delta-rs is slow, and many tests do
+    # not need it.
     from lakekit.engines.duckdb.engine import EmbeddedEngine
 
     (tmp_path / "scratch").mkdir()
@@ -129,7 +132,9 @@ def engine(tables: TableSet, tmp_path: Path) -> Iterator[EmbeddedEngine]:
 
 @pytest.fixture
 def files() -> Callable[[Path], Dict[str, bytes]]:
-    """Return a function that returns the content of all files in a folder, by path."""
+    """Return a function that reads all files in a folder, and returns their content by
+    path.
+    """
 
     def read(folder: Path) -> Dict[str, bytes]:
         return {
@@ -143,7 +148,7 @@ def files() -> Callable[[Path], Dict[str, bytes]]:
 
 @pytest.fixture(scope="session")
 def shop_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a lake of the orders of `lakekit init`. Tests must not change it."""
+    """Return a lake with the orders of `lakekit init`. Tests must not change it."""
     lake = tmp_path_factory.mktemp("shop") / "lake"
     lakekit.run(TEMPLATE / "data", lake, tables=ORDERS)
     return lake
@@ -151,6 +156,6 @@ def shop_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def shop(shop_made: Path, tmp_path: Path) -> Path:
-    """Return a copy of the lake of orders, which a test may change."""
+    """Return a copy of the lake of orders. A test may change this copy."""
     shutil.copytree(shop_made, tmp_path / "shop")
     return tmp_path / "shop"

@@ -1,9 +1,11 @@
-"""Damage to every part of a table, and the check of its result: there must be no
-traceback, but exit code 4 with the table and the file, or the right rows.
+"""Damages every part of a table, and checks what `lakekit show` does.
 
-`python -m testing.unit.lakekit.damage spark` tests all damage on Spark, whose jars
-LAKEKIT_JARS names. `python -m testing.unit.lakekit.damage embedded 10` tests every
-tenth.
+`lakekit show` must report the table and the file with exit code 4, or show the right
+rows. There must be no traceback.
+
+`python -m testing.unit.lakekit.damage spark` tests all damage with Spark. LAKEKIT_JARS
+must contain Delta's jars. `python -m testing.unit.lakekit.damage embedded 10` tests
+every tenth damage with the embedded engine.
 """
 
 from __future__ import annotations
@@ -71,11 +73,13 @@ FIELDS = (
     "commitInfo.userMetadata",
 )
 NEWER_DELTA = "protocol.minReaderVersion = 5"
-"""Not damage: a table that needs a newer Delta. The exit code is 2."""
+"""This value is not damage: the table needs a newer version of Delta, and the exit code
+is 2.
+"""
 
 
 class Damage(NamedTuple):
-    """A damaged file; `content` is None if the file is missing."""
+    """A damaged file and its new content. `content` is None if the file is missing."""
 
     what: str
     file: Path
@@ -94,7 +98,7 @@ def write_lake(folder: Path) -> Path:
 
 @contextmanager
 def changed(file: Path, content: Optional[bytes]) -> Iterator[None]:
-    """Replace the content of a file, or remove it, while the context is open."""
+    """Replace the content of a file, or remove the file, while the context is open."""
     before = file.read_bytes()
     if content is None:
         file.unlink()
@@ -107,7 +111,9 @@ def changed(file: Path, content: Optional[bytes]) -> Iterator[None]:
 
 
 def of_field(lake: Path, field: str) -> Iterator[Damage]:
-    """Yield all wrong values of one field in the newest commit that has it."""
+    """Yield a damage for every wrong value of a field. The damage changes the newest
+    commit that has the field.
+    """
     kind, _, name = field.partition(".")
     log = sorted((lake / LOG).glob("*.json"))
     file = [each for each in log if f'"{kind}"' in each.read_text()][-1]
@@ -133,10 +139,13 @@ def of_file(file: Path, missing: bool = True) -> Iterator[Damage]:
 
 
 def of_log(lake: Path) -> Iterator[Damage]:
-    """Yield the damage to the log of a table without a checkpoint, and to its data."""
+    """Yield the damage to the log and the data files of a table that has no
+    checkpoint.
+    """
     for field in FIELDS:
         yield from of_field(lake, field)
-    # Without its newest commit, the table is an older version.
+    # The newest commit is never missing here, because the table would then be valid
+    # with an older version.
     for version in (1, 3):
         yield from of_file(lake / LOG / f"{version:020}.json", missing=version < 3)
     for uri in DeltaTable(str(lake / "silver/orders")).file_uris():
@@ -144,7 +153,7 @@ def of_log(lake: Path) -> Iterator[Damage]:
 
 
 def of_checkpoint(lake: Path) -> Iterator[Damage]:
-    """Create a checkpoint, and yield the damage to it."""
+    """Create a checkpoint, and yield the damage to its files."""
     DeltaTable(str(lake / "silver/orders")).create_checkpoint()
     for name in ("*checkpoint.parquet", "_last_checkpoint"):
         for file in (lake / LOG).glob(name):
@@ -161,8 +170,8 @@ def show(lake: Path, engine: str = "embedded") -> Tuple[int, str, str]:
 
 
 def fault(damage: Damage, lake: Path, right: str, engine: str) -> Tuple[int, str]:
-    """Return the exit code of `lakekit show` for a damaged table, and why the result is
-    wrong; empty if it is right.
+    """Run `lakekit show` on a damaged table. Returns the exit code, and the reason why
+    the result is wrong, or an empty text if it is right.
     """
     try:
         with changed(damage.file, damage.content):
@@ -182,8 +191,8 @@ def fault(damage: Damage, lake: Path, right: str, engine: str) -> Tuple[int, str
 
 
 def check(folder: Path, engine: str, every: int = 1) -> Tuple[Counter[int], List[str]]:
-    """Damage a table in all ways, or in every n-th way. Return the numbers of results
-    by exit code, and the wrong results.
+    """Test every damage, or only every n-th. Returns how often each exit code occurred,
+    and the wrong results.
     """
     lake = write_lake(folder)
     right, codes, wrong = show(lake, engine)[1], Counter[int](), []
@@ -197,7 +206,7 @@ def check(folder: Path, engine: str, every: int = 1) -> Tuple[Counter[int], List
 
 
 def main(engine: str = "embedded", every: str = "1") -> int:
-    """Test the damage on an engine, and print the wrong results.
+    """Test the damage with an engine, and print the wrong results.
 
     Returns the exit code.
     """

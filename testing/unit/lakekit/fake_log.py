@@ -1,4 +1,4 @@
-"""A Delta log in memory, and functions that return actions for it."""
+"""A fake Delta log in memory, and functions that return actions for the log."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ FORMAT = {"provider": "parquet", "options": {}}
 
 
 def log_of(commits: List[List[Any]], data: Optional[Files] = None) -> "FakeFiles":
-    """Return the files of a table from its commits, which are lists of actions, and its
-    data files.
+    """Return a table in memory. `commits` has the list of actions of each version, and
+    `data` the data files.
     """
     log = {
         f"{n:020}.json": "\n".join(map(json.dumps, c or [{"commitInfo": {}}])).encode()

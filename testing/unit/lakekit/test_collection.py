@@ -1,5 +1,5 @@
-"""Tests that collecting tests does not import Spark, so that pytest starts a selection
-of tests quickly.
+"""Tests that pytest can collect the tests without importing Spark, so that a few
+selected tests start quickly.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ FOLDERS = [
     "testing/unit/lakekit_api",
     "testing/integration/lakekit",
 ]
-# In this program `import pyspark` fails, and pytest reports the module whose collection
-# failed.
+# In this program, `import pyspark` raises an error. If collecting a test module fails,
+# pytest reports the module.
 COLLECT = """
 import sys
 sys.modules["pyspark"] = None

@@ -1,4 +1,6 @@
-"""Tests that projects of earlier versions can still import the names that they use."""
+"""Tests that projects created with earlier versions of lakekit can still import all
+names that they use.
+"""
 
 from __future__ import annotations
 

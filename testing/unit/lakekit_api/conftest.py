@@ -1,5 +1,5 @@
-"""Fixtures: a lake of two gold tables, which delta-rs writes from their declarations,
-and clients of services over this lake.
+"""Fixtures for tests of the API: a lake with two gold tables, and clients of a service
+that serves the lake.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SECRETS = {"one": make("one", ["gold.trips"]), "all": make("all", ["*"])}
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Path:
-    """Return a lake with five trips and one place."""
+    """Return a lake with two tables: trips with five rows, and places with one row."""
     folder = tmp_path / "lake"
     write(folder, TRIPS, ROWS)
     write(folder, OTHER, [{"place": 1}])
@@ -30,7 +30,7 @@ def lake(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def declarations(monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return MODULE:NAME of the declarations, for the service's settings."""
+    """Return the value of the setting `declarations`, in the form MODULE:NAME."""
     module = types.ModuleType("declared_for_tests")
     module.TABLES = TABLES  # type: ignore[attr-defined]  # a module made here
     monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -39,8 +39,8 @@ def declarations(monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def settings(lake: Path, declarations: str) -> Settings:
-    """Return settings with which every request checks for a new version, and with long
-    time limits, so that a slow request is not an error.
+    """Return settings for tests. Every request checks for a new version. Time limits
+    are long, so that a slow request is not an error.
     """
     return Settings(
         lake=str(lake), declarations=declarations, refresh=0.0, timeout=600.0
@@ -49,20 +49,20 @@ def settings(lake: Path, declarations: str) -> Settings:
 
 @pytest.fixture
 def secret() -> str:
-    """Return a token of the fixture `tokens` that allows one table."""
+    """Return the secret of the token that allows one table."""
     return SECRETS["one"][0]
 
 
 @pytest.fixture
 def tokens() -> List[Token]:
-    """Return two tokens: for one table, and for all tables."""
+    """Return two tokens. The first allows one table, the second all tables."""
     return [token for _, token in SECRETS.values()]
 
 
 @pytest.fixture
 def connect(tokens: List[Token]) -> Iterator[Callable[..., TestClient]]:
-    """Yield a function that returns a client of an application. By default, the client
-    has the token for all tables.
+    """Yield a function that creates an application, and returns a client of it. By
+    default, the client sends the token for all tables.
     """
     opened: List[TestClient] = []
 
@@ -84,5 +84,5 @@ def connect(tokens: List[Token]) -> Iterator[Callable[..., TestClient]]:
 
 @pytest.fixture
 def client(connect: Callable[..., TestClient], settings: Settings) -> TestClient:
-    """Return a client with the token for all tables."""
+    """Return a client that sends the token for all tables."""
     return connect(settings)

@@ -41,14 +41,14 @@ def test_no_auth_is_taken_on_loopback(host: str, settings: Settings) -> None:
 def test_tokens_that_would_not_be_asked_for_are_refused(
     settings: Settings, tokens: List[Token]
 ) -> None:
-    with pytest.raises(StartupError, match="together with --no-auth"):
+    with pytest.raises(StartupError, match="combined with --no-auth"):
         check_access(dataclasses.replace(settings, no_auth=True), tokens)
 
 
 def test_lake_must_be_named_and_be_one(settings: Settings, tokens: List[Token]) -> None:
-    with pytest.raises(StartupError, match="No lake is named"):
+    with pytest.raises(StartupError, match="No lake is set"):
         create_app(dataclasses.replace(settings, lake=""), tokens)
-    with pytest.raises(InvalidLakeError, match="a schema, which Spark knows"):
+    with pytest.raises(InvalidLakeError, match="a schema, which only Spark"):
         create_app(dataclasses.replace(settings, lake="main.lake"), tokens)
 
 

@@ -1,5 +1,5 @@
-"""Tests a table that cannot be read: its last version and all other tables are still
-served.
+"""Tests a table that cannot be read. The last loaded version of the table, and all
+other tables, must still be served.
 """
 
 from __future__ import annotations

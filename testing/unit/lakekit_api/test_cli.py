@@ -17,8 +17,8 @@ Call = Callable[..., Outcome]
 
 @pytest.fixture
 def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Return a function that runs the command. The function returns the exit code,
-    stdout and stderr.
+    """Return a function that runs the command, and returns the exit code, stdout and
+    stderr.
     """
     monkeypatch.setenv("RUST_LOG", "off")
 
@@ -34,7 +34,9 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> List[Any]:
-    """Return the list of arguments with which the server was started."""
+    """Return a list. When the server is started, its arguments are added to the
+    list.
+    """
     found: List[Any] = []
 
     def record(
@@ -72,7 +74,9 @@ def test_tokens_come_from_a_file_and_from_the_environment(
     for name in ("in-file", "in-environment"):
         code, out, err = call("token", "--name", name, "--tables", "gold.busiest_hours")
         assert (
-            code == 0 and len(out.splitlines()) == 1 and "shown this once: lkt_" in err
+            code == 0
+            and len(out.splitlines()) == 1
+            and "(shown only once): lkt_" in err
         )
         lines.append(out)
     file.write_text(lines[0])
@@ -85,7 +89,7 @@ def test_made_token_opens_what_it_was_made_for(call: Call) -> None:
     _, line, err = call(
         "token", "--tables", "gold.busiest_hours, gold.delays_by_carrier_day"
     )
-    secret = err.split("shown this once: ")[1].split()[0]
+    secret = err.split("(shown only once): ")[1].split()[0]
     found = tokens.find(
         tokens.read(line, "x", ["gold.busiest_hours", "gold.delays_by_carrier_day"]),
         secret,
@@ -135,7 +139,7 @@ def test_end_that_is_none_or_past_is_refused(given: str, call: Call) -> None:
             2,
             "--no-auth would open the tables",
         ),
-        (["serve", "--no-auth"], 2, "No lake is named"),
+        (["serve", "--no-auth"], 2, "No lake is set"),
         (
             ["serve", "--lake", "x", "--no-auth", "--log-level", "loud"],
             2,
@@ -151,7 +155,10 @@ def test_end_that_is_none_or_past_is_refused(given: str, call: Call) -> None:
         (
             ["serve", "--lake", "x", "--no-auth", "--allowed-hosts", "lake.example"],
             2,
-            "--no-auth would open the tables to web pages of lake.example\nNext: Leave",
+            (
+                "--no-auth would open the tables to web pages of lake.example\nNext:"
+                " Remove"
+            ),
         ),
         (["fly"], 2, "No such command"),
     ],

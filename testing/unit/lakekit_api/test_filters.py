@@ -37,9 +37,9 @@ def test_parameter_becomes_a_condition_with_bound_values(
 @pytest.mark.parametrize(
     ("query", "parameter", "said"),
     [
-        ("cod=a", "cod", "no such parameter here. Did you mean code?"),
+        ("cod=a", "cod", "no such parameter. Did you mean code?"),
         ("n=x", "n", "n: the value is not an int"),
-        ("n.ge=1&n.ge=2", "n.ge", "given 2 times"),
+        ("n.ge=1&n.ge=2", "n.ge", "occurs 2 times"),
         ("n.null=maybe", "n.null", "true or false"),
         ("day.null=true", "day.null", "no such parameter"),
         ("ok.ge=true", "ok.ge", "no such parameter"),

@@ -21,7 +21,9 @@ def names(file: TokenFile) -> List[str]:
 
 
 def settle(file: TokenFile) -> None:
-    """Poll twice, because a change counts after two reads with the same content."""
+    """Poll twice, because changed content is used only after two reads have returned
+    it.
+    """
     file.poll()
     file.poll()
 
@@ -57,8 +59,8 @@ def test_change_with_the_same_size_and_time_is_seen(path: Path) -> None:
 
 
 def test_secret_of_kubernetes_is_read_again(tmp_path: Path) -> None:
-    """The files of a Secret are links into a folder, and Kubernetes replaces the link
-    `..data`.
+    """The files of a Secret are links to files below `..data`, which is a link to a
+    folder. When the Secret changes, Kubernetes replaces only the link `..data`.
     """
     for folder, made in (("..1", (FIRST, SECOND)), ("..2", (SECOND,))):
         (tmp_path / folder).mkdir()
@@ -81,7 +83,7 @@ def test_invalid_line_ends_its_token_only(
     assert names(file) == ["second"]
     [record] = [each for each in caplog.records if each.levelname == "ERROR"]
     reason = record.fields["reason"]  # type: ignore[attr-defined]  # logs.log adds it
-    assert reason.startswith(f"{path}, line 1, is not")
+    assert reason.startswith(f"{path}, line 1 does not")
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda p: p.write_bytes(b"\xff\xfe")])
@@ -147,5 +149,5 @@ def test_end_of_a_token_is_restored_from_its_line() -> None:
 @pytest.mark.parametrize("end", ["2999-01-31", "never", "2999-02-30T00:00:00Z"])
 def test_line_with_another_end_is_refused(end: str) -> None:
     line = f"{FIRST[1].line()} expires:{end}"
-    with pytest.raises(StartupError, match="x, line 1, does not expire at an instant"):
+    with pytest.raises(StartupError, match="x, line 1: the expiry is not an instant"):
         tokens.read(line, "x", NAMES)

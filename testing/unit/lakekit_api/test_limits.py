@@ -11,7 +11,9 @@ from lakekit_api.limits import IdleConnections, Slots
 def test_one_more_than_the_limit_is_refused_and_told_when_to_come_again() -> None:
     slots = Slots(2)
     with slots.take(), slots.take():
-        with pytest.raises(ProblemError, match="2 requests are in progress") as caught:
+        with pytest.raises(
+            ProblemError, match="2 requests are already in progress"
+        ) as caught:
             with slots.take():
                 raise AssertionError("no slot was left")
     assert (caught.value.status, caught.value.headers) == (429, {"Retry-After": "1"})

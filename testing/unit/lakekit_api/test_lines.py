@@ -6,7 +6,7 @@ from typing import List
 from lakekit_api.lines import LineWriter
 
 FULL = 1 << 20
-"""More bytes than a pipe can store."""
+"""A number of bytes that is larger than the buffer of a pipe."""
 
 
 def notice(lines: int) -> bytes:
@@ -37,7 +37,8 @@ def test_reader_that_stops_loses_lines_and_gets_their_number() -> None:
         writer.put(b"x" * 999 + b"\n")  # a direct write to the pipe would block
     assert not writer.flush(0.05) and writer.dropped > 0
     data = b""
-    # The notice is before the lines that waited when the reader stopped.
+    # The notice comes before the lines that were already waiting when the reader
+    # stopped.
     while (kept := data.count(b"x\n")) + writer.dropped < 3 * FULL // 1000:
         data += os.read(reading, FULL)
     assert kept + writer.dropped == 3 * FULL // 1000

@@ -127,9 +127,10 @@ EXTREMES: Dict[str, List[Any]] = {
 
 @st.composite
 def tables(draw: Any) -> Tuple[Table, List[Dict[str, Any]]]:
-    """Return a declaration, with or without a key, and rows, of which some are equal.
+    """Return a table's declaration and rows. Some of the rows may be equal.
 
-    The key need not be unique, because another writer may break it.
+    The table may have a key. The values of the key may repeat, because other Delta
+    writers do not check it.
     """
     kinds = draw(st.lists(st.sampled_from(sorted(EXTREMES)), min_size=1, max_size=4))
     required = draw(st.lists(st.booleans(), min_size=4, max_size=4))

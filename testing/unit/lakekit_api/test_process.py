@@ -1,5 +1,5 @@
-"""Tests the service as a process. Nobody reads its logs, and clients that send nothing
-connect to it.
+"""Tests the service as a process: its logs are not read, or clients connect and send
+nothing.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 REQUESTS = 600
-"""A number of requests whose log lines are more than a pipe can store."""
+"""The number of requests. Their log lines exceed the buffer of a pipe."""
 
 
 class Service:
-    """A running service. Its standard output and error are pipes."""
+    """A running service. The standard output and error of the service are pipes."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process

@@ -31,7 +31,7 @@ SMALL = Settings(
 
 
 class ManualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock the test sets."""
+    """An event loop with a clock that the test sets."""
 
     now = 0.0
 
@@ -39,7 +39,7 @@ class ManualLoop(asyncio.SelectorEventLoop):
         return self.now
 
     def settle(self) -> None:
-        """Run all callbacks that are due, and the callbacks that these schedule."""
+        """Run all callbacks that are due, and the callbacks that they schedule."""
         self.run_until_complete(_turns(MAX_PIPELINED * 2))
 
 
@@ -49,7 +49,7 @@ async def _turns(count: int) -> None:
 
 
 class Wire(asyncio.Transport):
-    """The server's end of a connection. Its client reads only `window` bytes."""
+    """The server's end of a connection. This class records what the server does."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class Wire(asyncio.Transport):
 
 
 class Connection:
-    """A protocol with its connection, and the data that the client has read."""
+    """A connection of a client, with the protocol object that serves it."""
 
     def __init__(self, server: Server) -> None:
         self.server, self.wire = server, Wire()
@@ -121,15 +121,15 @@ class Connection:
 
     @property
     def ended(self) -> bool:
-        """Return whether the client has read the end of the connection."""
+        """Return whether the server has closed its end of the connection."""
         return self.wire.ended or self.wire.closing
 
 
 class Server:
-    """The shared state of one service's connections, and an application.
+    """The state that all connections of a service share, and a test application.
 
-    The application answers /held when the test releases it, /body when the body is
-    read, and all other paths immediately.
+    A request to /held is answered when the test releases it, a request to /body after
+    its body is read, and any other request immediately.
     """
 
     def __init__(self, loop: ManualLoop, settings: Settings) -> None:
@@ -506,7 +506,7 @@ def test_client_that_stops_reading_is_cut_off(
     connection.call(connection.protocol.pause_writing)
     server.wait(29)
     assert not connection.ended
-    connection.wire.unsent = 999  # the client is slow, but still reads
+    connection.wire.unsent = 999  # the client reads slowly
     server.wait(1.1)
     assert not connection.ended
     server.wait(30)
@@ -575,7 +575,7 @@ def test_lost_connection_leaves_no_timer(
 
 def test_new_connection_replaces_the_one_that_is_idle_longest(server: Server) -> None:
     connections = [server.connect() for _ in range(3)]
-    connections[0].send(GET)  # after its response, it is idle again
+    connections[0].send(GET)  # after the response, the connection is idle again
     # A connection with an unfinished request is also idle.
     connections[1].send(b"GET / HTTP/1.1\r\na: b")
     new = server.connect()

@@ -32,7 +32,7 @@ def test_port_that_is_taken_is_named(settings: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(
-            AddressInUseError, match=f"127.0.0.1:{port} cannot be listened on"
+            AddressInUseError, match=f"Cannot listen on 127.0.0.1:{port}"
         ) as caught:
             serve(dataclasses.replace(settings, no_auth=True, port=port), (), {})
     assert caught.value.exit_code == 3

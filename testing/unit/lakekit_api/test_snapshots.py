@@ -98,12 +98,14 @@ def test_table_that_is_not_there_has_no_head(reader: Reader) -> None:
 
 
 def test_schema_of_a_catalog_is_refused() -> None:
-    with pytest.raises(InvalidLakeError, match="a schema, which Spark knows"):
+    with pytest.raises(InvalidLakeError, match="a schema, which only Spark"):
         Reader(Lake("schema", "main.lake"), "1GB")
 
 
 def test_times_as_spark_writes_them_are_in_utc(reader: Reader, lake: Path) -> None:
-    """Parquet files of Spark's tables may use INT96, which has no time zone."""
+    """Parquet files that Spark writes may have timestamps of the type INT96, which has
+    no time zone.
+    """
     write(lake, TRIPS, [trip(1, "a", at=NOON)])
     [file] = [Path(uri) for uri in DeltaTable(str(lake / TRIPS.folder)).file_uris()]
     pq.write_table(pq.read_table(file), file, use_deprecated_int96_timestamps=True)

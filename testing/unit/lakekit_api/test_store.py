@@ -27,7 +27,7 @@ Make = Callable[..., Store]
 
 
 class Clock:
-    """A clock that advances only when the test advances it."""
+    """A clock that only the test advances."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -43,7 +43,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def make(settings: Settings, lake: Path, clock: Clock) -> Iterator[Make]:
-    """Yield a function that creates stores over the lake. Its arguments may change the
+    """Yield a function that creates a store for the lake. Keyword arguments change
     settings.
     """
     made: List[Store] = []
@@ -160,7 +160,7 @@ def test_table_that_is_not_made_yet_appears_when_it_is(make: Make, lake: Path) -
     store = make()
 
     async def main() -> int:
-        with pytest.raises(ProblemError, match="holds no gold.trips yet"):
+        with pytest.raises(ProblemError, match="does not have gold.trips yet"):
             await store.newest(TRIPS)
         write(lake, TRIPS, [trip(9, "z")])
         return (await store.newest(TRIPS)).rows
@@ -219,7 +219,8 @@ def test_query_that_takes_too_long_is_stopped(make: Make) -> None:
         with pytest.raises(ProblemError, match="longer than 0.2 s") as caught:
             await store.query(snapshot, SLOW, [1])
         assert caught.value.status == 504
-        # There is only one thread, so this call runs only if the query was stopped.
+        # There is only one thread, so this query can run only if the previous query was
+        # stopped.
         return await asyncio.get_running_loop().run_in_executor(
             store._queries, threading.active_count
         )

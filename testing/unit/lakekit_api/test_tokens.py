@@ -67,7 +67,7 @@ def test_every_hash_is_compared_in_constant_time(
 )
 def test_line_that_is_none_is_named_by_number_and_not_shown(line: str) -> None:
     with pytest.raises(
-        StartupError, match=r"^tokens.txt, line 2, is not NAME TABLES"
+        StartupError, match=r"^tokens.txt, line 2 does not have the form NAME TABLES"
     ) as caught:
         tokens.read(f"\n{line}", "tokens.txt", NAMES)
     assert line not in str(caught.value)
@@ -83,5 +83,5 @@ def test_scope_that_no_table_has_is_refused_with_the_nearest() -> None:
 
 
 def test_name_that_a_line_cannot_hold_is_refused() -> None:
-    with pytest.raises(StartupError, match="'a b' is no name"):
+    with pytest.raises(StartupError, match="'a b' is not a valid token name"):
         tokens.make("a b", ["*"])

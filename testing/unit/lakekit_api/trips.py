@@ -1,5 +1,5 @@
-"""A gold table with a column of every type, a second table, and functions that write
-rows of them to a lake.
+"""Test tables: a gold table with a column of every type, and a second table. Functions
+write their rows to a lake.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ Row = Dict[str, Any]
 
 
 def trip(day: int, code: str, **more: Any) -> Row:
-    """Return a row of the table. Columns that are not given are null."""
+    """Return a row of the table of trips. Columns that are not given are missing."""
     return {"day": datetime.date(2013, 1, day), "code": code, **more}
 
 
@@ -70,8 +70,8 @@ ROWS = [
 
 
 def write(lake: Path, table: Table, rows: List[Row], mode: Any = "overwrite") -> None:
-    """Write rows to a table. By default, they replace all rows; with `append`, they are
-    added.
+    """Write rows to a table. By default, they replace all rows. With the mode `append`,
+    they are added.
     """
     schema = pa.schema(
         [pa.field(c.name, ARROW[c.type], not c.required) for c in table.columns]
@@ -82,7 +82,7 @@ def write(lake: Path, table: Table, rows: List[Row], mode: Any = "overwrite") ->
 
 
 def write_as_is(lake: Path, table: Table, data: pa.Table) -> None:
-    """Write data as the only version of a table, without delta-rs, because delta-rs
+    """Write data as the only version of a table. delta-rs is not used, because it
     panics on extreme values.
     """
     folder = lake / table.folder

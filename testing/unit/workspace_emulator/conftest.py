@@ -1,4 +1,4 @@
-"""A store and a tree for one test."""
+"""Fixtures that create a store and a tree for one test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""No request makes the emulator fail: a wrong body is answered with 4xx."""
+"""Tests that no request makes the emulator fail. The response to a wrong body must have
+a status 4xx.
+"""
 
 from __future__ import annotations
 
@@ -61,14 +63,16 @@ ROUNDS = 2
 
 
 def fields(route: Route) -> list[str]:
-    """Return every word beside the route's handler that may be the name of a field."""
+    """Return every word in the package of a route's handler that may be the name of a
+    field.
+    """
     folder = Path(inspect.getfile(inspect.unwrap(route.handler))).parent
     text = "\n".join(path.read_text("utf-8") for path in folder.glob("*.py"))
     return sorted(set(FIELD.findall(text)))
 
 
 def bodies(chance: random.Random, names: list[str]) -> Iterator[bytes]:
-    """Generate bodies: malformed ones, and objects with wrong values."""
+    """Generate bodies. Some are malformed; the rest are objects with wrong values."""
     yield from RAW
     for _ in range(ROUNDS):
         some = chance.sample(names, chance.randint(1, len(names)))
@@ -85,7 +89,7 @@ def wrong(chance: random.Random, names: list[str], depth: int = 0) -> Any:
 
 
 def path_of(route: Route, chance: random.Random) -> str:
-    """Return a path of a route, with a value for each of its variables."""
+    """Return the path of a route. Each variable in it is replaced by a value."""
     parts = ["1", "a", "%00", "%2e%2e%2f", "9" * 30, "%ff"]
     return re.sub(r"\{[^{}]*\}", lambda _: "/" + chance.choice(parts), route.path)
 

@@ -1,1 +1,1 @@
-"""Unity Catalog, only the part that volumes require: `/api/2.1/unity-catalog`."""
+"""The part of Unity Catalog that volumes require: `/api/2.1/unity-catalog`."""

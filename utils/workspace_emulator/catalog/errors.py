@@ -9,7 +9,7 @@ def no_catalog(name: str, known: str) -> ApiError:
     return ApiError(
         404,
         "CATALOG_DOES_NOT_EXIST",
-        f"Catalog '{name}' does not exist; the emulator has '{known}'.",
+        f"Catalog '{name}' does not exist; the emulator has only '{known}'.",
     )
 
 

@@ -1,5 +1,5 @@
-"""Stores a single catalog with its schemas and managed volumes. Spark has a catalog of
-the same name for the tables.
+"""Stores the only catalog, with its schemas and managed volumes. Tables are in Spark's
+catalog with the same name.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from ..tree import Tree, milliseconds
 from . import errors
 
 CATALOG = "spark_catalog"
-"""The only catalog: Spark outside Databricks stores Delta tables by name only in its
-session catalog.
+"""The name of the only catalog. Outside Databricks, Spark can store named Delta tables
+only in its session catalog, which has this name.
 """
 NAME = re.compile(r"\w[\w-]*")
 
@@ -37,7 +37,9 @@ class Catalog:
             self.create_schema(CATALOG, "default", "")
 
     def catalog(self, name: str) -> Document:
-        """Return the catalog in the API's format. Raises ApiError for another name."""
+        """Return the catalog in the API's format. Raises ApiError if no catalog has
+        this name.
+        """
         if name != CATALOG:
             raise errors.no_catalog(name, CATALOG)
         return {
@@ -47,7 +49,7 @@ class Catalog:
         }
 
     def create_schema(self, catalog: str, name: str, comment: str) -> Document:
-        """Create a schema. Raises ApiError if it exists."""
+        """Create a schema. Raises ApiError if the schema already exists."""
         self.catalog(catalog)
         full = f"{catalog}.{self._named(name)}"
         if full in self._schemas:
@@ -74,7 +76,7 @@ class Catalog:
         return list(self._schemas.values())
 
     def delete_schema(self, full: str) -> None:
-        """Delete a schema without volumes."""
+        """Delete a schema that has no volumes."""
         self.schema(full)
         if self.volumes(*full.split(".")):
             raise errors.schema_not_empty(full)
@@ -83,7 +85,9 @@ class Catalog:
     def create_volume(
         self, catalog: str, schema: str, name: str, kind: str, comment: str
     ) -> Document:
-        """Create a managed volume and its folder. Raises ApiError if it exists."""
+        """Create a managed volume and its folder. Raises ApiError if the volume already
+        exists.
+        """
         if kind != "MANAGED":
             raise not_emulated(f"volumes of type {kind}")
         self.schema(f"{catalog}.{schema}")

@@ -20,8 +20,8 @@ from ..tree import milliseconds
 from . import errors
 
 SETTLED = ("RUNNING", "TERMINATED")
-# The fields of a cluster's settings that responses contain. README.md lists the fields
-# without effect.
+# The fields of a request that are stored and returned in responses. Not all of these
+# fields have an effect.
 KEPT = (
     "cluster_name",
     "spark_version",
@@ -45,12 +45,10 @@ KEPT = (
 class Clusters:
     """The clusters of the workspace by id.
 
-    Attributes:
-        on_start: called with the cluster's id when its new environment is ready, before
-            clients see the state RUNNING.
-        on_delete: called with the cluster's id when it is permanently deleted.
-        on_stop: called with the cluster's id and the reason before its environment is
-            removed.
+    Attributes: on_start: called with the cluster's id when its new environment is
+    ready. Clients see the state RUNNING only after `on_start` was called. on_delete:
+    called with the cluster's id when it is permanently deleted. on_stop: called with
+    the cluster's id and the reason, before the cluster's environment is removed.
     """
 
     def __init__(
@@ -71,8 +69,8 @@ class Clusters:
         self.on_stop: list[Callable[[str, str], None]] = []
 
     def resume(self) -> None:
-        """Continue the state transitions that were interrupted when the last emulator
-        process ended.
+        """Continue the state transitions that were interrupted when the previous
+        emulator process ended.
         """
         for cluster_id, cluster in self._clusters.items():
             if cluster["state"] == "TERMINATING":
@@ -115,7 +113,7 @@ class Clusters:
         return self.get(cluster_id)
 
     def get(self, cluster_id: str) -> Document:
-        """Return a cluster in the API's format. Raises ApiError if it does not
+        """Return a cluster in the API's format. Raises ApiError if the cluster does not
         exist.
         """
         cluster = dict(self._get(cluster_id))
@@ -127,7 +125,9 @@ class Clusters:
         return [self.get(cluster_id) for cluster_id in reversed(list(self._clusters))]
 
     def start(self, cluster_id: str) -> None:
-        """Start a terminated cluster. Raises ApiError in any other state."""
+        """Start a terminated cluster. Raises ApiError if the cluster is not
+        terminated.
+        """
         state = self._get(cluster_id)["state"]
         if state != "TERMINATED":
             raise errors.unexpected_state(cluster_id, state)
@@ -142,7 +142,7 @@ class Clusters:
         self._start(cluster_id, "RESTARTING", "Recreating the environment")
 
     def delete(self, cluster_id: str) -> None:
-        """Terminate a cluster, which can be started again."""
+        """Terminate a cluster. A terminated cluster can be started again."""
         if self._get(cluster_id)["state"] in ("TERMINATED", "TERMINATING"):
             return
         self._stopping(cluster_id, "terminated")
@@ -152,7 +152,7 @@ class Clusters:
         self._background.spawn(_name(cluster_id), self._take_down(cluster_id))
 
     def permanent_delete(self, cluster_id: str) -> None:
-        """Terminate a cluster and delete it."""
+        """Terminate a cluster and delete it permanently."""
         self._get(cluster_id)
         self._stopping(cluster_id, "deleted")
         self._background.cancel(_name(cluster_id))
@@ -163,7 +163,7 @@ class Clusters:
         self._background.changed()
 
     def environment(self, cluster_id: str) -> Environment:
-        """Return the environment of a running cluster's tasks."""
+        """Return the environment in which a running cluster executes tasks."""
         return Environment(
             self._folder / cluster_id / str(self._get(cluster_id)["generation"])
         )
@@ -173,7 +173,9 @@ class Clusters:
         return self.state(cluster_id) == "RUNNING"
 
     def state(self, cluster_id: str) -> str:
-        """Return the state of a cluster; TERMINATED if it was permanently deleted."""
+        """Return the state of a cluster, which is TERMINATED if it was permanently
+        deleted.
+        """
         return str(self._clusters.get(cluster_id, {"state": "TERMINATED"})["state"])
 
     async def settled(self, cluster_id: str) -> None:
@@ -195,8 +197,8 @@ class Clusters:
 
     async def _bring_up(self, cluster_id: str) -> None:
         before = self._get(cluster_id)["generation"]
-        # Increase the number before the folder is created, so that the next start does
-        # not use the folder of an interrupted start.
+        # Increase the number before the folder is created. If this start is
+        # interrupted, the next start then uses a different folder.
         made = int(
             self._clusters.change(cluster_id, made=self._get(cluster_id)["made"] + 1)[
                 "made"

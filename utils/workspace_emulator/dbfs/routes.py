@@ -14,7 +14,7 @@ BASE = "/api/2.0/dbfs"
 
 
 def decoded(name: str, text: str) -> bytes:
-    """Decode a base64 text. Raises ApiError for an invalid text."""
+    """Decode a base64 text. Raises ApiError if the text is not base64."""
     try:
         return base64.b64decode(text, validate=True)
     except binascii.Error:
@@ -77,7 +77,9 @@ def _changing(dbfs: Dbfs) -> list[Route]:
 
 
 def _streaming(dbfs: Dbfs) -> list[Route]:
-    """Return the routes that write a file in blocks by a handle."""
+    """Return the routes with which a client writes a file in blocks: it opens a handle,
+    adds blocks to it, and closes it.
+    """
 
     def create(call: Call) -> dict[str, Any]:
         return {

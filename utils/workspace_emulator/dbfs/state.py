@@ -1,4 +1,4 @@
-"""Implements DBFS, where clients write a file as a whole, or in blocks through a
+"""Implements DBFS. Clients write a file as a whole, or block by block through a
 handle.
 """
 
@@ -17,7 +17,9 @@ from . import errors
 
 @dataclass
 class Stream:
-    """A file that is being written, and becomes visible when the stream is closed."""
+    """A file that is being written. The file becomes visible when the stream is
+    closed.
+    """
 
     file: Path
     path: str
@@ -27,8 +29,8 @@ class Stream:
 
 
 class Dbfs:
-    """The files below `dbfs:/`. Open streams are lost when the emulator ends, as
-    handles in Databricks are lost when their node ends.
+    """The files below `dbfs:/`. Open streams are lost when the emulator ends.
+    Databricks also loses its handles when the node that holds them ends.
     """
 
     def __init__(self, tree: Tree) -> None:
@@ -50,13 +52,15 @@ class Dbfs:
         }
 
     def entries(self, path: str) -> list[dict[str, Any]]:
-        """Return the entries of a folder; for a file, return only this file."""
+        """Return the entries of a folder. If the path is a file, return only this
+        file.
+        """
         file = self._existing(path)
         found = sorted(file.iterdir()) if file.is_dir() else [file]
         return [self.status(self._tree.path("dbfs", each)) for each in found]
 
     def read(self, path: str, offset: int, length: int) -> bytes:
-        """Return a part of a file, at most 1 MB."""
+        """Return a part of a file. The maximum size of a part is 1 MB."""
         file = self._existing(path)
         if file.is_dir():
             raise errors.is_a_directory(path)
@@ -69,7 +73,7 @@ class Dbfs:
             return opened.read(length)
 
     def put(self, path: str, content: bytes | Path, *, overwrite: bool) -> None:
-        """Write a whole file, from bytes or from a received file."""
+        """Write a whole file. The content is bytes or an uploaded file."""
         with ExitStack() as held:
             received = (
                 content
@@ -108,7 +112,7 @@ class Dbfs:
         file.rename(target)
 
     def create(self, path: str, *, overwrite: bool) -> int:
-        """Open a stream; return its handle."""
+        """Open a stream and return its handle."""
         file = self._file(path)
         if file.exists() and not overwrite:
             raise errors.already_exists(path)
@@ -119,7 +123,7 @@ class Dbfs:
         return handle
 
     def add_block(self, handle: int, block: bytes) -> None:
-        """Append a block, at most 1 MB."""
+        """Append a block. The maximum size of a block is 1 MB."""
         stream = self._stream(handle)
         if len(block) > errors.MAX_BLOCK:
             raise errors.block_too_large(len(block))
@@ -127,7 +131,7 @@ class Dbfs:
             opened.write(block)
 
     def close(self, handle: int) -> None:
-        """Close a stream, so that the complete file gets its final name."""
+        """Close a stream and move the complete file to its final path."""
         stream = self._stream(handle)
         del self._streams[handle]
         with stream.held:

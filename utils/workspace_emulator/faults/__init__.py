@@ -1,1 +1,1 @@
-"""Fault injection, the record of requests, and the admin routes for both."""
+"""Injects faults, records requests, and defines the admin routes for both."""

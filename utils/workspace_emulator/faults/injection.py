@@ -17,8 +17,8 @@ CALLER_CHECK_SECONDS = 0.05
 
 
 class FileAnswer(web.FileResponse):
-    """A file response with the path of its file, so that a fault can truncate the
-    response.
+    """A file response that stores the path of its file, because the fault `truncate`
+    reads the file.
     """
 
     def __init__(self, file: str, content_type: str) -> None:
@@ -33,11 +33,10 @@ async def injected(
     background: Background,
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> web.StreamResponse:
-    """Answer a request that matches a fault. `handle` returns the response without the
-    fault.
+    """Return the response to a request that matches a fault. `handle` handles the
+    request and returns the response without the fault.
 
-    Raises:
-        ApiError: the fault is an error response.
+    Raises: ApiError: the fault requires an error response.
     """
     if rule.when == "before":
         refuse(rule, request)
@@ -69,8 +68,8 @@ async def wait(
     background: Background,
     sleep: Callable[[float], Awaitable[object]],
 ) -> None:
-    """Wait, for the faults `slow` and `hold`. If the client disconnects during the
-    wait, the request is not handled.
+    """Wait if the fault is `slow` or `hold`. If the client disconnects before the
+    request is handled, the request is never handled.
     """
     if rule.kind == "slow":
         await sleep(rule.seconds)
@@ -124,7 +123,7 @@ async def truncated(
 
 
 def changed(answer: web.StreamResponse, rule: Rule) -> web.StreamResponse:
-    """Return the response with the values that the fault sets."""
+    """Return the response with the fields that the fault overwrites."""
     if (
         not isinstance(answer, web.Response)
         or answer.content_type != "application/json"

@@ -1,4 +1,4 @@
-"""Records the requests: one line of JSON per request, without secrets."""
+"""Records each request as one line of JSON, without secrets."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ SECRET = ("string_value", "bytes_value", "token_value", "contents", "content", "
 
 
 class Record:
-    """The recorded requests, in the order of the responses. `number` is the order in
-    which the requests arrived.
+    """The recorded requests, in the order in which they were answered. The field
+    `number` shows the order in which requests arrived.
     """
 
     def __init__(self, file: Path) -> None:
@@ -35,14 +35,14 @@ class Record:
             opened.write(json.dumps(request) + "\n")
 
     def clear(self) -> None:
-        """Remove all recorded requests; the numbers of new requests continue."""
+        """Remove all recorded requests. New requests continue the numbering."""
         self.requests.clear()
         self._file.unlink(missing_ok=True)
 
 
 def redacted(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a body without secrets: contents and secrets are replaced by their size,
-    and variables by their names.
+    """Return a body without secrets. File contents and secrets are replaced by their
+    sizes. Only the names of environment variables remain.
     """
     result: dict[str, Any] = {}
     for name, value in body.items():

@@ -1,5 +1,5 @@
-"""The admin routes below `/emulator`. Their requests are not recorded, and faults do
-not affect them.
+"""The admin routes below `/emulator`. Requests to these routes are not recorded, and
+faults do not affect them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def routes(faults: Faults, record: Record, background: Background) -> list[Route
         try:
             await asyncio.wait_for(reached, call.number("seconds", 30))
         except asyncio.TimeoutError:
-            pass  # the counts in the response show that no request came
+            pass  # the response then shows that no request hit the fault
         return asdict(rule)
 
     def release(call: Call) -> Answer:

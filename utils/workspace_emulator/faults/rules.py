@@ -1,4 +1,4 @@
-"""Defines the rules of faults: which requests fail, how, and how often."""
+"""Defines fault rules. A rule states which requests fail, how, and how often."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ AFTER_ONLY = ("truncate", "state")
 
 @dataclass
 class Rule:
-    """A fault for requests with a method and a path (`*` matches any text, also `/`).
+    """A fault, and the requests that it affects: those that match `method` and `path`.
+    `*` matches any text, including `/`.
 
-    Attributes:
-        kind: `status` returns an error status, `drop` resets the connection, `truncate`
-            cuts the response in the middle, `slow` waits, `hold` waits until the fault
-            is released or the client disconnects, `state` overwrites fields anywhere in
-            the response (null removes a field), `expired-token` returns the error for
-            an expired token.
-        when: whether the fault occurs `before` the request is handled, or `after`. With
-            `before`, only `slow` and `hold` handle the request afterwards.
+    Attributes: kind: `status` returns an error status. `drop` resets the connection.
+        `truncate` closes the connection in the middle of the response. `slow` waits
+        `seconds`. `hold` waits until the fault is released or the client disconnects.
+        `state` overwrites fields everywhere in the response; the value null removes a
+        field. `expired-token` returns the error for an expired token. when: whether the
+        fault occurs `before` or `after` the request is handled. With `before`, the
+        request is handled only if the kind is `slow` or `hold`.
         skip: the number of matching requests that succeed before the first fault.
-        count: the number of requests that then fail; None means all.
-        status: the status of the kind `status`, which also uses `error_code`, `message`
-            and `headers`.
-        seconds: the wait of the kind `slow`.
-        fields: the values by field name, of the kind `state`.
-        seen: the number of matching requests until now.
-        hit: the number of requests with the fault until now.
-        holding: the number of requests that wait now.
+        count: the number of requests that fail after the skipped requests. None means
+        all. status: for the kind `status`: the HTTP status of the error response, which
+        also contains `error_code`, `message` and `headers`. seconds: for the kind
+        `slow`: how long the request waits. fields: for the kind `state`: the new values
+        by field name.
+        seen: the number of matching requests so far. hit: the number of requests so far
+        in which the fault occurred. holding: the number of requests that are waiting
+        now.
     """
 
     kind: str
@@ -70,7 +70,7 @@ ORDERED = {each.name for each in fields(Rule)} - {
 
 class Faults:
     """The rules in the order of their creation. The first matching rule applies that
-    has not reached its count.
+    has already skipped `skip` requests and has not reached `count`.
     """
 
     def __init__(self, background: Background) -> None:
@@ -79,16 +79,18 @@ class Faults:
         self._given = 0
 
     def add(self, wanted: Mapping[str, Any]) -> Rule:
-        """Add a fault. Raises ApiError for a rule that could never apply."""
+        """Add a fault. Raises ApiError if the rule has an unknown field, kind or
+        `when`.
+        """
         unknown = sorted(set(wanted) - ORDERED)
         if unknown:
             raise invalid_parameter(
-                f"a fault has no {', '.join(unknown)}; there are:"
+                f"a fault has no field {', '.join(unknown)}; the fields are:"
                 f" {', '.join(sorted(ORDERED))}"
             )
         if wanted.get("kind") not in KINDS:
             raise invalid_parameter(
-                f"a fault's kind must be one of {', '.join(KINDS)}, not"
+                f"the kind of a fault must be one of {', '.join(KINDS)}, not"
                 f" {wanted.get('kind')!r}"
             )
         rule = Rule(**wanted)
@@ -96,7 +98,7 @@ class Faults:
             rule.when = "after"
         if rule.when not in ("before", "after"):
             raise invalid_parameter(
-                f"a fault's when must be before or after, not {rule.when!r}"
+                f"`when` of a fault must be before or after, not {rule.when!r}"
             )
         self._given += 1
         rule.id = self._given
@@ -104,7 +106,9 @@ class Faults:
         return rule
 
     def hit(self, method: str, path: str) -> Rule | None:
-        """Return the fault for a request and count it; None if no rule applies."""
+        """Return the fault for a request and count the request. Returns None if no rule
+        applies.
+        """
         for rule in self._rules.values():
             if not rule.matches(method, path):
                 continue
@@ -127,7 +131,9 @@ class Faults:
         self._background.changed()
 
     def release(self, rule_id: int) -> None:
-        """Release the requests that a rule holds, now and later."""
+        """Release the requests that a rule holds now, and do not hold later
+        requests.
+        """
         self.rule(rule_id).released = True
         self._background.changed()
 
@@ -140,8 +146,8 @@ class Faults:
 
 
 def overwritten(value: Any, new: Mapping[str, Any]) -> Any:
-    """Return a JSON value in which all fields with these names, at any depth, are
-    overwritten, or removed if the value is None.
+    """Return a JSON value with new values for all fields with these names, at any
+    depth. A field is removed if its new value is None.
     """
     if isinstance(value, list):
         return [overwritten(each, new) for each in value]

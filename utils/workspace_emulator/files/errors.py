@@ -19,7 +19,9 @@ def already_exists(path: str) -> ApiError:
 
 def wrong_kind(path: str) -> ApiError:
     return ApiError(
-        409, "ALREADY_EXISTS", f"There is something of another kind at the path: {path}"
+        409,
+        "ALREADY_EXISTS",
+        f"The path has the wrong type (file or directory): {path}",
     )
 
 

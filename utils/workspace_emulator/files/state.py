@@ -20,8 +20,8 @@ class Files:
         self._catalog = catalog
 
     def file(self, path: str) -> Path:
-        """Return the real file of a path. Raises ApiError if it does not exist or is a
-        folder.
+        """Return the real path of a file. Raises ApiError if the file does not exist or
+        is a folder.
         """
         file = self._locate(path)
         if not file.is_file():
@@ -29,8 +29,8 @@ class Files:
         return file
 
     def place(self, received: Path, path: str, *, overwrite: bool) -> None:
-        """Move an upload to its path atomically. If two concurrent uploads must not
-        overwrite a file, one of the two fails.
+        """Move an upload to its path atomically. Of two concurrent uploads to one path
+        without `overwrite`, one fails.
         """
         file = self._locate(path)
         try:
@@ -45,8 +45,8 @@ class Files:
         self.file(path).unlink()
 
     def folder(self, path: str) -> Path:
-        """Return the real folder of a path. Raises ApiError if it does not exist or is
-        a file.
+        """Return the real path of a folder. Raises ApiError if the folder does not
+        exist or is a file.
         """
         folder = self._locate(path)
         if not folder.is_dir():
@@ -54,7 +54,7 @@ class Files:
         return folder
 
     def create_folder(self, path: str) -> None:
-        """Create a folder and its parents. An existing folder does not change."""
+        """Create a folder and its parents. If the folder exists, nothing changes."""
         try:
             self._locate(path).mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):

@@ -1,3 +1,3 @@
-"""The caller's identity: tokens, the permissions to use tokens, and the SCIM endpoint
+"""The APIs for the identity of the caller: tokens, permissions to use tokens, and SCIM
 Me.
 """

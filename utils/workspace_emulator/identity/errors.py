@@ -1,4 +1,4 @@
-"""Errors for a caller without a valid token."""
+"""Errors for missing, invalid, expired or unknown tokens."""
 
 from __future__ import annotations
 

@@ -21,7 +21,9 @@ OBJECT = {"object_id": "/authorization/tokens", "object_type": "tokens"}
 
 
 class Identity:
-    """Stores tokens as their sha256, so that the state folder contains no secret."""
+    """Stores only the SHA-256 of each token, so that the state folder contains no
+    token.
+    """
 
     def __init__(
         self, store: Store, admin_token: str, clock: Callable[[], float] = time.time
@@ -42,7 +44,7 @@ class Identity:
             }
 
     def check(self, authorization: str | None) -> None:
-        """Check that the header has a valid token. Raises ApiError."""
+        """Check that the Authorization header has a valid token. Raises ApiError."""
         scheme, _, value = (authorization or "").partition(" ")
         if scheme.lower() == "basic":
             try:
@@ -73,7 +75,7 @@ class Identity:
         }
 
     def create(self, comment: str, lifetime: int | None) -> dict[str, Any]:
-        """Create a token and return its value, which no other method returns.
+        """Create a token and return its value. No other method returns the value.
         `lifetime` is in seconds.
         """
         if lifetime is not None and lifetime <= 0:
@@ -113,8 +115,8 @@ class Identity:
         return {**OBJECT, "access_control_list": entries}
 
     def permit(self, entries: list[dict[str, Any]], *, replace: bool) -> dict[str, Any]:
-        """Permit principals to use tokens. The new permissions are added to the
-        existing permissions, or replace them.
+        """Allow principals to use tokens. If `replace` is true, the new permissions
+        replace the existing permissions; otherwise they are added.
         """
         wanted: dict[str, Document] = {}
         for entry in entries:
@@ -125,7 +127,7 @@ class Identity:
             ]
             if len(names) != 1 or entry.get("permission_level") not in LEVELS:
                 raise invalid_parameter(
-                    "an access_control_list entry names one principal and one of"
+                    "an access_control_list entry must have one principal and one of"
                     f" {', '.join(LEVELS)}"
                 )
             wanted[entry[names[0]]] = {

@@ -1,3 +1,3 @@
-"""Programs that run in a cluster's environment, with only the standard library and
-PySpark.
+"""Programs that run in a cluster's environment. These programs use only the standard
+library and PySpark.
 """

@@ -2,11 +2,10 @@
 
     python run_task.py task.json
 
-task.json defines the program: an entry point of an installed package, or a script. This
-script writes the task's result to the file `result`, and prints nothing itself. The
-task requests Spark from the emulator over the inherited socket `control`. When the
-socket closes, the emulator has ended; then this process ends, with all processes that
-it started.
+task.json defines the program: an entry point of an installed package, or a script. If
+the task fails, this script writes the error to the file `result`. The script requests
+Spark from the emulator over the inherited socket `control`. A closed socket means that
+the emulator has ended; then this process ends, with all processes that it has started.
 """
 
 import importlib
@@ -49,7 +48,7 @@ class Control:
 
 
 class SparkOnImport(importlib.abc.MetaPathFinder):
-    """Attaches to the workspace's Spark on the first import of PySpark, so that a
+    """Connects to the workspace's Spark when PySpark is first imported, so that a
     session exists, as on Databricks.
     """
 
@@ -74,15 +73,15 @@ class SparkOnImport(importlib.abc.MetaPathFinder):
                 execute(module)
                 attach(self._control.ask("spark"))
 
-            # Patch the loader of this import only, so that other imports of PySpark do
-            # not change.
+            # Patch only the loader of this import, so that later imports of PySpark are
+            # not affected.
             loader.exec_module = then_attach  # type: ignore[method-assign]  # its own
         return spec
 
 
 def attach(answer: dict[str, Any]) -> None:
-    """Create the Spark session of this task. Settings and temporary views belong to the
-    task; all tasks share the tables.
+    """Create the Spark session of this task. Settings and temporary views belong to
+    this task. Tables are shared by all tasks.
     """
     if "error" in answer:
         raise RuntimeError(answer["error"])
@@ -126,8 +125,8 @@ def call(task: dict[str, Any]) -> None:
 
 
 def run(task: dict[str, Any]) -> int:
-    """Run the task; return the exit code. SystemExit with 0 is a success, and
-    SystemExit with any other value is an error of the task.
+    """Run the task and return the exit code. A task that raises SystemExit with 0 or
+    None succeeds. A task that raises SystemExit with any other value fails.
     """
     try:
         call(task)

@@ -1,5 +1,5 @@
-"""Runs Spark's JVM for the emulator. Prints a line of JSON with the address for
-clients, and ends at the end of standard input.
+"""Runs Spark's JVM for the emulator. Prints the address for clients as one line of
+JSON, and ends when standard input is closed.
 """
 
 import json
@@ -16,7 +16,7 @@ def main(settings_file: str) -> None:
         conf=SparkConf().setAll(list(settings.items()))
     ).getOrCreate()
     session.sparkContext.setLogLevel("WARN")
-    # Open the metastore now, so that an error is reported here.
+    # Open the metastore now, so that an error appears at the start and not in a task.
     session.sql("SHOW SCHEMAS").first()
     gateway = session.sparkContext._gateway.gateway_parameters
     print(json.dumps({"port": gateway.port, "secret": gateway.auth_token}), flush=True)

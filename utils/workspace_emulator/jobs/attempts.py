@@ -1,5 +1,5 @@
-"""Runs attempts of tasks: each attempt is a process on the task's cluster, with its
-libraries.
+"""Runs attempts of tasks. Each attempt is a process in the environment of the task's
+cluster.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .tasks import FAILED, SUCCESS, kind_of, new_cluster, parameters_of
 
 @dataclass(frozen=True)
 class Verdict:
-    """The result of an attempt, as in a run's state."""
+    """The result of an attempt, with the fields of a run's state in the API."""
 
     life_cycle: str
     result: str
@@ -35,7 +35,7 @@ class Verdict:
 
 @dataclass
 class Attempt:
-    """A running process, and the reason if the emulator has ended the process."""
+    """A running process. `reason` is not empty if the emulator killed the process."""
 
     cluster_id: str
     process: TaskProcess
@@ -43,7 +43,9 @@ class Attempt:
 
 
 class Attempts:
-    """The running attempts. `folder` has the log of every attempt."""
+    """The running attempts. `folder` contains the logs of all attempts, including those
+    that have ended.
+    """
 
     def __init__(
         self,
@@ -66,7 +68,7 @@ class Attempts:
         clusters.on_stop.append(self._cluster_stopped)
 
     def log(self, task_run_id: int) -> bytes:
-        """Return the output of an attempt until now."""
+        """Return everything that an attempt has printed so far."""
         file = self._folder / str(task_run_id) / "log.txt"
         return file.read_bytes() if file.exists() else b""
 
@@ -145,8 +147,8 @@ class Attempts:
         return verdict_of(ended, attempt.reason)
 
     def _program(self, run_id: int, task: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the script or entry point that the process calls, with workspace paths
-        replaced by real paths.
+        """Return the script or entry point to call, with its parameters. Workspace
+        paths are replaced by real paths.
         """
         run = self._jobs.run(run_id)
         given = run["overriding_parameters"]
@@ -181,8 +183,8 @@ class Attempts:
         return {"file": str(file), "parameters": parameters}
 
     def _variables(self, cluster_id: str) -> dict[str, str]:
-        """Return the cluster's environment variables, with secret references replaced
-        by their values.
+        """Return the cluster's environment variables. References to secrets are
+        replaced by the values of the secrets.
         """
         wanted = self._clusters.get(cluster_id).get("spark_env_vars", {})
         return {
@@ -218,8 +220,8 @@ class Attempts:
 
 
 def verdict_of(ended: ProcessResult, reason: str) -> Verdict:
-    """Return the result of a process. If the emulator ended the process, that reason
-    has precedence over the exit code.
+    """Return the result of a process. If `reason` is not empty, the emulator killed the
+    process, and the result contains the reason instead of the exit code.
     """
     if reason:
         return Verdict("INTERNAL_ERROR", FAILED, reason)
@@ -230,7 +232,7 @@ def verdict_of(ended: ProcessResult, reason: str) -> Verdict:
 
 
 def _in_workspace(path: str) -> str:
-    """Return the full path of a workspace file, whose prefix `/Workspace` is
+    """Return the full path of a workspace file. In `path`, the prefix `/Workspace` is
     optional.
     """
     return (

@@ -1,4 +1,6 @@
-"""Executes runs: the tasks in order, with retries and time limits."""
+"""Executes runs. Tasks run in the order of their dependencies, with retries and time
+limits.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +17,10 @@ from .state import ENDED, Jobs, shown
 from .tasks import FAILED, SUCCESS, needs_of, satisfied
 
 MAX_LOG = 5 * 1024 * 1024
-"""The maximum size in bytes of the log in runs/get-output; the end of the log is
-returned.
+"""The maximum size in bytes of the log in runs/get-output. If the log is longer, only
+its end is returned.
 """
-# The fields of an attempt that its task does not have.
+# The fields that an attempt has in addition to the fields of its task.
 OF_AN_ATTEMPT = (
     "run_id",
     "attempt_number",
@@ -44,9 +46,11 @@ class Execution:
         self._canceled: set[int] = set()
 
     def resume(self) -> None:
-        """Mark runs as interrupted that were active when the emulator ended."""
+        """Mark runs as failed if they were active when the previous emulator process
+        ended.
+        """
         for run in self._jobs.runs(None, active=True, completed=False):
-            message = "The emulator ended while the run was under way"
+            message = "The emulator ended before the run was finished"
             for task in run["tasks"]:
                 if task["state"]["life_cycle_state"] not in ENDED:
                     self._jobs.set_state(
@@ -55,15 +59,15 @@ class Execution:
             self._jobs.set_state(run["run_id"], "INTERNAL_ERROR", FAILED, message)
 
     def start(self, run: Document) -> None:
-        """Start a new run, or skip the run if the job has its maximum of concurrent
-        runs.
+        """Start a new run. If the job already has its maximum number of concurrent
+        runs, the new run is skipped.
         """
         run_id, job_id = int(run["run_id"]), run.get("job_id")
         if job_id:
             others = self._jobs.runs(job_id, active=True, completed=False)
             limit = int(run["settings"].get("max_concurrent_runs", 1))
             if len(others) > limit:
-                message = f"Skipped: the job has {limit} concurrent run(s) already"
+                message = f"Skipped: the job already has {limit} concurrent run(s)"
                 for task in run["tasks"]:
                     self._jobs.set_state(task["run_id"], "SKIPPED", "", message)
                 self._jobs.set_state(run_id, "SKIPPED", "", message)
@@ -71,7 +75,7 @@ class Execution:
         self._background.spawn(_name(run_id), self._run(run_id))
 
     def cancel(self, run_id: int) -> None:
-        """Cancel a run; a run that has ended does not change."""
+        """Cancel a run. A run that has already ended does not change."""
         run = self._jobs.run(run_id)
         run_id = int(run.get("parent_run_id", run_id))
         if self._jobs.run(run_id)["state"]["life_cycle_state"] in ENDED:
@@ -81,8 +85,8 @@ class Execution:
         self._background.cancel(_name(run_id))
 
     def output(self, run_id: int) -> dict[str, Any]:
-        """Return the log, the error and the run. Raises ApiError for a run of several
-        tasks.
+        """Return the log, the error and the metadata of a run. Raises ApiError if the
+        run has several tasks.
         """
         run = self._jobs.run(run_id)
         if "tasks" in run:
@@ -112,8 +116,8 @@ class Execution:
         except asyncio.TimeoutError:
             self._cut(run_id, "TIMEDOUT", f"The run took longer than {limit} s")
         except asyncio.CancelledError:
-            # If no client canceled the run, the emulator is ending, and `resume` marks
-            # the run at the next start.
+            # If no client canceled the run, the emulator is ending. `resume` then marks
+            # the run as failed at the next start.
             if run_id in self._canceled:
                 self._canceled.discard(run_id)
                 self._cut(run_id, "CANCELED", "Run cancelled.")
@@ -150,7 +154,9 @@ class Execution:
     async def _tasks(
         self, run_id: int, settings: Mapping[str, Any]
     ) -> dict[str, Verdict]:
-        """Run each task after its dependencies have ended; return the results."""
+        """Run each task after its dependencies have ended. Returns the results by task
+        key.
+        """
         waiting = {task["task_key"]: task for task in self._jobs.run(run_id)["tasks"]}
         results: dict[str, Verdict] = {}
         running: dict[asyncio.Task[Verdict], str] = {}
@@ -184,7 +190,7 @@ class Execution:
         """Skip a task because of the results of its dependencies."""
         run_if = _run_if(task)
         result = UPSTREAM.get(run_if, "EXCLUDED")
-        verdict = Verdict("TERMINATED", result, f"run_if {run_if} does not hold")
+        verdict = Verdict("TERMINATED", result, f"run_if {run_if} is not satisfied")
         self._jobs.set_state(
             task["run_id"], verdict.life_cycle, verdict.result, verdict.message
         )
@@ -193,8 +199,8 @@ class Execution:
     async def _task(
         self, run_id: int, task: Mapping[str, Any], settings: Mapping[str, Any]
     ) -> Verdict:
-        """Run attempts of a task until an attempt succeeds or no retry is left. With
-        -1, retries have no limit.
+        """Run attempts of a task until an attempt succeeds or no retries are left. If
+        `max_retries` is -1, the number of retries is unlimited.
         """
         retries, attempt, task_run_id = (
             int(task.get("max_retries", 0)),
@@ -226,7 +232,7 @@ def _run_if(task: Mapping[str, Any]) -> str:
 
 
 def _may_run(task: Mapping[str, Any], results: Mapping[str, Verdict]) -> bool:
-    """Return whether a task runs after these results of its dependencies."""
+    """Return whether the results of a task's dependencies allow it to run."""
     needed = [results[need].result for need in needs_of(task)]
     return satisfied(_run_if(task), needed)
 

@@ -1,4 +1,4 @@
-"""Routes of jobs, the same for the API versions 2.0, 2.1 and 2.2."""
+"""Routes of jobs. All API versions (2.0, 2.1 and 2.2) have the same routes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..routing import Answer, Call, Route
 from .state import Jobs
 
 VERSIONS = ("2.0", "2.1", "2.2")
-# The fields of a request that are not settings of the job or the run.
+# The fields of a request that do not belong to the settings of a job or a run.
 OF_THE_REQUEST = ("idempotency_token", "access_control_list")
 
 
@@ -61,15 +61,15 @@ def routes(jobs: Jobs) -> list[Route]:
 
 
 def settings_of(call: Call) -> dict[str, Any]:
-    """Return the settings of a job or a one-time run from a request."""
+    """Return the settings of a job or a one-time run that a request contains."""
     return {
         name: value for name, value in call.fields.items() if name not in OF_THE_REQUEST
     }
 
 
 def page(name: str, found: list[dict[str, Any]], call: Call) -> dict[str, Any]:
-    """Return a page of a list, by `offset` for databricks-cli, or by `page_token` for
-    the SDK.
+    """Return a page of a list. databricks-cli selects the page with `offset`, the SDK
+    with `page_token`.
     """
     start = call.number("page_token", call.number("offset", 0))
     end = start + call.number("limit", 20)

@@ -1,4 +1,4 @@
-"""Routes of runs, the same for the API versions 2.0, 2.1 and 2.2."""
+"""Routes of runs. All API versions (2.0, 2.1 and 2.2) have the same routes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .state import Jobs, shown
 
 
 class Runs:
-    """Handles the requests about runs; `url` is the base of the URL of a run's page."""
+    """Handles requests about runs. The URL of a run's page starts with `url`."""
 
     def __init__(self, jobs: Jobs, execution: Execution, url: str) -> None:
         self._jobs = jobs

@@ -1,6 +1,4 @@
-"""Stores jobs and runs as documents. `execution` executes the runs; this module never
-waits.
-"""
+"""Stores jobs and runs as documents. The module `execution` executes the runs."""
 
 from __future__ import annotations
 
@@ -20,9 +18,7 @@ GIVEN = ("python_params", "python_named_params", "job_parameters")
 
 
 class Jobs:
-    """The jobs and the runs by id. Runs and runs of their tasks share one sequence of
-    ids.
-    """
+    """Jobs and runs by id. The ids of runs and of task runs come from one sequence."""
 
     def __init__(self, store: Store, owner: str) -> None:
         self._store = store
@@ -35,7 +31,7 @@ class Jobs:
     # Jobs
 
     def create(self, settings: Mapping[str, Any]) -> int:
-        """Store a job; return its id. Raises ApiError for invalid settings."""
+        """Store a job and return its id. Raises ApiError for invalid settings."""
         tasks_of(settings)
         job_id = self._store.next_number("job")
         self._jobs[str(job_id)] = {
@@ -72,7 +68,7 @@ class Jobs:
     def update(
         self, job_id: int, settings: Mapping[str, Any], removed: list[str]
     ) -> None:
-        """Change some settings of a job, and remove other settings."""
+        """Change some settings of a job, and remove the settings in `removed`."""
         remaining = {
             name: value
             for name, value in self.job(job_id)["settings"].items()
@@ -81,7 +77,7 @@ class Jobs:
         self.reset(job_id, {**remaining, **settings})
 
     def delete(self, job_id: int) -> None:
-        """Delete a job; its runs remain."""
+        """Delete a job. The runs of the job are not deleted."""
         self.job(job_id)
         del self._jobs[str(job_id)]
 
@@ -107,7 +103,9 @@ class Jobs:
         token: str,
         job_id: int | None = None,
     ) -> Document:
-        """Store a new run before it starts. `given` has the parameters of run-now."""
+        """Store a new run before it starts. `given` contains the parameters of
+        run-now.
+        """
         tasks = tasks_of(settings)
         run_id = self._number()
         now = milliseconds(time.time())
@@ -137,7 +135,7 @@ class Jobs:
         return self._runs[str(run_id)]
 
     def add_attempt(self, run_id: int, task: Mapping[str, Any], attempt: int) -> int:
-        """Store a new attempt of a task; return the id of its run."""
+        """Store a new attempt of a task. Returns the id of the attempt's run."""
         task_run_id = self._number()
         run = self._runs[str(run_id)]
         run["tasks"].append(
@@ -180,8 +178,8 @@ class Jobs:
     def runs(
         self, job_id: int | None, *, active: bool, completed: bool
     ) -> list[Document]:
-        """Return runs, newest first; optionally only those of a job, only active or
-        only completed runs.
+        """Return runs, newest first. The result can be limited to one job, to active
+        runs, or to completed runs.
         """
         found = []
         for run in reversed(list(self._runs.values())):
@@ -193,7 +191,7 @@ class Jobs:
         return found
 
     def delete_run(self, run_id: int) -> None:
-        """Delete a run that has ended."""
+        """Delete a run. Raises ApiError if the run has not ended."""
         run = self.run(run_id)
         if run["state"]["life_cycle_state"] not in ENDED:
             raise invalid_parameter(
@@ -211,8 +209,8 @@ class Jobs:
         message: str = "",
         **more: Any,
     ) -> None:
-        """Store the state of a run or a task's run. A run that has ended gets its end
-        time.
+        """Store the state of a run or a task's run. The end time of a run that has
+        ended is stored as well.
         """
         state = {"life_cycle_state": life_cycle, "state_message": message}
         if result:
@@ -235,8 +233,8 @@ class Jobs:
 
 
 def _token_key(token: str, job_id: int | None) -> str:
-    """Return the key of an idempotency token. A token is valid for one job, or for
-    one-time runs.
+    """Return the key under which an idempotency token is stored. A token is valid only
+    for one job, or only for one-time runs.
     """
     return f"{job_id or ''}/{token}"
 

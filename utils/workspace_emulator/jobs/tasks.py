@@ -19,7 +19,7 @@ RUN_IF = (
     "ALL_FAILED",
     "AT_LEAST_ONE_FAILED",
 )
-# The fields of a task that a job with a single task may have in its own settings, as in
+# Task fields that may be directly in the settings of a job with a single task, as in
 # the API 2.0.
 ON_THE_JOB = (
     *EMULATED,
@@ -44,10 +44,10 @@ def tasks_of(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
         key = task.get("task_key")
         if not isinstance(key, str) or not re.fullmatch(r"[\w-]{1,100}", key):
             raise invalid_parameter(
-                f"Task number {number + 1} has no task_key, or an invalid one: {key!r}"
+                f"Task number {number + 1} has a missing or invalid task_key: {key!r}"
             )
         if keys.count(key) > 1:
-            raise invalid_parameter(f"There are two tasks of the key {key!r}")
+            raise invalid_parameter(f"Two tasks have the key {key!r}")
         _check(task, keys, settings)
     _check_order(tasks)
     return tasks
@@ -59,7 +59,7 @@ def needs_of(task: Mapping[str, Any]) -> list[str]:
 
 
 def satisfied(run_if: str, results: Iterable[str]) -> bool:
-    """Return whether a task runs after the results of its dependencies."""
+    """Return whether the results of a task's dependencies satisfy its `run_if`."""
     ended = list(results)
     good = [result == SUCCESS for result in ended]
     bad = [result not in (SUCCESS, "EXCLUDED") for result in ended]
@@ -77,13 +77,12 @@ def satisfied(run_if: str, results: Iterable[str]) -> bool:
 def parameters_of(
     task: Mapping[str, Any], given: Mapping[str, Any], values: Mapping[str, str]
 ) -> list[str]:
-    """Return the arguments of a task's program.
+    """Return the arguments for a task's script or entry point.
 
     Args:
-        task: the declared task.
-        given: replacements from run-now: `python_params`, `python_named_params`.
-        values: the values of references such as `{{job.id}}`; references without a
-            value do not change.
+        task: the declared task. given: `python_params` or `python_named_params` of
+        run-now, which replace the task's own parameters. values: the values of
+        references such as `{{job.id}}`. References without a value are not replaced.
     """
     kind = kind_of(task)
     positional = given.get("python_params") or task[kind].get("parameters") or []
@@ -102,7 +101,9 @@ def kind_of(task: Mapping[str, Any]) -> str:
 
 
 def _declared(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the declared tasks, or the single task from the job's own settings."""
+    """Return the tasks in `tasks`, or the single task that the job's settings
+    describe.
+    """
     if "tasks" not in settings:
         task = {name: settings[name] for name in settings if _of_a_task(name)}
         return [{"task_key": "main", **task}]
@@ -112,7 +113,7 @@ def _declared(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
         or not all(isinstance(task, dict) for task in tasks)
         or not tasks
     ):
-        raise invalid_parameter("tasks must be a list of objects, and not empty")
+        raise invalid_parameter("tasks must be a list of at least one object")
     return tasks
 
 
@@ -142,7 +143,7 @@ def _check(
     for dependency in task.get("depends_on", ()):
         if dependency.get("task_key") not in keys:
             raise invalid_parameter(
-                f"Task {task['task_key']} depends on {dependency}, which is no task"
+                f"Task {task['task_key']} depends on {dependency}, which is not a task"
             )
 
 
@@ -173,11 +174,11 @@ def _check_compute(task: Mapping[str, Any], settings: Mapping[str, Any]) -> None
     ]
     if "environment_key" in task or not named:
         raise not_emulated(
-            f"serverless compute (task {task['task_key']} names no cluster)"
+            f"serverless compute (task {task['task_key']} has no cluster)"
         )
     if len(named) > 1:
         raise invalid_parameter(
-            f"Task {task['task_key']} names more than one cluster: {', '.join(named)}"
+            f"Task {task['task_key']} has more than one cluster: {', '.join(named)}"
         )
     wanted = new_cluster(task, settings)
     if wanted is not None:
@@ -187,8 +188,8 @@ def _check_compute(task: Mapping[str, Any], settings: Mapping[str, Any]) -> None
 def new_cluster(
     task: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> dict[str, Any] | None:
-    """Return the settings of a task's new cluster; None for a task on an existing
-    cluster.
+    """Return the settings of a task's new cluster, or None if the task runs on an
+    existing cluster.
     """
     if task.get("existing_cluster_id"):
         return None
@@ -207,7 +208,7 @@ def _check_order(tasks: list[dict[str, Any]]) -> None:
         free = [key for key, needs in waiting.items() if not needs & waiting.keys()]
         if not free:
             raise invalid_parameter(
-                f"Tasks depend on each other in a circle: {', '.join(waiting)}"
+                f"Tasks have circular dependencies: {', '.join(waiting)}"
             )
         for key in free:
             del waiting[key]

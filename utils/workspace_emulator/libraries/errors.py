@@ -1,5 +1,5 @@
-"""Errors of the libraries API. If a library cannot be installed, there is no error, but
-the library gets a status.
+"""Errors of the libraries API. If a library cannot be installed, the API does not
+return an error. The library gets the status FAILED.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ def not_a_library() -> ApiError:
     return ApiError(
         400,
         "INVALID_PARAMETER_VALUE",
-        "A library names exactly one of: whl, pypi, requirements",
+        "A library must have exactly one of: whl, pypi, requirements",
     )
 
 

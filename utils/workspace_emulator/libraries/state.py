@@ -1,5 +1,5 @@
-"""Installs the libraries of clusters in the background, one at a time, into the
-cluster's environment.
+"""Installs libraries into the environments of clusters, in the background. Each cluster
+installs one library at a time.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ UNSETTLED = ("PENDING", "RESOLVING", "INSTALLING")
 class Libraries:
     """The libraries of every cluster, in the order of the install requests.
 
-    Packages never change while a cluster runs. If a library would replace an installed
-    package, the install is only tested in a dry run, and done when the next start
-    creates a new environment.
+    Installed packages are never replaced while a cluster runs. If a library would
+    replace an installed package, the install is only tested in a separate folder. The
+    library is then installed when the next start creates a new environment.
     """
 
     def __init__(
@@ -42,8 +42,8 @@ class Libraries:
         clusters.on_delete.append(self._deleted)
 
     def resume(self) -> None:
-        """Continue the installs that were interrupted when the last emulator process
-        ended.
+        """Continue the installs that were interrupted when the previous emulator
+        process ended.
         """
         for library in self._libraries.values():
             if library["status"] in UNSETTLED:
@@ -51,8 +51,8 @@ class Libraries:
                 self._work(library["cluster_id"])
 
     def install(self, cluster_id: str, libraries: Sequence[Library]) -> None:
-        """Request the install of libraries. On a stopped cluster, the install happens
-        at the next start.
+        """Start the install of libraries. On a stopped cluster, the libraries are
+        installed at the next start.
         """
         self._clusters.get(cluster_id)
         for library in libraries:
@@ -67,7 +67,9 @@ class Libraries:
         self._work(cluster_id)
 
     def uninstall(self, cluster_id: str, libraries: Sequence[Library]) -> None:
-        """Remove libraries at the next start of a cluster; ignore missing libraries."""
+        """Remove libraries at the next start of a cluster. Missing libraries are
+        ignored.
+        """
         self._clusters.get(cluster_id)
         for library in libraries:
             key = _key(cluster_id, library)
@@ -101,7 +103,9 @@ class Libraries:
         ]
 
     async def settled(self, cluster_id: str) -> None:
-        """Wait until a cluster has no pending install or has stopped."""
+        """Wait until all installs on a cluster have ended, or the cluster has
+        stopped.
+        """
         await self._background.until(
             lambda: not self._clusters.runs(cluster_id)
             or not any(each["status"] in UNSETTLED for each in self._of(cluster_id))
@@ -157,8 +161,8 @@ class Libraries:
             self._background.changed()
 
     def _advance(self, library: Document, status: str, *messages: str) -> None:
-        """Store the status of an install, unless a client has requested the uninstall
-        meanwhile.
+        """Store the status of an install. If a client has requested the uninstall in
+        the meantime, the status does not change.
         """
         now = self._libraries.get(_key(library["cluster_id"], library["library"]))
         if now is not None and now["status"] in UNSETTLED:
@@ -180,7 +184,9 @@ class Libraries:
             await environment.install(arguments)
 
     def _arguments(self, library: Library) -> list[str]:
-        """Return pip's arguments for a library. Raises ApiError for an invalid file."""
+        """Return pip's arguments for a library. Raises ApiError or InstallError if the
+        file of the library cannot be installed.
+        """
         if "pypi" in library:
             repo = library["pypi"].get("repo")
             return [
@@ -198,8 +204,8 @@ class Libraries:
 
 
 def check(library: Library) -> None:
-    """Validate a library. Raises ApiError, with status 501 for a library in another
-    language than Python.
+    """Validate a library. Raises ApiError; the status is 501 if the library is not a
+    Python library.
     """
     for kind in FOREIGN:
         if kind in library:
@@ -215,12 +221,14 @@ def check(library: Library) -> None:
 
 
 def _is_argument(value: Any) -> bool:
-    """Return whether pip reads a value as a requirement and not as an option."""
+    """Return whether pip would treat a value as a requirement and not as an option."""
     return isinstance(value, str) and value != "" and not value.startswith("-")
 
 
 def wheel_name(library: Library) -> str:
-    """Return the package in a wheel's file name; empty for any other library."""
+    """Return the package name from a wheel's file name. Returns an empty text if the
+    library is not a wheel.
+    """
     return normalized(PurePosixPath(library.get("whl", "")).name.split("-")[0])
 
 

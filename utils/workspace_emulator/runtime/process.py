@@ -22,10 +22,9 @@ Ask = Callable[[], Awaitable[dict[str, Any]]]
 class ProcessResult:
     """The result of a process.
 
-    Attributes:
-        code: the exit code, negative for a signal.
-        error: the exception in one line, empty without an exception.
-        trace: the exception's traceback.
+    Attributes: code: the exit code. The exit code is negative if a signal ended the
+    process. error: the exception as one line. `error` is empty if the process
+    succeeded. trace: the exception's traceback.
     """
 
     code: int
@@ -34,7 +33,9 @@ class ProcessResult:
 
 
 class TaskProcess:
-    """One attempt of a task, in a folder for its settings, log and result."""
+    """The process of one attempt of a task. `folder` contains its settings, log and
+    result.
+    """
 
     def __init__(self, folder: Path, environment: Environment, ask_spark: Ask) -> None:
         self.folder = folder
@@ -46,8 +47,8 @@ class TaskProcess:
     async def run(
         self, task: Mapping[str, Any], variables: Mapping[str, str]
     ) -> ProcessResult:
-        """Run the process to its end. If the coroutine is canceled, kill the process
-        and its children.
+        """Run the process and wait until it ends. If this call is canceled, the process
+        and its children are killed.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         here, there = socket.socketpair()
@@ -63,7 +64,7 @@ class TaskProcess:
             with self.log.open("wb") as log:
                 self._process = process = await asyncio.create_subprocess_exec(
                     str(self._environment.python),
-                    "-P",  # keep this script's folder off the task's import path
+                    "-P",  # the task must not import modules from this script's folder
                     str(RUNNER),
                     str(self.folder / "task.json"),
                     stdin=asyncio.subprocess.DEVNULL,
@@ -94,8 +95,8 @@ class TaskProcess:
                 pass  # all processes have ended
 
     def _variables(self) -> dict[str, str]:
-        """Return the task's environment variables, without the emulator's own
-        variables, which may contain a token.
+        """Return the environment variables of the task. The emulator's own variables
+        are not passed on, because they may contain a token.
         """
         return {
             "PATH": f"{self._environment.folder / 'bin'}{os.pathsep}{os.defpath}",

@@ -13,8 +13,8 @@ PYTHON = "3.11"
 ROOT = Path(__file__).resolve().parents[3]
 CACHE = ROOT / ".cache" / "clusters"
 LOCK = ROOT / "requirements" / "cluster.txt"
-"""The lock of a new cluster's environment: PySpark, the Python package of Delta, and
-Java.
+"""The lock file for the environments of clusters: PySpark, the Python package of Delta,
+and Java.
 """
 NODE_TYPE: dict[str, Any] = {
     "node_type_id": "emulated.small",
@@ -27,8 +27,8 @@ NODE_TYPE: dict[str, Any] = {
 
 
 def check(spark_version: str) -> None:
-    """Raise ApiError for another runtime, where code that runs on this runtime may
-    fail.
+    """Raise ApiError for any other runtime, because code that works on this runtime may
+    fail on another.
     """
     if spark_version != SPARK_VERSION:
         raise unsupported(spark_version)
@@ -36,6 +36,5 @@ def check(spark_version: str) -> None:
 
 def unsupported(spark_version: str) -> ApiError:
     return invalid_parameter(
-        f"Spark version {spark_version} is not emulated: {SPARK_VERSION} is the"
-        " only one"
+        f"Spark version {spark_version} is not emulated; use {SPARK_VERSION}"
     )

@@ -17,15 +17,16 @@ START_SECONDS = 120
 
 
 class SparkUnavailableError(Exception):
-    """Spark could not be started; the text of the error is the reason."""
+    """Spark could not be started. The message is the reason."""
 
 
 class Spark:
-    """Spark's JVM, and the address for tasks: port and secret of the JVM's gateway.
+    """Manages Spark's JVM. Tasks connect to the JVM with the port and the secret of the
+    JVM's gateway.
 
-    The clusters of a workspace share their tables, and therefore the metastore. There
-    is only one JVM, because Derby, the database of the metastore, supports only one
-    process at a time.
+    All clusters of a workspace share the tables, and therefore the metastore. The
+    metastore is a Derby database, which only one process at a time can use. Therefore
+    all clusters share one JVM.
     """
 
     def __init__(self, folder: Path, jars: Path | None, template: Template) -> None:
@@ -37,8 +38,8 @@ class Spark:
         self._gateway: dict[str, Any] = {}
 
     async def gateway(self) -> dict[str, Any]:
-        """Return `{"port": ..., "secret": ...}` of the JVM; start the JVM if necessary.
-        Raises SparkUnavailableError.
+        """Return `{"port": ..., "secret": ...}` of the JVM's gateway. Starts the JVM if
+        it is not running. Raises SparkUnavailableError.
         """
         async with self._starting:
             if self._process is None or self._process.returncode is not None:
@@ -46,8 +47,8 @@ class Spark:
             return self._gateway
 
     async def stop(self) -> None:
-        """Stop the JVM. Without this, the JVM ends when the emulator ends, because its
-        standard input then ends.
+        """Stop the JVM. The JVM also ends if the emulator ends without this call,
+        because the JVM's standard input is then closed.
         """
         process, self._process = self._process, None
         if process is None or process.returncode is not None:
@@ -64,8 +65,8 @@ class Spark:
         jars = sorted(self._jars.glob("*.jar")) if self._jars else []
         if not jars:
             raise SparkUnavailableError(
-                "Spark has no Delta: start the emulator with --jars FOLDER or"
-                " LAKE_CI_JARS, a folder of the jars that requirements/jars.txt locks"
+                "Delta's jars are missing. Set --jars or LAKE_CI_JARS to a folder with"
+                " the jars of requirements/jars.txt, and restart the emulator"
             )
         environment = Environment(self._folder / "environment")
         try:
@@ -112,8 +113,8 @@ class Spark:
 
     def _settings(self, jars: list[str]) -> dict[str, str]:
         cores = str(os.cpu_count() or 2)
-        # Switch off the JVM's second compiler (C2), because queries on small data end
-        # before it saves time.
+        # Disable the JVM's optimizing compiler (C2). Queries on small data end before
+        # C2 would save time.
         java = (
             "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
             f" -Dderby.system.home={self._folder} -Duser.timezone=UTC"
@@ -138,13 +139,13 @@ class Spark:
             "spark.sql.catalog.spark_catalog": (
                 "org.apache.spark.sql.delta.catalog.DeltaCatalog"
             ),
-            # As on Databricks, a table is a Delta table by default, and times are in
+            # As on Databricks, tables are Delta tables by default, and times are in
             # UTC.
             "spark.sql.sources.default": "delta",
             "spark.sql.legacy.createHiveTableByDefault": "false",
             "spark.sql.session.timeZone": "UTC",
-            # The defaults are for clusters: 50, 200 and 10,000 tasks, each of which
-            # takes some milliseconds.
+            # Spark's defaults are for large clusters: they start 50, 200 or 10,000
+            # tasks, and each task takes some milliseconds.
             "spark.databricks.delta.snapshotPartitions": cores,
             "spark.sql.shuffle.partitions": cores,
             "spark.default.parallelism": cores,

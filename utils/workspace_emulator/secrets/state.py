@@ -18,13 +18,15 @@ REFERENCE = re.compile(r"\{\{secrets/([^/{}]+)/([^/{}]+)\}\}")
 
 
 class Secrets:
-    """The secret values by scope and key."""
+    """The values of secrets, by scope and key."""
 
     def __init__(self, store: Store) -> None:
         self._scopes = store.collection("secret_scope")
 
     def create_scope(self, scope: str, owner: str) -> None:
-        """Create a scope that its owner manages. Raises ApiError if the name exists."""
+        """Create a scope. The owner of the scope gets the permission MANAGE. Raises
+        ApiError if the scope already exists.
+        """
         if not NAME.fullmatch(scope):
             raise invalid_parameter(f"Invalid scope name: {scope!r}")
         if scope in self._scopes:
@@ -41,7 +43,7 @@ class Secrets:
         return [{"name": name, "backend_type": "DATABRICKS"} for name in self._scopes]
 
     def put(self, scope: str, key: str, value: str) -> None:
-        """Store a value as base64, in place of an existing value."""
+        """Store a value as base64. An existing value of the secret is replaced."""
         if not NAME.fullmatch(key):
             raise invalid_parameter(f"Invalid secret key: {key!r}")
         document = self._scope(scope)

@@ -18,8 +18,8 @@ NOTEBOOK_HEADER = b"# Databricks notebook source"
 
 
 class Workspace:
-    """The files and notebooks below `/Workspace`, a prefix that is optional in API
-    paths.
+    """The files and notebooks below `/Workspace`. In API paths, this prefix is
+    optional.
     """
 
     def __init__(self, store: Store, tree: Tree) -> None:
@@ -30,8 +30,8 @@ class Workspace:
     def import_(
         self, path: str, content: bytes, kind: str, language: str, *, overwrite: bool
     ) -> None:
-        """Store a file. With the format SOURCE or AUTO, store a notebook if the content
-        is a notebook.
+        """Store a file. If the format is SOURCE or AUTO and the content is a notebook,
+        it is stored as a notebook.
         """
         if kind not in ("SOURCE", "AUTO", "RAW"):
             raise not_emulated(f"workspace imports of format {kind}")
@@ -64,7 +64,9 @@ class Workspace:
         return self._entry(self._existing(path))
 
     def entries(self, path: str) -> list[Document]:
-        """Return the entries of a folder; for a file, the file."""
+        """Return the entries of a folder. If the path is a file, return only this
+        file.
+        """
         file = self._existing(path)
         return [
             self._entry(each)
@@ -86,7 +88,9 @@ class Workspace:
             raise errors.already_exists(path) from None
 
     def delete(self, path: str, *, recursive: bool) -> None:
-        """Delete an object; a folder with content only recursively."""
+        """Delete an object. A folder that is not empty is deleted only if `recursive`
+        is true.
+        """
         file = self._existing(path)
         try:
             remove(file, recursive=recursive)
@@ -100,8 +104,8 @@ class Workspace:
     def _entry(self, file: Path) -> Document:
         name = self._name(file)
         if file.is_dir() and name not in self._objects:
-            # A folder gets its number when it is first read, because the import of a
-            # file also creates its folder.
+            # A folder gets its id when it is first read, because the import of a file
+            # may have created the folder.
             number = self._store.next_number("object")
             self._objects[name] = {"object_type": "DIRECTORY", "object_id": number}
         known: dict[str, Any] = self._objects.get(
@@ -124,7 +128,9 @@ class Workspace:
 
 
 def _is_notebook(kind: str, content: bytes) -> bool:
-    """Return whether an import with this format is a notebook and not a plain file."""
+    """Return whether a file imported with this format becomes a notebook, not a plain
+    file.
+    """
     if kind == "AUTO":
         return content.startswith(NOTEBOOK_HEADER)
     return kind == "SOURCE"

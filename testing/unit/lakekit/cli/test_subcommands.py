@@ -16,8 +16,8 @@ TABLES = ("--tables", "lakekit.template.tables")
 
 @pytest.fixture
 def printed(capsys: pytest.CaptureFixture[str]) -> Any:
-    """Return a function that runs a command on the lake of orders. The function returns
-    the command's exit code and output.
+    """Return a function that runs a command on the lake of orders, and returns the exit
+    code and the output.
     """
 
     def run(*arguments: object, tables: Tuple[str, ...] = TABLES) -> Tuple[int, str]:

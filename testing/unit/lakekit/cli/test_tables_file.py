@@ -14,8 +14,8 @@ from lakekit.errors import SettingsError
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Create the project of `lakekit init` and make it the working directory. Return
-    its folder.
+    """Create a project with `lakekit init`, and make its folder the working directory.
+    Return its folder.
     """
     folder = tmp_path / "shop"
     ignored = shutil.ignore_patterns("__pycache__")

@@ -1,5 +1,5 @@
-"""Tests corrections of a file while the clock is set forward and back. The later commit
-must win.
+"""Tests corrected versions of a source file while the clock is set forward and back.
+The correction that is committed last must win, whatever the clock shows.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ NOW = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.timezone.utc)
 
 
 class Clock:
-    """Runs on one lake at times that the test chooses."""
+    """Runs lakekit on one lake, at times that the test chooses."""
 
     def __init__(self, source: Path, lake: Path, tables: TableSet) -> None:
         self._source, self.lake, self._tables = source, lake, tables
 
     def ingest(self, age: int, year: int) -> RunResult:
-        """Replace the source's only file, and run with the clock set to that year."""
+        """Replace the only source file, and run lakekit with the clock set to
+        `year`.
+        """
         (self._source / "people.csv").write_text(f"{HEADER}Ada,{age},NA,NA\n")
         now = NOW.replace(year=year)
         return lakekit.run(self._source, self.lake, tables=self._tables, now=now)

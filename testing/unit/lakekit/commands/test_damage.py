@@ -32,7 +32,7 @@ COMMANDS = {
 
 
 def data_file(lake: Path, table: str) -> Path:
-    """Return the only data file of a table's newest version."""
+    """Return the only data file in the newest version of a table."""
     (path,) = DeltaTable(str(lake / table)).file_uris()
     return Path(path)
 

@@ -1,5 +1,6 @@
-"""Tests damage to every part of a table. There must be no traceback: the result is exit
-code 4 with the table and the file, or the right rows. Other tables can still be shown.
+"""Tests damage to every part of a table. `lakekit show` must report the table and the
+file with exit code 4, or show the right rows. There must be no traceback. All tables
+that are not damaged can still be shown.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from testing.unit.lakekit.damage import (
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a lake after two runs, without a checkpoint. Tests must not change it."""
+    """Return a lake after two runs. The tables of the lake have no checkpoint. Tests
+    must not change it.
+    """
     return write_lake(tmp_path_factory.mktemp("matrix"))
 
 
@@ -47,7 +50,7 @@ def show(
 
 
 def check(lake: Path, right: str, what: object, capsys: Any) -> int:
-    """Check the result of `lakekit show` for a damaged table. Return its exit code."""
+    """Check the output of `lakekit show` for a damaged table. Return its exit code."""
     code, out, err = show(lake, NAME, capsys)
     if code == 0:
         assert out == right, what
@@ -75,7 +78,7 @@ def test_damaged_commit_is_named(
     file.write_bytes(b"")
     assert show(lake, "gold.sales_by_day", capsys) == other
     file.unlink()
-    if version < 3:  # without its newest commit, the table is an older version
+    if version < 3:  # the table then has only its older versions
         check(lake, right, "missing", capsys)
 
 
@@ -118,7 +121,7 @@ def test_damaged_data_file_is_named(
     for what, damage in FILE_DAMAGE.items():
         with changed(file, damage(file.read_bytes())):
             code, out, err = show(lake, NAME, capsys)
-            if code == 0:  # DuckDB 1.4 does not read this part of the footer
+            if code == 0:  # DuckDB 1.4 does not read these bytes of the footer
                 assert out == right and what == "end"
             else:
                 assert code == 4 and f"{NAME} is damaged: {file} " in err, (what, err)

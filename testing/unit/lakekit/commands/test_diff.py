@@ -25,13 +25,15 @@ def lakes(shop: Path, tmp_path: Path) -> "tuple[Path, Path]":
 
 
 def edit(lake: Path, table: str, change: Edit) -> None:
-    """Replace the rows of a table by changed rows."""
+    """Change the rows of a table with a function."""
     rows = pa.table(DeltaTable(str(lake / table)).to_pyarrow_dataset().to_table())
     write_deltalake(str(lake / table), change(rows), mode="overwrite")
 
 
 def compared(a: Path, b: Path, table: str) -> lakekit.TableDiff:
-    """Return the differences of that table. Check that no other table differs."""
+    """Compare two lakes, and return the differences of `table`. Check that all other
+    tables are equal.
+    """
     result = lakekit.diff(a, b, tables=TABLES)
     assert [each.table for each in result.tables if each.differs] in ([], [table])
     assert len(result.tables) == 4

@@ -18,7 +18,9 @@ GOLD = "gold/sales_by_day"
 
 
 def split(lake: Path, table: str) -> int:
-    """Rewrite a table with one file per row. Return the number of files."""
+    """Rewrite a table so that each row is in its own file. Returns the number of
+    files.
+    """
     rows = DeltaTable(str(lake / table)).to_pyarrow_dataset().to_table()
     for place in range(rows.num_rows):
         write_deltalake(
@@ -30,7 +32,9 @@ def split(lake: Path, table: str) -> int:
 
 
 def age(lake: Path, days: int = 30) -> None:
-    """Make every file of a lake, and the times in its logs, older by `days`."""
+    """Make a lake look `days` older: change the times of its files, and the times in
+    its logs.
+    """
     then = time.time() - days * 86400
     for file in lake.rglob("*"):
         if file.suffix == ".json":
@@ -140,7 +144,7 @@ def test_lake_without_tables_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("seen", "waiting"),
     [
-        ([("id", 4)], ["follower"]),  # the table's own note is ignored
+        ([("id", 4)], ["follower"]),  # the note of this table is ignored
         ([("id", 5)], []),
         ([("another", 1)], []),
         ([], []),

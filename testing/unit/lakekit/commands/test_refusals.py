@@ -1,4 +1,4 @@
-"""Tests runs of two sources that have faulty files."""
+"""Tests runs in which a source has faulty files and the second source has none."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ PET_TABLES = ["bronze.pets", "gold.owners"]
 
 @pytest.fixture
 def both(tables: TableSet, source: Path, sql: Path) -> TableSet:
-    """Return tables of two sources, people and pets. One of the tables of pets also
-    reads people.
+    """Return the tables of two sources, people and pets. The table gold.owners reads
+    both sources.
     """
     (sql / "owners.sql").write_text(
         "select p.owner from bronze.pets p left join gold.ages a on a.people = 99"
@@ -80,7 +80,7 @@ def test_faulty_file_stops_the_tables_that_read_it_and_no_other(
 
 
 UNREADABLE = Path("/proc/self/mem")
-"""A file that can be opened, and whose first bytes are an I/O error."""
+"""A file that can be opened. Reading its first byte raises an I/O error."""
 
 
 @pytest.mark.parametrize("name", ["b.csv", "b.csv.gz", "b.csv.zip", "b.parquet"])
@@ -100,7 +100,9 @@ def test_file_with_an_io_error_stops_the_tables_that_read_it_and_no_other(
 
 @pytest.fixture
 def forbid(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
-    """Return a function that forbids to open a file, because root may open any."""
+    """Return a function that makes opening a file fail. File permissions would not stop
+    root.
+    """
     is_open = Path.open
 
     def opened(path: Path, *args: Any, **options: Any) -> Any:
@@ -193,7 +195,7 @@ def test_missing_source_stops_the_tables_that_read_it(
         RefusedFilesError, match="There is no file of people"
     ) as refused:
         lakekit.run(source, tmp_path / "lake", tables=both, refused=policy)
-    # gold.owners reads gold.ages, which reads people.
+    # gold.owners depends on people, because it reads gold.ages.
     assert refused.value.tables == (*ALL, "gold.owners")
     assert written(tmp_path / "lake") == ["bronze.pets"]
 

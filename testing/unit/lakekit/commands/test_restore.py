@@ -25,7 +25,7 @@ GOLD = "gold.sales_by_day"
 
 
 def overwrite(lake: Path, rows: int) -> None:
-    """Replace all rows of the gold table by its first rows, in a new commit."""
+    """Commit a new version of the gold table that has only its first `rows` rows."""
     gold = str(lake / "gold/sales_by_day")
     table = DeltaTable(gold).to_pyarrow_dataset().to_table()
     write_deltalake(gold, table.slice(0, rows), mode="overwrite")
@@ -38,7 +38,7 @@ def rows_of(lake: Path, table: str = "gold/sales_by_day") -> List[Any]:
 
 
 def lose(lake: Path, version: int, table: str = "gold/sales_by_day") -> Path:
-    """Delete the data file of a version. Return its path."""
+    """Delete the only data file of a version. Returns its path."""
     (uri,) = DeltaTable(str(lake / table), version=version).file_uris()
     Path(uri).unlink()
     return Path(uri)
@@ -159,7 +159,7 @@ def test_unknown_and_missing_tables_are_refused(shop: Path, tmp_path: Path) -> N
 def test_writer_that_is_first_is_met_by_a_conflict(
     shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The newest version of the table is one that delta-rs cannot open."""
+    """The conflict must be reported even if delta-rs cannot open the newest version."""
 
     def taken(self: FolderLogFiles, name: str, content: bytes) -> None:
         raise FileExistsError(name)

@@ -179,7 +179,7 @@ def test_line_breaks_in_values_are_kept_as_they_are(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        # DuckDB reads the quote after the space as the start of a quoted value.
+        # DuckDB treats a quote after a space as the start of a quoted value.
         (
             'Ada,36,NA, "NA\nBob,36,NA,NA"\n',
             "people.csv, line 2: a value has spaces before its quote",
@@ -333,7 +333,7 @@ def test_seconds_of_a_table_are_those_of_its_steps(
     now = [0.0]
 
     def takes(seconds: float, owner: Any, name: str) -> None:
-        """Let a function take that many seconds of the clock."""
+        """Make a function take `seconds` on the clock of the test."""
         function = getattr(owner, name)
 
         def slow(*args: Any, **options: Any) -> Any:

@@ -23,7 +23,9 @@ from lakekit.errors import DeclarationError, UnknownTableError
 
 
 def wrong(value: object) -> Any:
-    """Return the value as `Any`, so that a field of another type accepts it."""
+    """Return a value with the type `Any`, so that mypy accepts it for a field of a
+    different type.
+    """
     return value
 
 
@@ -39,15 +41,15 @@ ITEMS = Table(
 
 
 def declare(**changed: Any) -> TableSet:
-    """Return a table set in which these fields of the merged table are changed."""
+    """Return a table set in which the silver table has these changed fields."""
     return TableSet(
         (bronze(SOURCE), dataclasses.replace(ITEMS, **changed)), Path("sql")
     )
 
 
 def with_column(**changed: Any) -> Dict[str, Any]:
-    """Return fields of the merged table in which these fields of the column `name` are
-    changed.
+    """Return the field `columns` of the silver table, with changed fields of the column
+    `name`.
     """
     column = dataclasses.replace(Column("name"), **changed)
     return {"columns": (ITEMS.columns[0], column, *ORIGIN)}

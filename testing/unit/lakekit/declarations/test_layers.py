@@ -1,4 +1,4 @@
-"""The settings of the repository list the layers of lakekit."""
+"""Tests that the settings in pyproject.toml list the layers of lakekit."""
 
 from __future__ import annotations
 

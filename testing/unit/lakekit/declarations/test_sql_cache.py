@@ -20,7 +20,7 @@ PREDICATE = "n is null or n > 0"
 
 @pytest.fixture
 def parsed(monkeypatch: pytest.MonkeyPatch) -> List[str]:
-    """Return a list to which every SQL text is added that sqlglot parses."""
+    """Return a list. Every SQL text that sqlglot parses is added to it."""
     asked: List[str] = []
     real = transpile._parse
 

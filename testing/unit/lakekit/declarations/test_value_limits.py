@@ -26,7 +26,9 @@ DAY = Table("silver.days", (Column("day", "date", required=True),), partition="d
 def rules(
     engine: EmbeddedEngine, port: str, day: str = "null", seen: str = "null"
 ) -> List[Any]:
-    """Return the rules that a row violates. `port` is text, other values are SQL."""
+    """Return the rules that a row violates. `port` is a text; all other values are SQL
+    expressions.
+    """
     typed = f"cast({day} as date) as day, cast({seen} as timestamptz) as seen"
     quoted = port.replace("'", "''").replace("\0", "' || chr(0) || '")
     row = f"select '{quoted}' as port, {typed}"

@@ -10,7 +10,9 @@ from lakekit.errors import ComputeError, ConflictError
 
 
 class Attempt:
-    """A callable that has a conflict with another writer a given number of times."""
+    """A callable that raises a conflict with another writer a given number of times,
+    and then succeeds.
+    """
 
     def __init__(self, conflicts: int) -> None:
         self.left, self.made = conflicts, 0

@@ -1,11 +1,12 @@
-"""Generates source files, and compares how lakekit and Python read them.
+"""Generates source files, reads them with lakekit and with Python, and compares the
+rows.
 
     PYTHONPATH=utils:. python -m testing.unit.lakekit.sources.generated 1000
     PYTHONPATH=utils:. python -m testing.unit.lakekit.sources.generated 100 spark
 
-Every row must be in bronze as Python reads it, and in silver or quarantine as Python
-converts it. lakekit may refuse only files that were damaged, and its error must name
-the file.
+Bronze must have every row with the texts that Python reads. Silver or quarantine must
+have it with the values to which Python converts the texts. lakekit may refuse only a
+file that was damaged or that Python cannot read. The error must name the file.
 """
 
 from __future__ import annotations
@@ -117,10 +118,11 @@ BAD_NAMES = ["", "a b", "a,b", "x\ny", "_rule", "_source_x", "ID", "a=b", "word"
 
 @dataclass(frozen=True)
 class Generated:
-    """A source file: its name in the source folder, and the rows that Python reads.
+    """A source file. `name` is its name in the source folder, and `rows` are the rows
+    that Python reads.
 
-    If there are no rows, lakekit must refuse the file. lakekit may refuse any damaged
-    file.
+    If `rows` is None, lakekit must refuse the file. If `damaged` is true, lakekit may
+    refuse it.
     """
 
     name: str
@@ -138,7 +140,7 @@ def generated_csv(rng: random.Random, number: int) -> Generated:
     lines = [header]
     for index in range(rng.choice([1, 2, 5, 40])):
         row = {name: rng.choice(WORDS) for name in header}
-        first = 3 if rng.random() < 0.6 else None  # so the first values convert
+        first = 3 if rng.random() < 0.6 else None  # to start with good values
         values = {name: each[:first] for name, each in CSV_VALUES.items()}
         row.update({name: rng.choice(each) for name, each in values.items()})
         ids = [str(number * 100 + index), "+7", "-1", "1.0", "9" * 19]
@@ -214,8 +216,8 @@ DAMAGE: Sequence[Callable[[random.Random, str, str], str]] = (
 
 
 def _read_by_python(content: bytes) -> Optional[List[Row]]:
-    """Return the rows that Python's csv reads. Returns None if it cannot read the file,
-    or if a Delta table cannot store the values.
+    """Return the rows that Python's csv module reads. Returns None if Python cannot
+    read the file, or if a Delta table cannot store it.
     """
     csv.field_size_limit(10**7)
     try:
@@ -316,7 +318,7 @@ def _text(value: Any, zoned: bool) -> str:
 
 
 def _convert(name: str, text: str) -> Any:
-    """Return the value that a text means, as Python converts it. Raises ValueError."""
+    """Convert a text to the value of a column with Python. Raises ValueError."""
     kind = TYPES[name]
     if text == "NA":
         return None
@@ -337,8 +339,8 @@ def _convert(name: str, text: str) -> Any:
 
 
 def _instant(text: str) -> datetime.datetime:
-    """Return the instant that a text means. Offsets of more than 18:00 are refused,
-    which Python's parser would accept.
+    """Convert a text to an instant. Raises ValueError for offsets of more than 18:00,
+    although Python would accept them.
     """
     found = re.fullmatch(
         r"(....-..-..)[T ](..:..:..)(\.[0-9]{1,6})?(Z|([+-])(..):(..))", text
@@ -361,9 +363,9 @@ def _instant(text: str) -> datetime.datetime:
 def check(
     seed: int, count: int, folder: Path, engine: str = "embedded"
 ) -> Counter[str]:
-    """Read `count` generated files by lakekit, and compare every row with Python's row.
-
-    Returns the numbers of files and rows by outcome. Raises AssertionError.
+    """Read `count` generated files with lakekit, and compare every row with the row
+    that Python reads. Returns how many files and rows had each outcome. Raises
+    AssertionError.
     """
     rng, outcome = random.Random(seed), Counter[str]()
     names = ", ".join(
@@ -423,7 +425,7 @@ def _compare(
 
 
 def _converted(row: Row) -> Tuple[str, Dict[str, Any]]:
-    """Return the layer in which a row is expected, and the expected values."""
+    """Return the layer in which a row must be, and its values in that layer."""
     try:
         return "silver", {name: _convert(name, row[name]) for name in TYPES}
     except ValueError:

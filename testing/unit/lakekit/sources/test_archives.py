@@ -14,7 +14,7 @@ from lakekit.sources.archives import Unpacker, bytes_of
 
 @pytest.fixture(params=["gz", "zip"])
 def bomb(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """Return an archive of about 2 kB that unpacks to 2 MB of zeros."""
+    """Return an archive of about 2 kB that contains 2 MB of zeros."""
     path = tmp_path / f"t.csv.{request.param}"
     if request.param == "gz":
         path.write_bytes(gzip.compress(bytes(2_000_000)))

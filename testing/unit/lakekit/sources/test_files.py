@@ -138,8 +138,8 @@ def test_encrypted_archive_is_refused(
 ) -> None:
     archive = zip_of(source, [("people.csv", HEADER + ROW)])
     content = bytearray(archive.read_bytes())
-    content[6] |= 1  # the flag "encrypted" in the member's header
-    content[content.index(b"PK\x01\x02") + 8] |= 1  # and in its directory entry
+    content[6] |= 1  # set the flag "encrypted" here
+    content[content.index(b"PK\x01\x02") + 8] |= 1  # and in the directory
     archive.write_bytes(content)
     with pytest.raises(SourceError, match="cannot be unpacked"):
         opened(source, tables, tmp_path)
@@ -246,7 +246,7 @@ def test_file_name_that_is_not_utf8_is_refused(
     with pytest.raises(SourceError) as refused:
         opened(source, tables, tmp_path)
     assert r"people/\udcff.csv' has a name that is not UTF-8" in str(refused.value)
-    str(refused.value).encode()  # raises if the message cannot be printed
+    str(refused.value).encode()  # raises an error if the message cannot be printed
 
 
 @pytest.mark.parametrize(

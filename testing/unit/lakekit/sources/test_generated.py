@@ -5,7 +5,9 @@ from pathlib import Path
 from testing.unit.lakekit.sources.generated import check
 
 FILES = 50
-"""The number of generated files. Run the module by `python -m` for any other number."""
+"""The number of generated files. To test more files, run the module `generated` with
+`python -m`.
+"""
 
 
 def test_generated_files_are_read_as_python_reads_them(tmp_path: Path) -> None:

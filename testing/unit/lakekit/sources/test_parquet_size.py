@@ -1,4 +1,4 @@
-"""Tests small Parquet files that decode to much more than the file."""
+"""Tests small Parquet files whose decoded data is much larger than the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Tests which values of source files a run stores in bronze, and which it refuses."""
+"""Tests which values of source files a run stores in bronze, and which values it
+refuses.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,8 @@ def stored(lake: Path, table: str = "bronze/people") -> Dict[str, List[Any]]:
 
 
 def write_parquet(source: Path, **columns: Any) -> None:
-    """Write people.parquet with one person. `columns` are additional columns with one
-    value.
+    """Write people.parquet with one person. `columns` are additional columns, each with
+    one value.
     """
     (source / "people.csv").unlink()
     names = {name: pa.array(["NA"]) for name in ("age", "seen", "weight")}

@@ -19,7 +19,7 @@ def rows(*values: int) -> pa.Table:
 
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
-    """Return a table of five rows in three commits. One of the commits has a
+    """Return a table with three commits and five rows. One of the commits has a
     transaction and a note.
     """
     path = tmp_path / "table"
@@ -61,7 +61,9 @@ def test_new_commits_are_read_on(table: Path) -> None:
     log = read(table)
     DeltaTable(str(table)).delete("n = 3")
     assert log.update() and (log.version, log.rows()) == (3, 4)
-    assert not log.holds(frozenset({"lakekit/a"}))  # its row may be the deleted row
+    assert not log.holds(
+        frozenset({"lakekit/a"})
+    )  # the file may have contained only the deleted row
 
 
 def test_sizes_are_those_of_the_files_of_the_version(table: Path) -> None:
@@ -93,7 +95,7 @@ def test_rebuilt_table_of_the_same_name_is_another(table: Path) -> None:
 
 
 def change(table: Path, version: int, what: Dict[str, Any]) -> None:
-    """Change the actions of a commit."""
+    """Change the actions of a commit with a function."""
     file = table / "_delta_log" / f"{version:020}.json"
     lines: List[Dict[str, Any]] = [
         json.loads(line) for line in file.read_text().splitlines()

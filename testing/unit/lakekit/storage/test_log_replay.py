@@ -117,7 +117,7 @@ def test_damaged_commit_without_a_checkpoint_is_named(damage: str) -> None:
 
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
-    """Return a table of five versions with a checkpoint of version 3."""
+    """Return a table with five versions and a checkpoint of version 3."""
     text = PrimitiveType("string")
     schema = Schema([Field("k", text), Field("p", text)])
     DeltaTable.create(str(tmp_path), schema, partition_by=["p"])

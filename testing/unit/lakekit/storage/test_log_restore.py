@@ -13,8 +13,8 @@ PROTOCOL = {"protocol": {"minReaderVersion": 1, "minWriterVersion": 4}}
 
 
 def files_of(protocol: Dict[str, Any] = PROTOCOL) -> FakeFiles:
-    """Return files of a table: version 1 has the files `a` and `b`; version 3 has `b`
-    and `c`, and another column name.
+    """Return the files of a table. Version 1 has the data files `a` and `b`. Version 3
+    has `b` and `c`, and a different schema.
     """
     commits: List[List[Any]] = [
         [protocol, metadata()],

@@ -24,8 +24,8 @@ BRONZE = TABLES["bronze.orders"]
 
 
 def head_of(table: Table, **changes: Any) -> Head:
-    """Return the head of a table that matches its declaration, except for these
-    changes.
+    """Return the head of a stored table. The head matches the table's declaration,
+    except for these changes.
     """
     names = frozenset(each.name.lower() for each in table.constraints)
     head = Head("id", 3, 3, None, False, table.columns, table.partition, names)
@@ -128,7 +128,7 @@ def test_column_that_may_be_null_again_is_no_change() -> None:
 
 
 class Recorder:
-    """An engine that records its calls. In its tables, `broken` rows violate each
+    """A fake engine that records its calls. In every table, `broken` rows violate each
     constraint.
     """
 

@@ -19,8 +19,8 @@ from workspace_emulator.store import Store
 
 
 class Ready(Template):
-    """A template that is ready: an empty environment, or the error that prevented
-    it.
+    """A fake template. The template returns an empty environment, or raises an error if
+    one is given.
     """
 
     def __init__(self, folder: Path, error: str = "") -> None:
@@ -38,7 +38,9 @@ class Ready(Template):
 def play(
     store: Store, folder: Path, what: Callable[[Clusters], object], error: str = ""
 ) -> Clusters:
-    """Change clusters, and wait until all transitions have ended."""
+    """Call a function that changes clusters, and wait until all state transitions have
+    ended.
+    """
 
     async def go() -> Clusters:
         background = Background()

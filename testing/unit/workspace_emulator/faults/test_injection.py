@@ -11,14 +11,14 @@ from workspace_emulator.runtime.background import Background
 
 
 class Transport:
-    """A connection whose client stays connected."""
+    """A fake connection with a client that stays connected."""
 
     def is_closing(self) -> bool:
         return False
 
 
 class Request:
-    """The parts of a request that a fault needs."""
+    """A fake request with only the attributes that faults use."""
 
     transport = Transport()
 

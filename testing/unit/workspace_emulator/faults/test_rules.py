@@ -32,9 +32,9 @@ def test_the_next_rule_goes_off_when_the_first_is_used_up() -> None:
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ({"kind": "melt"}, "kind must be one of"),
-        ({"kind": "drop", "color": 1}, "a fault has no color"),
-        ({"kind": "drop", "when": "never"}, "when must be before or after"),
+        ({"kind": "melt"}, "the kind of a fault must be one of"),
+        ({"kind": "drop", "color": 1}, "a fault has no field color"),
+        ({"kind": "drop", "when": "never"}, "must be before or after"),
     ],
 )
 def test_what_could_never_go_off_is_refused(

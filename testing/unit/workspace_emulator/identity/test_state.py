@@ -43,7 +43,7 @@ def test_the_token_of_an_earlier_start_is_no_longer_good(store: Store) -> None:
 
 
 def test_a_permission_names_one_principal(store: Store) -> None:
-    with pytest.raises(ApiError, match="names one principal"):
+    with pytest.raises(ApiError, match="must have one principal"):
         Identity(store, "admin").permit(
             [{"permission_level": "CAN_USE"}], replace=False
         )

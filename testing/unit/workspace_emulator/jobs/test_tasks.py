@@ -32,12 +32,12 @@ def test_a_job_of_one_task_is_one_of_many() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"tasks": []}, "tasks must be a list of objects, and not empty"),
-        ({"tasks": [task("")]}, "Task number 1 has no task_key"),
-        ({"tasks": [task("a"), task("a")]}, "two tasks of the key 'a'"),
+        ({"tasks": []}, "tasks must be a list of at least one object"),
+        ({"tasks": [task("")]}, "Task number 1 has a missing or invalid task_key"),
+        ({"tasks": [task("a"), task("a")]}, "Two tasks have the key 'a'"),
         (
             {"tasks": [task(depends_on=[{"task_key": "z"}])]},
-            "depends on {'task_key': 'z'}, which is no task",
+            "depends on {'task_key': 'z'}, which is not a task",
         ),
         ({"tasks": [task(**WHEEL)]}, "must have exactly one of"),
         (
@@ -50,7 +50,7 @@ def test_a_job_of_one_task_is_one_of_many() -> None:
         ),
         (
             {"tasks": [task(new_cluster={"spark_version": "x"})]},
-            "names more than one cluster",
+            "has more than one cluster",
         ),
         ({"tasks": [task(run_if="SOMETIMES")]}, "run_if must be one of ALL_SUCCESS"),
         ({"tasks": [task(libraries=[{"whl": ""}])]}, "exactly one of"),

@@ -55,7 +55,7 @@ def rows(engine: EmbeddedEngine, table: Table) -> List[Any]:
 def put(
     engine: EmbeddedEngine, table: Table, values: str, keys: Optional[str] = None
 ) -> int:
-    """Commit rows. With `keys`, they replace the rows with these keys."""
+    """Commit rows. With `keys`, the new rows replace the rows that have these keys."""
     staged = engine.stage(
         table, "staged", f"select * from (values {values}) t(k, p, n)"
     )
@@ -283,7 +283,7 @@ def test_small_files_are_compacted_once_and_old_ones_vacuumed(
     )
     assert engine.vacuum(table, 168, dry_run=True) == []
     with pytest.raises(StorageError):
-        engine.vacuum(table, 0, dry_run=True)  # less than the 7 days of Delta
+        engine.vacuum(table, 0, dry_run=True)  # shorter than Delta's minimum of 7 days
 
 
 def test_interrupt_while_duckdb_computes_is_an_interrupt(
@@ -356,8 +356,8 @@ def test_partition_that_loses_its_last_row_has_no_file(engine: EmbeddedEngine) -
 def test_net_change_is_that_of_the_files(
     engine: EmbeddedEngine, table: Table, tables: TableSet, tmp_path: Path
 ) -> None:
-    """The run that made a change has the net change in memory. Another run computes it
-    from the data files.
+    """The run that commits a change has the net change in memory. Later runs compute
+    the net change from the data files.
     """
     readers = tuple(
         Table(

@@ -1,5 +1,5 @@
-"""Tests that every word that DuckDB or Spark reserves can be the name of a column, a
-key, a partition, a source and a table.
+"""Tests reserved words of DuckDB and Spark as names. Each word must be possible as the
+name of a column, key, partition, source and table.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def words() -> Tuple[str, ...]:
 
 
 def reserved() -> FrozenSet[str]:
-    """Return the words that DuckDB does not accept as names without quotes."""
+    """Return the words that must be quoted in DuckDB to be names."""
     found = duckdb.execute(
         "select keyword_name from duckdb_keywords()"
         " where keyword_category = 'reserved'"
@@ -50,8 +50,8 @@ def reserved() -> FrozenSet[str]:
 
 
 def tables_of(names: Sequence[str], folder: Path, short: str) -> TableSet:
-    """Return bronze, merged, grouped and whole tables with these columns. The first
-    column is the key and the partition.
+    """Return a bronze table, a merged silver table and a grouped gold table with these
+    columns. The first column is the key and the partition.
     """
     folder.mkdir(exist_ok=True)
     columns = tuple(Column(name, required=True) for name in names)
@@ -95,8 +95,8 @@ def write(folder: Path, short: str, names: Sequence[str], rows: Sequence[str]) -
 
 
 def check(names: Sequence[str], short: str, folder: Path) -> None:
-    """Run twice, so that the second run merges rows and recomputes groups. Read the
-    result.
+    """Run lakekit twice, so that the second run merges rows and recomputes groups. Then
+    read the result.
     """
     tables = tables_of(names, folder / "sql", short)
     lake = folder / "lake"
@@ -117,7 +117,7 @@ def test_every_word_is_a_column(tmp_path: Path) -> None:
     assert {"order", "group", "select", "end", "desc", "from"} <= kept & set(every)
     assert len(every) > 500 and len(kept) > 70
     rest = [word for word in every if word not in kept]
-    # DuckDB needs 20 seconds for a table with all 700 words as columns.
+    # A table with all 700 words as columns would take DuckDB 20 seconds.
     check((*sorted(kept & set(every)), *INNER_WORDS, *rest[::9]), "t", tmp_path)
 
 

@@ -1,6 +1,5 @@
-"""Tests functions that only build text and need no JVM.
-
-All other functions are tested by testing/integration/lakekit/test_engines.py.
+"""Tests the functions that only build text, without a JVM.
+testing/integration/lakekit/test_engines.py tests all other functions.
 """
 
 from __future__ import annotations
