@@ -218,7 +218,7 @@ def test_conversion_errors_refuse_a_file(
     result = lakekit.run(source, tmp_path / "lake", tables=both, refused="skip")
     assert result["bronze.people"].rows == 3
     (report,) = result["bronze.people"].refused
-    assert "b.csv, column age: 1 of 1 values are no int" in report
+    assert "b.csv, column age: 1 of 1 values do not convert to int" in report
 
 
 def test_only_fault_of_the_only_source_is_raised_as_it_is(

@@ -122,7 +122,7 @@ def test_column_of_too_many_misfits_is_refused_and_nothing_written(
     )
     with pytest.raises(
         ConversionError,
-        match="column age: 2 of 3 values are no int; at most 50% may fail",
+        match="column age: 2 of 3 values do not convert to int; at most 50% may fail",
     ):
         lakekit.run(source, tmp_path / "lake", tables=tables)
     assert not (tmp_path / "lake").exists()
