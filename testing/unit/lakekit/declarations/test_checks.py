@@ -135,7 +135,7 @@ def test_name_of_an_inner_column_is_refused(name: str) -> None:
     "name", ["", "Name", "a b", 'a"b', "a.b", "größe", "a-b", "1a", "a`b", "a\nb"]
 )
 def test_name_that_not_every_reader_takes_is_refused(name: str) -> None:
-    with pytest.raises(DeclarationError, match="is no lower-case name"):
+    with pytest.raises(DeclarationError, match="is not a lower-case name"):
         declare(**with_column(name=name))
 
 
@@ -145,10 +145,10 @@ def test_name_that_not_every_reader_takes_is_refused(name: str) -> None:
         (Source("items", wrong(Column("a"))), "columns is Column a"),
         (dataclasses.replace(SOURCE, missing=wrong(None)), "missing is None"),
         (dataclasses.replace(SOURCE, misfits=wrong("10%")), "misfits is '10%'"),
-        (dataclasses.replace(SOURCE, misfits=10), "misfits 10; it is a share"),
+        (dataclasses.replace(SOURCE, misfits=10), "misfits 10; misfits is a share"),
         (dataclasses.replace(SOURCE, misfits=float("nan")), "misfits nan"),
-        (Source("items", (Column("A b"),)), "column A b is no lower-case name"),
-        (Source("my items", (Column("a"),)), "a name is LAYER.TABLE"),
+        (Source("items", (Column("A b"),)), "column A b is not a lower-case name"),
+        (Source("my items", (Column("a"),)), "a table name is LAYER.TABLE"),
     ],
 )
 def test_source_of_a_wrong_value_is_refused(source: Source, what: str) -> None:
@@ -175,7 +175,7 @@ def test_set_of_something_else_than_tables_is_refused(
 
 def test_source_has_one_table() -> None:
     again = dataclasses.replace(bronze(SOURCE), name="bronze.again")
-    with pytest.raises(DeclarationError, match="has the source of bronze.items"):
+    with pytest.raises(DeclarationError, match="has the same source as bronze.items"):
         TableSet((bronze(SOURCE), again), Path("sql"))
 
 
