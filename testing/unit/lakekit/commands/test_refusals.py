@@ -57,7 +57,7 @@ FAULTS = {
     "empty": ("", "b.csv is empty"),
     "no-rows": ("name,owner\n", "b.csv has a header and no rows"),
     "no-column": ("name\nx\n", "b.csv has no column owner"),
-    "values": ("name,owner\nx\n", "b.csv, line 2: has 1 values, and the header 2"),
+    "values": ("name,owner\nx\n", "b.csv, line 2: has 1 values, but the header has 2"),
     "quote": ('name,owner\nx,"y\n', "b.csv, line 2: a quoted value is never closed"),
 }
 

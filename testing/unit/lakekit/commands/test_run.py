@@ -186,15 +186,16 @@ def test_line_breaks_in_values_are_kept_as_they_are(
         ),
         (
             "Ada,36,NA,NA\nBob,36,NA,NA\r\n",
-            "people.csv, line 3: ends in CRLF, line 1 in LF; all lines must end alike",
+            "people.csv, line 3: ends in CRLF, line 1 in LF;"
+            " all line ends must be the same",
         ),
         (
             "Ada,36,NA,NA\nBob,36,NA\nCy,36,NA,NA,\n",
-            "people.csv, line 3: has 3 values, and the header 4",
+            "people.csv, line 3: has 3 values, but the header has 4",
         ),
         (
             "Ada,36,NA,NA\nBob,36,NA,NA,\n",
-            "people.csv, line 3: has 5 values, and the header 4",
+            "people.csv, line 3: has 5 values, but the header has 4",
         ),
     ],
 )
@@ -233,7 +234,7 @@ def test_run_refuses_a_file_if_the_engine_reads_more_or_fewer_rows(
         EmbeddedEngine, "inspect", lambda *given: replace(inspect(*given), rows=read)
     )
     with pytest.raises(
-        SourceError, match=f"people{suffix} has 3 rows, and {read} were read of it"
+        SourceError, match=f"people{suffix} has 3 rows, but {read} were read from it"
     ):
         lakekit.run(source, tmp_path / "lake", tables=tables)
     assert not (tmp_path / "lake").exists()
