@@ -102,8 +102,8 @@ def _outcome(table: lakekit.TableResult) -> str:
 
 
 def _rows_written(table: lakekit.TableResult) -> List[str]:
-    """Describe the rows or groups that the run wrote to a changed table, such as
-    `3 inserted`.
+    """Return short texts about the rows or groups that the run wrote to a changed
+    table.
     """
     counts = table.counts
     reason = f" ({table.why})" if table.why not in ("", "new") else ""
