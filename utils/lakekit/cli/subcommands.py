@@ -183,8 +183,8 @@ def maintain(
 ) -> int:
     """Compact small files, and delete files that no recent version uses.
 
-    Exit code 1 if files of a table were not deleted because a table that depends on it
-    has not read its newest changes.
+    Exit code 1 if files of a table were not deleted because a dependent table has not
+    read the newest changes.
 
     \b
     Example:

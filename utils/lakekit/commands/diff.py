@@ -1,7 +1,7 @@
 """Compares two lakes row by row.
 
-Both lakes must have the same declarations. For example, they are a lake and its copy,
-or two engines or two versions of the code wrote them.
+Both lakes must have the same declarations. For example, compare a lake with its copy,
+or the lakes that two engines or two versions of the code wrote.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Maintenance of table files: compacts small files and deletes unused ones."""
+"""Maintains the files of tables: compacts small files, and deletes unused files."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ def maintain(
     """Compact the small files of each table, then delete the files that no version of
     the last `retain_hours` hours uses.
 
-    Older versions are then no longer available for time travel. No file of an input
-    table is deleted while a table that depends on it has not read its newest changes,
-    because `run` reads these changes from the files.
+    Older versions are then no longer available for time travel. No file of a table is
+    deleted while a dependent table has not read the newest changes. `run` reads these
+    changes from the files.
 
     Raises RetentionTooShortError if `retain_hours` is less than seven days;
     InvalidLakeError if no table exists; DamagedTableError if a table is damaged.

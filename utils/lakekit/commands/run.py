@@ -66,7 +66,7 @@ class TableResult:
             quarantine table.
         changed: whether the run committed to this table.
         counts: numbers of rows; see `lakekit.transforms.merge.Counts`.
-        groups_total: number of groups of a table that is updated by groups.
+        groups_total: total number of groups, if the table is updated by groups.
         new_columns: undeclared columns of the source, which bronze stores as well.
         why: the reason for a rebuild of the whole table; empty if it was not rebuilt.
         refused: for a bronze table, the reasons why files were left out. Each reason
@@ -182,7 +182,8 @@ def _open_all(
     """Open the source files with `open_sources`, and report each file as a step."""
 
     def opening(table: str, name: str, files: int) -> ContextManager[None]:
-        # If a file is new, it has two more steps. Which files are new is known later.
+        # If a file is new, it has two more steps. The total is corrected when it is
+        # known which files are new.
         steps.total = 3 * files + len(_derived(tables))
         return steps.step(table, f"open {name}")
 

@@ -1,9 +1,9 @@
 """A cache on disk for rewritten SQL.
 
 Importing sqlglot and rewriting a lake's SQL takes as long as an update with the new
-files of one day. The key of an entry is a digest of everything that determines a
-result: the SQL, the views, the code that decides which SQL is allowed, and sqlglot's
-version. So entries never become invalid, and files may be deleted at any time.
+files of one day. The key of an entry is a digest of the SQL, the views, the code that
+decides which SQL is allowed, and sqlglot's version. Nothing else determines a result,
+so entries never become invalid, and files may be deleted at any time.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ class Expectation:
 SOURCE_FILE = Column(
     "_source_file",
     required=True,
-    comment="File, relative to the source folder, archives opened",
+    comment="Path of the unpacked file, relative to the source folder",
 )
 SOURCE_SHA256 = Column(
     "_source_sha256", required=True, comment="Digest of the file's content"
@@ -99,13 +99,13 @@ SOURCE_ROW = Column(
     "_source_row",
     "bigint",
     required=True,
-    comment="Row in that file; 1 is the first after a header",
+    comment="Row in the file; 1 is the first row after the header",
 )
 INGESTED_AT = Column(
     "_ingested_at",
     "timestamp",
     required=True,
-    comment="When lakekit took the file in",
+    comment="When lakekit ingested the file",
     volatile=True,
 )
 ORIGIN = (SOURCE_FILE, SOURCE_SHA256, SOURCE_ROW, INGESTED_AT)

@@ -96,8 +96,8 @@ class Unpacker:
                 size += len(block)
                 if size > self._left:
                     raise SourceError(
-                        f"{archive} exceeds the limit of {self.limit} for all unpacked"
-                        " files together",
+                        f"{archive} and the files unpacked before it exceed the limit"
+                        f" of {self.limit}",
                         "If the archives are correct, set a larger limit, such as"
                         " --unpacked 200GB.",
                     )

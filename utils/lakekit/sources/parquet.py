@@ -37,7 +37,10 @@ TYPES: Mapping[str, Tuple[Kind, str]] = {
     "is_string": ("text", "unchanged"),
     "is_large_string": ("text", "unchanged"),
     "is_string_view": ("text", "unchanged"),
-    "is_null": ("text", "the missing mark: the column has no values"),
+    "is_null": (
+        "text",
+        "the source's text for a missing value, because the column has no values",
+    ),
     "is_boolean": ("boolean", "true or false"),
     "is_integer": ("integer", "its digits"),
     "is_float32": ("float", "the shortest text of the same number, as in Python"),
@@ -201,7 +204,8 @@ def _is(kind: pa.DataType, function: str) -> bool:
 
 def _unreadable(given: Path, field: pa.Field[Any]) -> SourceError:
     return SourceError(
-        f"{given} has a column {field.name} of type {field.type}, which is not read",
+        f"{given} has a column {field.name} of type {field.type}, which lakekit does"
+        " not read",
         "Write the column as text, number, boolean, date or timestamp, or leave it"
         " out, then run again.",
     )

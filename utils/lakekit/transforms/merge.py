@@ -297,8 +297,8 @@ class Merge:
         return replace(converted, misfits=misfits)
 
     def _transform(self, fresh: NewRows, converted: ConvertedRows) -> Staged:
-        """Apply the table's SQL to the good rows. Raises DeclarationError if the SQL
-        does not return one row for each input row.
+        """Apply the table's SQL to the rows whose values all convert. Raises
+        DeclarationError if the SQL does not return one row for each input row.
         """
         engine, table = self._engine, self._table
         views = {name: view_of(name) for name in table.reads[1:]}

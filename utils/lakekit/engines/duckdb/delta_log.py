@@ -430,7 +430,7 @@ def first_line(error: BaseException) -> str:
 
 def _remove_stray(location: str) -> None:
     """Delete an empty folder that delta-rs before 1.6 creates in addition to a new
-    table. Its name is the URL-encoded path of the table.
+    table. The folder's name is the URL-encoded path of the table.
     """
     folder, stray = Path(location), Path(quote(location))
     while stray != folder and stray.is_dir() and not any(stray.iterdir()):

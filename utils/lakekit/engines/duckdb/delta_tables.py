@@ -1,6 +1,6 @@
 """Opens the Delta tables of one lake with delta-rs.
 
-A table is opened once and stays at the version that was read until it is refreshed.
+A table is opened once. It stays at the version that was read until it is refreshed.
 """
 
 from __future__ import annotations

@@ -176,9 +176,9 @@ class Staging:
     ) -> str:
         """Return a SELECT of the declared columns, in declared types, from data files.
 
-        `partition` has the name and type of the column whose values are the folders of
-        the files. `own` means that this engine has written the files, so all of them
-        have all columns.
+        If the files are in folders named after the values of a column, `partition` has
+        the name and type of this column. `own` means that this engine has written the
+        files, so all of them have all columns.
         """
         scan = statements.data_files(files, partition)
         has = set()
@@ -234,7 +234,7 @@ class Staging:
     def _write_any(
         self, table: Table, folder: Path, query: str
     ) -> Tuple[DataFile, ...]:
-        """Write rows of any partitions."""
+        """Write rows of any number of partitions."""
         name = _new_name()
         target, options = folder / f"{name}.parquet", ""
         if table.partition:

@@ -220,8 +220,9 @@ def as_declared(table: Table, query: str, found: Sequence[Tuple[str, str]]) -> s
 
 
 def data_files(paths: Iterable[Path], partition: Mapping[str, Type]) -> str:
-    """Return a FROM item for the data files of a table. `partition` has the name and
-    type of the column whose values are the folders of the files.
+    """Return a FROM item for the data files of a table. If the files are in folders
+    named after the values of a column, `partition` has the name and type of this
+    column.
     """
     listed = ", ".join(file(path) for path in paths)
     if not listed:

@@ -127,8 +127,8 @@ def _start(scratch: Path) -> SparkSession:
         "spark.local.dir": str(scratch),
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
-        # With the defaults of 50, 200 and 10,000 tasks of some milliseconds, a first
-        # write took 18 s, and a VACUUM took two minutes.
+        # The defaults are 50, 200 and 10,000 tasks, which take some milliseconds each.
+        # With these defaults, a first write took 18 s, and a VACUUM took two minutes.
         "spark.databricks.delta.snapshotPartitions": cores,
         "spark.sql.shuffle.partitions": cores,
         "spark.default.parallelism": cores,
