@@ -23,7 +23,7 @@ ORDERS = Source(
         Column("customer"),
         Column("item", required=True),
         Column("quantity", "int", required=True),
-        Column("price", "double", required=True, comment="Price of one item, in euros"),
+        Column("price", "double", required=True, comment="Per item, in euros"),
     ),
     misfits=0.1,
 )
@@ -37,7 +37,7 @@ SILVER_ORDERS = Table(
         Column("customer"),
         Column("item", required=True),
         Column("quantity", "int", required=True),
-        Column("price", "double", required=True, comment="Price of one item, in euros"),
+        Column("price", "double", required=True, comment="Per item, in euros"),
         *ORIGIN,
     ),
     reads=("bronze.orders",),

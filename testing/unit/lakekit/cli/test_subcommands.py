@@ -36,7 +36,9 @@ def test_tables_prints_each_declaration(printed: Any) -> None:
     code, out = printed("tables")
     assert code == 0 and "silver.orders (merge): Latest version of every order" in out
     assert "  reads bronze.orders\n  key order_id\n" in out
-    assert ["price", "double", "required", "Of", "one,", "in", "euros"] in lines_of(out)
+    assert ["price", "double", "required", "Per", "item,", "in", "euros"] in lines_of(
+        out
+    )
     code, out = printed("tables", "--json")
     gold = json.loads(out)["tables"][-1]
     assert (gold["name"], gold["layer"], gold["update"]) == (

@@ -146,7 +146,7 @@ def test_file_with_a_line_break_in_a_heading_is_refused(
     (folder / "people.csv").write_bytes("".join(line + rows for line in lines).encode())
     with pytest.raises(
         SourceError,
-        match="people.csv has a column named 'unit.*price'; .*no line break",
+        match="people.csv has a column named 'unit.*price'; .*not contain line breaks",
     ):
         lakekit.run(folder, tmp_path / "lake", tables=tables)
     assert not (tmp_path / "lake").exists()

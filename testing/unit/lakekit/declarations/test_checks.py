@@ -72,7 +72,7 @@ WRONG = {
     "key without comma": ({"key": "id"}, "key is 'id', not a tuple", "key=('id',)"),
     "list": ({"key": ["id"]}, r"key is \['id'\]", "round brackets"),
     "reads": ({"reads": ("bronze.item",)}, "bronze.item, .* bronze.items", "silver"),
-    "no column": ({"key": ("ids",)}, "ids is used and not .* mean id", "silver"),
+    "no column": ({"key": ("ids",)}, "ids is used but not .* mean id", "silver"),
     "key twice": ({"key": ("id", "id")}, "key id is declared twice", "silver"),
     "columns": ({"columns": Column("id")}, "columns is Column id", "comma"),
     "column that is a text": ({"columns": ("id",)}, "columns is 'id'", "columns"),
@@ -181,7 +181,7 @@ def test_source_has_one_table() -> None:
 
 def test_merged_tables_of_one_short_name_are_refused() -> None:
     twice = dataclasses.replace(ITEMS, name="gold.items")
-    with pytest.raises(DeclarationError, match="quarantine.items, as another"):
+    with pytest.raises(DeclarationError, match="quarantine.items as another"):
         TableSet((bronze(SOURCE), ITEMS, twice), Path("sql"))
 
 

@@ -84,7 +84,10 @@ def test_name_gives_layer_and_folder() -> None:
             ),
             "by x, a double",
         ),
-        ((dataclasses.replace(A, update="append"),), "appended to without a source"),
+        (
+            (dataclasses.replace(A, update="append"),),
+            "needs update append if it has a source",
+        ),
         (
             (dataclasses.replace(A, update="groups"),),
             "update groups but no key",
@@ -107,7 +110,7 @@ def test_name_gives_layer_and_folder() -> None:
                 BRONZE,
                 dataclasses.replace(MERGED, columns=(Column("x", required=True),)),
             ),
-            "no column _source_file",
+            "lacks the column _source_file",
         ),
         (
             (
