@@ -1,8 +1,8 @@
 """Bronze, silver and gold Delta tables from declarations, on DuckDB or Spark.
 
-Each command calls the function of its name. Importing this package needs only click and
-sqlglot. The libraries of an engine (the extras `embedded` and `spark`) are imported by
-the first call that needs them.
+Each command calls the function of the same name. To import this package, only click and
+sqlglot must be installed. The libraries of the engines, in the extras `embedded` and
+`spark`, are imported by the first call that needs them.
 """
 
 from __future__ import annotations

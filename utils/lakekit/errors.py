@@ -1,9 +1,13 @@
 """The errors that lakekit raises, with their exit codes and next steps.
 
-Exit codes: 1 the run could not be completed; 2 the user's input is invalid (files,
-declarations, settings, arguments), and no table that depends on the input was written;
-3 the machine lacks space, a permission or a package; 4 a table is damaged; 130
-interrupted.
+Exit codes:
+
+- 1: the run could not be completed.
+- 2: the user's input is invalid (files, declarations, settings, arguments). No table
+  that depends on this input was written.
+- 3: the machine lacks space, a permission or a package.
+- 4: a table is damaged.
+- 130: the command was interrupted.
 """
 
 from __future__ import annotations
@@ -27,11 +31,13 @@ SYNONYMS: Mapping[str, str] = {
     "upsert": "merge",
     "overwrite": "whole",
 }
-"""Words of other systems for the names in declarations, used by `nearest`."""
+"""Maps words of other systems to the names that declarations use, for `nearest`."""
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """Return the name that is most similar to `name`; empty if no name is similar."""
+    """Return the item of `names` that is most similar to `name`; empty if there are no
+    items.
+    """
     valid, wanted = list(names), name.strip().lower()
     wanted = SYNONYMS.get(wanted.partition("(")[0], wanted)
     return next(iter(difflib.get_close_matches(wanted, valid, n=1, cutoff=0.0)), "")
@@ -67,7 +73,9 @@ class SourceError(LakekitError):
 
 
 class UnreadableSourceError(SourceError):
-    """A source file or its folder cannot be read: no permission, or an I/O error."""
+    """A source file or its folder cannot be read, because a permission is missing or an
+    I/O error occurred.
+    """
 
     exit_code = 3
 
@@ -80,25 +88,25 @@ class UnreadableSourceError(SourceError):
 
 class ConversionError(SourceError):
     """Too many values of a column do not convert to its type, so the whole file is
-    refused. The maximum share is set in the source.
+    refused. `Source.misfits` is the maximum share.
     """
 
     def __init__(  # noqa: B042  # never pickled
         self, file: str, column: str, misfits: int, rows: int, share: float, kind: str
     ) -> None:
         super().__init__(
-            f"{file}, column {column}: {misfits:,} of {rows:,} values are no {kind}; at"
-            f" most {share:.0%} may fail",
+            f"{file}, column {column}: {misfits:,} of {rows:,} values do not"
+            f" convert to {kind}; at most {share:.0%} may fail",
             f"Correct the file, or the declaration of {column}, then run again.",
         )
 
 
 class RefusedFilesError(LakekitError):
     """Source files are missing, damaged, or do not match their declarations. The tables
-    that read them are unchanged; all other tables are up to date.
+    that depend on these files are unchanged; all other tables are up to date.
 
-    `files` has the reasons, each with its file. `tables` has the unchanged tables.
-    `others` is true if there are other tables.
+    `files` has the reasons; each reason names the file. `tables` has the unchanged
+    tables. `others` is true if there are tables that do not depend on these files.
     """
 
     exit_code = 2
@@ -116,7 +124,7 @@ class RefusedFilesError(LakekitError):
 
 
 class UnreadableFilesError(RefusedFilesError):
-    """Like RefusedFilesError, if none of the files can be read."""
+    """The same as RefusedFilesError, if none of the refused files can be read."""
 
     exit_code = 3
 
@@ -151,7 +159,7 @@ class DeclarationError(LakekitError):
     ) -> None:
         super().__init__(
             f"{table}: {what}",
-            next_step or f"Make the declaration of {table} and its SQL agree.",
+            next_step or f"Make the declaration and the SQL of {table} agree.",
         )
         self.table, self.what = table, what
 
@@ -168,8 +176,8 @@ class UnsupportedSqlError(DeclarationError):
             table,
             what,
             next_step
-            or "Use a construct that lakekit.declarations.transpile lets through,"
-            " or add it with a parity test.",
+            or "Use a construct that lakekit.declarations.transpile allows,"
+            " or add the construct there with a parity test.",
         )
 
 
@@ -179,7 +187,7 @@ class ComputeError(LakekitError):
     def __init__(self, table: str, reason: str) -> None:
         super().__init__(
             f"{table} could not be computed: {reason}. Nothing was written.",
-            "Correct the source data that the message points to, then run again.",
+            "Correct the source data that the message names, then run again.",
         )
 
 
@@ -194,10 +202,10 @@ class ConstraintViolationError(LakekitError):
         self, table: str, constraint: str, rows: int
     ) -> None:
         super().__init__(
-            f"{table}: {rows:,} rows break the new constraint {constraint}."
+            f"{table}: {rows:,} rows violate the new constraint {constraint}."
             " Nothing was changed.",
-            "Correct those rows or the constraint, then run again;"
-            " a null result counts as broken.",
+            "Correct these rows or the constraint, then run again."
+            " A null result also violates the constraint.",
         )
 
 
@@ -214,7 +222,8 @@ class RebuildRequiredError(LakekitError):
         super().__init__(
             f"{table}: {what} needs a rebuild of the table. Nothing was changed.",
             (
-                "See `lakekit plan`, then run again with --allow-rebuild."
+                "See the changes with `lakekit plan`, then run again with"
+                " --allow-rebuild."
                 if possible
                 else (
                     "A bronze table cannot be rebuilt: undo the change, or ingest into"
@@ -238,7 +247,7 @@ class FolderNotEmptyError(LakekitError):
     def __init__(self, folder: str) -> None:  # noqa: B042  # never pickled
         super().__init__(
             f"{folder} exists and is not an empty folder",
-            "Name a new folder: lakekit init DIR",
+            "Use a new folder: lakekit init DIR",
         )
 
 
@@ -249,8 +258,9 @@ class RetentionTooShortError(LakekitError):
 
     def __init__(self, hours: int, least: int) -> None:  # noqa: B042  # never pickled
         super().__init__(
-            f"{hours} hours would delete files that a reader or writer of now may need",
-            f"Keep {least} hours or more.",
+            f"A retention period of {hours} hours would delete files that a running"
+            " reader or writer may need",
+            f"Retain {least} hours or more.",
         )
 
 
@@ -278,7 +288,7 @@ class ConflictError(LakekitError):
         )
 
 
-RESUMED = "then run again: it resumes after the tables already written."
+RESUMED = "then run again: the run resumes after the tables already written."
 STORAGE_CAUSES: Sequence[Tuple[str, str]] = (
     ("no space left|quota|not enough space", "Free space on that disk"),
     (
@@ -288,7 +298,7 @@ STORAGE_CAUSES: Sequence[Tuple[str, str]] = (
     ("read-only", "Make that file system writable"),
     ("file too large", "Raise the file size limit (ulimit -f) or use another disk"),
     ("too many open files", "Raise the limit of open files (ulimit -n)"),
-    ("name too long", "Use a lake whose path is shorter"),
+    ("name too long", "Use a lake with a shorter path"),
     (
         "generic s3|credential|connect|network|timed out|time-?out|dns|endpoint",
         "Check the network, the endpoint and the AWS_* credentials",
@@ -298,7 +308,7 @@ STORAGE_CAUSES: Sequence[Tuple[str, str]] = (
         "Check what else changes that folder, and correct the path",
     ),
 )
-"""Patterns of lower-case error messages of storage, and the next step for each."""
+"""Patterns of error messages of the storage, in lower case, each with its next step."""
 
 
 class StorageError(LakekitError):
@@ -331,7 +341,7 @@ class MemoryLimitError(LakekitError):
 
 
 class JavaError(LakekitError):
-    """Spark cannot start because of Java, or because of the jars of Delta."""
+    """Spark cannot start because of a problem with Java or with the jars of Delta."""
 
     exit_code = 3
 
@@ -357,19 +367,21 @@ class DamagedTableError(LakekitError):
 
 
 class ReaderTooOldError(LakekitError):
-    """The installed deltalake cannot open a version that is not damaged. Nothing was
-    changed.
+    """The installed deltalake cannot open a version, although the version is not
+    damaged. Nothing was changed.
 
-    deltalake 1.2 also parses older commits, even after a restore.
+    The reason is that deltalake 1.2 also parses the commits before this version, even
+    after a restore.
     """
 
     exit_code = 3
 
     def __init__(self, table: str, reason: str) -> None:
         super().__init__(
-            f"{table} {reason}; its newest version is not damaged, but an older one has"
-            " values that the installed deltalake cannot skip",
-            "Use Python 3.10 or newer, whose deltalake can. Or add --engine spark.",
+            f"{table} {reason}; the newest version is not damaged, but an older version"
+            " has values that the installed deltalake cannot read",
+            "Use Python 3.10 or newer, whose deltalake can read them. Or add --engine"
+            " spark.",
         )
 
 
@@ -389,11 +401,11 @@ class DamagedLogError(LakekitError):
             f" version {version} and later cannot be read",
             "Restore the file from a copy of the lake. "
             + (
-                "Or move it and _last_checkpoint away:"
-                " readers then use the commits before it."
+                "Or move this file and _last_checkpoint away:"
+                " readers then use the commits before the checkpoint."
                 if "checkpoint" in file
                 else (
-                    "Or move it and all later files of the log away: "
+                    "Or move this file and all later log files away: "
                     + (
                         f"version {version - 1} is then the newest."
                         if version
@@ -405,7 +417,7 @@ class DamagedLogError(LakekitError):
 
 
 class MissingExtraError(LakekitError):
-    """A package is not installed that an extra of lakekit would install."""
+    """A package of one of lakekit's extras is not installed."""
 
     exit_code = 3
 

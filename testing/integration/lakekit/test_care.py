@@ -198,7 +198,7 @@ def test_scripts_run_as_a_job_would_run_them(tmp_path: Path) -> None:
         "",
     ) and "4 of 4 tables written" in done.stdout
     done = script("check_quality.py", "--lake", lake)
-    assert done.returncode == 0 and "0 of 3 checks failed, 1 warn" in done.stdout
+    assert done.returncode == 0 and "0 of 3 checks failed, 1 warnings" in done.stdout
     done = script("maintain_tables.py", "--lake", lake, "--dry-run")
     assert done.returncode == 0 and "gold.sales_by_day" in done.stdout
     done = script("check_quality.py", "--lake", tmp_path / "none")

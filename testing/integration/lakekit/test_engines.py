@@ -347,7 +347,7 @@ def test_stage_holds_sql_to_the_declaration(engine: Engine) -> None:
         ),
         (
             wide.replace("cast(1 as double)", "1"),
-            "column value is .* double as declared",
+            "column value is .* double in the declaration",
         ),
     ):
         with pytest.raises(DeclarationError, match=said):

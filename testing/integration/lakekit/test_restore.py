@@ -339,7 +339,7 @@ def test_table_of_a_schema_is_restored_by_spark(
         assert damaged.value.next_step == "lakekit restore bronze.sales"
         with pytest.raises(
             UnrestorableVersionError,
-            match="version 2 lacks data files: .*whole versions: 0",
+            match="version 2 has missing or damaged files: .*undamaged versions: 0",
         ):
             lakekit.restore("bronze.sales", lake, 2, engine="spark", tables=tables)
         done = lakekit.restore("bronze.sales", lake, 0, engine="spark", tables=tables)

@@ -351,7 +351,7 @@ def test_run_that_is_interrupted_says_so_and_is_resumed(
     assert stopped.returncode == 130, stopped.stderr
     assert (
         stopped.stderr.strip()
-        == "Interrupted: every table is whole, and running again resumes."
+        == "Interrupted. Every table is complete. To resume, run the command again."
     )
     result = lakekit.run(sample, tmp_path / "lake")
     assert not result["silver.planes"].changed and result["silver.weather"].changed

@@ -121,7 +121,7 @@ def test_project_from_an_empty_folder_to_gold(tmp_path: Path) -> None:
         os.close(folder)
     assert "4 of 4 tables written" in lakekit_command(tmp_path, "run")
     assert "unchanged" in lakekit_command(tmp_path, "run")
-    assert "0 of 3 checks failed, 1 warn" in lakekit_command(tmp_path, "quality")
+    assert "0 of 3 checks failed, 1 warnings" in lakekit_command(tmp_path, "quality")
     assert "Nothing to change." in lakekit_command(tmp_path, "plan")
     shown = json.loads(lakekit_command(tmp_path, "show", "gold.sales_by_day", "--json"))
     assert [row for row in shown["rows"] if row["item"] == "teapot"] != []
@@ -265,4 +265,6 @@ def test_scripts_of_a_job_run_here_as_they_do_on_a_cluster(
     assert "holds none of the tables" in script(
         "check_quality.py", "--lake", str(tmp_path / "none"), code=2
     )
-    assert "There is no source" in script("run_medallion.py", "--lake", lake, code=2)
+    assert "The setting source is missing" in script(
+        "run_medallion.py", "--lake", lake, code=2
+    )

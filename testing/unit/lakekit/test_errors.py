@@ -40,8 +40,8 @@ def test_refused_column_is_told_with_its_share_of_misfits() -> None:
     error = errors.ConversionError("flights.csv", "dep_delay", 30, 1000, 0.02, "int")
     assert (
         str(error)
-        == "flights.csv, column dep_delay: 30 of 1,000 values are no int; at most 2%"
-        " may fail. Nothing was written."
+        == "flights.csv, column dep_delay: 30 of 1,000 values do not convert to int;"
+        " at most 2% may fail. Nothing was written."
     )
 
 

@@ -17,7 +17,7 @@ from lakekit.cli.settings import Settings
 from lakekit.cli.subcommands import COMMANDS
 from lakekit.cli.text import cell, echo, print_json, table_of
 
-INTERRUPTED = "Interrupted: every table is whole, and running again resumes."
+INTERRUPTED = "Interrupted. Every table is complete. To resume, run the command again."
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -102,8 +102,8 @@ def _outcome(table: lakekit.TableResult) -> str:
 
 
 def _rows_written(table: lakekit.TableResult) -> List[str]:
-    """Return the numbers of rows that were inserted, updated or otherwise processed in
-    a changed table.
+    """Return short texts about the rows or groups that the run wrote to a changed
+    table.
     """
     counts = table.counts
     reason = f" ({table.why})" if table.why not in ("", "new") else ""
@@ -182,8 +182,8 @@ for _command in COMMANDS:
 
 
 def call(arguments: Optional[List[str]] = None) -> int:
-    """Run the command and return its exit code: 0 to 4, or 130 after Ctrl-C; see
-    `lakekit.errors`.
+    """Run the command and return its exit code: 0 to 4, or 130 after Ctrl-C.
+    `lakekit.errors` explains the codes.
     """
     return exit_code(cli, "lakekit", arguments, INTERRUPTED)
 

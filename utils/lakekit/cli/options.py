@@ -1,5 +1,5 @@
-"""Shared parts of the command lines: settings as flags, the version, printing of
-errors, and exit codes.
+"""Code that all commands share: flags for settings, `--version`, error output and exit
+codes.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ def uses(*names: str) -> Callable[[Command], Command]:
 
 
 def repeated(flags: Mapping[str, Optional[str]]) -> str:
-    """Return the given flags as text to append to the next command."""
+    """Return those of the flags `--lake`, `--engine` and `--tables` that were given, as
+    text to append to a suggested command.
+    """
     shared = {name: flags.get(name) for name in ("lake", "engine", "tables")}
     return "".join(
         f" --{name} {shlex.quote(value)}" for name, value in shared.items() if value
@@ -110,8 +112,8 @@ def exit_code(
     Errors are printed with their next step. After Ctrl-C, `interrupted` is printed
     unless it is empty.
     """
-    # delta-rs logs harmless warnings (1.2) to stderr, and conflicts (1.6) that lakekit
-    # reports itself.
+    # Otherwise delta-rs 1.2 logs harmless warnings to stderr, and delta-rs 1.6 logs
+    # conflicts, which lakekit reports itself.
     os.environ.setdefault("RUST_LOG", "off")
     try:
         result: Any = command.main(
@@ -139,6 +141,6 @@ def exit_code(
 
 
 def _print_error(error: LakekitError) -> int:
-    """Print an error with its next step; return its exit code."""
+    """Print an error and its next step. Return the exit code of the error."""
     echo(f"Error: {visible(str(error))}\nNext: {visible(error.next_step)}", err=True)
     return error.exit_code

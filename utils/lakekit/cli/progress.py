@@ -11,7 +11,8 @@ from lakekit.cli.text import visible
 class ProgressLine:
     """Prints the current step over the previous one, and erases it at the end.
 
-    It is a callback for `lakekit.run`: `3 of 14  silver.flights: update`.
+    A ProgressLine is a callback for `lakekit.run`. It prints lines such as `3 of 14
+    silver.flights: update`.
     """
 
     def __init__(self, terminal: TextIO) -> None:

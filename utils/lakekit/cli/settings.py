@@ -1,5 +1,7 @@
-"""Settings of a command, read from flags, then LAKEKIT_* variables, then `lakekit.toml`
-in the current directory or the nearest folder above it.
+"""Reads the settings of a command from flags, LAKEKIT_* variables and `lakekit.toml`.
+
+Flags take precedence over variables, and variables over `lakekit.toml`. This file is in
+the current directory or in the nearest folder above it.
 
 `SETTINGS` describes all settings. The tables are declared in a Python file or module
 that defines TABLES; the default is the New York flights.
@@ -34,8 +36,8 @@ SETTINGS: Mapping[str, str] = {
     "tables": "Python file, or module, that defines TABLES",
     "memory": "memory limit of DuckDB, such as 2GB",
     "scratch": "folder for temporary files; all machines of a cluster must share it",
-    "refused": "effect of a faulty source file: the tables that read it are not updated"
-    " (stop, the default), or only the file is left out (skip)",
+    "refused": "effect of a faulty source file: stop, the default, does not update the"
+    " tables that depend on the file; skip only leaves out the file",
     "unpacked": "size limit of all unpacked archives together, and of each decoded"
     " Parquet file, such as 20GB; by default 100GB",
 }
@@ -61,9 +63,9 @@ class Settings:
         value: Optional[str] = getattr(self, name)
         if value is None:
             raise SettingsError(
-                f"There is no {name}: {SETTINGS[name]}",
-                f"Name it by --{name}, by LAKEKIT_{name.upper()},"
-                f" or by {name} in {FILE}.",
+                f"The setting {name} is missing: {SETTINGS[name]}",
+                f"Set it with --{name}, LAKEKIT_{name.upper()},"
+                f" or {name} in {FILE}.",
             )
         return value
 
@@ -83,12 +85,13 @@ class Settings:
 def read_settings(
     flags: Mapping[str, Optional[str]], environment: Mapping[str, str], folder: Path
 ) -> Settings:
-    """Read settings from flags, environment and settings file, in that order.
+    """Read settings from flags, environment variables and the settings file. Flags take
+    precedence over variables, and variables over the file.
 
     The settings file is in `folder` or in the nearest folder above it. Paths in the
-    settings file are relative to the file; `~` is the home directory. The default
-    engine is Spark on a Databricks cluster, where a Spark session exists and the lake
-    is a schema.
+    settings file are relative to the file; `~` is the home directory. On a Databricks
+    cluster, the default engine is Spark, because a Spark session exists and the lake is
+    a schema.
 
     Raises SettingsError for an unknown name or an invalid value.
     """
@@ -124,8 +127,9 @@ def read_settings(
 def _nearest_file(folder: Path) -> Optional[Path]:
     """Return the settings file in the folder, or in the nearest folder above it.
 
-    A file above the folder is ignored if it belongs to another user: it can select
-    Python code to run, and anybody can write to a folder such as /tmp.
+    A file above the folder is ignored if it belongs to a user other than this user or
+    root. The reason is that the file can select Python code to run, and every user can
+    write to folders such as /tmp.
     """
     for place in (folder, *folder.absolute().parents):
         path = place / FILE
@@ -153,7 +157,7 @@ def _file(path: Optional[Path]) -> Mapping[str, str]:
         _known(name, f"the key {name} in {path}")
         if not isinstance(value, str):
             raise SettingsError(
-                f"{name} in {path} is no text: {value!r}",
+                f"{name} in {path} is not a text: {value!r}",
                 f'Write {name} = "..." there.',
             )
         if _is_path(name, value):
@@ -163,8 +167,8 @@ def _file(path: Optional[Path]) -> Mapping[str, str]:
 
 
 def _is_path(name: str, value: str) -> bool:
-    """Return whether a setting's value is a path. Relative paths start at the settings
-    file.
+    """Return whether a setting's value is a path. In the settings file, relative paths
+    start at the folder of the file.
     """
     if name == "tables":
         return value.endswith(".py")

@@ -1,4 +1,4 @@
-"""Commands that inspect and maintain a lake; `run` and `show` are in
+"""The commands of lakekit except `run`, `show` and `plan`, which are in
 `lakekit.cli.main`.
 """
 
@@ -76,7 +76,7 @@ def ddl(settings: Settings, as_json: bool, schema: str) -> None:
     if as_json:
         print_json(result)
     else:
-        click.echo(result.script(), nl=False)  # a program reads it, byte for byte
+        click.echo(result.script(), nl=False)  # programs read it, so nothing is escaped
 
 
 @click.command()
@@ -85,7 +85,7 @@ def quality(settings: Settings, as_json: bool) -> int:
     """Count the rows that do not meet the expectations and constraints of their tables.
 
     Exit code 1 if rows do not meet a constraint, or an expectation of severity fail or
-    drop. For severity warn, the rows are only counted.
+    drop. Rows that do not meet an expectation of severity warn are only counted.
 
     \b
     Example:
@@ -112,10 +112,10 @@ def quality(settings: Settings, as_json: bool) -> int:
         )
     for table, rules in result.quarantined.items():
         for rule, rows in rules.items():
-            echo(f"{table} holds {rows:,} rows by the rule {rule}")
+            echo(f"{table}: {rows:,} rows violate the rule {rule}")
     for table in result.missing:
-        echo(f"{table} is not there yet")
-    echo(f"{failed} of {len(result.checks)} checks failed, {result.warnings} warn")
+        echo(f"{table} does not exist yet")
+    echo(f"{failed} of {len(result.checks)} checks failed, {result.warnings} warnings")
     return int(failed > 0)
 
 
@@ -176,15 +176,15 @@ def _differences(table: lakekit.TableDiff) -> str:
     type=int,
     default=RETAIN_HOURS,
     show_default=True,
-    help="Retention period in hours. Older versions cannot be read afterwards.",
+    help="Retention period in hours. Older versions can then no longer be read.",
 )
 def maintain(
     settings: Settings, as_json: bool, dry_run: bool, retain_hours: int
 ) -> int:
     """Compact small files, and delete files that no recent version uses.
 
-    Exit code 1 if files of a table could not be deleted, because another table has not
-    read the table's newest changes.
+    Exit code 1 if files of a table were not deleted because a dependent table has not
+    read the newest changes.
 
     \b
     Example:
@@ -215,14 +215,14 @@ def _done(table: lakekit.TableMaintenance, dry_run: bool) -> Tuple[str, str, str
     if dry_run:
         files = "left as they are"
     elif table.compacted:
-        files = f"{table.compacted:,} made {table.written:,}"
+        files = f"{table.compacted:,} compacted to {table.written:,}"
     else:
         files = "nothing to gain"
     if table.waiting:
         return (
             table.table,
             files,
-            f"none: {', '.join(table.waiting)} has not read its changes",
+            f"none: {', '.join(table.waiting)} has not read the newest changes",
         )
     return (
         table.table,
@@ -244,8 +244,8 @@ def restore(
     """Restore version N of TABLE, even if the newest version is damaged.
 
     Without --version, list the versions and whether they can be restored. Later
-    versions stay in the history. Then run `lakekit run`, which updates the table, and
-    all tables that read it, to the source files and the declarations.
+    versions stay in the history. The next `lakekit run` updates the table, and all
+    tables that depend on it, from the source files and the declarations.
 
     \b
     Example:
@@ -273,17 +273,17 @@ def restore(
         echo(_listing(result.versions))
         return
     if version == result.newest:
-        echo(f"{table} is at version {version}, which is whole.")
+        echo(f"{table} is already at version {version}, which is not damaged.")
         return
     files = f"data files added: {result.added:,}, removed: {result.removed:,}"
     if dry_run:
-        echo(f"{table} would be at version {version} again: {files}")
+        echo(f"Would restore {table} to version {version}; {files}")
         return
     echo(
-        f"{table} is at version {version} again, as version {result.committed}: {files}"
+        f"Restored {table} to version {version}, as version {result.committed}; {files}"
     )
     if result.derived:
-        echo(f"The next run derives again {', '.join(result.derived)}")
+        echo(f"The next run recomputes {', '.join(result.derived)}")
     source = "" if settings.source else " --source DIR"
     echo(f"Next: lakekit run{source}{repeated(click.get_current_context().params)}")
 
@@ -297,7 +297,7 @@ def _listing(versions: Sequence[lakekit.Version]) -> str:
     ]
     more = len(versions) - len(lines)
     return table_of(header, lines, right=(0,)) + (
-        f"\n{more:,} older: --json" if more else ""
+        f"\n{more:,} older versions: add --json" if more else ""
     )
 
 
@@ -309,7 +309,7 @@ def _condition(version: lakekit.Version) -> str:
         return "not checked"
     if version.damaged:
         return f"data files missing or damaged: {len(version.damaged):,}"
-    return "whole"
+    return "undamaged"
 
 
 @click.command()

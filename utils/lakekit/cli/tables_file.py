@@ -49,7 +49,9 @@ def load_tables(name: str) -> TableSet:
 
 
 def locate(error: DeclarationError, name: Optional[str]) -> None:
-    """Add the name of the declaration's file or module to the text of the error."""
+    """Put the file and line of a declaration, or its module, before the text of an
+    error.
+    """
     if name is not None:
         at = name + (_line(Path(name), error.table) if name.endswith(".py") else "")
         error.args = (f"{at}: {error}", *error.args[1:])
@@ -79,7 +81,7 @@ def _reason(name: str, error: BaseException) -> Tuple[str, str]:
     if isinstance(error, OSError) and error.filename == str(Path(name).absolute()):
         return (
             f"The tables of {name} cannot be read: {error.strerror}",
-            f"Name a Python file or a module by --tables, {WANTED}.",
+            f"Use --tables with a Python file or a module, {WANTED}.",
         )
     at, line = name, _line_of(name, error)
     if line is not None:
@@ -92,8 +94,8 @@ def _reason(name: str, error: BaseException) -> Tuple[str, str]:
 
 
 def _line_of(name: str, error: BaseException) -> Optional[int]:
-    """Return the line of this file that raised the error; None for an error in another
-    file.
+    """Return the line of the file `name` that led to the error; None if no line of this
+    file did.
     """
     import traceback  # a slow import
 

@@ -1,5 +1,5 @@
-"""Text for a terminal and for JSON: visible control characters, and numbers without
-loss.
+"""Formats values for terminals and JSON: control characters are escaped, and numbers
+keep all digits.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def echo(text: str, err: bool = False) -> None:
 def cell(value: object) -> str:
     """Return a value for a table on the terminal.
 
-    A null is NULL, and a text that looks like a null is quoted. Numbers have all
-    digits, and instants are in ISO 8601 with Z.
+    A null is printed as NULL, and a text that looks like a null is quoted. Numbers have
+    all digits. Timestamps are in ISO 8601 with Z.
     """
     if value is None:
         return "NULL"
@@ -53,8 +53,8 @@ def cell(value: object) -> str:
 
 
 def plain(value: object) -> str:
-    """Return a value as text: instants in ISO 8601 with Z, a missing value as an empty
-    string.
+    """Return a value as text: a timestamp in ISO 8601 with Z, a missing value as an
+    empty string.
     """
     if isinstance(value, datetime.datetime):
         return value.isoformat().replace("+00:00", "Z")
@@ -71,14 +71,14 @@ def print_json(result: Any, **more: Any) -> None:
 
 
 def _as_text(value: object) -> str:
-    """Return an instant, a date or a path as text for JSON."""
+    """Return a timestamp, a date or a path as text for JSON."""
     is_instant = isinstance(value, datetime.datetime)
     return plain(value) if is_instant else str(value)
 
 
 def _valid(value: Any) -> Any:
-    """Return a value with NaN and infinities replaced by texts, because JSON does not
-    have them.
+    """Return a value in which texts replace NaN and infinities, because JSON does not
+    have these numbers.
     """
     if isinstance(value, float) and not math.isfinite(value):
         if math.isnan(value):

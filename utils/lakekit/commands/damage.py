@@ -1,6 +1,6 @@
-"""Detects damaged tables: data files that are missing or differ from the log.
+"""Detects damaged tables, whose data files are missing or do not match the log.
 
-Commands check their tables by `whole_head` before they use them.
+Commands call `whole_head` to check a table before they use the table.
 """
 
 from __future__ import annotations
@@ -19,13 +19,12 @@ from lakekit.storage.versions import Version
 
 
 def whole_head(engine: Engine, table: Table, name: str = "") -> Optional[Head]:
-    """Return the table as `Engine.head` does, after a check that all its data files
-    exist.
+    """Check all data files of a table, then return the result of `Engine.head`.
 
-    Raises DamagedTableError, with the newest version that is not damaged;
-    DamagedLogError, with the file of the log that no reader can read; ReaderTooOldError
-    if the newest version is not damaged but the engine cannot open it. `name` is the
-    table's name in errors, if the engine uses another name.
+    Raises DamagedTableError, which contains the newest undamaged version;
+    DamagedLogError, which names the damaged log file; ReaderTooOldError if the newest
+    version is not damaged, but the engine cannot open it. Error messages use `name`
+    instead of the table's name, if `name` is not empty.
     """
     head = None
     try:
@@ -37,7 +36,8 @@ def whole_head(engine: Engine, table: Table, name: str = "") -> Optional[Head]:
         versions = _versions(engine, table)
         if isinstance(error, StorageError):
             raise
-        # If only a checkpoint lists a missing file, `versions` does not report it.
+        # `versions` does not report a missing data file that only a checkpoint lists.
+        # So `head` decides: it is None if the engine cannot open the table.
         if versions and versions[0].whole and head is None:
             engine.check_log(table)
             raise ReaderTooOldError(name or table.name, error.reason) from error

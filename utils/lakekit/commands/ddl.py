@@ -1,4 +1,4 @@
-"""Describes the declared tables, and generates their Databricks SQL DDL."""
+"""Describes the declared tables, and generates Databricks SQL that creates them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ PROPERTIES: Mapping[str, str] = {**TABLE_PROPERTIES, **SWITCHED_OFF}
 
 @dataclass(frozen=True)
 class DescribeResult:
-    """The declared tables in the order of their updates, with the quarantine tables."""
+    """All declared tables and quarantine tables, in the order in which a run updates
+    them.
+    """
 
     tables: Tuple[Table, ...]
 
 
 @dataclass(frozen=True)
 class DdlResult:
-    """SQL statements to run in order. They are idempotent."""
+    """Idempotent SQL statements, which must be run in this order."""
 
     schema: str
     statements: Tuple[str, ...]
@@ -35,17 +37,19 @@ class DdlResult:
 
 
 def ddl(schema: str, *, tables: TableSet = TABLES) -> DdlResult:
-    """Return the DDL for all tables in `catalog.schema`, with the names `layer_table`.
+    """Return the DDL that creates all tables in a schema `catalog.schema`.
 
-    Databricks has no ADD CONSTRAINT IF NOT EXISTS, so the DDL drops an existing
-    constraint and adds it again, which checks all rows again. Raises InvalidLakeError
-    for an invalid name.
+    A table `layer.table` has the name `layer_table` there. Databricks has no ADD
+    CONSTRAINT IF NOT EXISTS, so the DDL drops each existing constraint and adds it
+    again. Databricks then checks all rows again.
+
+    Raises InvalidLakeError if `schema` is not a valid `catalog.schema`.
     """
     lake = find_lake(schema)
     check_sql(tables)
     if lake.kind != "schema":
         raise InvalidLakeError(
-            f"{schema} is no schema of a catalog",
+            f"{schema} is not a schema of a catalog",
             "Write CATALOG.SCHEMA, such as main.flights.",
         )
     statements = [f"CREATE SCHEMA IF NOT EXISTS {_quoted(lake.root)}"]
@@ -66,7 +70,7 @@ def describe(*, tables: TableSet = TABLES) -> DescribeResult:
     """Return the declared tables, for the command `lakekit tables`.
 
     This function is not called `tables`, because that name would hide the module
-    `lakekit.declarations.tables`.
+    `lakekit.tables`.
     """
     check_sql(tables)
     return DescribeResult(tuple(tables))
@@ -102,7 +106,7 @@ def _quoted(name: str) -> str:
 
 
 def _text(value: str) -> str:
-    """Return a string literal. Quotes are escaped by a backslash, because Databricks
+    """Return a string literal. Quotes are escaped with a backslash, because Databricks
     reads two adjacent quotes as the end of a string and the start of another string.
     """
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")

@@ -1,7 +1,7 @@
-"""Compares two lakes with the same declarations row by row.
+"""Compares two lakes row by row.
 
-Examples are lakes of two engines, a lake and its copy, and lakes of two versions of the
-code.
+Both lakes must have the same declarations. For example, compare a lake with its copy,
+or the lakes that two engines or two versions of the code wrote.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from lakekit.transforms.merge import ROW
 
 KINDS = {"folder": "a folder", "s3": "on S3", "schema": "a schema"}
 SECOND = "@b"
-"""The suffix of the names of the second lake's tables in the engine. Declared names do
-not contain `@`.
+"""In the engine, the table names of the second lake end with this suffix. Declared
+names never contain `@`.
 """
 
 
@@ -47,14 +47,17 @@ class TableDiff:
     """The differences of one table between two lakes.
 
     Attributes:
-        rows_a: rows in lake A; None if the table is missing there.
-        rows_b: rows in lake B; None if the table is missing there.
-        only_a: rows whose key lake B does not have, or has less often.
-        only_b: rows whose key lake A does not have, or has less often.
-        changed: rows with the same key that differ in another column.
-        columns: the number of changed rows that differ, by column.
-        shape: columns that only one lake has, or whose types differ. The format is
-            `NAME TYPE (LAKE)`.
+        rows_a: number of rows in lake A; None if lake A does not have the table.
+        rows_b: number of rows in lake B; None if lake B does not have the table.
+        only_a: number of rows of lake A that have no counterpart in lake B, because
+            lake B has no row, or fewer rows, with the same key.
+        only_b: number of rows of lake B that have no counterpart in lake A.
+        changed: number of rows that have the same key in both lakes, but differ in a
+            column outside the key.
+        columns: by column, the number of changed rows whose values in this column
+            differ.
+        shape: columns that exist in only one lake, or whose types differ between the
+            lakes, in the format `NAME TYPE (LAKE)`.
     """
 
     table: str
@@ -75,7 +78,7 @@ class TableDiff:
 
 @dataclass(frozen=True)
 class DiffResult:
-    """The differences of every declared table that exists in one of the lakes."""
+    """The differences of all declared tables that exist in at least one lake."""
 
     lake_a: str
     lake_b: str
@@ -96,16 +99,19 @@ def diff(
 ) -> DiffResult:
     """Compare the newest versions of all tables of two lakes. Nothing is written.
 
-    Doubles are equal if they differ by at most the relative tolerance that their column
-    declares. Volatile columns are ignored. All other values must be identical. Raises
-    InvalidLakeError if the lakes are of different kinds, because no engine reads both,
-    or if neither lake has a table; DamagedTableError.
+    Two doubles are considered equal if their relative difference is at most the
+    tolerance of the column. Volatile columns are ignored. All other values must be
+    identical.
+
+    Raises InvalidLakeError if neither lake has a table, or if the lakes are of
+    different kinds, because no engine can read both; DamagedTableError if a table is
+    damaged.
     """
     a, b = find_lake(lake_a), find_lake(lake_b)
     if a.kind != b.kind:
         raise InvalidLakeError(
             f"{a} is {KINDS[a.kind]} and {b} is {KINDS[b.kind]}",
-            "Copy one of them to where the other is.",
+            "Copy one of the lakes, so that both are of the same kind.",
         )
     for lake in (a, b):
         check_lake(lake, tables)
@@ -118,14 +124,14 @@ def diff(
     found = [table for table in compared if table is not None]
     if not found:
         raise InvalidLakeError(
-            f"Neither {a} nor {b} holds one of the tables",
+            f"Neither {a} nor {b} holds any of the declared tables",
             "lakekit run --source DIR --lake LAKE",
         )
     return DiffResult(str(a), str(b), tuple(found))
 
 
 def _compare(engine: Engine, table: Table, lakes: Sequence[str]) -> Optional[TableDiff]:
-    """Return the differences of a table; None if neither lake has it."""
+    """Return the differences of a table; None if neither lake has the table."""
     second = replace(table, name=table.name + SECOND)
     head_a, head_b = (
         _head(engine, each, lake) for each, lake in zip((table, second), lakes)
@@ -158,7 +164,7 @@ def _compare(engine: Engine, table: Table, lakes: Sequence[str]) -> Optional[Tab
 
 
 def _shape(head_a: Head, head_b: Head) -> Tuple[str, ...]:
-    """Return the columns that only one table has, and columns whose types differ."""
+    """Return columns that only one of the two tables has, or whose types differ."""
     types_a, types_b = (
         {(c.name, c.type) for c in head.columns} for head in (head_a, head_b)
     )
@@ -170,8 +176,8 @@ def _shape(head_a: Head, head_b: Head) -> Tuple[str, ...]:
 
 
 def _with_counts(engine: Engine, table: Table, same: TableDiff) -> TableDiff:
-    """Return `same` with the numbers of rows and values that differ. They are read from
-    the views that `_compare` defines.
+    """Return a copy of `same` with the numbers of rows and values that differ, computed
+    from the view `_diff_net`.
     """
     compared = [column for column in table.columns if not column.volatile]
     values = [column for column in compared if column.name not in _key(table)]
@@ -195,8 +201,8 @@ def _with_counts(engine: Engine, table: Table, same: TableDiff) -> TableDiff:
 
 
 def _head(engine: Engine, table: Table, lake: str) -> Optional[Head]:
-    """Return the state of the table in that lake. Raises DamagedTableError with a
-    command that contains the lake.
+    """Return the state of the table in that lake. Raises DamagedTableError, whose next
+    step names the lake.
     """
     name = table.name[: -len(SECOND)] if table.name.endswith(SECOND) else table.name
     try:
@@ -223,8 +229,9 @@ def _columns(table: Table, head_a: Head, head_b: Head) -> Tuple[Column, ...]:
 
 
 def _key(table: Table) -> Tuple[str, ...]:
-    """Return the columns that identify a row: the origin in bronze, the declared key,
-    or all columns with exact values.
+    """Return the columns that identify a row. In bronze, these are the columns of the
+    origin; in other tables, the declared key. Without a key, they are all columns that
+    are not volatile and have no tolerance.
     """
     exact = tuple(
         column.name
@@ -235,8 +242,8 @@ def _key(table: Table) -> Tuple[str, ...]:
 
 
 def _net(table: Table) -> str:
-    """Define the rows, without volatile columns, whose number of occurrences differs
-    between the lakes.
+    """Return a query for the rows that occur more often in one lake than in the other.
+    Volatile columns are ignored.
     """
     columns = listed(each.name for each in table.columns if not each.volatile)
     both = (
@@ -251,7 +258,8 @@ def _net(table: Table) -> str:
 
 def _pairs(table: Table, columns: List[Column]) -> str:
     """Return a query that pairs rows of lakes A and B by key, and includes rows without
-    a match. The columns have the prefixes `a_` and `b_`; the counts of rows are added.
+    a match. Column names have the prefixes `a_` and `b_`. `_a_rows` and `_b_rows` are
+    the numbers of identical rows.
     """
     key = _key(table)
     order = (

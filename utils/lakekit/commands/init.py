@@ -1,4 +1,4 @@
-"""Creates a new project for `lakekit init`: one CSV, three tables and the settings."""
+"""Creates a project for `lakekit init`: a CSV file, three tables and the settings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TEMPLATE = Path(__file__).parents[1] / "template"
 
 @dataclass(frozen=True)
 class InitResult:
-    """The folder of the project, and its files, relative to the folder."""
+    """The folder of the new project, and its files as paths relative to the folder."""
 
     folder: Path
     files: Tuple[str, ...]
@@ -25,15 +25,16 @@ class InitResult:
 def init(folder: Union[str, os.PathLike[str]]) -> InitResult:
     """Create a project in a new or empty folder.
 
-    Raises FolderNotEmptyError, StorageError; the folder is then unchanged.
+    Raises FolderNotEmptyError if the folder has files; StorageError if the project
+    cannot be written. After an error, the folder is unchanged.
     """
     target = Path(os.path.expanduser(folder)).absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise FolderNotEmptyError(str(target))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        # A temporary folder on the same disk: the project is then moved by renaming
-        # only.
+        # The temporary folder is on the same disk, so that renaming can move the
+        # project.
         beside = target if target.exists() else target.parent
         with tempfile.TemporaryDirectory(prefix=".lakekit-", dir=beside) as temporary:
             made = Path(temporary) / "project"

@@ -1,4 +1,4 @@
-"""Maintenance of table files: compacts small files and deletes unused ones."""
+"""Maintains the files of tables: compacts small files, and deletes unused files."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class TableMaintenance:
     """The result of the maintenance of one table.
 
     Attributes:
-        compacted: number of data files that were merged into `written` files; both are
-            0 if compaction gains nothing.
+        compacted: number of data files that compaction merged. `written` is the number
+            of files that replace them. Both are 0 if compaction would gain nothing.
         deleted: number of files that were deleted, or that a dry run would delete.
-        waiting: tables that have not yet read all changes of this table. If there are
-            any, no file of this table is deleted.
+        waiting: other tables that have not yet read all changes of this table. If there
+            are such tables, no file of this table is deleted.
     """
 
     table: str
@@ -67,10 +67,12 @@ def maintain(
     """Compact the small files of each table, then delete the files that no version of
     the last `retain_hours` hours uses.
 
-    Older versions are then no longer available for time travel. If another table has
-    not read the newest changes of a table, no file of that table is deleted, because
-    `run` reads the changes from the files. Raises RetentionTooShortError for less than
-    seven days, InvalidLakeError if no table exists, DamagedTableError.
+    Older versions are then no longer available for time travel. No file of a table is
+    deleted while a dependent table has not read the newest changes. `run` reads these
+    changes from the files.
+
+    Raises RetentionTooShortError if `retain_hours` is less than seven days;
+    InvalidLakeError if no table exists; DamagedTableError if a table is damaged.
     """
     if retain_hours < RETAIN_HOURS:
         raise RetentionTooShortError(retain_hours, RETAIN_HOURS)
@@ -105,12 +107,12 @@ def maintain(
 
 
 def behind(name: str, heads: Mapping[str, Head]) -> Mapping[str, int]:
-    """Return the tables that have not read the newest change of rows of table `name`,
-    with the version that each of them has read.
+    """Return the tables that have read table `name`, but not its newest change of rows.
+    The result maps these tables to the versions of `name` that they have read.
 
-    A table is excluded if it read another table of this name or has no note of lakekit,
-    because the next run rebuilds it. Quarantine tables are excluded, because only
-    refused rows update their notes.
+    A table is excluded if it has no note of lakekit, or if it read an earlier table
+    with the name `name`: the next run rebuilds it. Quarantine tables are excluded,
+    because their notes are only updated when rows are refused.
     """
     found: Dict[str, int] = {}
     for follower, head in heads.items():

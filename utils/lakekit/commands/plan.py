@@ -20,8 +20,8 @@ from lakekit.transforms.lineage import digest
 
 @dataclass(frozen=True)
 class PlanResult:
-    """Schema changes, and tables that the next run rebuilds because their declaration
-    or SQL changed.
+    """The schema changes, and the tables that the next run rebuilds because their
+    declaration or SQL changed.
     """
 
     lake: str
@@ -42,7 +42,7 @@ def plan(
 ) -> PlanResult:
     """Return the schema changes and rebuilds of the next run. Nothing is written.
 
-    Raises DamagedTableError.
+    Raises DamagedTableError if a table is damaged.
     """
     place = find_lake(lake)
     check_sql(tables)

@@ -1,4 +1,4 @@
-"""The steps of a run: their progress, and the seconds that each table took."""
+"""Reports the progress of a run, and measures the seconds spent on each table."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from contextlib import contextmanager
 from typing import Callable, Dict, Iterator
 
 Progress = Callable[[str, int, int], None]
-"""A callback with the current action, the number of finished steps, and the number of
-all steps. The number of all steps decreases if source files need no more steps.
+"""A callback that receives the current action, the number of finished steps and the
+total number of steps. The total decreases if source files need no more steps.
 """
 Clock = Callable[[], float]
 
 
 class Steps:
-    """Reports each step before it starts, and adds its seconds to those of its table.
+    """Reports each step before it starts, and sums the seconds of the steps of each
+    table.
 
     Attributes:
         done: the number of steps that have started.
-        total: the number of all steps, as far as it is known.
+        total: the total number of steps, as far as it is known.
     """
 
     def __init__(self, report: Progress, clock: Clock) -> None:
@@ -36,7 +37,7 @@ class Steps:
 
     @contextmanager
     def measured(self, table: str) -> Iterator[None]:
-        """Measure work for a table that is too short to be a step."""
+        """Measure work for a table without reporting a step."""
         begun = self._clock()
         try:
             yield
@@ -44,7 +45,7 @@ class Steps:
             self._seconds[table] = self.seconds(table) + self._clock() - begun
 
     def seconds(self, table: str) -> float:
-        """Return the seconds of all steps of a table until now."""
+        """Return the seconds spent on a table so far."""
         return self._seconds.get(table, 0.0)
 
     def finish(self) -> None:

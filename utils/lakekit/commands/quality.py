@@ -23,8 +23,8 @@ Kind = Literal["expectation", "constraint"]
 
 @dataclass(frozen=True)
 class Check:
-    """The result of one predicate on one table: the number of rows that do not meet it.
-    Constraints have the severity `fail`.
+    """The number of rows of a table, and the number of its rows that do not meet a
+    predicate (`unmet`). Constraints have the severity `fail`.
     """
 
     table: str
@@ -44,8 +44,8 @@ class Check:
 
 @dataclass(frozen=True)
 class QualityResult:
-    """The checks of every existing table. `quarantined` has numbers of rows by
-    quarantine table and rule.
+    """The checks of every existing table. `quarantined` has, for each quarantine table,
+    the number of rows by rule.
     """
 
     lake: str
@@ -73,7 +73,8 @@ def quality(
     """Check the stored rows of the lake's tables against their declarations. Nothing is
     written.
 
-    Raises InvalidLakeError if the lake has no declared table; DamagedTableError.
+    Raises InvalidLakeError if the lake has no declared table; DamagedTableError if a
+    table is damaged.
     """
     place = find_lake(lake)
     check_sql(tables)

@@ -15,8 +15,8 @@ from lakekit.errors import (
 )
 
 Policy = Literal["stop", "skip"]
-"""The effect of a refused file: `stop` stops the tables that read its source; `skip`
-only leaves the file out.
+"""The effect of a refused file. `stop`: the tables that depend on the file's source are
+not updated. `skip`: only the file is left out.
 """
 POLICIES: Tuple[Policy, ...] = ("stop", "skip")
 
@@ -31,14 +31,16 @@ class Refusals:
 
     def add(self, source: str, error: SourceError, stop: bool = False) -> None:
         """Add the error of a refused file of a source. With `stop`, the source's table
-        is stopped even if the policy is `skip`.
+        is stopped, even if the policy is `skip`.
         """
         self._refused.setdefault(source, []).append(error)
         if stop or self._policy == "stop":
             self.stop(source)
 
     def stop(self, source: str) -> None:
-        """Stop the table of a source, and the tables that read it."""
+        """Stop the table of a source, and all tables that depend on this table. A run
+        does not update stopped tables.
+        """
         for table in self._tables:
             owners = (t.name for t in self._tables if t.quarantine == table.name)
             if (
@@ -54,9 +56,7 @@ class Refusals:
         return frozenset(self._stopped)
 
     def of(self, source: str) -> Tuple[str, ...]:
-        """Return the reasons why files of a source are left out. Each reason names its
-        file.
-        """
+        """Return why files of a source are refused. Each reason names the file."""
         return tuple(error.what for error in self._refused.get(source, ()))
 
     def raise_if_all_stopped(self) -> None:
@@ -65,10 +65,11 @@ class Refusals:
             self.raise_if_stopped()
 
     def raise_if_stopped(self) -> None:
-        """Raise an error if a table is stopped.
+        """Raise an error if any table is stopped.
 
-        If all tables are stopped by a single file, this is the file's own error;
-        otherwise it is RefusedFilesError, or UnreadableFilesError.
+        If a single file stops all tables, raises the error of this file. Otherwise
+        raises UnreadableFilesError if none of the refused files can be read, or else
+        RefusedFilesError.
         """
         if not self._stopped:
             return

@@ -17,7 +17,7 @@ from lakekit.storage.lake import Lake, check_lake, find_lake
 from lakekit.storage.versions import UnrestorableVersionError, Version
 
 NAMED = 3
-"""The maximum number of missing files, and of undamaged versions, in a message."""
+"""A message lists at most this many damaged files, and this many undamaged versions."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,10 @@ def restore(
     table. If the restore of a bronze table removes rows of files that are still in the
     source folder, the run ingests these files again.
 
-    Raises UnknownTableError; InvalidLakeError if the table does not exist;
-    UnrestorableVersionError for a damaged version; DamagedLogError; ConflictError.
+    Raises UnknownTableError if the table is not declared; InvalidLakeError if the table
+    does not exist; UnrestorableVersionError if the version is missing or damaged;
+    DamagedLogError if the log is damaged; ConflictError if another writer commits
+    first.
     """
     declared, place = tables[table], find_lake(lake)
     check_lake(place, tables)
@@ -118,17 +120,17 @@ def _check(table: Table, lake: Lake, found: Tuple[Version, ...], number: int) ->
     whole = [each.number for each in found[1:] if each.whole]
     if not whole:
         away = (
-            f"If version {found[0].number} is not whole,"
+            f"If version {found[0].number} is damaged,"
             f" move {lake.location(table)} away"
         )
         raise UnrestorableVersionError(
-            f"{what}; no older version is whole",
+            f"{what}; no older version is undamaged",
             f"{away}, then: lakekit run --source DIR",
             found,
         )
     more = f" and {len(whole) - NAMED} more" if len(whole) > NAMED else ""
     raise UnrestorableVersionError(
-        f"{what}; whole versions: {', '.join(map(str, whole[:NAMED]))}{more}",
+        f"{what}; undamaged versions: {', '.join(map(str, whole[:NAMED]))}{more}",
         f"lakekit restore {table.name} --version {whole[0]}",
         found,
     )
@@ -138,7 +140,7 @@ def _fault(table: Table, found: Tuple[Version, ...], number: int) -> str:
     """Return why a version cannot be restored; empty if it can be restored."""
     version = next((each for each in found if each.number == number), None)
     if version is None:
-        span = f"the log has {found[-1].number} to {found[0].number}"
+        span = f"the log has versions {found[-1].number} to {found[0].number}"
         return f"{table.name} has no version {number}; {span}"
     if version.whole:
         return ""
@@ -146,12 +148,12 @@ def _fault(table: Table, found: Tuple[Version, ...], number: int) -> str:
         return f"{table.name}: version {number} cannot be read: {version.unreadable}"
     files = version.damaged or ()
     named = ", ".join(files[:NAMED]) + (", ..." if len(files) > NAMED else "")
-    return f"{table.name}: version {number} lacks data files: {named}"
+    return f"{table.name}: version {number} has missing or damaged files: {named}"
 
 
 def _derived(tables: TableSet, restored: Table) -> Tuple[str, ...]:
-    """Return all tables that depend on the restored table, and the table itself unless
-    it is a bronze table.
+    """Return all tables that depend on the restored table, and the restored table
+    itself unless it is a bronze table.
     """
     found: List[str] = [restored.name]
     for table in tables:

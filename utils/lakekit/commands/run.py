@@ -1,8 +1,8 @@
 """Ingests new source files into bronze, then updates the silver and gold tables.
 
-All sources are opened and checked before the first commit. The note (metadata) of each
-commit has the versions of the input tables whose rows the table includes. So the next
-run resumes an interrupted run, and a run without new files commits nothing.
+All sources are opened and checked before the first commit. Each commit has a note
+(metadata) that records which versions of the input tables the table includes. So the
+next run can resume an interrupted run, and a run without new files commits nothing.
 """
 
 from __future__ import annotations
@@ -61,14 +61,16 @@ class TableResult:
     Attributes:
         mode: `unchanged`, `appended` (bronze), `merged`, `groups`, `whole`, or `noted`
             if the changes of the input tables affect no row of this table.
-        seconds: time that this run spent on the table: for bronze, to check, read and
-            write its files. The time of a quarantine table is part of its table's time.
+        seconds: time that this run spent on the table. A bronze table takes time to
+            check, read and write its files. The time of a merged table includes its
+            quarantine table.
         changed: whether the run committed to this table.
         counts: numbers of rows; see `lakekit.transforms.merge.Counts`.
-        groups_total: number of groups of a table that is updated by groups.
-        new_columns: columns of the source that are not declared; bronze stores them.
-        why: the reason why the whole table was rebuilt; empty if it was not.
-        refused: files of a bronze table that were left out, and the reasons.
+        groups_total: total number of groups, if the table is updated by groups.
+        new_columns: undeclared columns of the source, which bronze stores as well.
+        why: the reason for a rebuild of the whole table; empty if it was not rebuilt.
+        refused: for a bronze table, the reasons why files were left out. Each reason
+            names the file.
     """
 
     table: str
@@ -86,7 +88,7 @@ class TableResult:
 
 @dataclass(frozen=True)
 class RunResult:
-    """The results of all declared tables, in the order of their updates."""
+    """The results of all declared tables, in the order in which they were updated."""
 
     source: Path
     lake: str
@@ -121,16 +123,16 @@ def run(
 ) -> RunResult:
     """Bring the lake's tables up to date with the source files.
 
-    `now` is the time of the run, in UTC, and the ingestion time of its files; `memory`
-    is DuckDB's memory limit, such as `2GB`; `unpacked` is the size limit of all
-    unpacked archives together, and of each decoded Parquet file; `refused` is the
-    effect of a faulty file (`lakekit.commands.refusals`); `clock` measures seconds.
+    `now` is the time of the run in UTC, and becomes the ingestion time of new files.
+    `memory` is DuckDB's memory limit, such as `2GB`. `unpacked` limits the total size
+    of all unpacked archives, and the size of each decoded Parquet file. `refused` is
+    the effect of a faulty file (`lakekit.commands.refusals`). `clock` returns seconds.
 
-    Raises a LakekitError. Before anything is written: DeclarationError, SettingsError,
-    SourceError, InvalidLakeError, DamagedTableError; MissingExtraError without the
-    engine's extra. After all tables that do not depend on a refused file are up to
-    date: RefusedFilesError. With each table complete at its old or its new version:
-    ConflictError, StorageError.
+    Raises DeclarationError, SettingsError, SourceError, InvalidLakeError or
+    DamagedTableError before anything is written, and MissingExtraError if the engine's
+    extra is not installed. Raises RefusedFilesError after all tables that do not depend
+    on a refused file are up to date. When ConflictError, StorageError or another
+    LakekitError is raised, each table is complete at its old or its new version.
     """
     started = clock()
     source, place = Path(os.path.expanduser(source)), find_lake(lake)
@@ -139,7 +141,7 @@ def run(
     if scratch is not None and not scratch.is_dir():
         raise SettingsError(
             f"The scratch folder {scratch} does not exist",
-            "Create it, or name another by --scratch.",
+            "Create it, or use another folder with --scratch.",
         )
     check_sql(tables)
     try:
@@ -177,10 +179,11 @@ def _open_all(
     refusals: Refusals,
     steps: Steps,
 ) -> Mapping[str, List[OpenedFile]]:
-    """Open the source files like `open_sources`. Each file is a step."""
+    """Open the source files with `open_sources`, and report each file as a step."""
 
     def opening(table: str, name: str, files: int) -> ContextManager[None]:
-        # A new file has two more steps. Files that are not new are known later.
+        # If a file is new, it has two more steps. The total is corrected when it is
+        # known which files are new.
         steps.total = 3 * files + len(_derived(tables))
         return steps.step(table, f"open {name}")
 
@@ -214,8 +217,9 @@ class _Run:
         self._rebuilt: FrozenSet[str] = frozenset()
 
     def results(self) -> Tuple[TableResult, ...]:
-        """Check all sources, then commit to bronze file by file, then update table by
-        table. Return the results of all tables that are not stopped.
+        """Check all sources, then commit the files to bronze one by one, then update
+        the other tables one by one. Return the results of all tables that are not
+        stopped.
         """
         dry_run(self._engine, self._tables)
         self._read_heads()
@@ -272,7 +276,8 @@ class _Run:
 
     def _new_files(self, table: Table) -> List[OpenedFile]:
         """Return the files of a source whose content is not in bronze yet, without
-        duplicates. Refuse a source without any files or rows.
+        duplicates. If a source has no files and its table does not exist yet, refuse
+        the source.
         """
         files, exists = (
             self._opened[_source(table).name],
@@ -294,16 +299,16 @@ class _Run:
         return new
 
     def _refuse_missing(self, name: str) -> None:
-        """Stop the table of a source that has no rows. The reason is its refused files
-        or a missing file.
+        """Stop the table of a source that has no rows, because all its files are
+        refused or because it has no file.
         """
         if self._refusals.of(name):
             self._refusals.stop(name)
             return
         missing = SourceError(
             f"There is no file of {name}: no {name}.csv, {name}.csv.zip,"
-            f" {name}.csv.gz or {name}.parquet, and no folder {name} of such files",
-            "Put it into the source folder, then run again.",
+            f" {name}.csv.gz or {name}.parquet, and no folder {name} with such files",
+            "Put the file into the source folder, then run again.",
         )
         self._refusals.add(name, missing, stop=True)
 
@@ -328,11 +333,12 @@ class _Run:
         return inspected
 
     def _ingestion_time(self, table: Table) -> datetime.datetime:
-        """Return the ingestion time of a bronze table's new files: the time of this
-        run, but always later than the ingestion times in the table.
+        """Return the ingestion time of a bronze table's new files. It is the time of
+        this run, or a later time if the table already has rows with this or a later
+        time.
 
-        So the file that was committed later always has the later time, even if the
-        clock was set back between the commits.
+        So of two files, the one that was committed later always has the later time,
+        even if the clock was set back between the commits.
         """
         head = self._lineage.heads.get(table.name)
         if head is None:
@@ -347,8 +353,8 @@ class _Run:
         return max(self._at, newest + MICROSECOND)
 
     def _inspect(self, table: Table, file: OpenedFile) -> FileInspection:
-        """Read a whole file. Raises SourceError; ConversionError if too many values of
-        a column do not convert.
+        """Read a whole file and check its values. Raises SourceError if the file is
+        malformed; ConversionError if too many values of a column do not convert.
         """
         with self._steps.step(table.name, f"read {file.name}"):
             found = self._engine.inspect(table, file, self._times[table.name])
@@ -391,7 +397,7 @@ class _Run:
         )
 
     def _append(self, table: Table, file: OpenedFile, found: FileInspection) -> bool:
-        """Append an inspected file. Return whether its rows were not in the table."""
+        """Append an inspected file. Return False if the table already has the file."""
         known = {column.name for column in self._lineage.heads[table.name].columns}
         more = [name.lower() for name in file.new_columns]
         missing = [Column(name) for name in more if name not in known]

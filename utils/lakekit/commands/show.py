@@ -19,7 +19,7 @@ from lakekit.storage.lake import find_lake
 
 @dataclass(frozen=True)
 class ShowResult:
-    """The first rows of a table's newest version. Instants are datetimes in UTC."""
+    """The first rows of a table's newest version. Timestamps are datetimes in UTC."""
 
     table: str
     version: int
@@ -37,8 +37,8 @@ def show(
 ) -> ShowResult:
     """Return the first rows of a table.
 
-    Raises UnknownTableError; InvalidLakeError if the table does not exist yet;
-    DamagedTableError.
+    Raises UnknownTableError if the table is not declared; InvalidLakeError if it does
+    not exist yet; DamagedTableError if it is damaged.
     """
     declared = tables[table]
     columns = tuple(column.name for column in declared.columns)

@@ -19,7 +19,7 @@ from lakekit.declarations.tables import (
 from lakekit.errors import DeclarationError, nearest
 
 CONSTRAINT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-"""A pattern of the names of CHECK constraints that both engines accept."""
+"""Matches the names that both engines accept for a CHECK constraint."""
 
 
 def check_set(tables: TableSet) -> None:
@@ -29,8 +29,8 @@ def check_set(tables: TableSet) -> None:
 
 
 def check_table(table: Table, declared: Mapping[str, Table]) -> None:
-    """Raise DeclarationError if a declaration is invalid, or conflicts with the tables
-    `declared` before it.
+    """Raise DeclarationError if a declaration is invalid, or conflicts with a table
+    that was declared before it (`declared`).
     """
     for what, next_step in faults(table):
         own = f"{label(table)}: "
@@ -64,17 +64,17 @@ def _misnamed(table: Table, declared: Mapping[str, Table]) -> Iterator[str]:
     for name in (*names, *(column.name for column in of_source)):
         if not IDENTIFIER.fullmatch(name):
             yield (
-                f"column {name} is no lower-case name: a name has a to z, 0 to 9"
-                " and _, and starts with no digit"
+                f"column {name} is not a lower-case name: use a to z, 0 to 9 and _,"
+                " and no digit at the start"
             )
         if name in INNER and table.layer != "quarantine":
-            yield f"column {name} has a name that lakekit keeps for itself"
+            yield f"column {name} has a name that is reserved for lakekit"
     yield from (f"column {name} is declared twice" for name in _repeated(names))
     layer, _, short = table.name.partition(".")
     if layer not in LAYERS or layer == "quarantine" or not IDENTIFIER.fullmatch(short):
         yield (
-            "a name is LAYER.TABLE in lower case,"
-            " with a layer of bronze, silver or gold"
+            "a table name is LAYER.TABLE in lower case,"
+            " and the layer is bronze, silver or gold"
         )
     if table.name in declared:
         yield "is declared twice"
@@ -82,7 +82,7 @@ def _misnamed(table: Table, declared: Mapping[str, Table]) -> Iterator[str]:
 
 def _undeclared(table: Table, declared: Mapping[str, Table]) -> Iterator[str]:
     if bool(table.sql) == bool(table.source):
-        yield "needs a source or an SQL file, and not both"
+        yield "needs a source or an SQL file, but not both"
     for read in table.reads:
         if read not in declared:
             yield (
@@ -94,7 +94,7 @@ def _undeclared(table: Table, declared: Mapping[str, Table]) -> Iterator[str]:
     for name in (*table.key, *table.latest, *partitions):
         if name not in names:
             yield (
-                f"column {name} is used and not declared;"
+                f"column {name} is used but not declared;"
                 f" did you mean {nearest(name, names)}?"
             )
 
@@ -125,26 +125,26 @@ def _out_of_range(table: Table, _: Mapping[str, Table]) -> Iterator[str]:
         if not 0 <= column.tolerance < 1:
             yield (
                 f"column {column.name} has the tolerance {column.tolerance};"
-                " it is a share from 0 to less than 1"
+                " a tolerance is a share from 0 to less than 1"
             )
     if table.source and not 0 <= table.source.misfits <= 1:
         yield (
             f"source {table.source.name} has the misfits {table.source.misfits};"
-            " it is a share from 0 to 1, such as 0.1 for 10 %"
+            " misfits is a share from 0 to 1, such as 0.1 for 10 %"
         )
 
 
 def _missourced(table: Table, declared: Mapping[str, Table]) -> Iterator[str]:
     if (table.layer == "bronze") != bool(table.source):
-        yield "a table with a source is in layer bronze, and no other table is"
+        yield "tables with a source, and no other tables, are in the layer bronze"
     if table.source is None:
         return
     names = [column.name for column in (*table.source.columns, *ORIGIN)]
     if not set(names) <= {column.name for column in table.columns}:
-        yield "lacks columns of its source; declare it by bronze(SOURCE)"
+        yield "lacks columns of its source; declare the table with bronze(SOURCE)"
     for other in declared.values():
         if other.source and other.source.name == table.source.name:
-            yield f"has the source of {other.name}; a source has one table"
+            yield f"has the same source as {other.name}; a source has one table"
 
 
 def _misidentified(table: Table, _: Mapping[str, Table]) -> Iterator[str]:
@@ -157,31 +157,31 @@ def _misidentified(table: Table, _: Mapping[str, Table]) -> Iterator[str]:
         if column.name in (*table.key, table.partition) and not column.required:
             yield (
                 f"column {column.name} identifies rows or partitions,"
-                " and is not required"
+                " but is not required"
             )
 
 
 def _misupdated(table: Table, _: Mapping[str, Table]) -> Iterator[str]:
     if (table.update == "append") != bool(table.source):
-        yield "is appended to without a source, or has a source and is not appended to"
+        yield "needs update append if it has a source, and another update otherwise"
     if table.update in ("merge", "groups") and not table.key:
-        yield f"is updated by {table.update} and has no key"
+        yield f"has update {table.update} but no key"
 
 
 def _mismerged(table: Table, declared: Mapping[str, Table]) -> Iterator[str]:
     if table.quarantine in declared:
-        yield f"has the quarantine {table.quarantine}, as another merged table has"
+        yield f"has the same quarantine {table.quarantine} as another merged table"
     if table.update != "merge":
         if any(each.severity == "drop" for each in table.expectations):
-            yield "drops rows by an expectation, which only a merged table can"
+            yield "has an expectation of severity drop without update merge"
         return
     if not table.reads or not declared[table.reads[0]].source:
-        yield "is merged, and its first read is no bronze table"
+        yield "is merged, but its first input table is not a bronze table"
     for column in ORIGIN:
         if column not in table.columns:
             yield (
-                f"is merged, and has no column {column.name}"
-                " as lakekit.declarations.ORIGIN has it"
+                f"is merged, but lacks the column {column.name}"
+                " of lakekit.declarations.ORIGIN"
             )
 
 
@@ -190,13 +190,14 @@ def _misjoined(table: Table, declared: Mapping[str, Table]) -> Iterator[str]:
     for join in table.joins:
         if table.update != "merge" or join.read not in table.reads[1:]:
             yield (
-                f"joins {join.read}, which it does not read beside the table it follows"
+                f"joins {join.read}, which is not one of its input tables after the"
+                " first"
             )
             continue
         there = {column.name for column in declared[join.read].columns}
         for theirs, ours in join.on:
             if theirs not in there or ours not in here:
-                yield f"joins {join.read} by {theirs} = {ours}"
+                yield f"joins {join.read} on undeclared columns: {theirs} = {ours}"
 
 
 def _misgrouped(table: Table, declared: Mapping[str, Table]) -> Iterator[str]:
@@ -204,7 +205,7 @@ def _misgrouped(table: Table, declared: Mapping[str, Table]) -> Iterator[str]:
         there = {column.name for column in declared[read].columns}
         for name in table.key:
             if name not in there:
-                yield f"is updated by groups, and {read} has no column {name}"
+                yield f"has update groups, but its input {read} has no column {name}"
 
 
 RULES: Tuple[Callable[[Table, Mapping[str, Table]], Iterator[str]], ...] = (

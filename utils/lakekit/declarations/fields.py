@@ -24,8 +24,8 @@ _SEEN: Dict[Any, List[Tuple[str, Any]]] = {}
 
 
 def faults(declaration: Any) -> Iterator[Fault]:
-    """Yield a fault for each field whose value does not have the declared type, also in
-    nested dataclasses.
+    """Yield a fault for each field whose value does not have the declared type. Nested
+    dataclasses are checked, too.
     """
     for name, hint in _hints(type(declaration)):
         value = getattr(declaration, name)

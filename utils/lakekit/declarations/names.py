@@ -1,7 +1,7 @@
-"""Names of columns in SQL that both engines run.
+"""Writes column names in SQL that both engines accept.
 
 Names are in double quotes, as in standard SQL. So a column's name may be a reserved
-word of an engine. The Spark engine replaces the double quotes by backticks.
+word of an engine. The Spark engine replaces the double quotes with backticks.
 """
 
 from __future__ import annotations

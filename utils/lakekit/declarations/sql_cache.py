@@ -1,9 +1,9 @@
 """A cache on disk for rewritten SQL.
 
 Importing sqlglot and rewriting a lake's SQL takes as long as an update with the new
-files of one day. The key is a digest of everything that determines a result: the SQL,
-the views, the code that decides which SQL is allowed, and sqlglot's version. So entries
-never become invalid, and files may be deleted at any time.
+files of one day. The key of an entry is a digest of the SQL, the views, the code that
+decides which SQL is allowed, and sqlglot's version. Nothing else determines a result,
+so entries never become invalid, and files may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Callable, Mapping, Optional
 class SqlCache:
     """Rewrites Databricks SQL to DuckDB SQL, and caches the results in a folder.
 
-    Nothing is cached without a folder to which only this user can write.
+    Without a folder, nothing is cached. Only this user can write to the folder.
     """
 
     def __init__(self, folder: Optional[Path]) -> None:
@@ -37,10 +37,10 @@ class SqlCache:
         return self._cached(["predicate", sql], rewrite)
 
     def query(self, table: str, sql: str, views: Mapping[str, str]) -> str:
-        """Return a table's SQL in DuckDB SQL, with the names of tables replaced by
-        views.
+        """Return a table's SQL as DuckDB SQL that reads these views instead of tables.
 
-        Raises UnsupportedSqlError; DeclarationError if the SQL reads other tables.
+        Raises UnsupportedSqlError; DeclarationError if the SQL does not read exactly
+        the tables in `views`.
         """
 
         def rewrite() -> str:
@@ -52,8 +52,8 @@ class SqlCache:
         return self._cached(["query", sql, dict(views)], rewrite)
 
     def once(self, what: object, check: Callable[[], None]) -> None:
-        """Run a check that raises an error, unless an earlier check of the same `what`
-        passed.
+        """Run a check, which raises an error if it fails. Skip the check if it has
+        already passed for the same `what`.
         """
 
         def run() -> str:
@@ -77,8 +77,8 @@ class SqlCache:
 
 
 def cache_folder(environment: Mapping[str, str]) -> Optional[Path]:
-    """Return the folder `lakekit` in the user's cache folder, by the XDG convention.
-    None if the user has no home directory.
+    """Return the folder `lakekit` in the user's cache folder, which the XDG convention
+    defines; None if the user has no home directory.
     """
     folder = environment.get("XDG_CACHE_HOME", "")
     try:
@@ -90,8 +90,9 @@ def cache_folder(environment: Mapping[str, str]) -> Optional[Path]:
 
 
 def _rewriter() -> Optional[str]:
-    """Return sqlglot's version and the code that rewrites SQL, without importing
-    sqlglot. None if they cannot be read, for example from a zip file.
+    """Return a text for cache keys: sqlglot's version file, and the source code of the
+    modules that rewrite SQL. sqlglot is not imported. The result is None if the files
+    cannot be read, for example because they are in a zip file.
     """
     found = importlib.util.find_spec("sqlglot")
     try:
@@ -109,8 +110,8 @@ def _rewriter() -> Optional[str]:
 
 
 def _read(file: Path) -> Optional[str]:
-    """Return the content of a cache file. None if the file is damaged, or belongs to
-    another user, who could otherwise inject SQL.
+    """Return the content of a cache file; None if the file is damaged. The result is
+    also None if the file belongs to another user, who could otherwise inject SQL.
     """
     try:
         with file.open(encoding="utf-8") as opened:

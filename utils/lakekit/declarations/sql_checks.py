@@ -1,8 +1,8 @@
-"""Checks the SQL of a set of tables before any data is read: its files, its syntax, and
-the columns of its predicates.
+"""Checks the SQL of a set of tables before any data is read: the SQL files, the syntax,
+and the columns that predicates use.
 
-The engines check types, and the columns that a query returns, before the first commit
-(`lakekit.transforms.dry_run`).
+Before the first commit, the engines also check types, and the columns that queries
+return (`lakekit.transforms.dry_run`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sqlglot import exp
 
 DELTA_WORDS = ("exists", "interval", "null", "struct", "trim")
-"""Names that the SQL parser of delta-rs reads as columns only in quotes."""
+"""Names that the SQL parser of delta-rs only reads as columns if they are quoted."""
 
 
 def check_sql(tables: TableSet) -> None:

@@ -26,19 +26,19 @@ to quarantine, `fail` stops the run before the table is written.
 """
 
 Update = Literal["append", "merge", "groups", "whole"]
-"""How a table is updated from its input tables: `append` adds the rows of new files;
-`merge` merges new bronze rows by key, and the latest row of a key replaces older rows;
-`groups` recomputes the groups (keys) of changed rows; `whole` recomputes the whole
+"""How a table is updated from its input tables. `append` adds the rows of new files.
+`merge` merges new bronze rows by key: the latest row of a key replaces older rows.
+`groups` recomputes the groups (keys) of changed rows. `whole` recomputes the whole
 table.
 """
 
 DELTA_COLUMNS = ("_metadata", "_change_type", "_commit_version", "_commit_timestamp")
-"""Names of columns that Spark or Delta's change data feed adds to rows when it reads
-them.
+"""Names of columns that Spark, or Delta's change data feed, adds to rows when they are
+read.
 """
 INNER = ("_sign", "_new", "_nth", "_rule", "_going", *DELTA_COLUMNS)
-"""Names of the columns above, and of columns that lakekit's SQL adds to rows. No table
-may declare these names.
+"""`DELTA_COLUMNS`, and names of columns that lakekit's SQL adds to rows. No declared
+column may have one of these names.
 """
 
 LAYERS = ("bronze", "silver", "quarantine", "gold")
@@ -50,10 +50,10 @@ class Column:
     """A column of a table or of a source file.
 
     Attributes:
-        required: NOT NULL in Delta. In a source, the value must not be the text that
-            means a missing value.
+        required: whether the column is NOT NULL in Delta. If so, values in a source
+            file must not be the text that means a missing value.
         tolerance: relative difference that `diff` and parity tests allow. It is for
-            doubles, whose last bits depend on the order of a sum.
+            doubles, because the last bits of a sum depend on the order of the addends.
         volatile: whether the values differ between two lakes with the same files.
             `diff` ignores volatile columns.
     """
@@ -78,8 +78,8 @@ class Constraint:
 
 @dataclass(frozen=True)
 class Expectation:
-    """An SQL predicate over the columns, which every row of a table should meet. A row
-    for which the result is null does not meet it.
+    """An SQL predicate over the columns, which every row of a table should meet. If the
+    result is null, the row does not meet the expectation.
     """
 
     name: str
@@ -90,7 +90,7 @@ class Expectation:
 SOURCE_FILE = Column(
     "_source_file",
     required=True,
-    comment="File, relative to the source folder, archives opened",
+    comment="Path of the unpacked file, relative to the source folder",
 )
 SOURCE_SHA256 = Column(
     "_source_sha256", required=True, comment="Digest of the file's content"
@@ -99,13 +99,13 @@ SOURCE_ROW = Column(
     "_source_row",
     "bigint",
     required=True,
-    comment="Row in that file; 1 is the first after a header",
+    comment="Row in the file; 1 is the first row after the header",
 )
 INGESTED_AT = Column(
     "_ingested_at",
     "timestamp",
     required=True,
-    comment="When lakekit took the file in",
+    comment="When lakekit ingested the file",
     volatile=True,
 )
 ORIGIN = (SOURCE_FILE, SOURCE_SHA256, SOURCE_ROW, INGESTED_AT)
@@ -117,9 +117,9 @@ LATEST = ("_source_file", "_ingested_at", "_source_row")
 """The default order that decides which of two rows with the same key is the latest.
 
 The file name comes first, so the result does not depend on the order in which files
-arrive. For a file that was replaced under its name, the later ingestion decides; within
-a file, the later row. Ingestion times follow the order of commits, even if the clock
-was set back.
+arrive. If a file was replaced by a file with the same name, the row that was ingested
+later is the latest. Within a file, the later row is the latest. Ingestion times follow
+the order of commits, even if the clock was set back.
 """
 
 
@@ -127,9 +127,9 @@ was set back.
 class Join:
     """How a merged table joins the input table `read`.
 
-    `on` has pairs of a column of the input table and a column of the merged table,
-    whose values must be equal. When rows of the input table change, only the matching
-    rows are recomputed. If an input table without a Join changes, all rows are
+    `on` has pairs of columns whose values must be equal: a column of the input table,
+    and a column of the merged table. When rows of the input table change, only the
+    matching rows are recomputed. If an input table without a Join changes, all rows are
     recomputed.
     """
 
@@ -141,14 +141,14 @@ class Join:
 class Source:
     """The source files of one bronze table.
 
-    In the source folder, this is `NAME.csv`, `NAME.csv.zip`, `NAME.csv.gz`,
+    In the source folder, a source is `NAME.csv`, `NAME.csv.zip`, `NAME.csv.gz`,
     `NAME.parquet`, or a subfolder NAME with any number of such files. `columns` have
-    the types to which silver casts the strings.
+    the types to which silver tables cast the strings of bronze.
 
     Attributes:
         missing: the text that means a missing value in a file.
-        misfits: the maximum share, from 0 to 1, of a column's values that do not
-            convert. If the share is exceeded, the whole file is refused.
+        misfits: the maximum share, from 0 to 1, of values in a column that do not
+            convert to its type. If the share is exceeded, the whole file is refused.
     """
 
     name: str
@@ -166,8 +166,8 @@ class Table:
     a merged table is its bronze table.
 
     Attributes:
-        key: columns that identify a row. For `groups`, the columns of these names in
-            every input table identify the group.
+        key: columns that identify a row. For `groups`, every input table has columns
+            with these names, which identify the group of a row.
         latest: for `merge`, columns that decide which row of a key is the latest; if
             their values are equal, `LATEST` decides.
         partition: a required column with few distinct values; empty if the table is not
@@ -191,8 +191,8 @@ class Table:
 
     @property
     def layer(self) -> str:
-        """Return the layer: the part of the name before the dot. In a lake, it is a
-        folder.
+        """Return the layer: the part of the name before the dot. In a lake, a layer is
+        a folder.
         """
         return self.name.partition(".")[0]
 
@@ -214,8 +214,8 @@ class Table:
 
     @property
     def order(self) -> Tuple[str, ...]:
-        """Return the columns that decide which row of a key is the latest. The first
-        column decides first.
+        """Return the columns that decide which row of a key is the latest. A later
+        column decides only if the values of all earlier columns are equal.
         """
         return self.latest + tuple(name for name in LATEST if name not in self.latest)
 
@@ -245,8 +245,8 @@ class Table:
 
 
 def bronze(source: Source, comment: str = "") -> Table:
-    """Return the bronze table of a source: its columns as strings, and the origin of
-    each row.
+    """Return the bronze table of a source, with the source's columns as strings, and
+    with the columns for the origin of each row.
 
     Raises DeclarationError if fields of the source have wrong types.
     """
@@ -265,8 +265,8 @@ def bronze(source: Source, comment: str = "") -> Table:
 
 
 def quarantine(table: Table, follows: Table) -> Table:
-    """Return the quarantine table of a merged table: the unchanged bronze rows, and the
-    rule that each row violates.
+    """Return the quarantine table of a merged table. It has refused rows, unchanged
+    from bronze (`follows`), and the rule that each row violates.
     """
     rule = Column(
         "_rule",
@@ -356,5 +356,8 @@ def _unreadable(path: Path, error: Exception) -> Tuple[str, str]:
         return f"{path} cannot be read: {what}", f"Make {path} a readable SQL file."
     beside = [each.name for each in path.parent.glob("*.sql")]
     if not beside:
-        return f"there is no SQL file {path}", "Write it, or correct sql in the table."
+        return (
+            f"there is no SQL file {path}",
+            "Write the file, or correct sql in the table.",
+        )
     return f"there is no SQL file {path}", f"Did you mean {nearest(path.name, beside)}?"

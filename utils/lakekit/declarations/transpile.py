@@ -1,5 +1,5 @@
-"""Rewrites Databricks SQL for the engines by sqlglot. Allows only SQL that has the same
-meaning on all engines.
+"""Rewrites Databricks SQL for the engines with sqlglot, and allows only SQL that has
+the same meaning on all engines.
 
 sqlglot translates some constructs wrongly without an error (`dayofweek`,
 `from_utc_timestamp`, `count_if` of only nulls, ...). So a transform may only use the
@@ -91,11 +91,11 @@ constructs.
 """
 CONSTRUCTS = CLAUSES | OPERATORS | VALUES | FUNCTIONS
 UNPARSED = ("make_date",)
-"""Functions that sqlglot does not know, and writes unchanged."""
+"""Functions that sqlglot does not know and therefore leaves unchanged."""
 
 
 def parse_query(table: str, sql: str, reads: Iterable[str]) -> exp.Query:
-    """Return the single SELECT of the table's SQL file. It must read exactly the tables
+    """Return the parsed SQL of a table: one SELECT that reads exactly the tables
     `reads`.
 
     Raises UnsupportedSqlError if the SQL does not parse, is not one query, or has a
@@ -105,7 +105,7 @@ def parse_query(table: str, sql: str, reads: Iterable[str]) -> exp.Query:
     query = _parse(table, sql)
     if not isinstance(query, exp.Query):
         raise UnsupportedSqlError(
-            table, "an SQL file holds one SELECT and nothing else"
+            table, "an SQL file must be one SELECT and nothing else"
         )
     inside = {cte.alias for cte in query.find_all(exp.CTE)}
     found = {
@@ -125,15 +125,15 @@ def parse_predicate(table: str, sql: str) -> exp.Expr:
     if isinstance(predicate.unnest(), NOT_CONDITIONS) or predicate.find(*MANY_ROWS):
         raise UnsupportedSqlError(
             table,
-            f"`{sql}` is no predicate over the columns of one row",
+            f"`{sql}` is not a predicate over the columns of one row",
             "Write a condition that is true or false for each row, such as price > 0.",
         )
     return predicate
 
 
 def with_views(query: exp.Query, views: Mapping[str, str]) -> exp.Query:
-    """Return the query with its tables replaced by views. The alias of a table without
-    an alias is its short name, so references to its columns stay valid.
+    """Return the query with its tables replaced by views. A table without an alias gets
+    its short name as its alias, so that references to its columns stay valid.
     """
 
     def replaced(node: exp.Expr) -> exp.Expr:
@@ -171,8 +171,8 @@ def duckdb(expression: exp.Expr, table: str) -> str:
 
 
 def _reason(error: SqlglotError) -> str:
-    """Return sqlglot's reason in one line, starting with the line in the SQL if it is
-    known.
+    """Return sqlglot's error message as one line. If the line number in the SQL is
+    known, the message starts with it.
     """
     faults = getattr(error, "errors", [])
     if faults and faults[0].get("line"):
@@ -198,6 +198,6 @@ def _parse(table: str, sql: str) -> exp.Expr:
             raise UnsupportedSqlError(
                 table,
                 f"`{part.sql('databricks')}`"
-                f" ({type(part).__name__}) is not let through",
+                f" ({type(part).__name__}) is not allowed",
             )
     return parsed[0]

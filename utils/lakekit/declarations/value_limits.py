@@ -1,19 +1,20 @@
-"""Values that a Delta table cannot store, or that one of its readers cannot read.
+"""Values that a Delta table cannot store, or that some readers cannot read.
 
 - A date or a timestamp (in UTC) outside the years 1 to 9999. Neither Delta's log nor
-  Python has a notation for it that every reader can parse. If the text in a source file
-  means such a value, it does not convert (`type: COLUMN`).
-- A string as a partition value that is empty or contains the character NUL, or that
-  readers interpret as a null: `null` in any case and `__HIVE_DEFAULT_PARTITION__`.
-- A string as a partition value whose folder `COLUMN=VALUE` has a name of more than 255
-  bytes. In the name, every byte of VALUE except ASCII letters, digits and `-._~` is
-  escaped as `%XX`.
-  escaped as `%XX`.
+  Python has a notation for it that every reader can parse. If a text in a source file
+  means such a value, the text does not convert (rule `type: COLUMN`).
+- A partition value that is an empty string, contains the character NUL, or is read as a
+  null. In upper or lower case, `null` and `__HIVE_DEFAULT_PARTITION__` are read as
+  nulls.
+- A partition value that is too long: the folder name `COLUMN=VALUE` must not have more
+  than 255 bytes. In this name, every byte of VALUE except ASCII letters, digits and
+  `-._~` is escaped as `%XX`.
 
-If a row of a merged table has such a value, it is moved to quarantine (`range: COLUMN`,
-`partition: COLUMN`, for an empty string `required: COLUMN`). In any other table, the
-update fails before its commit (ComputeError). Every integer and every boolean can be
-stored; doubles and timestamps cannot partition a table (`lakekit.declarations.tables`).
+A row of a merged table that has such a value is moved to quarantine, with the rule
+`range: COLUMN` or `partition: COLUMN`, or `required: COLUMN` for an empty string. In
+any other table, the update fails before its commit (ComputeError). All integers and
+booleans can be stored. Doubles and timestamps cannot partition a table
+(`lakekit.declarations.checks`).
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ from lakekit.declarations.names import quoted
 from lakekit.declarations.tables import ORIGIN, Column, Table, Type
 
 NULLS = ("null", "__hive_default_partition__")
-"""Names of partition values, in any case, that Spark or DuckDB before 2.0 reads as
-null.
+"""Partition values that Spark, or DuckDB before 2.0, reads as null, in upper or lower
+case.
 """
 LONGEST_NAME = 255
 """The maximum length of a file name on Linux in bytes. It also applies to a lake on S3,
-whose files are copied to the scratch folder.
+because its files are copied to the scratch folder.
 """
 UNESCAPED = string.ascii_letters + string.digits + "-._~"
 """The characters that engines do not escape in the name of a folder."""
@@ -56,8 +57,8 @@ def refusal_rules(table: Table) -> List[Tuple[str, str]]:
 
 
 def faults(table: Table) -> List[Tuple[str, str]]:
-    """Return the faults that prevent a commit of rows. A fault is a text with `{}` for
-    the number of rows, and SQL that is true for the faulty rows.
+    """Return the faults that prevent a commit of rows. Each fault has a text with `{}`
+    for the number of rows, and SQL that is true for the faulty rows.
     """
     found = []
     for column in table.columns:
@@ -66,7 +67,7 @@ def faults(table: Table) -> List[Tuple[str, str]]:
             found.append((what, _out_of_range(column)))
         if _is_folder_name(table, column):
             name = f"partition column {column.name} has {{}}"
-            empty = f"{name} empty strings, which Delta takes for nulls"
+            empty = f"{name} empty strings, which Delta reads as nulls"
             other = (
                 f"{name} values that cannot name a folder (NUL, {', '.join(NULLS)}, "
                 f"or more than {LONGEST_NAME} bytes)"
@@ -79,7 +80,9 @@ def faults(table: Table) -> List[Tuple[str, str]]:
 
 
 def is_too_long(path: str) -> bool:
-    """Return whether a path is too long for a folder; S3 allows longer paths."""
+    """Return whether a path has a name that is too long for a file system. S3 allows
+    longer names.
+    """
     return any(len(part.encode()) > LONGEST_NAME for part in path.split("/"))
 
 
@@ -96,8 +99,7 @@ def _out_of_range(column: Column) -> str:
 
 
 def out_of_range(value: str, kind: Type, engine_type: str) -> str:
-    """Return SQL that is true for a value outside the range that `RANGES` has for its
-    type.
+    """Return SQL that is true for a value outside the range of its type in `RANGES`.
 
     `engine_type` is the engine's name of the type.
     """

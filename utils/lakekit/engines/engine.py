@@ -38,12 +38,12 @@ MAINTENANCE = frozenset(
     }
     | {"UPDATE TABLE METADATA", "SET TABLE COMMENT"}
 )
-"""Operations that do not change rows, by their names in the Delta histories of Spark
-and delta-rs.
+"""Names of operations that do not change rows, as Spark and delta-rs write them to the
+Delta history.
 """
 
 TABLE_PROPERTIES: Mapping[str, str] = {"delta.enableChangeDataFeed": "true"}
-"""Properties of every table. They do not enable features that a supported writer cannot
+"""Properties of every table. They only enable features that all supported writers can
 handle. Tables with `FORBIDDEN_FEATURES` are refused.
 """
 
@@ -78,8 +78,8 @@ class Note:
 
     Attributes:
         digest: digest of the declaration and the SQL that produced the rows.
-        reads: by input table, the table's Delta id, and the version up to which the
-            table's rows are included.
+        reads: for each input table, its Delta id, and the version up to which its rows
+            are included.
         data: false if the commit changes no row and only updates `reads`.
         misfits: for a bronze file, the number of values that do not convert to their
             declared types.
@@ -124,7 +124,7 @@ class Head:
     """The newest state of a table.
 
     Attributes:
-        id: Delta's table id. If a table is recreated under the same name, it changes.
+        id: Delta's table id. It changes if the table is recreated under the same name.
         version: the newest version.
         data_version: the newest version that changed a row. Later versions are
             maintenance.
@@ -132,7 +132,7 @@ class Head:
             such commit.
         foreign: whether another writer changed rows after that commit.
         columns: names, types and nullability, as stored. A type that lakekit does not
-            know has its stored name.
+            know is given by its stored name.
         constraints: names of the CHECK constraints, in lower case.
     """
 
@@ -157,8 +157,8 @@ class Head:
 
 @dataclass(frozen=True)
 class FileInspection:
-    """The result of reading a whole source file: the number of its rows, and by column
-    the number of values that do not convert.
+    """The result of reading a whole source file: the number of rows and, by column, the
+    number of values that do not convert.
     """
 
     rows: int
@@ -167,8 +167,8 @@ class FileInspection:
 
 @dataclass(frozen=True)
 class Staged:
-    """Rows that are computed for a table but not committed yet. SQL reads the rows as
-    `view`.
+    """Rows that are computed for a table but not committed yet. SQL can read the rows
+    from `view`.
     """
 
     view: str
@@ -176,8 +176,8 @@ class Staged:
 
 
 class Engine(Protocol):
-    """A connection to one lake. At the end of its context, it deletes staged rows that
-    were not committed.
+    """A connection to one lake. When its context ends, the engine deletes staged rows
+    that were not committed.
     """
 
     name: str
@@ -191,35 +191,37 @@ class Engine(Protocol):
     def head(self, table: Table) -> Optional[Head]:
         """Return the newest state of a table; None if the table does not exist.
 
-        Raises StorageError; DamagedTableError if the table cannot be read;
-        InvalidLakeError for an unsupported feature.
+        Raises StorageError if the lake cannot be reached; DamagedTableError if the
+        table cannot be read; InvalidLakeError if the table has an unsupported feature.
         """
 
     def damaged_files(self, table: Table) -> Mapping[str, str]:
         """Return the data files that are missing, or whose size differs from the log.
-        The result has their paths or URLs, and the reasons.
+        The result maps their paths or URLs to the reasons.
 
         Checks the version that `head` last read. If the lake is not a folder, Spark
-        cannot check files and returns none; reading the rows then raises
-        DamagedTableError. Raises StorageError, DamagedLogError.
+        cannot check files, and the result is empty; reading rows of a damaged file then
+        raises DamagedTableError.
+
+        Raises StorageError if the lake cannot be reached; DamagedLogError if the log is
+        damaged.
         """
 
     def rows(self, table: Table) -> int:
         """Return the number of rows of the newest version."""
 
     def create(self, table: Table) -> None:
-        """Create an empty table: columns with comments, partitioning, properties, CHECK
-        constraints.
+        """Create an empty table, with columns, comments, partitioning, properties and
+        CHECK constraints.
 
-        Idempotent: if another writer has created the table in the meantime, it is not
-        changed.
+        If another writer has already created the table, it is not changed.
         """
 
     def add_columns(self, table: Table, columns: Sequence[Column]) -> None:
         """Add nullable columns."""
 
     def add_constraint(self, table: Table, name: str, sql: str) -> None:
-        """Add a CHECK constraint, which all existing rows meet."""
+        """Add a CHECK constraint that all existing rows already satisfy."""
 
     def drop_constraint(self, table: Table, name: str) -> None:
         """Drop a CHECK constraint."""
@@ -230,7 +232,8 @@ class Engine(Protocol):
     def inspect(
         self, table: Table, opened: OpenedFile, at: datetime.datetime
     ) -> FileInspection:
-        """Read a whole source file, which is then appended with that ingestion time.
+        """Read a whole source file. `at` is the ingestion time that `append` will
+        write.
 
         Raises SourceError if the file is malformed.
         """
@@ -238,16 +241,16 @@ class Engine(Protocol):
     def append(self, table: Table, opened: OpenedFile, note: Note) -> Optional[int]:
         """Append an inspected file, with its origin columns, in one commit.
 
-        The content determines the Delta transaction identifier of the commit. Returns
-        the new version, or None if the table already has the file.
+        The content of the file determines the Delta transaction identifier of the
+        commit. Returns the new version, or None if the table already has the file.
         """
 
     def read(self, table: Table, view: str) -> None:
         """Define a view of a table with only the declared columns, in their declared
         types.
 
-        The view reads the version that `head` last read. If `head` was not called, it
-        reads the newest version.
+        The view reads the version that `head` last read, or the newest version if
+        `head` was not called.
         """
 
     def changes(self, table: Table, since: int, view: str) -> bool:
@@ -256,8 +259,8 @@ class Engine(Protocol):
 
         The view has the table's columns and `_sign`: +n for a row that was added n
         times, -n for a row that was removed n times. Returns False if version `since`
-        can no longer be read, or if the table was restored after it, because the
-        restored version may be damaged.
+        can no longer be read, or if the table was restored after version `since`,
+        because the restored version may be damaged.
         """
 
     def notes(self, table: Table, since: int) -> List[Optional[Note]]:
@@ -266,19 +269,19 @@ class Engine(Protocol):
         """
 
     def define(self, view: str, sql: str) -> None:
-        """Define a view by SQL that both engines accept."""
+        """Define a view with SQL that both engines accept."""
 
     def define_empty(self, table: Table, view: str) -> None:
         """Define a view without rows that has the declared columns of a table."""
 
     def keep(self, view: str, sql: str) -> int:
-        """Run SQL once, store the result under that name, and return the number of its
-        rows. The result is expected to be small.
+        """Run SQL once, store the result as `view`, and return the number of rows. The
+        result is expected to be small.
         """
 
     def query(self, sql: str) -> List[Tuple[Any, ...]]:
-        """Return all rows of SQL that both engines accept. Timestamps are aware
-        datetimes.
+        """Run SQL that both engines accept, and return all rows. Timestamps are
+        datetimes with a time zone.
         """
 
     def misfit(self, column: Column, source: Source) -> str:
@@ -287,25 +290,29 @@ class Engine(Protocol):
         """
 
     def predicate(self, table: str, sql: str) -> str:
-        """Return a predicate in this engine's SQL. Raises UnsupportedSqlError."""
+        """Return a declared predicate in the SQL of this engine. Raises
+        UnsupportedSqlError.
+        """
 
     def transform(self, table: Table, sql: str, views: Mapping[str, str]) -> str:
-        """Return the table's SQL in this engine's SQL, with the names of tables
-        replaced by views.
+        """Return the declared SQL of a table in the SQL of this engine. It reads these
+        views instead of tables.
 
-        Raises UnsupportedSqlError; DeclarationError if the SQL reads other tables than
-        declared.
+        Raises UnsupportedSqlError; DeclarationError if the SQL does not read exactly
+        the declared tables.
         """
 
     def check(self, table: Table, where: str, sql: str) -> None:
         """Check SQL that returns the rows of a table, without running it.
 
-        Raises DeclarationError if the engine refuses the SQL, or if the SQL returns
-        other names or types than declared. The text of the error starts with `where`.
+        Raises DeclarationError if the engine refuses the SQL, or if the names or types
+        of the columns differ from the declaration. The text of the error starts with
+        `where`.
         """
 
     def stage(self, table: Table, view: str, sql: str, part: bool = False) -> Staged:
-        """Compute the rows of a table in their declared types, readable as `view`.
+        """Compute the rows of a table in their declared types. SQL can then read them
+        from `view`.
 
         `part` means that `commit` will be called with `keys`, so existing rows stay in
         the table. Raises ComputeError; DeclarationError if names or types differ from
@@ -323,14 +330,17 @@ class Engine(Protocol):
         """Commit staged rows to the table in one Delta commit, and return the new
         version.
 
-        Without `keys`, the staged rows replace all rows. `keys` is the name of a view
-        of key columns: the staged rows then replace the rows with these keys. Raises
-        ConflictError if the table has changed since `head`; ComputeError for a null in
-        a required column or an unmet CHECK constraint.
+        Without `keys`, the staged rows replace all rows. If `keys` is the name of a
+        view with key columns, the staged rows replace only the rows with these keys.
+
+        Raises ConflictError if the table has changed since `head`; ComputeError for a
+        null in a required column or an unmet CHECK constraint.
         """
 
     def advance(self, table: Table, head: Head, note: Note) -> int:
-        """Commit a note without rows; return the new version. Raises ConflictError."""
+        """Commit a note without rows, and return the new version. Raises ConflictError
+        if the table has changed since `head`.
+        """
 
     def optimize(self, table: Table) -> Mapping[str, int]:
         """Compact small files. Returns the numbers `files_removed` and `files_added`.
@@ -342,15 +352,15 @@ class Engine(Protocol):
         the table does not exist.
 
         No version is opened, so the newest version may be unreadable. Raises
-        DamagedLogError.
+        DamagedLogError if the log is damaged.
         """
 
     def check_log(self, table: Table) -> None:
         """Raise DamagedLogError for the first commit in the log with a fault."""
 
     def restore(self, table: Table, version: int, dry_run: bool) -> RestoreOutcome:
-        """Restore an undamaged version of the table by a commit. With `dry_run`, only
-        count its files.
+        """Restore an undamaged version of the table with one commit. With `dry_run`,
+        only count the files to add and to remove.
 
         Raises ConflictError, UnrestorableVersionError; InvalidLakeError for a table
         with features that lakekit does not use.

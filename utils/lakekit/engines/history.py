@@ -15,8 +15,8 @@ Commit = Tuple[int, str, Optional[Note]]
 def newest_note(history: Sequence[Commit]) -> Tuple[Optional[Note], bool]:
     """Return lakekit's newest note, and whether another writer changed rows after it.
 
-    `history` is newest first. The note is None if the table was restored after it,
-    because the note then no longer describes the rows.
+    `history` is newest first. The returned note is None if the table was restored after
+    lakekit's newest note, because this note then no longer describes the rows.
     """
     foreign = False
     for _, operation, note in history:

@@ -1,4 +1,4 @@
-"""Opens an engine by its name. Only then are the libraries of the engine imported."""
+"""Opens an engine by its name, and imports the engine's libraries only then."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lakekit.storage.lake import Lake
 
 ENGINES = ("embedded", "spark")
 MEMORY = re.compile(r"0*[1-9][0-9]*(\.[0-9]+)? ?([KMGT]i?B)|", re.IGNORECASE)
-"""A pattern of the memory limits that DuckDB accepts. An empty text means DuckDB's own
+"""Matches the memory limits that DuckDB accepts. An empty text means DuckDB's own
 limit.
 """
 
@@ -29,14 +29,15 @@ def check_memory(memory: str) -> None:
 def open_engine(
     name: str, lake: Lake, tables: TableSet, scratch: Path, *, memory: str = ""
 ) -> Engine:
-    """Return the engine of that name for one lake.
+    """Return the engine with this name for one lake.
 
-    Raises MissingExtraError; InvalidLakeError if the engine does not support the lake.
+    Raises MissingExtraError if the engine is not installed; InvalidLakeError if the
+    engine does not support the lake.
     """
     if name == "embedded":
         if lake.kind == "schema":
             raise InvalidLakeError(
-                f"The lake {lake} is a schema, which Spark knows by name",
+                f"The lake {lake} is a schema, which only Spark can access",
                 "Add --engine spark.",
             )
         from lakekit.engines.duckdb.engine import EmbeddedEngine

@@ -13,16 +13,17 @@ from lakekit.errors import ConflictError
 Result = TypeVar("Result")
 TRIES = 20
 LONGEST = 0.4
-"""The maximum delay of a retry in seconds. The first retries have shorter delays."""
+"""The maximum delay before a retry in seconds. The first retries have shorter delays.
+"""
 
 
 def retried(
     attempt: Callable[[], Result],
     sleep: Callable[[float], object] = time.sleep,
 ) -> Result:
-    """Call `attempt` until it has no conflict; return its result.
+    """Call `attempt` again while it raises ConflictError, and return its result.
 
-    If all attempts have a conflict, raises the ConflictError of the last attempt.
+    After the last attempt, raises its ConflictError.
     """
     for before in range(TRIES - 1):
         try:

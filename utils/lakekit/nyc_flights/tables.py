@@ -102,7 +102,9 @@ WEATHER = Source(
 )
 
 MEAN = 1e-12
-"""Relative tolerance for means, because sums may be added in different orders."""
+"""The relative tolerance for means, because engines may add numbers in different
+orders.
+"""
 
 SILVER_FLIGHTS = Table(
     "silver.flights",
@@ -288,8 +290,8 @@ GOLD_BUSIEST_HOURS = Table(
 
 
 def _dimension(source: Source, *key: str) -> Table:
-    """Return the silver table of a source that only needs typed columns and a unique
-    key.
+    """Return the silver table of a source. This table only needs typed columns and a
+    unique key.
     """
     columns = tuple(
         Column(column.name, column.type, column.name in key)

@@ -1,8 +1,9 @@
 """Unpacks source files from zip and gzip archives, within limits.
 
 An archive of a few kilobytes can unpack to terabytes, and its declared size may be
-false. So the limits are checked while unpacking: the ratio to the size of the archive,
-the size of all files that a run unpacks, and the free space of the scratch folder.
+false. So three limits are checked during unpacking: the ratio of the unpacked size to
+the archive's size, the total size of all files that a run unpacks, and the free space
+of the scratch folder.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ SIZES: Mapping[str, int] = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 DEFAULT_LIMIT = "100GB"
 MAX_RATIO = 200
 """The maximum ratio of an unpacked file's size to its archive's size. Tables as text
-reach 50.
+reach a ratio of 50.
 """
 RATIO_FROM = 100 * SIZES["MB"]
-"""The unpacked size in bytes from which the ratio is checked."""
+"""The ratio is only checked if the unpacked size in bytes is larger than this."""
 FREE_CHECK = 16 * CHUNK
 """The number of unpacked bytes between two checks of the free space."""
 MIN_FREE = 256 * SIZES["MB"]
@@ -38,11 +39,13 @@ MIN_FREE = 256 * SIZES["MB"]
 
 
 def bytes_of(size: str) -> int:
-    """Return the number of bytes for a size such as `20GB`. Raises SettingsError."""
+    """Return the number of bytes for a size such as `20GB`. Raises SettingsError if the
+    size is invalid.
+    """
     found = re.fullmatch(r"([0-9]+) ?([KMGT]B)", size.strip(), re.IGNORECASE)
     if found is None:
         raise SettingsError(
-            f"The size {size!r} is no number of {', '.join(SIZES)}",
+            f"The size {size!r} is not a number of {', '.join(SIZES)}",
             "Write a size such as 20GB.",
         )
     return int(found.group(1)) * SIZES[found.group(2).upper()]
@@ -61,16 +64,16 @@ class Unpacker:
         """Unpack an archive to the file `name` in the scratch folder, and return the
         file's path.
 
-        The archive is read to its end, which also checks its checksum. Raises
-        SourceError if the archive is damaged, contains other files or exceeds a limit;
-        StorageError if there is no space.
+        The archive is read to its end, so that its checksum is checked, too. Raises
+        SourceError if the archive is damaged, contains a file with another name, or
+        exceeds a limit; StorageError if the scratch folder has no space.
         """
         target = self._scratch / name
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._copy(archive, target)
         except (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError) as error:
-            raise SourceError(f"{archive} is no whole archive ({error})") from error
+            raise SourceError(f"{archive} is truncated or corrupt ({error})") from error
         except RuntimeError as error:
             # zipfile raises these errors for an encrypted archive and for an unknown
             # compression.
@@ -93,16 +96,16 @@ class Unpacker:
                 size += len(block)
                 if size > self._left:
                     raise SourceError(
-                        f"{archive} unpacks to more than is left of {self.limit}, the"
-                        " limit of all unpacked files",
-                        "If the archives are meant, set a larger limit, such as"
+                        f"{archive} and the files unpacked before it exceed the limit"
+                        f" of {self.limit}",
+                        "If the archives are correct, set a larger limit, such as"
                         " --unpacked 200GB.",
                     )
                 if size > max(RATIO_FROM, MAX_RATIO * packed_size):
                     raise SourceError(
                         f"{archive} has {packed_size:,} bytes and unpacks to more than"
-                        f" {size:,}, over {MAX_RATIO} times its size",
-                        "If the archive is meant, unpack it yourself.",
+                        f" {size:,}, more than {MAX_RATIO} times its size",
+                        "If the archive is correct, unpack it yourself.",
                     )
                 if size > next_check:
                     _check_free(archive, target.parent)
@@ -112,8 +115,9 @@ class Unpacker:
 
 
 def _block(archive: Path, packed: IO[bytes]) -> bytes:
-    """Return the next unpacked bytes. An error of the disk of the archive is not one of
-    the scratch folder.
+    """Return the next unpacked bytes. Raises UnreadableSourceError if the archive
+    cannot be read. Otherwise the error would be reported as an error of the scratch
+    folder.
     """
     try:
         return packed.read(CHUNK)
@@ -133,8 +137,8 @@ def _check_free(archive: Path, folder: Path) -> None:
 
 
 def _reader(archive: Path, name: str) -> IO[bytes]:
-    """Open the file in an archive. Raises SourceError if a zip archive does not contain
-    exactly one file, with that name.
+    """Open the only file in an archive. Raises SourceError if a zip archive does not
+    contain exactly one file, or if this file has another name than `name`.
     """
     if archive.suffix == ".gz":
         return cast(IO[bytes], gzip.open(archive))

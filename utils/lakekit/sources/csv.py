@@ -1,6 +1,6 @@
-"""Checks that CSV files follow one rule, before an engine reads them.
+"""Checks, before an engine reads a CSV file, that the file follows the CSV rule.
 
-The rule, for the header and for every row:
+The CSV rule applies to the header and to every row:
 
 - The text is UTF-8, with or without a byte order mark. The first line is the header.
 - Every line outside quoted values has the same end as the header: LF, CRLF or CR.
@@ -10,8 +10,9 @@ The rule, for the header and for every row:
   does not start with the character NUL.
 - Blank lines are not rows.
 
-`_scan` reads a file in blocks, and proves that it follows the rule. If the proof fails,
-`_check` reads the file value by value, and finds the line and the reason of a fault.
+`_scan` reads a file in blocks, and tries to prove that the file follows the rule. If
+the proof fails, `_check` reads the file value by value, and finds the line and the
+reason of a fault.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ CLASSES = bytes(
     byte if byte == ord('"') else ord("," if byte in b",\r\n" else "x")
     for byte in range(256)
 )
-"""Translates separators to commas, and all bytes that are not quotes to x."""
+"""Translates separators to commas, and all other bytes except quotes to x."""
 
 Content = Union[bytes, mmap.mmap]
 
@@ -63,8 +64,9 @@ class CsvFile:
 
 
 class Row(NamedTuple):
-    """The positions of a row: its first byte, the first and last byte of each value,
-    and its line end, which is empty at the end of the file.
+    """A row of a file. `start` is the position of its first byte. `values` has the
+    positions of the start and the end of each value. `line_end` is empty at the end of
+    the file.
     """
 
     start: int
@@ -83,7 +85,7 @@ class Row(NamedTuple):
 
 
 class FaultError(Exception):
-    """A file breaks the rule at a byte. The error has the position and the reason."""
+    """A file violates the rule. `byte` is the position of the fault."""
 
     def __init__(self, byte: int, reason: str) -> None:
         super().__init__(byte, reason)
@@ -103,8 +105,8 @@ def read(given: Path, path: Path) -> Tuple[CsvFile, str]:
     """Return the CSV file `path`, and the SHA-256 of its content. The content is read
     once.
 
-    Raises SourceError, with the line and the reason, if the file breaks the rule, or
-    has no header or no rows. Errors name the file as `given`.
+    Raises SourceError, with the line and the reason, if the file violates the rule, or
+    has no header or no rows. Error messages contain the path `given`.
     """
     try:
         names, line_end = _read_header(path)
@@ -138,7 +140,7 @@ def find_fault(path: Path) -> Optional[str]:
 
 def _read_header(path: Path) -> Tuple[Tuple[str, ...], bytes]:
     """Return the column names and the line end of the header. There are no names if the
-    file has no text. Raises FaultError.
+    file has no text. Raises FaultError if the header violates the rule.
     """
     with path.open("rb") as content:
         head = content.read(CHUNK)
@@ -166,8 +168,9 @@ def _read_header(path: Path) -> Tuple[Tuple[str, ...], bytes]:
 
 
 def _first_row(head: bytes, partial: bool) -> Optional[Row]:
-    """Return the first row of a text. Returns None if there is no row, or if the text
-    is `partial` and a quoted name may end after it.
+    """Return the first row of a text; None if there is no row. The result is also None
+    if the text is only the start of a file (`partial`) and a quoted name may end after
+    it.
     """
     try:
         return next(_rows(head), None)
@@ -180,8 +183,8 @@ def _first_row(head: bytes, partial: bool) -> Optional[Row]:
 def _scan(
     path: Path, names: Tuple[str, ...], line_end: bytes
 ) -> Tuple[Optional[CsvFile], str]:
-    """Return the file, and its SHA-256. If it is not proven that the file follows
-    the rule, return None instead of the file.
+    """Return the file, and its SHA-256. If it cannot be proven that the file follows
+    the rule, return None and the SHA-256.
 
     The proof fails if a quote is at a place where the rule does not require it. Text
     outside quotes is checked in blocks of whole lines by methods of `bytes`, which are
@@ -206,8 +209,8 @@ def _scan(
                 largest <= MAX_ROW and _is_utf8(block) and _is_proven(text, line_end)
             )
     rows += not ended
-    # An engine refuses a row with too few values, but DuckDB drops an additional empty
-    # value.
+    # The number of commas is checked, too. Engines refuse a row with too few values,
+    # but DuckDB drops an additional empty value.
     if within or not proven or commas != (rows + 1) * (len(names) - 1):
         return None, digest.hexdigest()
     return CsvFile(names, line_end.decode(), rows, largest), digest.hexdigest()
@@ -233,8 +236,9 @@ def _outside(block: bytes, within: bool) -> Tuple[bytes, bool]:
     """Return the text of a block outside quoted values, and whether the block ends
     within a quoted value.
 
-    Each quoted value, or each part of one between doubled quotes or ends of the block,
-    is replaced by one quote. `within` is whether the block starts in a quoted value.
+    Each quoted value is replaced by one quote. If doubled quotes or the ends of the
+    block divide a quoted value, each part is replaced by one quote. `within` is true if
+    the block starts within a quoted value.
     """
     if b'"' not in block:
         return (b'"' if within else block), within
@@ -275,15 +279,15 @@ def _count(text: bytes, line_end: bytes) -> int:
 
 
 def _check(content: Content, names: Tuple[str, ...], line_end: bytes) -> CsvFile:
-    """Read a file value by value, and return it. Raises FaultError if it breaks the
-    rule.
+    """Read a file value by value, and return its description. Raises FaultError if the
+    file violates the rule.
     """
     _check_utf8(content)
     rows, largest = -1, 0
     for row in _rows(content):
         if row.line_end not in (b"", line_end):
             here, first = LINE_ENDS[row.line_end], LINE_ENDS[line_end]
-            what = f"ends in {here}, line 1 in {first}; all lines must end alike"
+            what = f"ends in {here}, line 1 in {first}; all line ends must be the same"
             raise FaultError(row.start, what)
         if row.blank:
             continue
@@ -293,7 +297,7 @@ def _check(content: Content, names: Tuple[str, ...], line_end: bytes) -> CsvFile
         if content[row.start : row.start + 1] == b"\0":
             raise FaultError(row.start, "the row starts with the character NUL")
         if len(row.values) != len(names):
-            what = f"has {len(row.values)} values, and the header {len(names)}"
+            what = f"has {len(row.values)} values, but the header has {len(names)}"
             raise FaultError(row.start, what)
     return CsvFile(names, line_end.decode(), rows, largest)
 
@@ -314,7 +318,9 @@ def _check_utf8(content: Content) -> None:
 
 
 def _rows(content: Content) -> Iterator[Row]:
-    """Yield the rows of a CSV file, including blank lines. Raises FaultError."""
+    """Yield the rows of a CSV file, including blank lines. Raises FaultError if quotes
+    violate the rule.
+    """
     position = len(BOM) if content[:3] == BOM else 0
     size, comma = len(content), False
     start, values = position, []

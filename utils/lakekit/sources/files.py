@@ -1,5 +1,5 @@
-"""Opens the source files. Before a run writes anything, it checks that each file is
-complete and has the declared columns.
+"""Opens the source files, and checks that each file is complete and has the declared
+columns. A run does this before it writes anything.
 """
 
 from __future__ import annotations
@@ -33,13 +33,14 @@ OWN_NAMES = ("_ingested_at", "_rule", "_sign")
 RENAME = "Rename the column in the file, then run again."
 
 Refuse = Callable[[str, SourceError, bool], None]
-"""A callback for a refused file. It gets the source, the error, and whether the whole
-source is refused.
+"""A callback for a refused file. Its arguments are the name of the source, the error,
+and whether the whole source is refused.
 """
 
 Opening = Callable[[str, str, int], ContextManager[None]]
-"""A callback before a file is opened. It gets the table, the name of the file, and the
-number of all files of the source folder. The context ends when the file is checked.
+"""A callback before a file is opened. Its arguments are the table, the name of the
+file, and the number of all source files. The context that it returns ends after the
+check of the file.
 """
 
 
@@ -96,8 +97,8 @@ class OpenedFile:
             )
 
     def find_fault(self) -> Optional[str]:
-        """Return where and why the file cannot be read, as text that follows the file's
-        name. None if no fault is found.
+        """Return where and why the file cannot be read; None if no fault is found. The
+        text is appended to the file's name in messages.
         """
         if self.format == "csv":
             try:
@@ -107,14 +108,14 @@ class OpenedFile:
         return parquet.find_fault(self.path)
 
     def check_rows(self, read: int) -> None:
-        """Raise SourceError if the number of rows that an engine read differs from the
-        file's number.
+        """Raise SourceError if the number of rows that an engine read (`read`) differs
+        from the number of rows in the file.
         """
         if self.rows != read:
             raise SourceError(
-                f"{self.given} has {self.rows:,} rows, and {read:,} were read of it",
-                "Write it with one kind of line break and with quotes around whole"
-                " values only, then run again.",
+                f"{self.given} has {self.rows:,} rows, but {read:,} were read from it",
+                "Write the file with one kind of line break, and with quotes only"
+                " around whole values, then run again.",
             )
 
 
@@ -129,19 +130,19 @@ def open_sources(
     """Open and check all files of the sources that the tables declare. Return the files
     by source, sorted by name.
 
-    A source may have no files, because only the caller knows whether it was ingested
-    before. Archives are unpacked into `scratch`, to at most `limit`. If a file or a
-    whole source is refused, `refuse` is called; without `refuse`, SourceError is
-    raised, with the file and the column.
+    A source without files is not refused, because only the caller knows whether the
+    source was ingested before. Archives are unpacked into `scratch`, to at most
+    `limit`. If a file or a whole source is refused, `refuse` is called. Without
+    `refuse`, SourceError is raised, with the file and the column.
     """
     if not folder.is_dir():
         raise SourceError(
             (
                 f"The source folder {folder} does not exist"
                 if not folder.exists()
-                else f"{folder} is no folder"
+                else f"{folder} is not a folder"
             ),
-            "Name the folder that holds the source files with --source.",
+            "Use --source with the folder of the source files.",
         )
     unpacker = Unpacker(scratch, limit)
     sources = {table.name: table.source for table in tables if table.source}
@@ -167,7 +168,7 @@ def _raise(source: str, error: SourceError, whole: bool) -> None:
 
 
 def _list(folder: Path, source: Source, refuse: Refuse) -> List[Tuple[Path, str]]:
-    """Return the files of a source like `_files`; none if the source is refused."""
+    """Return the result of `_files`; an empty list if the source is refused."""
     try:
         return _files(folder, source)
     except SourceError as error:
@@ -179,9 +180,9 @@ def _list(folder: Path, source: Source, refuse: Refuse) -> List[Tuple[Path, str]
 
 
 def _files(folder: Path, source: Source) -> List[Tuple[Path, str]]:
-    """Return the files of a source, with their names without compression. Raises
-    SourceError for two files of the same name, and for a file that is not a source
-    file.
+    """Return the files of a source, and their names without the suffix of the
+    compression. Raises SourceError if two files have the same name, or if a file is not
+    a source file.
     """
     found: Dict[str, Path] = {}
     for file in _candidates(folder, source.name):
@@ -200,8 +201,8 @@ def _files(folder: Path, source: Source) -> List[Tuple[Path, str]]:
 
 
 def _candidates(folder: Path, name: str) -> List[Path]:
-    """Return the files that have this name and a known suffix, and all files in the
-    folder of this name.
+    """Return the files with this name and a known suffix, and all files in the
+    subfolder with this name.
     """
     within = folder / name
     inside = within.iterdir() if within.is_dir() else ()
@@ -225,7 +226,7 @@ def _suffix(file: Path, source: Source) -> str:
     if suffix is None or not file.is_file():
         kinds = ", ".join(SUFFIXES)
         raise SourceError(
-            f"{file} is no source file", f"Files of {source.name} end in {kinds}."
+            f"{file} is not a source file", f"Files of {source.name} end in {kinds}."
         )
     return suffix
 
@@ -235,7 +236,7 @@ def _stem(name: str) -> str:
 
 
 def _two_of_one_name(one: Path, other: Path) -> SourceError:
-    return SourceError(f"Both {one} and {other} exist", "Keep the one that is meant.")
+    return SourceError(f"Both {one} and {other} exist", "Remove one of them.")
 
 
 def _is_utf8(name: str) -> bool:
@@ -303,13 +304,13 @@ def _check_header(given: Path, header: Tuple[str, ...], source: Source) -> None:
             raise SourceError(f"{given} has the column {name} twice", RENAME)
         if name.lower().startswith("_source_") or name.lower() in own:
             raise SourceError(
-                f"{given} has a column named {name!r}, which lakekit keeps for itself",
+                f"{given} has a column named {name!r}, which is reserved for lakekit",
                 RENAME,
             )
         if NOT_IN_NAMES.search(name):
             raise SourceError(
-                f"{given} has a column named {name!r}; a Delta table takes no line"
-                " break or other control character,"
-                " no space and none of ,;{}()= in a name",
+                f"{given} has a column named {name!r}; names in a Delta table must"
+                " not contain line breaks, other control characters,"
+                " spaces, or any of ,;{}()=",
                 RENAME,
             )

@@ -1,9 +1,9 @@
-"""Checks Parquet files before an engine reads them: the types of their columns, and
-damage. The allowed types are the same for both engines.
+"""Checks the column types of Parquet files, and whether the files are damaged, before
+an engine reads them. The allowed types are the same for both engines.
 
-Engines write values as text (see `TYPES`), so bronze has the same text for all engines
-and file formats. A type that is not in `TYPES` is refused by name, because an engine
-might decode its values as other text.
+The engines convert values to text as defined in `TYPES`, so bronze has the same text
+for all engines and file formats. A column whose type is not in `TYPES` is refused,
+because an engine might convert its values to different text.
 """
 
 from __future__ import annotations
@@ -30,14 +30,17 @@ Kind = Literal[
     "local",
 ]
 """How a value is written as text. A `local` value is a timestamp without a time zone,
-so it is not an instant: its text has no Z, and does not convert to a timestamp.
+so it is not an instant. Its text has no Z, and does not convert to the type timestamp.
 """
 
 TYPES: Mapping[str, Tuple[Kind, str]] = {
     "is_string": ("text", "unchanged"),
     "is_large_string": ("text", "unchanged"),
     "is_string_view": ("text", "unchanged"),
-    "is_null": ("text", "the missing mark: the column has no values"),
+    "is_null": (
+        "text",
+        "the source's text for a missing value, because the column has no values",
+    ),
     "is_boolean": ("boolean", "true or false"),
     "is_integer": ("integer", "its digits"),
     "is_float32": ("float", "the shortest text of the same number, as in Python"),
@@ -64,15 +67,18 @@ WIDTHS: Mapping[str, int] = {
     "DOUBLE": 8,
     "BYTE_ARRAY": 4,
 }
-"""The size in bytes of a decoded value by physical type; for text, of its length."""
+"""The size in bytes of a decoded value, by physical type. For text, it is the size of
+the field for the length.
+"""
 
 
 def read(given: Path, limit: str) -> Tuple[Tuple[str, ...], Tuple[Kind, ...], int]:
     """Return the names of a Parquet file's columns, how the values of each column are
-    written, and the number of rows.
+    written as text, and the number of rows.
 
     Raises SourceError if the file is damaged, has no rows, decodes to more than
-    `limit`, or has a column of a type that is not in `TYPES`; MissingExtraError.
+    `limit`, or has a column of a type that is not in `TYPES`; MissingExtraError if
+    pyarrow is not installed.
     """
     with _open(given) as file:
         if not file.metadata.num_rows:
@@ -85,12 +91,12 @@ def read(given: Path, limit: str) -> Tuple[Tuple[str, ...], Tuple[Kind, ...], in
 
 
 def _check_size(given: Path, file: pq.ParquetFile, limit: str) -> None:
-    """Raise SourceError if the file decodes to more than `limit`, or if its pages
-    exceed the ratio of archives. Only the footer is read.
+    """Raise SourceError if the file decodes to more than `limit`, or if its pages are
+    more than `MAX_RATIO` times as large as the file. Only the footer is read.
 
-    A few kilobytes can repeat a value a billion times. Repeated values are no reason to
-    refuse a file, because both engines keep them as they are stored, but each row takes
-    space of its own in a table.
+    A file of a few kilobytes can repeat a value a billion times. Repeated values are no
+    reason to refuse the file, because both engines keep them as they are stored. But
+    each row takes space in a table, so the size of all rows is limited.
     """
     metadata, size = file.metadata, given.stat().st_size
     columns = [file.schema.column(index) for index in range(len(file.schema))]
@@ -101,13 +107,13 @@ def _check_size(given: Path, file: pq.ParquetFile, limit: str) -> None:
     if decoded > bytes_of(limit):
         raise SourceError(
             f"{given} has {size:,} bytes and decodes to {decoded:,}, more than {limit}",
-            "If the file is meant, set a larger limit, such as --unpacked 200GB.",
+            "If the file is correct, set a larger limit, such as --unpacked 200GB.",
         )
     if pages > max(RATIO_FROM, MAX_RATIO * size):
         raise SourceError(
-            f"{given} has {size:,} bytes and its pages have {pages:,}, over {MAX_RATIO}"
-            " times its size",
-            "If the file is meant, write it without compression.",
+            f"{given} has {size:,} bytes and its pages have {pages:,}, more than"
+            f" {MAX_RATIO} times its size",
+            "If the file is correct, write it without compression.",
         )
 
 
@@ -134,8 +140,8 @@ def find_fault(path: Path, text_only: bool = False) -> Optional[str]:
 
 
 def has_nanoseconds(path: Path, column: str) -> bool:
-    """Return whether a column of instants has values with more than six digits after
-    the second.
+    """Return whether a column of instants has values with more than six decimal places
+    in the seconds.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -161,13 +167,13 @@ def _open(path: Path) -> pq.ParquetFile:
         return pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
         raise SourceError(
-            f"{path} is no whole Parquet file ({str(error).splitlines()[0]})"
+            f"{path} is not a complete Parquet file ({str(error).splitlines()[0]})"
         ) from error
 
 
 def _kind(given: Path, file: pq.ParquetFile, index: int) -> Kind:
-    """Return how the values of a column are written. Raises SourceError if the type is
-    not in `TYPES`.
+    """Return how the values of a column are written as text. Raises SourceError if the
+    type is not in `TYPES`.
     """
     from pyarrow import types
 
@@ -198,7 +204,8 @@ def _is(kind: pa.DataType, function: str) -> bool:
 
 def _unreadable(given: Path, field: pa.Field[Any]) -> SourceError:
     return SourceError(
-        f"{given} has a column {field.name} of type {field.type}, which is not read",
+        f"{given} has a column {field.name} of type {field.type}, which lakekit does"
+        " not read",
         "Write the column as text, number, boolean, date or timestamp, or leave it"
         " out, then run again.",
     )

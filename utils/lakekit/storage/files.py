@@ -1,6 +1,7 @@
-"""Access to a lake's data files: directly in a folder, by local copies on S3.
+"""Accesses the data files of a lake: directly in a folder, or as local copies from S3.
 
-DuckDB reads and writes Parquet faster than delta-rs, but only local files.
+DuckDB is faster than delta-rs at Parquet files, but it only reads and writes local
+files.
 """
 
 from __future__ import annotations
@@ -42,18 +43,18 @@ class Storage(Protocol):
         """
 
     def publish(self, table: str, staged: List[str]) -> None:
-        """Move staged files to their final location in the table. `staged` is relative
-        to the staging folder.
+        """Move staged files to their final location in the table. `staged` has the
+        paths of the files, relative to the staging folder.
         """
 
     def fetch(self, table: str, files: List[str]) -> List[Path]:
-        """Return local paths of a table's files. `files` are URIs of delta-rs. Raises
-        FileNotFoundError.
+        """Return the local paths of a table's files. `files` has the URIs that delta-rs
+        returns. Raises FileNotFoundError if a file is missing.
         """
 
     def damaged(self, table: str, sizes: Mapping[str, int]) -> Dict[str, str]:
-        """Return the files that are missing or have a different size: descriptions of
-        the damage, by path or URL.
+        """Return the damage of each file that is missing or has an unexpected size, by
+        path or URL.
 
         `sizes` has the expected sizes in bytes, by path in the table.
         """
@@ -90,7 +91,7 @@ class FolderStorage:
         """Return the path of a file from its URI in delta-rs.
 
         delta-rs returns paths with or without URL quoting. In addition, the name of a
-        folder `name=a%2Fb` contains a quoted partition value.
+        folder such as `name=a%2Fb` contains a quoted partition value.
         """
         for path in (Path(uri), Path(unquote(uri))):
             if path.exists():
@@ -204,6 +205,6 @@ def _differing(
 
 def storage_of(lake: Lake, scratch: Path) -> Storage:
     """Return the storage of a lake in a folder or on S3. Only the embedded engine uses
-    it.
+    this storage.
     """
     return S3Storage(scratch) if lake.kind == "s3" else FolderStorage()

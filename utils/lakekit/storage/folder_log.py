@@ -1,4 +1,4 @@
-"""Reads a Delta log in a folder by the Delta protocol: one JSON file per commit.
+"""Reads a Delta log in a folder without Spark. The log has one JSON file per commit.
 
 Spark needs a job of some seconds to read a log, although commits have only a few
 kilobytes and are immutable. If the first commits no longer exist as JSON files, for
@@ -77,7 +77,7 @@ class FolderLog:
             first = (self._folder / f"{0:020}.json").stat()
             identity = (first.st_ino, first.st_mtime_ns)
             if identity != self._first or newest < self.version:
-                # The name now belongs to another table.
+                # Another table now has this name.
                 self._forget()
                 self._first = identity
             if newest >= MOST:
@@ -101,8 +101,8 @@ class FolderLog:
         return max((int(name.group(1)) for name in names if name), default=-1)
 
     def rows(self) -> Optional[int]:
-        """Return the number of rows of the table; None if a writer did not record its
-        number.
+        """Return the number of rows of the table; None if the log lacks the number for
+        a file.
         """
         counts = [file.rows for file in self._files.values()]
         return None if None in counts else sum(count or 0 for count in counts)

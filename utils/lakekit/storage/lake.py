@@ -11,11 +11,11 @@ from typing import Literal, Union
 from lakekit.declarations.tables import LAYERS, Table, TableSet
 from lakekit.errors import InvalidLakeError
 
-ANOTHER_LAKE = "Name a new or empty folder, or a lake that lakekit made, with --lake."
+ANOTHER_LAKE = "Use --lake with a new or empty folder, or with a lake of lakekit."
 SCHEMA = re.compile(r"[A-Za-z_]\w*\.[A-Za-z_]\w*")
 MISREAD = "%?#="
 """Characters that a lake's path must not contain. delta-rs reads the path as a URL, and
-would use another folder. DuckDB reads a folder `a=b` as a column.
+would use another folder. DuckDB interprets a folder `a=b` as a column `a`.
 """
 
 
@@ -86,20 +86,20 @@ def _folder_lake(root: Path) -> Lake:
         raise InvalidLakeError(
             f"The lake {root} is on a volume, where two writers can both write the same"
             " version of a Delta log",
-            "Name a catalog.schema, and keep sources and wheels on the volume.",
+            "Use --lake CATALOG.SCHEMA. Sources and wheels can stay on the volume.",
         )
     for sign in MISREAD:
         if sign in str(root):
             raise InvalidLakeError(
-                f"The lake {root} has a {sign} in its path, which is misread",
+                f"The lake {root} has a {sign} in its path, which engines misread",
                 ANOTHER_LAKE,
             )
     return Lake("folder", str(root))
 
 
 def check_lake(lake: Lake, tables: TableSet) -> None:
-    """Raise InvalidLakeError if lakekit did not create the folder. So lakekit never
-    overwrites other files.
+    """Raise InvalidLakeError if lakekit did not create the lake's folder. So lakekit
+    never overwrites files of other programs.
 
     A folder that is empty or does not exist is allowed.
     """
@@ -113,12 +113,13 @@ def check_lake(lake: Lake, tables: TableSet) -> None:
     for layer in sorted(root.iterdir()):
         if layer.name not in LAYERS or not layer.is_dir():
             raise InvalidLakeError(
-                f"The folder {root} is no lake: it holds {layer.name}", ANOTHER_LAKE
+                f"The folder {root} is not a lake: it contains {layer.name}",
+                ANOTHER_LAKE,
             )
         for folder in sorted(layer.iterdir()):
             if not _is_table(folder, tables):
                 raise InvalidLakeError(
-                    f"The folder {root} is no lake: {folder} is no Delta table",
+                    f"The folder {root} is not a lake: {folder} is not a Delta table",
                     ANOTHER_LAKE,
                 )
 
@@ -126,8 +127,8 @@ def check_lake(lake: Lake, tables: TableSet) -> None:
 def _is_table(folder: Path, tables: TableSet) -> bool:
     """Return whether a folder contains a table.
 
-    It must have a Delta log, or be a declared table's folder with only data files, for
-    example after the first run was killed.
+    A table has a Delta log. A declared table may have only data files, for example
+    after the first run was killed.
     """
     if (folder / "_delta_log").is_dir():
         return True

@@ -1,7 +1,7 @@
-"""The fields of the actions in a Delta log, by the Delta protocol.
+"""Checks the fields of actions in a Delta log against the Delta protocol.
 
-Readers fail at an action that violates the protocol. `fault` returns the invalid field,
-so that the error about a damaged log has the file, the line and the reason.
+Readers fail at an action that violates the protocol. `fault` describes the invalid
+field, so that an error about a damaged log can have the file, the line and the reason.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def _is_object(text: str) -> bool:
 
 
 def _schema_fault(text: str) -> str:
-    """Return why a schema cannot be parsed; empty if it can."""
+    """Return why a schema cannot be parsed; empty if it can be parsed."""
     try:
         schema = json.loads(text)
         for each in schema["fields"]:

@@ -1,5 +1,4 @@
-"""The files of one Delta table, in a folder or on S3. They are used to read a log that
-no engine can read.
+"""Reads the files of a Delta table in a folder or on S3, if no engine can read its log.
 
 File names are relative to the table, with `/` between folders.
 """
@@ -28,7 +27,7 @@ class LogFiles(Protocol):
     location: str
 
     def names(self) -> List[str]:
-        """Return the names of the log's files. Empty if there is no log."""
+        """Return the names of the log files; an empty list if there is no log."""
 
     def read(self, name: str) -> bytes:
         """Return the content of a log file."""
@@ -36,12 +35,12 @@ class LogFiles(Protocol):
     def create(self, name: str, content: bytes) -> None:
         """Create a log file atomically.
 
-        Raises FileExistsError; InvalidLakeError if the storage cannot create a file
-        only if it does not exist.
+        Raises FileExistsError if the file exists; InvalidLakeError if the storage
+        cannot check this atomically.
         """
 
     def data_files(self) -> Dict[str, int]:
-        """Return the size in bytes of each file that is not in the log."""
+        """Return the size in bytes of each file outside the log, by name."""
 
 
 class FolderLogFiles:
@@ -87,7 +86,8 @@ class FolderLogFiles:
 class S3LogFiles:
     """The files of a table on S3, read-only.
 
-    A commit must create an object only if it does not exist, which pyarrow cannot do.
+    A commit must fail if another writer has already created its object. pyarrow does
+    not support this.
     """
 
     def __init__(self, location: str) -> None:
@@ -105,7 +105,7 @@ class S3LogFiles:
 
     def create(self, name: str, content: bytes) -> None:
         raise InvalidLakeError(
-            f"{self.location} is on S3, where lakekit commits nothing to a table that"
+            f"{self.location} is on S3, where lakekit cannot commit to a table that"
             " delta-rs cannot open",
             "Add --engine spark.",
         )
@@ -148,7 +148,7 @@ def log_files(lake: Lake, table: Table) -> LogFiles:
     """
     if lake.kind == "schema":
         raise InvalidLakeError(
-            f"The lake {lake} is a schema, which Spark knows by name",
+            f"The lake {lake} is a schema, which only Spark can access",
             "Add --engine spark.",
         )
     location = lake.location(table)

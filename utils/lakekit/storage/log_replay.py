@@ -1,8 +1,7 @@
-"""Replays the versions of a Delta table from its log. Uses only the JSON and the
-Parquet files of the Delta protocol.
+"""Replays the versions of a Delta table from the JSON and Parquet files of its log.
 
-So it can read versions that no reader opens: delta-rs parses all partition values
-before it opens a table, and Spark before it returns a row.
+So lakekit can read versions that no engine can open. If a partition value is invalid,
+delta-rs fails when it opens the table, and Spark fails before it returns a row.
 """
 
 from __future__ import annotations
@@ -36,7 +35,8 @@ from lakekit.storage.versions import Version
 CHECKPOINT = re.compile(r"(\d{20})\.checkpoint(?:\.(\d{10})\.(\d{10}))?\.parquet")
 LAST = "_last_checkpoint"
 ELSEWHERE = re.compile(r"/|[A-Za-z][A-Za-z0-9+.-]*:/")
-"""Matches paths outside the table's folder, such as in a shallow clone, by their start.
+"""Matches the start of a path outside the table's folder. A shallow clone has such
+paths.
 """
 ADD = (
     "path",
@@ -56,11 +56,11 @@ Action = Dict[str, Any]
 
 @dataclass
 class LogState:
-    """A table at one version: the actions of the log. The paths of data files are
-    unquoted.
+    """The state of a table at one version, as actions of the log. The paths of data
+    files are unquoted.
 
-    `commit` is the commitInfo of the version. It is empty if the commit's file does not
-    exist.
+    `commit` is the action `commitInfo` of the version's commit. It is empty if the file
+    of this commit does not exist.
     """
 
     version: int
@@ -104,8 +104,8 @@ def check_newest(files: LogFiles) -> None:
     """Raise DamagedLogError if the newest commit is empty, or has an action without
     content.
 
-    A crash of the machine may leave such a commit. Readers accept it, although its
-    writer wrote other content.
+    A crash of the machine may leave such a commit. Readers accept such a commit,
+    although its content is not what the writer wrote.
     """
     commits = _commits(files.names())
     if commits:
@@ -113,8 +113,8 @@ def check_newest(files: LogFiles) -> None:
 
 
 def check_recent(files: LogFiles, version: Optional[int] = None) -> None:
-    """Raise DamagedLogError for the first commit with a fault among those that a reader
-    of a version needs: the commits after the last checkpoint before it. By default, the
+    """Check the commits that a reader of a version needs: the commits after its last
+    checkpoint. Raise DamagedLogError for the first commit with a fault. By default, the
     version is the newest.
     """
     names = files.names()
@@ -127,18 +127,18 @@ def check_recent(files: LogFiles, version: Optional[int] = None) -> None:
 
 
 def instant(millis: Optional[int]) -> Optional[datetime.datetime]:
-    """Return a time stamp of the log as a datetime in UTC."""
+    """Return a timestamp of the log as a datetime in UTC."""
     if millis is None:
         return None
     return datetime.datetime.fromtimestamp(millis / 1000, datetime.timezone.utc)
 
 
 def replay(files: LogFiles) -> Iterator[LogState]:
-    """Yield each version, oldest first. All versions are the same object, which is
-    updated.
+    """Yield the state at each version, oldest first. The same object is updated and
+    yielded again for each version.
 
     If commits are missing or damaged, the replay continues at the next checkpoint, as
-    other readers do. Raises DamagedLogError if there is no such checkpoint.
+    in other readers. Raises DamagedLogError if there is no such checkpoint.
     """
     names = files.names()
     commits = _commits(names)
@@ -166,10 +166,11 @@ def replay(files: LogFiles) -> Iterator[LogState]:
 
 
 def _check_pointer(files: LogFiles, checkpoints: Collection[int]) -> None:
-    """Raise DamagedLogError if `_last_checkpoint` names a missing checkpoint, at which
-    readers fail.
+    """Raise DamagedLogError if `_last_checkpoint` names a missing checkpoint, because
+    readers then fail.
 
-    A file that is not JSON is no fault, because readers ignore it.
+    If `_last_checkpoint` is not JSON, no error is raised, because readers ignore the
+    file.
     """
     try:
         version = json.loads(files.read(LAST))["version"]
@@ -233,7 +234,7 @@ def _load(files: LogFiles, checkpoint: Tuple[int, List[str]]) -> List[Action]:
             rows = pq.ParquetFile(BytesIO(files.read(name))).read(columns=COLUMNS)
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:
             raise DamagedLogError(
-                files.location, name, "is not a whole Parquet file", version
+                files.location, name, "is not a complete Parquet file", version
             ) from error
         actions += [
             {kind: _without_nulls(content)}
@@ -251,11 +252,11 @@ def _load(files: LogFiles, checkpoint: Tuple[int, List[str]]) -> List[Action]:
 
 
 def _without_nulls(content: Action) -> Action:
-    """Return an action of a checkpoint without its null fields, so that it is like a
-    JSON action.
+    """Return an action of a checkpoint in the form of a JSON action, without null
+    fields.
 
-    A row of Parquet has every field; a JSON action has only the fields that are set.
-    Only in a map, such as the partition values, is a null a value.
+    A row of Parquet has every field, but a JSON action has only the fields that are
+    set. Nulls in a map, such as the partition values, are values, so they stay.
     """
     return {key: value for key, value in content.items() if value is not None}
 
@@ -277,14 +278,14 @@ def _apply(state: LogState, action: Mapping[str, Any]) -> None:
 def _is_damaged(path: str, add: Action, there: Mapping[str, int]) -> bool:
     if ELSEWHERE.match(path):
         return False
-    # The name of the folder has the quoted partition value. Some writers quote it again
-    # in the log.
+    # The folder name contains the quoted partition value. Some writers quote this name
+    # again in the log.
     return add["size"] not in (there.get(path), there.get(str(add["path"])))
 
 
 def unreadable(metadata: Mapping[str, Any], partitions: Iterable[Partition]) -> str:
-    """Return why readers reject a table with this metadata and these partition values
-    of its data files. The result is empty if no reason is known.
+    """Return why readers reject a table with this metadata, and with these partition
+    values of data files. The result is empty if no reason is known.
     """
     fields = json.loads(metadata.get("schemaString") or '{"fields": []}')["fields"]
     for column in fields:
@@ -298,13 +299,15 @@ def unreadable(metadata: Mapping[str, Any], partitions: Iterable[Partition]) -> 
             value = values.get(column["name"])
             if not _is_value(value, column):
                 kind = column["type"]
-                return f"the partition value {value!r} of {column['name']} is no {kind}"
+                return (
+                    f"the partition value {value!r} of {column['name']} is not a {kind}"
+                )
     return ""
 
 
 def _too_long(paths: Iterable[str]) -> str:
-    """Return why the embedded engine cannot read files on S3. The result is empty if it
-    can read them.
+    """Return why the embedded engine cannot read these files if they are on S3. The
+    result is empty if it can read them.
     """
     path = next(filter(is_too_long, paths), "")
     return path and f"the folder of {path} has a name of more than {LONGEST_NAME} bytes"

@@ -1,8 +1,8 @@
-"""Commits a restore of an older version by the Delta protocol. This is needed if
-delta-rs cannot open the newest version of the table.
+"""Restores an older version of a table with a commit that lakekit itself writes. This
+is needed if delta-rs cannot open the newest version.
 
 The commit removes the files that only the newest version has, and adds the files that
-only the older version has. It does not read, write or delete data files. All versions
+only the older version has. Data files are not read, written or deleted. All versions
 after the older version remain in the history.
 """
 
@@ -19,8 +19,8 @@ from lakekit.storage.log_files import LogFiles
 from lakekit.storage.log_replay import Action, LogState, replay
 
 WRITER = 4
-"""The writer protocol version of lakekit's tables. Newer protocols require more of a
-commit.
+"""The writer protocol version of lakekit's tables. Newer protocol versions have more
+requirements for commits.
 """
 
 
@@ -40,7 +40,8 @@ class RestoreOutcome:
 
 def states(files: LogFiles, version: int) -> Tuple[LogState, LogState]:
     """Return the table at the given version, and at the newest version. Raises
-    DamagedLogError, KeyError.
+    DamagedLogError if the log is damaged; KeyError if the given version is not in the
+    log.
     """
     copies: Dict[int, LogState] = {}
     state = LogState(-1)
@@ -60,7 +61,7 @@ def difference(target: LogState, newest: LogState) -> Tuple[List[str], List[str]
 def write_restore(
     table: str, files: LogFiles, target: LogState, newest: LogState
 ) -> int:
-    """Commit the restore; return the new version.
+    """Commit the restore, and return the new version.
 
     Raises ConflictError if another writer committed first; InvalidLakeError if the
     table has features that this commit does not support.
@@ -71,7 +72,7 @@ def write_restore(
         or newest.metadata.get("configuration", {}).get("delta.appendOnly") == "true"
     ):
         raise InvalidLakeError(
-            f"{table} has Delta features on that lakekit's own restore does not know",
+            f"{table} uses Delta features that lakekit's own restore does not support",
             "Add --engine spark.",
         )
     version = newest.version + 1

@@ -17,7 +17,7 @@ class Version:
         timestamp: time of the commit, in UTC; None if the log does not have it.
         damaged: data files of the version that are missing, or whose size differs from
             the log; None if only Spark can check them.
-        unreadable: why readers cannot open the version; empty if they can.
+        unreadable: why readers cannot open the version; empty if they can open it.
     """
 
     number: int
@@ -35,7 +35,7 @@ class Version:
 
 
 class UnrestorableVersionError(LakekitError):
-    """A table cannot be restored to a version. Nothing was changed.
+    """A table cannot be restored to the requested version. Nothing was changed.
 
     `versions` has the known versions of the table, newest first.
     """

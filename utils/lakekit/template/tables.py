@@ -23,7 +23,7 @@ ORDERS = Source(
         Column("customer"),
         Column("item", required=True),
         Column("quantity", "int", required=True),
-        Column("price", "double", required=True, comment="Of one, in euros"),
+        Column("price", "double", required=True, comment="Per item, in euros"),
     ),
     misfits=0.1,
 )
@@ -37,7 +37,7 @@ SILVER_ORDERS = Table(
         Column("customer"),
         Column("item", required=True),
         Column("quantity", "int", required=True),
-        Column("price", "double", required=True, comment="Of one, in euros"),
+        Column("price", "double", required=True, comment="Per item, in euros"),
         *ORIGIN,
     ),
     reads=("bronze.orders",),
@@ -63,7 +63,7 @@ GOLD_SALES_BY_DAY = Table(
     ),
     reads=("silver.orders",),
     sql="gold/sales_by_day.sql",
-    comment="What was sold of each item on each day",
+    comment="Sales of each item on each day",
     key=("ordered_on", "item"),
     update="groups",
 )

@@ -1,5 +1,5 @@
-"""Lets the engine check the declared SQL before anything is written: the names, the
-types, and the columns that each query returns.
+"""Lets the engine check the declared SQL before anything is written: names, types, and
+the columns that each query returns.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from lakekit.transforms.rules import unmet
 
 
 def dry_run(engine: Engine, tables: TableSet) -> None:
-    """Check the SQL of all tables on empty tables. The result is cached.
+    """Check the SQL of all tables with empty tables. The result is cached.
 
-    Raises DeclarationError if the engine refuses SQL, or if SQL returns other columns
-    than declared.
+    Raises DeclarationError if the engine refuses SQL, or if a query does not return the
+    declared columns.
     """
     queries = [tables.query(table) for table in tables]
     SqlCache(cache_folder(os.environ)).once(

@@ -28,7 +28,7 @@ Kind = Literal[
 
 @dataclass(frozen=True)
 class Change:
-    """One difference between a declaration and its table.
+    """One difference between a declaration and the stored table.
 
     An additive change does not change existing rows. Any other change needs a rebuild.
     A bronze table cannot be rebuilt, because it is not computed from another table.
@@ -45,8 +45,8 @@ class Change:
 def plan_changes(table: Table, head: Optional[Head]) -> Tuple[Change, ...]:
     """Return the changes that make the table match its declaration.
 
-    Columns that only the table has are dropped. Bronze and quarantine tables keep them,
-    because their sources may add columns.
+    Undeclared columns are dropped, except in bronze and quarantine tables, because
+    their sources may add columns.
     """
     if head is None:
         return (
@@ -69,8 +69,8 @@ def apply(
 
     All changes are checked before the first change is made. Raises
     ConstraintViolationError, with the number of rows that violate a new constraint;
-    RebuildRequiredError if a table must be rebuilt but is a bronze table, or rebuilds
-    are not allowed.
+    RebuildRequiredError if a bronze table would need a rebuild, or if another table
+    needs a rebuild but rebuilds are not allowed.
     """
     rebuilt = frozenset(change.table for change in changes if not change.additive)
     for change in changes:
@@ -78,8 +78,8 @@ def apply(
         if change.table not in rebuilt:
             _check_constraint(engine, tables[change.table], change)
     for change in changes:
-        # The new rows of a rebuilt table bring their own columns. Its old rows need not
-        # satisfy a new constraint.
+        # A rebuild replaces the columns together with the rows, and the old rows need
+        # not satisfy a new constraint.
         if change.table not in rebuilt or change.kind in ("create", "drop constraint"):
             _make(engine, tables[change.table], change)
     return rebuilt
@@ -186,7 +186,7 @@ def _check_constraint(engine: Engine, table: Table, change: Change) -> None:
     added.
 
     A new column is null in all existing rows, and Delta requires that a constraint is
-    true. So a constraint over a new column must accept null by `IS NULL OR`.
+    true. So a constraint on a new column must accept nulls, with `IS NULL OR`.
     """
     constraint = change.constraint
     if change.kind != "add constraint" or constraint is None:

@@ -1,9 +1,9 @@
-"""Manages the versions of its input tables that each table has read.
+"""Records, for each table, which versions of its input tables it has read.
 
-The note in a table's newest commit has the version of each input table whose rows the
-table includes. A note may be older than the version that was actually read, but never
-newer. The next run then repeats some work of an aborted or concurrent run, which is
-safe because updates are idempotent.
+The note in a table's newest commit has, for each input table, the version up to which
+the table includes its rows. The version in the note may be older than the version that
+was actually read, but never newer. If it is older, the next run repeats some work of an
+aborted or concurrent run. This is safe, because updates are idempotent.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def digest(tables: TableSet, table: Table) -> str:
     """
     parts = ["lakekit 2", table.canonical(), tables.query(table)]
     if table.update == "merge":
-        # The source's types and its text for missing values decide which values
+        # The types of the source, and its text for missing values, decide which values
         # convert.
         parts.append(tables[table.reads[0]].canonical())
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
@@ -32,8 +32,8 @@ def followed(table: Table) -> Tuple[str, ...]:
     quarantine table.
 
     An update commits to the quarantine and then to the table. If a run stops between
-    the two commits, some rows are in neither table. The next run finds these rows by
-    the version of the quarantine.
+    the two commits, some rows are in neither table. The next run finds these rows,
+    because the quarantine is then newer than its version in the note.
     """
     return (*table.reads, table.quarantine) if table.quarantine else table.reads
 
@@ -47,9 +47,9 @@ class IncrementalUpdateError(Exception):
 
 
 class Lineage:
-    """The tables of one run, and the versions that they have read.
+    """The states of the tables in one run, and the versions that the tables have read.
 
-    `heads` has the states of the tables. `refresh` and commits update it.
+    `heads` has the states. `refresh` and commits update `heads`.
     """
 
     def __init__(self, engine: Engine, tables: TableSet) -> None:
@@ -64,7 +64,7 @@ class Lineage:
         return self._digests[table.name]
 
     def refresh(self, *names: str) -> None:
-        """Read the states of tables again. A table that does not exist has no head."""
+        """Read the states of tables again. A table that does not exist has no state."""
         for name in names:
             head = self.engine.head(self.tables[name])
             if head is None:
@@ -75,8 +75,8 @@ class Lineage:
     def commit(
         self, table: Table, staged: Staged, note: Note, keys: Optional[str] = None
     ) -> int:
-        """Commit staged rows to the table as it was last read, like `Engine.commit`;
-        return the new version.
+        """Commit staged rows with `Engine.commit`, on the table version that was read
+        last. Return the new version.
         """
         head = self.heads[table.name]
         version = self.engine.commit(table, staged, head, note, keys)
@@ -84,7 +84,7 @@ class Lineage:
         return version
 
     def advance(self, table: Table, note: Note) -> None:
-        """Commit a note without rows, to the table as it was last read."""
+        """Commit a note without rows, on the table version that was read last."""
         head = self.heads[table.name]
         self.heads[table.name] = head.after(
             self.engine.advance(table, head, note), note
@@ -103,16 +103,16 @@ class Lineage:
         return Note(self.digest(table), reads, data)
 
     def since(self, table: Table, read: str) -> int:
-        """Return the version of the input table `read` up to which the table includes
-        its rows.
+        """Return the version of the input table `read` up to which its rows are
+        included in the table.
         """
         note = self.heads[table.name].note
         assert note is not None, table.name
         return note.reads[read][1]
 
     def changes(self, table: Table, read: str, view: str) -> None:
-        """Define a view of the rows of an input table that changed since the table last
-        included them, like `Engine.changes`.
+        """Define a view of the changes of an input table that the table does not
+        include yet, with `Engine.changes`.
 
         Raises IncrementalUpdateError if the changes can no longer be read.
         """
@@ -123,8 +123,8 @@ class Lineage:
             )
 
     def rebuild_reason(self, table: Table) -> str:
-        """Return why the whole table must be rebuilt. The result is empty if new rows
-        are enough for an update.
+        """Return why the whole table must be rebuilt. The result is empty if an
+        incremental update is enough.
         """
         head = self.heads[table.name]
         if head.note is None:

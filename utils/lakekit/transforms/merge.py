@@ -1,9 +1,9 @@
 """Merges new and affected bronze rows by key into a silver table.
 
-When a joined table changes, the existing and the quarantined rows that match it are
-checked again. Superseded rows are not. If a superseded row now breaks a rule, it is not
-in the quarantine, although a full run would put it there. The silver table is the same
-in both cases.
+When a joined table changes, the existing rows that match the change, and all
+quarantined rows, are checked again. Superseded rows are not checked again. If a
+superseded row now violates a rule, it is not moved to the quarantine, although a
+rebuild would move it there. The silver table is the same in both cases.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ class Counts:
     """The numbers of rows of an update. `expectations` has the number of checked rows
     that do not meet each expectation.
 
-    Every row that is read is inserted, updated (it replaces the older row of its key),
-    superseded (by a later row of its key) or quarantined.
+    Every row that is read is counted once: as inserted, updated (it replaces an older
+    row with the same key), superseded (by a later row with the same key) or
+    quarantined.
     """
 
     read: int = 0
@@ -41,8 +42,8 @@ class Counts:
 
 @dataclass(frozen=True)
 class UpdateOutcome:
-    """The result of an update, with or without a commit. `why` is the reason why the
-    whole table was rebuilt.
+    """The result of an update, with or without a commit. `why` is the reason for a
+    rebuild of the whole table; empty if it was not rebuilt.
     """
 
     mode: str
@@ -56,8 +57,8 @@ def view_of(name: str) -> str:
 
 
 FOLLOWED, PRESENT, QUARANTINED = "followed", "present", "quarantined"
-"""The names of the views of the bronze table, the merged table and its quarantine
-table, as they are before the merge.
+"""The names of views of three tables before the merge: the bronze table, the merged
+table and its quarantine table.
 """
 
 
@@ -66,9 +67,10 @@ class NewRows:
     """The bronze rows to merge: a view and their number.
 
     Attributes:
-        why: why all rows of the table are merged; None if only some rows are merged.
-        doubtful: whether some rows may not convert although the notes of their files
-            have no misfits.
+        why: the reason for merging all rows of the table; None if only some rows are
+            merged.
+        doubtful: whether some rows may not convert, although the notes of their files
+            count no misfits.
     """
 
     view: str
@@ -86,8 +88,9 @@ class NewRows:
 class ConvertedRows:
     """The new rows after conversion.
 
-    `good` is the view of rows whose values all convert. `checked` is the view of rows
-    with the rule that refuses them in `_rule`. `misfits` is the number of refused rows.
+    `good` is a view of the rows whose values all convert. `checked` is a view of the
+    rows that were checked; its column `_rule` has the rule that refuses a row, or null.
+    `misfits` is the number of refused rows.
     """
 
     good: str
@@ -97,8 +100,8 @@ class ConvertedRows:
 
 @dataclass(frozen=True)
 class CheckedRows:
-    """The view of the typed rows, with the rule that refuses a row in `_rule`, and the
-    number of refused rows.
+    """A view of the typed rows, and the number of refused rows. The column `_rule` of
+    the view has the rule that refuses a row, or null.
     """
 
     view: str
@@ -128,8 +131,9 @@ class Merge:
     def run(self, why: str, moved: Sequence[str]) -> UpdateOutcome:
         """Merge, and return the numbers of rows.
 
-        If `why` is a reason to rebuild the table, all rows are merged; otherwise only
-        the rows that changes in the `moved` tables affect.
+        If `why` is not empty, it is the reason for a rebuild, and all rows are merged.
+        Otherwise only rows that are affected by changes in the tables `moved` are
+        merged.
         """
         self._read()
         if not why:
@@ -148,7 +152,9 @@ class Merge:
         engine.read(self._quarantine, QUARANTINED)
 
     def _merge(self, fresh: NewRows) -> UpdateOutcome:
-        """Merge these rows. Raises IncrementalUpdateError if more rows are needed."""
+        """Merge these rows. Raises IncrementalUpdateError if other rows must be merged
+        as well.
+        """
         converted = self._convert(fresh)
         typed = self._transform(fresh, converted)
         expectations = judge(self._engine, self._table, typed)
@@ -185,8 +191,8 @@ class Merge:
         unsettled = self._unsettled() if self._quarantine.name in moved else []
         again += unsettled
         if again:
-            # The joined tables have other rows now, so rows that were refused may be
-            # accepted.
+            # The joined tables have changed, so rows that were refused may be accepted
+            # now.
             again.append(f"select {', '.join(ROW)} from {QUARANTINED}")
             parts += self._bronze_of(again)
         doubtful = bool(unsettled or again and self._engine.rows(self._quarantine))
@@ -256,7 +262,7 @@ class Merge:
     def _convert(self, fresh: NewRows) -> ConvertedRows:
         """Separate the rows whose values all convert from the other rows.
 
-        For new rows, the notes of their files state whether there are such values. Rows
+        For new rows, the notes of their files state whether all values convert. Rows
         that are checked again were converted before, except rows that are or were in
         the quarantine.
         """
@@ -291,8 +297,8 @@ class Merge:
         return replace(converted, misfits=misfits)
 
     def _transform(self, fresh: NewRows, converted: ConvertedRows) -> Staged:
-        """Apply the table's SQL to the good rows. Raises DeclarationError if it does
-        not return one row for each input row.
+        """Apply the table's SQL to the rows whose values all convert. Raises
+        DeclarationError if the SQL does not return one row for each input row.
         """
         engine, table = self._engine, self._table
         views = {name: view_of(name) for name in table.reads[1:]}
@@ -303,16 +309,16 @@ class Merge:
         if typed.rows != good:
             raise DeclarationError(
                 table.name,
-                f"its SQL makes {typed.rows:,} rows of {good:,}; a merged table's makes"
-                " one of each, and what is not wanted is dropped by an expectation",
+                f"its SQL returns {typed.rows:,} rows for {good:,} input rows, but must"
+                " return one row for each; to drop rows, declare expectations",
             )
         return typed
 
     def _find_refused(self, fresh: NewRows, typed: Staged) -> CheckedRows:
         """Find the rows that the table refuses.
 
-        Raises IncrementalUpdateError if the table contains a refused row, because an
-        older row of the same key may have to replace it.
+        Raises IncrementalUpdateError if a row that is refused now is in the table,
+        because an older row with the same key may have to replace it.
         """
         columns = f"{self._columns}, {refusal_rule(self._engine, self._table)} as _rule"
         self._engine.define("judged", f"select {columns} from {typed.view}")
@@ -341,8 +347,8 @@ class Merge:
         return MergedRows(winners, winners.rows - replaced)
 
     def _keep_held(self, judged: CheckedRows) -> str:
-        """Store the existing rows whose keys are merged, with only their keys and
-        ordering columns; return the name of the result.
+        """Store the existing rows that have the same keys as accepted rows, with only
+        their key and ordering columns. Return the name of the stored rows.
         """
         names = dict.fromkeys((*self._table.key, *self._table.order))
         columns = listed(names, "p.")
@@ -354,8 +360,8 @@ class Merge:
         return "held"
 
     def _winners(self, judged: CheckedRows, held: Optional[str] = None) -> str:
-        """Return SQL for the latest row of each key among the accepted rows. With
-        `held`, keys are excluded whose latest row is in `held`.
+        """Return SQL for the latest row of each key among the accepted rows. If `held`
+        is given, a key is excluded if its latest row is in `held`.
         """
         candidates = (
             f"select {self._columns}, 1 as _new from {judged.view} where _rule is null"
@@ -382,8 +388,8 @@ class Merge:
     def _settle_quarantine(
         self, fresh: NewRows, converted: ConvertedRows, judged: CheckedRows
     ) -> Optional[int]:
-        """Replace the checked rows in the quarantine by the rows that are refused now.
-        Return the committed version, or None without a commit.
+        """In the quarantine, replace the checked rows with the rows that are refused
+        now. Return the committed version; None if nothing was committed.
         """
         engine, quarantine = self._engine, self._quarantine
         held = engine.rows(quarantine)

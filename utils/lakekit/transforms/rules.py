@@ -1,5 +1,5 @@
-"""SQL for the rules of a table's rows: types, required columns, expectations and unique
-keys.
+"""Generates SQL for the rules that the rows of a table must meet: types, required
+columns, expectations and unique keys.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from lakekit.errors import ExpectationFailedError
 
 
 def misfit_rule(engine: Engine, source: Table) -> str:
-    """Return SQL for the first column of a bronze row that does not convert, as `type:
-    COLUMN`. The SQL is null if all columns convert.
+    """Return SQL that finds the first column of a bronze row whose value does not
+    convert. The SQL returns `type: COLUMN`, or null if all values convert.
     """
     assert source.source is not None
     whens = [
@@ -26,8 +26,8 @@ def misfit_rule(engine: Engine, source: Table) -> str:
 
 
 def unmet(engine: Engine, table: Table, sql: str) -> str:
-    """Return SQL that is true for a row that does not meet a predicate. A row for which
-    the predicate is null does not meet it.
+    """Return SQL that is true for a row that does not meet a predicate. If the
+    predicate is null for a row, the row does not meet it.
     """
     return f"not coalesce({engine.predicate(table.name, sql)}, false)"
 
@@ -68,7 +68,7 @@ def doubled(engine: Engine, view: str, key: Sequence[str]) -> bool:
 
 
 def judge(engine: Engine, table: Table, staged: Staged) -> Dict[str, int]:
-    """Return the number of rows that do not meet each expectation. Raises
+    """Return, for each expectation, the number of rows that do not meet it. Raises
     ExpectationFailedError if the severity of an unmet expectation is `fail`.
     """
     if not table.expectations:

@@ -1,5 +1,5 @@
-"""Updates of silver and gold tables from their input tables: merged by key, recomputed
-by group, or recomputed whole.
+"""Updates silver and gold tables from their input tables: by key, by group, or the
+whole table.
 
 All SQL in this module is valid on both engines.
 """
@@ -27,12 +27,13 @@ class Updates:
     def update(self, table: Table, rebuild: bool = False) -> UpdateOutcome:
         """Update one table from its input tables.
 
-        Makes one commit to the table, and for a merged table one to its quarantine; or
-        no commit. Raises ConflictError if another writer committed first, ComputeError,
-        DeclarationError, UnsupportedSqlError, ExpectationFailedError.
+        Makes at most one commit to the table. For a merged table, also makes at most
+        one commit to the quarantine table. Raises ConflictError if another writer
+        committed first, ComputeError, DeclarationError, UnsupportedSqlError,
+        ExpectationFailedError.
         """
         why = (
-            "its declaration asks for it"
+            "its declaration requires it"
             if rebuild
             else self._lineage.rebuild_reason(table)
         )
@@ -64,8 +65,8 @@ class Updates:
         return UpdateOutcome("whole", counts, why or "it ranks all rows")
 
     def _groups(self, table: Table, moved: Sequence[str]) -> UpdateOutcome:
-        """Recompute the groups that contain changed rows. Raises
-        IncrementalUpdateError.
+        """Recompute the groups that contain changed rows. Raises IncrementalUpdateError
+        if the changes can no longer be read.
         """
         affected = self._engine.keep("affected", self._touched(table, moved))
         if not affected:
@@ -116,15 +117,15 @@ class Updates:
         if self._engine.query(f"select count(*) from ({outside}) t")[0][0]:
             raise DeclarationError(
                 table.name,
-                f"its groups are not the values of {', '.join(table.key)}"
-                f" in {', '.join(table.reads)}",
+                f"its SQL returns values of {', '.join(table.key)}"
+                f" that are not in {', '.join(table.reads)}",
             )
 
     def _stage(
         self, table: Table, views: Mapping[str, str], part: bool = False
     ) -> Staged:
         """Stage the result of the table's SQL over these views. Raises ComputeError if
-        rows have the same key.
+        two rows have the same key.
         """
         engine = self._engine
         sql = engine.transform(table, self._tables.query(table), views)
@@ -132,6 +133,6 @@ class Updates:
         if table.key and doubled(engine, staged.view, table.key):
             raise ComputeError(
                 table.name,
-                f"its SQL gives more than one row for a key ({', '.join(table.key)})",
+                f"its SQL returns more than one row for a key ({', '.join(table.key)})",
             )
         return staged

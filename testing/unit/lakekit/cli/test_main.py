@@ -148,7 +148,7 @@ def test_user_mistakes_exit_with_2_and_a_next_step(
         (
             KeyboardInterrupt(),
             130,
-            "Interrupted: every table is whole, and running again resumes.",
+            "Interrupted. Every table is complete. To resume, run the command again.",
         ),
         (
             ConflictError("gold.x"),

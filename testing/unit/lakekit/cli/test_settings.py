@@ -66,7 +66,7 @@ def test_spark_is_the_engine_on_databricks_unless_something_says_otherwise(
         ('sorce = "data"', {}, "no setting sorce", "Did you mean source?"),
         ("", {"LAKEKIT_ENGIN": "spark"}, "LAKEKIT_ENGIN", "Did you mean engine?"),
         ('engine = "flink"', {}, "no engine flink", "embedded"),
-        ("memory = 2", {}, "memory in .*lakekit.toml is no text: 2", 'memory = "..."'),
+        ("memory = 2", {}, "memory in .*.toml is not a text: 2", 'memory = "..."'),
         ("lake = ", {}, "lakekit.toml cannot be read", "Correct "),
     ],
 )
@@ -87,7 +87,7 @@ def test_settings_of_the_service_are_not_those_of_commands(tmp_path: Path) -> No
 
 
 def test_missing_setting_names_all_three_places() -> None:
-    with pytest.raises(SettingsError, match="There is no lake") as caught:
+    with pytest.raises(SettingsError, match="The setting lake is missing") as caught:
         Settings().required("lake")
     for place in ("--lake", "LAKEKIT_LAKE", "lakekit.toml"):
         assert place in caught.value.next_step
@@ -169,8 +169,8 @@ def test_tilde_is_the_home_directory(
     ("text", "what", "next_step"),
     [
         ('[lak]\na = "b"', "no setting lak ", "Did you mean lake?"),
-        ('[lake]\nfolder = "b"', "lake in .* is no text", 'lake = "..."'),
-        ('lake = ["a"]', "lake in .* is no text", 'lake = "..."'),
+        ('[lake]\nfolder = "b"', "lake in .* is not a text", 'lake = "..."'),
+        ('lake = ["a"]', "lake in .* is not a text", 'lake = "..."'),
         ('memory = "2GiBs"', "'2GiBs' is not a size", "such as 2GB"),
     ],
 )

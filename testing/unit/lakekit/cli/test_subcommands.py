@@ -36,7 +36,9 @@ def test_tables_prints_each_declaration(printed: Any) -> None:
     code, out = printed("tables")
     assert code == 0 and "silver.orders (merge): Latest version of every order" in out
     assert "  reads bronze.orders\n  key order_id\n" in out
-    assert ["price", "double", "required", "Of", "one,", "in", "euros"] in lines_of(out)
+    assert ["price", "double", "required", "Per", "item,", "in", "euros"] in lines_of(
+        out
+    )
     code, out = printed("tables", "--json")
     gold = json.loads(out)["tables"][-1]
     assert (gold["name"], gold["layer"], gold["update"]) == (
@@ -72,8 +74,8 @@ def test_quality_exits_by_what_it_found(
     printed: Any, shop: Path, tmp_path: Path
 ) -> None:
     code, out = printed("quality", "--lake", shop)
-    assert code == 0 and out.splitlines()[-1] == "0 of 3 checks failed, 1 warn"
-    assert "quarantine.orders holds 1 rows by the rule type: quantity" in out
+    assert code == 0 and out.splitlines()[-1] == "0 of 3 checks failed, 1 warnings"
+    assert "quarantine.orders: 1 rows violate the rule type: quantity" in out
     text = (
         (TEMPLATE / "tables.py")
         .read_text()
@@ -85,7 +87,7 @@ def test_quality_exits_by_what_it_found(
     shutil.rmtree(shop / "gold")
     tables = ("--tables", str(tmp_path / "tables.py"))
     code, out = printed("quality", "--lake", shop, tables=tables)
-    assert code == 1 and "gold.sales_by_day is not there yet" in out
+    assert code == 1 and "gold.sales_by_day does not exist yet" in out
     assert [
         "silver.orders",
         "customer",
@@ -140,7 +142,7 @@ def test_maintain_says_what_it_did_and_what_had_to_stay(
     )
     assert "left as they are" in printed("maintain", "--lake", shop, "--dry-run")[1]
     code, out = printed("maintain", "--lake", shop, "--retain-hours", 1)
-    assert code == 2 and "Keep 168 hours or more." in out
+    assert code == 2 and "Retain 168 hours or more." in out
 
 
 def test_init_names_its_files_and_the_next_command(

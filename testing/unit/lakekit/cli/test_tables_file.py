@@ -110,8 +110,8 @@ def test_wrong_declaration_stops_the_command_before_it_writes(
 @pytest.mark.parametrize(
     ("right", "wrong", "what"),
     [
-        ("as quantity", "as quantities", "gives the columns "),
-        ("as int", "as string", "column quantity is VARCHAR in the SQL and int"),
+        ("as quantity", "as quantities", "returns the columns "),
+        ("as int", "as string", "column quantity is VARCHAR in the SQL but int"),
         ("cast(price", "cast(prise", 'column "prise" not found.*mean "price"'),
         ("from bronze.orders", "from bronze.orders o where o.x = 1", '"x"'),
     ],

@@ -173,6 +173,6 @@ def test_whole_table_that_the_engine_cannot_open_is_no_damage(
     with Old(find_lake(shop), TABLES, tmp_path) as engine:
         with pytest.raises(
             ReaderTooOldError,
-            match="gold.sales_by_day cannot be read: no date; its newest",
+            match="gold.sales_by_day cannot be read: no date; the newest",
         ):
             whole_head(engine, TABLES["gold.sales_by_day"])

@@ -57,7 +57,7 @@ FAULTS = {
     "empty": ("", "b.csv is empty"),
     "no-rows": ("name,owner\n", "b.csv has a header and no rows"),
     "no-column": ("name\nx\n", "b.csv has no column owner"),
-    "values": ("name,owner\nx\n", "b.csv, line 2: has 1 values, and the header 2"),
+    "values": ("name,owner\nx\n", "b.csv, line 2: has 1 values, but the header has 2"),
     "quote": ('name,owner\nx,"y\n', "b.csv, line 2: a quoted value is never closed"),
 }
 
@@ -220,7 +220,7 @@ def test_conversion_errors_refuse_a_file(
     result = lakekit.run(source, tmp_path / "lake", tables=both, refused="skip")
     assert result["bronze.people"].rows == 3
     (report,) = result["bronze.people"].refused
-    assert "b.csv, column age: 1 of 1 values are no int" in report
+    assert "b.csv, column age: 1 of 1 values do not convert to int" in report
 
 
 def test_only_fault_of_the_only_source_is_raised_as_it_is(

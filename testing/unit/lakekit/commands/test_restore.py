@@ -104,8 +104,9 @@ def test_version_that_lacks_files_is_refused_by_their_names(
     lost, before = lose(shop, 2), files(shop)
     with pytest.raises(UnrestorableVersionError) as refused:
         lakekit.restore(GOLD, shop, 2, tables=TABLES)
-    assert f"version 2 lacks data files: {lost.name}; whole versions: 1, 0." in str(
-        refused.value
+    assert (
+        f"version 2 has missing or damaged files: {lost.name};"
+        " undamaged versions: 1, 0." in str(refused.value)
     )
     assert refused.value.next_step == f"lakekit restore {GOLD} --version 1"
     assert files(shop) == before
@@ -114,7 +115,8 @@ def test_version_that_lacks_files_is_refused_by_their_names(
 @pytest.mark.parametrize("version", [7, -1])
 def test_version_that_is_not_there_is_refused(version: int, shop: Path) -> None:
     with pytest.raises(
-        UnrestorableVersionError, match=f"no version {version}; the log has 0 to 1;"
+        UnrestorableVersionError,
+        match=f"no version {version}; the log has versions 0 to 1;",
     ):
         lakekit.restore(GOLD, shop, version, tables=TABLES)
 
@@ -126,7 +128,7 @@ def test_table_without_a_whole_version_can_be_made_again(shop: Path) -> None:
     DeltaTable(str(log.parent)).create_checkpoint()
     (log / f"{0:020}.json").unlink()
     with pytest.raises(
-        UnrestorableVersionError, match="no older version is whole"
+        UnrestorableVersionError, match="no older version is undamaged"
     ) as refused:
         lakekit.restore(GOLD, shop, 1, tables=TABLES)
     assert f"move {log.parent} away, then: lakekit run" in refused.value.next_step
@@ -237,8 +239,8 @@ class TestCommand:
         found = [(line[-3].strip(), line[-1].strip()) for line in lines[2:]]
         assert [condition for _, condition in found] == [
             "data files missing or damaged: 1",
-            "whole",
-            "whole",
+            "undamaged",
+            "undamaged",
         ]
 
     def test_restores_and_names_the_next_command(
@@ -247,18 +249,19 @@ class TestCommand:
         overwrite(shop, 2)
         assert self.call(GOLD, "--version", 1, "--lake", shop, "--dry-run") == 0
         assert (
-            "would be at version 1 again: data files added: 1, removed: 1"
-            in capsys.readouterr().out
+            "to version 1; data files added: 1, removed: 1" in capsys.readouterr().out
         )
         assert self.call(GOLD, "--version", 1, "--lake", shop) == 0
         out = capsys.readouterr().out
-        assert f"{GOLD} is at version 1 again, as version 3" in out
+        assert f"Restored {GOLD} to version 1, as version 3" in out
         assert out.endswith(
             f"Next: lakekit run --source DIR --lake {shop} --tables"
             " lakekit.template.tables\n"
         )
         assert self.call(GOLD, "--version", 3, "--lake", shop) == 0
-        assert "is at version 3, which is whole" in capsys.readouterr().out
+        assert (
+            "is already at version 3, which is not damaged" in capsys.readouterr().out
+        )
 
     def test_lists_versions_where_one_is_refused(
         self, shop: Path, capsys: pytest.CaptureFixture[str]
@@ -288,4 +291,4 @@ class TestCommand:
     ) -> None:
         monkeypatch.setattr("lakekit.cli.subcommands.LISTED", 1)
         assert self.call(GOLD, "--lake", shop) == 0
-        assert capsys.readouterr().out.endswith("\n1 older: --json\n")
+        assert capsys.readouterr().out.endswith("\n1 older versions: add --json\n")

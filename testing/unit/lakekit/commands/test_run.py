@@ -122,7 +122,7 @@ def test_column_of_too_many_misfits_is_refused_and_nothing_written(
     )
     with pytest.raises(
         ConversionError,
-        match="column age: 2 of 3 values are no int; at most 50% may fail",
+        match="column age: 2 of 3 values do not convert to int; at most 50% may fail",
     ):
         lakekit.run(source, tmp_path / "lake", tables=tables)
     assert not (tmp_path / "lake").exists()
@@ -146,7 +146,7 @@ def test_file_with_a_line_break_in_a_heading_is_refused(
     (folder / "people.csv").write_bytes("".join(line + rows for line in lines).encode())
     with pytest.raises(
         SourceError,
-        match="people.csv has a column named 'unit.*price'; .*no line break",
+        match="people.csv has a column named 'unit.*price'; .*not contain line breaks",
     ):
         lakekit.run(folder, tmp_path / "lake", tables=tables)
     assert not (tmp_path / "lake").exists()
@@ -186,15 +186,16 @@ def test_line_breaks_in_values_are_kept_as_they_are(
         ),
         (
             "Ada,36,NA,NA\nBob,36,NA,NA\r\n",
-            "people.csv, line 3: ends in CRLF, line 1 in LF; all lines must end alike",
+            "people.csv, line 3: ends in CRLF, line 1 in LF;"
+            " all line ends must be the same",
         ),
         (
             "Ada,36,NA,NA\nBob,36,NA\nCy,36,NA,NA,\n",
-            "people.csv, line 3: has 3 values, and the header 4",
+            "people.csv, line 3: has 3 values, but the header has 4",
         ),
         (
             "Ada,36,NA,NA\nBob,36,NA,NA,\n",
-            "people.csv, line 3: has 5 values, and the header 4",
+            "people.csv, line 3: has 5 values, but the header has 4",
         ),
     ],
 )
@@ -233,7 +234,7 @@ def test_run_refuses_a_file_if_the_engine_reads_more_or_fewer_rows(
         EmbeddedEngine, "inspect", lambda *given: replace(inspect(*given), rows=read)
     )
     with pytest.raises(
-        SourceError, match=f"people{suffix} has 3 rows, and {read} were read of it"
+        SourceError, match=f"people{suffix} has 3 rows, but {read} were read from it"
     ):
         lakekit.run(source, tmp_path / "lake", tables=tables)
     assert not (tmp_path / "lake").exists()

@@ -74,7 +74,7 @@ WRONG = {
     "key without comma": ({"key": "id"}, "key is 'id', not a tuple", "key=('id',)"),
     "list": ({"key": ["id"]}, r"key is \['id'\]", "round brackets"),
     "reads": ({"reads": ("bronze.item",)}, "bronze.item, .* bronze.items", "silver"),
-    "no column": ({"key": ("ids",)}, "ids is used and not .* mean id", "silver"),
+    "no column": ({"key": ("ids",)}, "ids is used but not .* mean id", "silver"),
     "key twice": ({"key": ("id", "id")}, "key id is declared twice", "silver"),
     "columns": ({"columns": Column("id")}, "columns is Column id", "comma"),
     "column that is a text": ({"columns": ("id",)}, "columns is 'id'", "columns"),
@@ -137,7 +137,7 @@ def test_name_of_an_inner_column_is_refused(name: str) -> None:
     "name", ["", "Name", "a b", 'a"b', "a.b", "größe", "a-b", "1a", "a`b", "a\nb"]
 )
 def test_name_that_not_every_reader_takes_is_refused(name: str) -> None:
-    with pytest.raises(DeclarationError, match="is no lower-case name"):
+    with pytest.raises(DeclarationError, match="is not a lower-case name"):
         declare(**with_column(name=name))
 
 
@@ -147,10 +147,10 @@ def test_name_that_not_every_reader_takes_is_refused(name: str) -> None:
         (Source("items", wrong(Column("a"))), "columns is Column a"),
         (dataclasses.replace(SOURCE, missing=wrong(None)), "missing is None"),
         (dataclasses.replace(SOURCE, misfits=wrong("10%")), "misfits is '10%'"),
-        (dataclasses.replace(SOURCE, misfits=10), "misfits 10; it is a share"),
+        (dataclasses.replace(SOURCE, misfits=10), "misfits 10; misfits is a share"),
         (dataclasses.replace(SOURCE, misfits=float("nan")), "misfits nan"),
-        (Source("items", (Column("A b"),)), "column A b is no lower-case name"),
-        (Source("my items", (Column("a"),)), "a name is LAYER.TABLE"),
+        (Source("items", (Column("A b"),)), "column A b is not a lower-case name"),
+        (Source("my items", (Column("a"),)), "a table name is LAYER.TABLE"),
     ],
 )
 def test_source_of_a_wrong_value_is_refused(source: Source, what: str) -> None:
@@ -177,13 +177,13 @@ def test_set_of_something_else_than_tables_is_refused(
 
 def test_source_has_one_table() -> None:
     again = dataclasses.replace(bronze(SOURCE), name="bronze.again")
-    with pytest.raises(DeclarationError, match="has the source of bronze.items"):
+    with pytest.raises(DeclarationError, match="has the same source as bronze.items"):
         TableSet((bronze(SOURCE), again), Path("sql"))
 
 
 def test_merged_tables_of_one_short_name_are_refused() -> None:
     twice = dataclasses.replace(ITEMS, name="gold.items")
-    with pytest.raises(DeclarationError, match="quarantine.items, as another"):
+    with pytest.raises(DeclarationError, match="quarantine.items as another"):
         TableSet((bronze(SOURCE), ITEMS, twice), Path("sql"))
 
 

@@ -57,20 +57,20 @@ def test_name_gives_layer_and_folder() -> None:
         ((dataclasses.replace(A, name="iron.a"),), "LAYER.TABLE"),
         ((dataclasses.replace(A, name="gold.a.b"),), "LAYER.TABLE"),
         ((dataclasses.replace(A, sql=""),), "a source or an SQL file"),
-        ((dataclasses.replace(A, source=Source("a", ())),), "not both"),
+        ((dataclasses.replace(A, source=Source("a", ())),), "but not both"),
         ((dataclasses.replace(A, name="quarantine.a"),), "LAYER.TABLE"),
         (
             (dataclasses.replace(A, columns=(Column("X"),)),),
-            "column X is no lower-case name",
+            "column X is not a lower-case name",
         ),
         (
             (dataclasses.replace(A, columns=A.columns * 2),),
             "column x is declared twice",
         ),
-        ((dataclasses.replace(A, key=("y",)),), "column y is used and not declared"),
+        ((dataclasses.replace(A, key=("y",)),), "column y is used but not declared"),
         (
             (dataclasses.replace(A, key=("x",)),),
-            "column x identifies rows or partitions, and is not required",
+            "column x identifies rows or partitions, but is not required",
         ),
         (
             (dataclasses.replace(A, partition="x"),),
@@ -84,22 +84,25 @@ def test_name_gives_layer_and_folder() -> None:
             ),
             "by x, a double",
         ),
-        ((dataclasses.replace(A, update="append"),), "appended to without a source"),
+        (
+            (dataclasses.replace(A, update="append"),),
+            "needs update append if it has a source",
+        ),
         (
             (dataclasses.replace(A, update="groups"),),
-            "updated by groups and has no key",
+            "update groups but no key",
         ),
         (
             (dataclasses.replace(A, expectations=(Expectation("e", "true", "drop"),)),),
-            "which only a merged table can",
+            "severity drop without update merge",
         ),
         (
             (A, dataclasses.replace(B, joins=(Join("silver.a", ()),))),
-            "joins silver.a, which it does not read",
+            "joins silver.a, which is not one of its input tables",
         ),
         (
             (A, dataclasses.replace(MERGED, reads=("silver.a",))),
-            "its first read is no bronze table",
+            "its first input table is not a bronze table",
         ),
         (
             (
@@ -107,7 +110,7 @@ def test_name_gives_layer_and_folder() -> None:
                 BRONZE,
                 dataclasses.replace(MERGED, columns=(Column("x", required=True),)),
             ),
-            "no column _source_file",
+            "lacks the column _source_file",
         ),
         (
             (
@@ -115,7 +118,7 @@ def test_name_gives_layer_and_folder() -> None:
                 BRONZE,
                 dataclasses.replace(MERGED, joins=(Join("silver.a", (("y", "x"),)),)),
             ),
-            "joins silver.a by y = x",
+            "joins silver.a on undeclared columns: y = x",
         ),
         (
             (

@@ -57,7 +57,7 @@ def test_predicate_is_over_one_row() -> None:
     )
     for sql in ("select 1", "x = (select max(x) from a)"):
         with pytest.raises(
-            UnsupportedSqlError, match="no predicate over the columns of one row"
+            UnsupportedSqlError, match="not a predicate over the columns of one row"
         ):
             parse_predicate("t", sql)
 
@@ -72,14 +72,14 @@ def test_predicate_is_over_one_row() -> None:
         ("select d + interval 1 day from a", "Interval"),
         (
             "select * except (x) from a, lateral view explode(y) e as z",
-            "not let through",
+            "not allowed",
         ),
         ("select count_if(x) from a", "COUNT_IF"),
         ("select try_cast(x as int) from a", "TRY_CAST"),
         ("select some_udf(x) from a", "SOME_UDF"),
         ("select 1; select 2", "not one statement"),
-        ("drop table a", "(Drop) is not let through"),
-        ("1", "an SQL file holds one SELECT"),
+        ("drop table a", "(Drop) is not allowed"),
+        ("1", "an SQL file must be one SELECT"),
         ("", "not one statement"),
         ("select from where", "t: "),
     ],

@@ -120,7 +120,7 @@ def test_faults_count_each_kind_of_value(engine: EmbeddedEngine) -> None:
         for what, sql in value_limits.faults(TABLE)
     ]
     assert counts == [
-        "partition column port has 1 empty strings, which Delta takes for nulls",
+        "partition column port has 1 empty strings, which Delta reads as nulls",
         (
             "partition column port has 1 values that cannot name a folder "
             "(NUL, null, __hive_default_partition__, or more than 255 bytes)"

@@ -86,7 +86,7 @@ def test_other_line_end_is_refused_in_any_row_and_kept_in_values(
     kinds = {text: name for name, text in ENDS.items()}
     assert refusal(tmp_path, content) == (
         f", line {2 + 2 * row}: ends in {kinds[other]}, line 1 in {kinds[end]};"
-        " all lines must end alike. Nothing was written."
+        " all line ends must be the same. Nothing was written."
     )
 
 
@@ -106,7 +106,7 @@ def test_other_line_end_is_refused_in_any_row_and_kept_in_values(
         ('a,b\n1, "x"\n', ", line 2: a value has spaces before its quote"),
         ('a,b\n1,2\n3,"x\n\n', ", line 3: a quoted value is never closed"),
         ('a,"b\n', ", line 1: a quoted value is never closed"),
-        ("a,b\n1,2\n3,4,\n", ", line 3: has 3 values, and the header 2"),
+        ("a,b\n1,2\n3,4,\n", ", line 3: has 3 values, but the header has 2"),
         ("a,b\n1,2\n\0,3\n", ", line 3: the row starts with the character NUL"),
         ("a,b\n1,é\n1,\udcff\n", ", line 3: not UTF-8 (invalid start byte)"),
         ("a,b\n1,x\n1,\udcc3", ", line 3: not UTF-8 (unexpected end of data)"),
@@ -159,8 +159,8 @@ def test_large_row_is_refused_by_size_whatever_its_place(
     ("content", "fault"),
     [
         ('a,b\n1,"x\n\ny"\n\n2,z', None),
-        ("a,b\n1,2\n1,2,3\n", ", line 3: has 3 values, and the header 2"),
-        ('a,b\n"x\ny",2\n1\n', ", line 4: has 1 values, and the header 2"),
+        ("a,b\n1,2\n1,2,3\n", ", line 3: has 3 values, but the header has 2"),
+        ('a,b\n"x\ny",2\n1\n', ", line 4: has 1 values, but the header has 2"),
         ('a,b\n1,"x"y\n', ", line 2: a value has text after its closing quote"),
     ],
 )

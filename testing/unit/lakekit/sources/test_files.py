@@ -63,7 +63,7 @@ def test_digest_follows_the_content(
         ("name,age,seen,weight,Age\nAda,36,NA,NA,36\n", "has the column age twice"),
         (
             "name,age,seen,weight,_rule\nAda,36,NA,NA,1\n",
-            "a column named '_rule', which lakekit keeps for itself",
+            "a column named '_rule', which is reserved for lakekit",
         ),
         ("name,age,seen,weight,\nAda,36,NA,NA,1\n", "has no name for column 5"),
         ('name,age,seen,weight\n"Ada', "line 2: a quoted value is never closed"),
@@ -115,7 +115,7 @@ def test_truncated_archive_is_refused(
         [("people.csv", HEADER + "".join(f"p{n},{n},NA,NA\n" for n in range(999)))],
     )
     archive.write_bytes(archive.read_bytes()[:kept])
-    with pytest.raises(SourceError, match="no whole archive"):
+    with pytest.raises(SourceError, match="is truncated or corrupt"):
         opened(source, tables, tmp_path)
 
 
@@ -129,7 +129,7 @@ def test_archive_with_a_flipped_byte_is_refused(
     content = bytearray(archive.read_bytes())
     content[len(content) // 2] ^= 0xFF
     archive.write_bytes(content)
-    with pytest.raises(SourceError, match="no whole archive"):
+    with pytest.raises(SourceError, match="is truncated or corrupt"):
         opened(source, tables, tmp_path)
 
 
@@ -150,12 +150,12 @@ def test_missing_file_and_folder_are_refused(
 ) -> None:
     with pytest.raises(SourceError, match="does not exist"):
         opened(source / "none", tables, tmp_path)
-    with pytest.raises(SourceError, match="is no folder"):
+    with pytest.raises(SourceError, match="is not a folder"):
         opened(source / "people.csv", tables, tmp_path)
     (source / "people.csv").unlink()
     assert open_sources(source, tables, tmp_path)["people"] == []
     (source / "people.csv").mkdir()
-    with pytest.raises(SourceError, match="is no source file"):
+    with pytest.raises(SourceError, match="is not a source file"):
         opened(source, tables, tmp_path)
 
 
@@ -265,7 +265,7 @@ def test_parquet_file_that_is_not_as_declared_is_refused(
     with pytest.raises(SourceError, match=reason):
         opened(source, tables, tmp_path)
     (source / "people.parquet").write_bytes(b"PAR1")
-    with pytest.raises(SourceError, match="no whole Parquet file"):
+    with pytest.raises(SourceError, match="is not a complete Parquet file"):
         opened(source, tables, tmp_path)
 
 
@@ -274,7 +274,7 @@ def test_file_of_another_kind_in_the_folder_is_refused(
 ) -> None:
     (source / "people").mkdir()
     (source / "people" / "notes.txt").touch()
-    with pytest.raises(SourceError, match="notes.txt is no source file"):
+    with pytest.raises(SourceError, match="notes.txt is not a source file"):
         opened(source, tables, tmp_path)
     (source / "people" / "notes.txt").unlink()
     for name in ("a.csv", "a.parquet"):

@@ -56,7 +56,9 @@ def test_file_whose_pages_are_much_larger_than_the_file_is_refused(
     assert path.stat().st_size < MB // 10
     read(path, DEFAULT_LIMIT)
     monkeypatch.setattr("lakekit.sources.parquet.RATIO_FROM", 10 * MB)
-    with pytest.raises(SourceError, match=f"{path} has .*, over 200 times its size"):
+    with pytest.raises(
+        SourceError, match=f"{path} has .*, more than 200 times its size"
+    ):
         read(path, DEFAULT_LIMIT)
 
 

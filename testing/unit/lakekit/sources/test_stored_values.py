@@ -122,7 +122,9 @@ def test_parquet_type_that_is_not_in_the_table_is_refused_by_name(
     write_parquet(source, odd=UNREAD[kind])
     with pytest.raises(SourceError) as refused:
         lakekit.run(source, tmp_path / "lake", tables=tables)
-    what = f"people.parquet has a column odd of type {kind}, which is not read"
+    what = (
+        f"people.parquet has a column odd of type {kind}, which lakekit does not read"
+    )
     assert what in str(refused.value)
     assert not (tmp_path / "lake").exists()
 

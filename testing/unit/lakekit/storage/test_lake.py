@@ -49,7 +49,7 @@ def test_folder_that_holds_anything_else_is_refused(
     foreign = tmp_path / "lake" / path
     foreign.parent.mkdir(parents=True)
     foreign.touch()
-    with pytest.raises(InvalidLakeError, match=f"is no lake.*{named}"):
+    with pytest.raises(InvalidLakeError, match=f"is not a lake.*{named}"):
         check_lake(find_lake(tmp_path / "lake"), tables)
 
 

@@ -190,7 +190,7 @@ def test_new_constraint_that_existing_rows_violate_is_refused() -> None:
     engine = Recorder(broken=1234)
     with pytest.raises(
         ConstraintViolationError,
-        match="1,234 rows break the new constraint price_not_negative",
+        match="1,234 rows violate the new constraint price_not_negative",
     ) as caught:
         applied(
             engine,

@@ -44,9 +44,11 @@ def test_merge_whose_sql_drops_rows_is_refused(
     (tables.sql / "people.sql").write_text(
         tables.query(tables["silver.people"]).rstrip() + " where age <> 'NA'"
     )
-    with pytest.raises(DeclarationError, match="its SQL makes 2 rows of 3") as caught:
+    with pytest.raises(
+        DeclarationError, match="its SQL returns 2 rows for 3 input rows"
+    ) as caught:
         lakekit.run(source, tmp_path / "lake", tables=tables)
-    assert "dropped by an expectation" in str(caught.value)
+    assert "to drop rows, declare expectations" in str(caught.value)
 
 
 def test_expectation_that_must_be_met_stops_before_the_table_is_written(

@@ -1,4 +1,5 @@
-"""The commits of the embedded engine: delta-rs adds DuckDB's data files to the log.
+"""Makes the commits of the embedded engine: delta-rs adds the data files of DuckDB to
+the log.
 
 A commit succeeds only if the table is still at the version that was read. Staged files
 that are not committed are deleted. Files of a killed process are deleted by Delta's
@@ -34,8 +35,8 @@ except ModuleNotFoundError as missing:
 OLD_WRITER = tuple(int(part) for part in DELTALAKE.split(".")[:2]) < (1, 6)
 """Whether delta-rs is older than 1.6.
 
-Older versions write no transaction identifier with files of another writer, and cannot
-change a table's partitioning.
+Older versions cannot add files of another writer together with a transaction
+identifier, and cannot change a table's partitioning.
 """
 
 
@@ -50,7 +51,7 @@ class Commits:
     ) -> int:
         """Append staged rows to the version of the table that was read.
 
-        Return the new version. Raises ConflictError.
+        Return the new version. Raises ConflictError if another writer committed first.
         """
         delta, files = self._tables.now(table), self._staging.files(view)
         try:
@@ -78,8 +79,8 @@ class Commits:
         return self._tables.move_on(table)
 
     def replace(self, table: Table, view: str, head: Head, note: Note) -> int:
-        """Replace all rows of the table by staged rows; return the new version. Raises
-        ConflictError.
+        """Replace all rows of the table with staged rows; return the new version.
+        Raises ConflictError.
         """
         delta = self._tables.at(table, head)
         if set(delta_log.partition(delta)) == ({table.partition} - {""}):
@@ -100,7 +101,8 @@ class Commits:
         keys: str,
         touched: Sequence[Any],
     ) -> int:
-        """Replace the rows with these keys by the staged rows; return the new version.
+        """Replace the rows that have these keys with the staged rows; return the new
+        version.
 
         Rewrites the partitions that lose rows (`touched`) and the partitions that gain
         rows. The existing rows are read from the view `_target`. Raises ConflictError.
@@ -180,13 +182,13 @@ class Commits:
     def _repartition(
         self, table: Table, delta: DeltaTable, view: str, note: Note
     ) -> None:
-        """Replace rows, schema and partitioning in one commit. Only the writer of
-        delta-rs supports this.
+        """Replace rows, schema and partitioning in one commit. Only delta-rs's own
+        writer supports this.
         """
         if OLD_WRITER:
             raise InvalidLakeError(
-                f"{table.name} keeps its partitioning with deltalake {DELTALAKE}, and"
-                " stays as it was",
+                f"{table.name} was not changed: deltalake {DELTALAKE} cannot change its"
+                " partitioning",
                 "Run once with deltalake 1.6 or newer, which needs Python 3.10, or with"
                 " --engine spark.",
             )

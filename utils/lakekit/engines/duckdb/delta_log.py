@@ -1,4 +1,4 @@
-"""Functions that read Delta logs and create tables by delta-rs."""
+"""Reads Delta logs, and creates tables, with delta-rs."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ if TYPE_CHECKING:
 TO_DELTA: Mapping[Type, str] = {"int": "integer", "bigint": "long"}
 FROM_DELTA = {delta: ours for ours, delta in TO_DELTA.items()}
 RECENT = 12
-"""The number of newest commits that are read first, because reading the whole history
-opens every log file.
+"""The number of newest commits that are read first. Older commits are only read if
+necessary, because reading the whole history opens every log file.
 """
 SMALL_FILE = 32 << 20
 SPINS = tuple(int(part) for part in DELTALAKE.split(".")[:2]) < (1, 3)
-"""Whether delta-rs leaves a spinning thread after it reads a damaged commit.
+"""Whether a thread of delta-rs keeps running after delta-rs has read a damaged commit.
 
 The process may then never end.
 """
@@ -75,7 +75,7 @@ def open_table(lake: Lake, table: Table) -> Optional[DeltaTable]:
     location = lake.location(table)
     if lake.kind == "schema":
         raise InvalidLakeError(
-            f"The lake {lake} is a schema, which Spark knows by name",
+            f"The lake {lake} is a schema, which only Spark can access",
             "Add --engine spark.",
         )
     if lake.kind == "folder" and not (Path(location) / "_delta_log").is_dir():
@@ -90,8 +90,8 @@ def open_table(lake: Lake, table: Table) -> Optional[DeltaTable]:
             "columnMapping"
         }
         raise InvalidLakeError(
-            f"{table.name} has {', '.join(sorted(features))} on, which not every"
-            " supported writer handles",
+            f"{table.name} uses {', '.join(sorted(features))}, which not every"
+            " supported writer can handle",
             "Switch it off: ALTER TABLE ... DROP FEATURE ... (and REORG TABLE ... APPLY"
             " (PURGE) for deletion vectors).",
         )
@@ -122,10 +122,11 @@ def load(lake: Lake, table: Table, version: Optional[int] = None) -> DeltaTable:
 
 @contextmanager
 def reading(table: Table, location: str) -> Iterator[None]:
-    """While reading a table's log, translate errors: into StorageError if the location
-    cannot be reached, otherwise into DamagedTableError.
+    """Translate errors that occur in this context while a table's log is read.
 
-    A damaged log may make delta-rs raise any of these errors, or panic.
+    Raises StorageError if the location cannot be reached; InvalidLakeError if the
+    installed deltalake does not support a feature; DamagedTableError otherwise. If a
+    log is damaged, delta-rs may raise any of the errors that are caught here, or panic.
     """
     try:
         yield
@@ -145,7 +146,7 @@ def reading(table: Table, location: str) -> Iterator[None]:
             table.name, location, f"cannot be read: {reason}", None
         ) from error
     except BaseException as error:
-        # The class of Rust panics. No module exports it.
+        # No module exports the class of Rust panics.
         if type(error).__name__ != "PanicException":
             raise
         raise DamagedTableError(
@@ -173,7 +174,7 @@ def head(delta: DeltaTable) -> Head:
     recent = _history(delta, until_note=True)
     note, foreign = newest_note(recent)
     data_version = newest_change(recent)
-    # If lakekit's newest commits changed no rows, an older commit changed them last.
+    # If the recent commits changed no rows, the last change is in an older commit.
     if data_version is None:
         data_version = _newest_change(delta)
     metadata = delta.metadata()
@@ -236,8 +237,8 @@ def restored(delta: DeltaTable, since: int = -1) -> bool:
 def _history(delta: DeltaTable, until_note: bool = False) -> List[Commit]:
     """Return the commits, newest first.
 
-    If `until_note` is true and one of the newest commits has a note, only these are
-    returned.
+    If `until_note` is true and one of the newest commits has a note, only the newest
+    commits are returned.
     """
     recent = [_entry(commit) for commit in delta.history(RECENT)]
     if (until_note and any(note for _, _, note in recent)) or len(recent) < RECENT:
@@ -294,8 +295,8 @@ def partition(delta: DeltaTable) -> Dict[str, Type]:
 
 
 def columns_to_keep(table: Table, delta: DeltaTable) -> Tuple[Column, ...]:
-    """Return the declared columns. For a bronze table, add the stored columns that are
-    not declared.
+    """Return the declared columns. For a bronze or quarantine table, add the stored
+    columns that are not declared.
     """
     names = {column.name for column in table.columns}
     more = columns(delta) if table.source or table.layer == "quarantine" else ()
@@ -367,9 +368,9 @@ def _actions(delta: DeltaTable, *names: str) -> Dict[str, List[Any]]:
     """Return the add actions of the log by column. Each column has one value per data
     file.
 
-    The result has the requested columns that the log has, and the partition value. If
-    the version has no files, the result is empty, because delta-rs 1.2 panics in this
-    case.
+    The result has the partition column, and those of the requested columns that are in
+    the log. If the version has no files, the result is empty, because delta-rs 1.2
+    would panic.
     """
     if not delta.file_uris():
         return {}
@@ -400,7 +401,8 @@ def identity(delta: DeltaTable) -> str:
     """Return a digest of the version's content in the log: the table's id, its schema
     and its data files.
 
-    Two histories of a table may have the same table id and version number.
+    Table id and version number are not enough, because two histories of a table may
+    share both.
     """
     found = _actions(delta, "path", "size_bytes", "modification_time")
     files = sorted(map(repr, zip(*(found[name] for name in sorted(found)))))
@@ -428,7 +430,7 @@ def first_line(error: BaseException) -> str:
 
 def _remove_stray(location: str) -> None:
     """Delete an empty folder that delta-rs before 1.6 creates in addition to a new
-    table. Its name is the URL-encoded path of the table.
+    table. The folder's name is the URL-encoded path of the table.
     """
     folder, stray = Path(location), Path(quote(location))
     while stray != folder and stray.is_dir() and not any(stray.iterdir()):

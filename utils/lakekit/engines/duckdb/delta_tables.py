@@ -1,6 +1,6 @@
-"""The Delta tables of one lake, opened by delta-rs.
+"""Opens the Delta tables of one lake with delta-rs.
 
-A table is opened once and stays at the version that was read until it is refreshed.
+A table is opened once. It stays at the version that was read until it is refreshed.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ class DeltaTables:
     def before(self, table: Table, version: int) -> DeltaTable:
         """Return an older version of the table.
 
-        Raises DamagedLogError, and DamagedTableError if the version cannot be read, or
-        is no longer in the log.
+        Raises DamagedLogError if the log is damaged; DamagedTableError if the version
+        cannot be read, or is no longer in the log.
         """
         return delta_log.load(self._lake, table, version)
 

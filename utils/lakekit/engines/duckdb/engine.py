@@ -1,10 +1,11 @@
 """The embedded engine: DuckDB computes rows and writes Parquet, delta-rs writes the
 Delta log.
 
-Rows are first staged, then made current by one commit. The commit succeeds only if the
-table is still at the version that was read (`lakekit.engines.duckdb.commits`). If a
-whole table is replaced, its new rows are staged as data files. Additional rows stay in
-DuckDB, and the commit writes all of them into new data files.
+Rows are first staged, then one commit makes them part of the table. The commit succeeds
+only if the table is still at the version that was read
+(`lakekit.engines.duckdb.commits`). If a whole table is replaced, its new rows are
+staged as data files. If only some rows are added or replaced, they stay in DuckDB until
+the commit writes them to new data files.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ DAMAGES = (
     DamagedTableError,
     DamagedLogError,
 )
-"""The errors of a version that cannot be read."""
+"""The errors that are raised if a version cannot be read."""
 Shape = Tuple[str, Tuple[Column, ...], int]
 """The name of a table, the columns to read, and the version of the table."""
 
@@ -185,7 +186,7 @@ class EmbeddedEngine:
                 table, view, statements.read_file(opened, kinds, origin)
             )
         except (duckdb.Error, StorageError) as error:
-            # A damaged source file may also raise StorageError.
+            # A damaged source file may also cause a StorageError.
             fault = opened.find_fault()
             if fault is None and isinstance(error, StorageError):
                 raise
@@ -207,8 +208,8 @@ class EmbeddedEngine:
         view, application = _file(table, opened), f"lakekit/{opened.digest}"
 
         def attempt() -> Optional[int]:
-            # Check the version to which the commit adds rows: another writer may have
-            # ingested the file.
+            # Check the version to which the commit adds rows, because another writer
+            # may have ingested the file.
             delta = self._tables.now(table)
             before = delta.transaction_version(application)
             if before is not None and (
@@ -315,7 +316,8 @@ class EmbeddedEngine:
     def stage(self, table: Table, view: str, sql: str, part: bool = False) -> Staged:
         try:
             by = table[table.partition].type if table.partition else None
-            # Before a string becomes the name of a folder, its rows must be checked.
+            # If the partition column is a string, rows must be checked before values
+            # become folder names.
             if part or by == "string":
                 self._views.pop(view, None)
                 return Staged(view, self._staging.hold(table, view, sql))
@@ -420,7 +422,7 @@ class EmbeddedEngine:
 
     def _check(self, table: Table, staged: Staged) -> None:
         """Raise ComputeError for nulls in required columns and for unmet CHECK
-        constraints. delta-rs does not check files of other writers.
+        constraints. delta-rs does not check data files that DuckDB wrote.
         """
         counted = self._staging.in_files(staged.view)
         if counted:
@@ -437,7 +439,7 @@ class EmbeddedEngine:
             ),
             *(
                 (
-                    f"{{}} rows break the constraint {each.name}",
+                    f"{{}} rows violate the constraint {each.name}",
                     f"not coalesce({self.predicate(table.name, each.sql)}, false)",
                 )
                 for each in table.constraints
@@ -446,8 +448,8 @@ class EmbeddedEngine:
         self._raise_faults(table, staged, faults)
 
     def _check_counted_nulls(self, table: Table, staged: Staged) -> None:
-        """Raise ComputeError for nulls in required columns of data files, by the counts
-        of nulls.
+        """Raise ComputeError if the null counts of data files show nulls in required
+        columns.
 
         The partition column has no counts, because its values are in the names of
         folders.
@@ -465,8 +467,8 @@ class EmbeddedEngine:
     def _raise_faults(
         self, table: Table, staged: Staged, faults: Sequence[Tuple[str, str]]
     ) -> None:
-        """Raise ComputeError for the first fault of the staged rows. A fault is a text,
-        and SQL that is true for faulty rows.
+        """Raise ComputeError for the first fault of the staged rows. Each item of
+        `faults` has a text, and SQL that is true for faulty rows.
         """
         if not faults:
             return

@@ -30,7 +30,7 @@ except ModuleNotFoundError as missing:
     raise MissingExtraError(str(missing.name), "embedded") from missing
 
 PLAIN = re.compile(r"[A-Za-z0-9-]+")
-"""Partition values that all writers use unchanged as the name of a folder."""
+"""Matches partition values that all writers use unchanged in folder names."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class DataFile:
     def action(self) -> AddAction:
         """Return the log entry, with counts but without min/max statistics.
 
-        delta-rs 1.2 and 1.6 lose rows if only some columns have min/max statistics:
-        `to_pyarrow_dataset` filters the other columns by `>= null`. Delta has no
-        min/max statistics for booleans.
+        delta-rs 1.2 and 1.6 lose rows if only some columns have min/max statistics,
+        because `to_pyarrow_dataset` then filters the columns without statistics by `>=
+        null`. Columns of booleans never have min/max statistics in Delta.
         """
         stats = json.dumps({"numRecords": self.rows, "nullCount": dict(self.nulls)})
         return AddAction(
@@ -109,9 +109,10 @@ class Staging:
     def execute(self, sql: str) -> List[Tuple[Any, ...]]:
         """Execute a statement and return all rows.
 
-        Raises DamagedTableError if a data file cannot be read; MemoryLimitError. If
-        Ctrl-C ends a query, DuckDB raises RuntimeError; this method then raises
-        KeyboardInterrupt.
+        Raises DamagedTableError if a data file cannot be read; MemoryLimitError if the
+        query exceeds the memory limit; StorageError if the disk is full;
+        KeyboardInterrupt if Ctrl-C ends the query, for which DuckDB raises
+        RuntimeError.
         """
         try:
             return self.duckdb.execute(sql).fetchall()
@@ -120,7 +121,6 @@ class Staging:
         except duckdb.Error as error:
             # DuckDB has no error class for a damaged page, and raises several classes
             # for a damaged footer.
-            # footer.
             if type(error) is duckdb.Error or "parquet" in str(error):
                 self._check_scanned()
             raise
@@ -156,7 +156,7 @@ class Staging:
                     ) from error
 
     def name(self, view: str, kind: str, sql: str) -> int:
-        """Create a VIEW or a TABLE of a query. Returns the number of rows of a TABLE.
+        """Create a VIEW or a TABLE from a query. Returns the number of rows of a TABLE.
 
         An object of the other kind with this name is dropped first, because DuckDB
         cannot replace a view by a table or a table by a view.
@@ -176,8 +176,9 @@ class Staging:
     ) -> str:
         """Return a SELECT of the declared columns, in declared types, from data files.
 
-        The files are in folders by `partition`, the name and type of a column. `own`
-        means that this engine has written the files, so all of them have all columns.
+        If the files are in folders named after the values of a column, `partition` has
+        the name and type of this column. `own` means that this engine has written the
+        files, so all of them have all columns.
         """
         scan = statements.data_files(files, partition)
         has = set()
@@ -204,12 +205,12 @@ class Staging:
         partitions: Sequence[str] = (),
     ) -> Tuple[DataFile, ...]:
         """Write a query's rows as data files of the table into a folder, and define
-        `view` over the files.
+        `view` as a view of the files.
 
-        Files that were staged under this name before are deleted: they belong to
-        another table or to an attempt that lost a conflict. Without `readable`, the
-        files cannot be queried before their commit. `partitions` lists all partitions
-        of the rows, if they are known. Raises StorageError.
+        Deletes files staged earlier under this name, which belong to another table or
+        to an attempt that had a conflict. Without `readable`, the files cannot be
+        queried before their commit. `partitions` lists all partitions of the rows, if
+        they are known. Raises StorageError.
         """
         self.discard(view)
         self.make(folder)
@@ -233,7 +234,7 @@ class Staging:
     def _write_any(
         self, table: Table, folder: Path, query: str
     ) -> Tuple[DataFile, ...]:
-        """Write rows of any partitions."""
+        """Write rows of any number of partitions."""
         name = _new_name()
         target, options = folder / f"{name}.parquet", ""
         if table.partition:
@@ -326,8 +327,8 @@ def _new_name() -> str:
 def _data_file(
     table: Table, folder: Path, row: Sequence[Any], partition: Mapping[str, str]
 ) -> DataFile:
-    """Return the data file that a result row of DuckDB's COPY describes: name, rows,
-    bytes, bytes of the footer, statistics by column, partition keys.
+    """Return the data file that a result row of DuckDB's COPY describes. The row has
+    name, rows, bytes, bytes of the footer, statistics by column, and partition keys.
     """
     path, rows, size, _, statistics, keys = row[:6]
     nulls = {

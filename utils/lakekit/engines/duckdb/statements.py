@@ -1,5 +1,5 @@
-"""DuckDB SQL for declarations: reading a source, converting strings, and selecting
-columns.
+"""Generates DuckDB SQL for declarations: SQL that reads sources, converts strings and
+selects columns.
 """
 
 from __future__ import annotations
@@ -99,8 +99,8 @@ def _row_size(opened: OpenedFile) -> str:
     """Return options of read_csv for a file whose rows are larger than DuckDB's default
     limit.
 
-    The buffer has its default size: DuckDB would otherwise use 16 times the size of a
-    row.
+    The buffer size is set to DuckDB's default. Otherwise DuckDB would use 16 times the
+    maximum size of a row.
     """
     if opened.largest_row <= DEFAULT_ROW:
         return ""
@@ -113,8 +113,8 @@ def _plain(column: str, written: Kind, kind: str) -> str:
     """
     value = name(column)
     plain = f"CAST({value} AS VARCHAR)"
-    # DuckDB reads the largest and the smallest value as infinite. Infinite values have
-    # no year.
+    # DuckDB reads the largest and the smallest value as infinite values, which have no
+    # year, so the SQL for their text is null.
     if written == "date":
         return f"coalesce({_day(value)}, {plain})"
     if written in ("instant", "local"):
@@ -199,7 +199,7 @@ def as_declared(table: Table, query: str, found: Sequence[Tuple[str, str]]) -> s
     ]
     if names != declared:
         columns = (
-            f"the SQL gives the columns {', '.join(names)}; declared:"
+            f"the SQL returns the columns {', '.join(names)}; declared:"
             f" {', '.join(declared)}"
         )
         raise DeclarationError(table.name, columns)
@@ -209,7 +209,7 @@ def as_declared(table: Table, query: str, found: Sequence[Tuple[str, str]]) -> s
         ):
             types = (
                 f"column {column.name} is {kind} in the SQL"
-                f" and {column.type} as declared"
+                f" but {column.type} in the declaration"
             )
             raise DeclarationError(table.name, types)
     casts = ", ".join(
@@ -220,8 +220,9 @@ def as_declared(table: Table, query: str, found: Sequence[Tuple[str, str]]) -> s
 
 
 def data_files(paths: Iterable[Path], partition: Mapping[str, Type]) -> str:
-    """Return a FROM item for the data files of a table. The files are in folders by
-    `partition`, the name and type of a column.
+    """Return a FROM item for the data files of a table. If the files are in folders
+    named after the values of a column, `partition` has the name and type of this
+    column.
     """
     listed = ", ".join(file(path) for path in paths)
     if not listed:
@@ -237,8 +238,8 @@ def declared_columns(
 ) -> str:
     """Return a SELECT of the declared columns, in declared types.
 
-    A column is null if a file has an older schema without it. With `naive`, instants
-    are in UTC without a time zone.
+    A column is null in rows of a file whose older schema lacks the column. With
+    `naive`, timestamps are in UTC and have no time zone.
     """
     columns = []
     for column in table.columns:
@@ -256,8 +257,8 @@ def declared_columns(
 
 
 def sql_reason(error: str) -> str:
-    """Return why DuckDB refuses SQL. For an unknown column, the reason includes the
-    names that DuckDB suggests.
+    """Return DuckDB's reason for refusing SQL. For an unknown column, the reason
+    includes the names that DuckDB suggests.
     """
     first = error.strip().partition("\n")[0].partition(": ")[2] or error.strip()
     similar = re.search(r"Candidate bindings: (.*)", error)
@@ -265,7 +266,7 @@ def sql_reason(error: str) -> str:
 
 
 def storage_reason(error: str) -> str:
-    """Return the operating system's reason why a file could not be written.
+    """Return why a file could not be written, in the words of the operating system.
 
     In DuckDB's message, the reason follows the file's name; DuckDB 2 writes both as
     JSON.

@@ -1,5 +1,5 @@
 """Reads the Delta logs of tables: from their files if the lake is a folder, otherwise
-by Spark.
+with Spark.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from lakekit.storage.lake import Lake
 from lakekit.storage.log_files import FolderLogFiles
 
 RECENT = 12
-"""The number of newest commits that are read first, because reading the whole history
-opens every log file.
+"""The number of newest commits that are read first. Older commits are only read if
+necessary, because reading the whole history opens every log file.
 """
 CONSTRAINT = "delta.constraints."
 
@@ -85,8 +85,8 @@ class SparkLogs:
         return bool(DeltaTable.isDeltaTable(self._spark, self.location(table)))
 
     def version(self, table: Table) -> int:
-        """Return the version that `head` read or that this engine committed last.
-        Without such a version, return the newest version.
+        """Return the version that `head` last read or that this engine last committed.
+        If there is no such version, return the newest version.
         """
         if table.name not in self._seen:
             self._seen[table.name] = self.newest(table)
@@ -146,8 +146,9 @@ class SparkLogs:
         return {file: "is missing" for file in files if not _exists(file)}
 
     def check_footers(self, table: Table) -> None:
-        """Raise DamagedTableError or DamagedLogError for the first Parquet file of a
-        table in a folder whose footer cannot be read. Spark's error does not name it.
+        """Find the first Parquet file of a table with an unreadable footer, because
+        Spark's error does not name the file. Raises DamagedTableError for a data file,
+        DamagedLogError for a checkpoint. Only tables in a folder are checked.
         """
         log = self._log(table)
         if log is None:
@@ -184,10 +185,10 @@ class SparkLogs:
         return columns_of(self._spark.table(self.reference(table)).schema)
 
     def _stamp(self, table: Table) -> Optional[Tuple[int, int]]:
-        """Return the newest version of a table in a folder, and its time of writing in
+        """Return the newest version of a table in a folder, and when it was written, in
         nanoseconds.
 
-        The version is in the name of its log file, so no Spark job is needed. Returns
+        The name of a log file contains the version, so no Spark job is needed. Returns
         None if the table does not exist, or if the lake is not a folder.
         """
         log = Path(self._lake.location(table)) / "_delta_log"
@@ -261,7 +262,7 @@ class SparkLogs:
         )
 
     def _check_values(self, table: Table) -> None:
-        """Raise DamagedTableError for values in the log that readers do not parse."""
+        """Raise DamagedTableError for values in the log that readers cannot parse."""
         log = self._log(table)
         reason = log_replay.unreadable(log.metadata, log.partitions()) if log else ""
         if reason:
@@ -289,15 +290,17 @@ class SparkLogs:
 
 
 def _check_features(table: Table, detail: Mapping[str, Any]) -> None:
-    """Raise InvalidLakeError for features that another engine cannot handle."""
+    """Raise InvalidLakeError if the table has features that another engine cannot
+    handle.
+    """
     if detail["minReaderVersion"] <= 1 and not detail.get("clusteringColumns"):
         return
     features = set(detail.get("tableFeatures") or ()) & set(FORBIDDEN_FEATURES) - {
         "generatedColumns"
     }
     raise InvalidLakeError(
-        f"{table.name} has {', '.join(sorted(features)) or 'columnMapping'} on,"
-        " which not every supported writer handles",
+        f"{table.name} uses {', '.join(sorted(features)) or 'columnMapping'},"
+        " which not every supported writer can handle",
         "Switch it off: ALTER TABLE ... DROP FEATURE ... "
         "(and REORG TABLE ... APPLY (PURGE) for deletion vectors).",
     )

@@ -78,7 +78,7 @@ class SparkTables(SparkLogs):
         # Spark cannot create a table in a folder that contains files, for example files
         # of an embedded engine that was killed or is running. A first version without
         # files is valid in any folder. So the table is created in a temporary folder,
-        # and its log file is then linked.
+        # and its log file is then linked into the folder of the table.
         made = folder / f"_lakekit-{uuid.uuid4()}"
         try:
             self._spark.sql(self._definition(table, f"delta.{name(str(made))}"))
@@ -93,8 +93,8 @@ class SparkTables(SparkLogs):
     def _definition(self, table: Table, reference: str) -> str:
         properties = dict(PROPERTIES)
         if not on_databricks():
-            # Properties define the constraints in the same commit as the table. SQL has
-            # only ADD CONSTRAINT.
+            # Properties define the constraints in the same commit as the table. With
+            # SQL, ADD CONSTRAINT would need another commit.
             properties.update(
                 {
                     f"{CONSTRAINT}{each.name.lower()}": each.sql
@@ -114,7 +114,7 @@ class SparkTables(SparkLogs):
         )
 
     def replace(self, table: Table, columns: Sequence[Column]) -> None:
-        """Replace the table by an empty table with these columns.
+        """Replace the table with an empty table that has these columns.
 
         This is necessary because Spark sets NOT NULL only when it creates a table.
         """

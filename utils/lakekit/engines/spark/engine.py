@@ -1,10 +1,10 @@
 """The Spark engine: a Databricks cluster, or one JVM on one machine.
 
-It commits by INSERT and MERGE. So Delta checks NOT NULL and CHECK constraints for every
-row, and detects concurrent writers. Every commit has a Delta transaction identifier.
-For a source file, it is the hash of the content, so no engine ingests a file twice. For
-all other commits, the transaction number is the table's version. So if two runs read
-the same version, only one of them can commit.
+The engine commits with INSERT and MERGE. So Delta checks NOT NULL and CHECK constraints
+for every row, and detects concurrent writers. Every commit has a Delta transaction
+identifier. For a source file, the identifier is the hash of the content, so no engine
+ingests a file twice. For all other commits, the transaction number is the table's
+version. So if two runs read the same version, only one of them can commit.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ APPEND_TRIES = 20
 class SparkEngine:
     """A connection to one lake for one run.
 
-    On one machine, staged rows are in the scratch folder. On a cluster, whose machines
-    do not share this folder, staged rows are in Spark's own storage, and all machines
+    On one machine, staged rows are in the scratch folder. The machines of a cluster do
+    not share this folder, so staged rows are in Spark's own storage there. All machines
     must be able to read the source files.
     """
 
@@ -178,7 +178,7 @@ class SparkEngine:
             )
             found = rows.selectExpr("count(*)", *counts).collect()[0]
         except FAILURES as error:
-            # Spark's error has the row, but not the line.
+            # Spark's error contains the row, but not the line number.
             why = opened.find_fault() or f": {reason(error)}"
             raise SourceError(f"{opened.given}{why}") from error
         opened.check_unchanged()
@@ -263,8 +263,8 @@ class SparkEngine:
             )
             self._view(view, self._materialized(net.where("_sign <> 0")))
         except FAILURES:
-            # The version was vacuumed or removed from the log, or has no change feed or
-            # another schema.
+            # The version was vacuumed or removed from the log, has no change feed, or
+            # has another schema.
             return False
         return True
 
@@ -349,8 +349,8 @@ class SparkEngine:
         if head.partition != table.partition or _shape(head.columns) != _shape(
             [*table.columns, *more]
         ):
-            # These are two commits. The table is empty between them. If the second
-            # commit fails, the old version is restored.
+            # These are two commits, and the table is empty between them. So the rows
+            # are checked before the first commit.
             self._check_rows(table, staged)
             self._tables.replace(table, [*table.columns, *more])
             version += 1
@@ -399,8 +399,9 @@ class SparkEngine:
     def _translated(
         self, table: str, place: str, otherwise: Type[LakekitError] = ComputeError
     ) -> Iterator[None]:
-        """Translate errors like `translated`. If Spark cannot read a Parquet file and
-        does not name it, find the file among those of the tables that were read.
+        """Translate errors like `translated`. If Spark's error does not name an
+        unreadable Parquet file, find the file among the files of all tables that were
+        read.
         """
         try:
             with translated(table, place, otherwise):
@@ -418,7 +419,7 @@ class SparkEngine:
         )
 
     def _sql(self, sql: str) -> DataFrame:
-        """Return the rows of SQL that is written for both engines."""
+        """Run SQL that is written for both engines, and return the rows."""
         return self._spark.sql(statements.own_quotes(sql))
 
     def _view(self, view: str, rows: DataFrame) -> None:
@@ -443,8 +444,8 @@ class SparkEngine:
         stored: Sequence[Column],
         into: str = "INTO",
     ) -> str:
-        """Return an INSERT of a view's rows, in the order of the stored columns.
-        Columns that are not in the view are null.
+        """Return an INSERT of a view's rows, with values in the order of the stored
+        columns. Columns that are not in the view are null.
         """
         return (
             f"INSERT {into} {self._tables.reference(table)}"
@@ -466,7 +467,7 @@ class SparkEngine:
             return self._insert(table, staged.view, declared, head.columns)
         within = [
             # With the bounds of the keys, the MERGE reads only files that have keys
-            # between them.
+            # within the bounds.
             f"t.{name(key)} {sign} {literal}"
             for index, key in enumerate(table.key)
             for sign, literal in zip(
@@ -490,10 +491,10 @@ class SparkEngine:
         )
 
     def _check_rows(self, table: Table, staged: Staged) -> None:
-        """Check rows before the existing rows are deleted, like Delta checks them in a
-        write.
+        """Check staged rows as Delta does in a write, before the existing rows are
+        deleted.
 
-        Raises ComputeError.
+        Raises ComputeError if a row violates a constraint.
         """
         faults = [
             (
@@ -505,7 +506,7 @@ class SparkEngine:
         ]
         faults += [
             (
-                f"{{}} rows break the constraint {each.name}",
+                f"{{}} rows violate the constraint {each.name}",
                 f"NOT coalesce({self.predicate(table.name, each.sql)}, false)",
             )
             for each in table.constraints
@@ -515,8 +516,8 @@ class SparkEngine:
     def _raise_faults(
         self, table: Table, staged: Staged, faults: Sequence[Tuple[str, str]]
     ) -> None:
-        """Raise ComputeError for the first fault of the staged rows. A fault is a text,
-        and SQL that is true for faulty rows.
+        """Raise ComputeError for the first fault of the staged rows. Each item of
+        `faults` has a text, and SQL that is true for faulty rows.
         """
         if not faults:
             return
@@ -548,8 +549,8 @@ def _or_null(columns: Sequence[Column], has: Sequence[str]) -> str:
 def _with_micros(frame: DataFrame, instants: Sequence[int]) -> DataFrame:
     """Return the rows with instants as microseconds since 1970.
 
-    PySpark would return instants in the time zone of this machine, where an hour of
-    each autumn may be ambiguous.
+    PySpark would return instants in the time zone of this machine, where one hour in
+    autumn may be ambiguous.
     """
     plain = [f"_{index}" for index in range(len(frame.columns))]
     numbers = [

@@ -1,4 +1,4 @@
-"""Translation of the errors of Spark and Delta into lakekit's errors."""
+"""Translates the errors of Spark and Delta into lakekit's errors."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from lakekit.errors import (
 )
 
 FAILURES = (PySparkException, Py4JJavaError)
-"""The exceptions of failed queries. PySpark does not convert JVM exceptions that stop a
-running query.
+"""The exceptions that failed queries raise. Py4JJavaError is included, because PySpark
+does not convert JVM exceptions that stop a running query.
 """
 REQUIRED = re.compile(r"NOT NULL constraint violated for column: (\w+)")
 CHECK = re.compile(r"CHECK constraint (\w+) ")
@@ -33,8 +33,8 @@ BROKEN = re.compile(
 )
 BAD_ROWS = (
     (REQUIRED, "column {} is required and has nulls"),
-    (BROKEN, "{} rows break the constraint ({})"),
-    (CHECK, "some rows break the constraint {}"),
+    (BROKEN, "{} rows violate the constraint ({})"),
+    (CHECK, "some rows violate the constraint {}"),
 )
 """Patterns of Delta's errors about rejected rows, with lakekit's messages. The first
 pattern that matches is used.
@@ -60,7 +60,9 @@ CONFLICT = re.compile(
 
 
 def reason(error: BaseException) -> str:
-    """Return the innermost cause in one line, without its location in the JVM."""
+    """Return the innermost cause of an error as one line, without the name of its Java
+    class.
+    """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     causes = [
         line.partition(": ")[2] for line in lines if line.startswith("Caused by: ")
@@ -135,7 +137,7 @@ def unreadable_file(file: str, why: str) -> LakekitError:
     checkpoint = CHECKPOINT.fullmatch(file)
     if checkpoint:
         location, name, version = checkpoint.groups()
-        what = f"is not a whole Parquet file ({why})"
+        what = f"is not a complete Parquet file ({why})"
         return DamagedLogError(location, name, what, int(version))
     return DamagedTableError(_table_of(file), file, f"cannot be read ({why})", None)
 

@@ -1,5 +1,5 @@
-"""The Spark session, which exists already or is created for one machine, and the
-settings that lakekit's SQL requires.
+"""Provides the Spark session with the settings that lakekit's SQL requires. If no
+session exists, one is created for this machine.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from lakekit.errors import InvalidLakeError, JavaError, MissingExtraError
 from lakekit.storage.lake import Lake
 
 JARS = "LAKEKIT_JARS"
-"""The environment variable with a folder of the jars that Delta requires. Without the
-variable, Spark downloads the jars for the installed delta-spark.
+"""The environment variable that contains the path of the folder with Delta's jars. If
+it is not set, Spark downloads the jars for the installed delta-spark.
 """
 SETTINGS: Mapping[str, str] = {
     "spark.sql.session.timeZone": "UTC",
@@ -49,8 +49,8 @@ LOG_STORES = ("spark.delta.logStore.s3a.impl", "spark.delta.logStore.s3.impl")
 
 
 def on_databricks() -> bool:
-    """Return whether this is a Databricks runtime. Its SQL and its log store support
-    more than open source Spark.
+    """Return whether this is a Databricks runtime. Its SQL and its log store have more
+    features than open source Spark.
     """
     return "DATABRICKS_RUNTIME_VERSION" in os.environ
 
@@ -127,8 +127,8 @@ def _start(scratch: Path) -> SparkSession:
         "spark.local.dir": str(scratch),
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
-        # With the defaults of 50, 200 and 10,000 tasks of some milliseconds, a first
-        # write took 18 s, and a VACUUM took two minutes.
+        # The defaults are 50, 200 and 10,000 tasks, which take some milliseconds each.
+        # With these defaults, a first write took 18 s, and a VACUUM took two minutes.
         "spark.databricks.delta.snapshotPartitions": cores,
         "spark.sql.shuffle.partitions": cores,
         "spark.default.parallelism": cores,
@@ -156,7 +156,7 @@ def _start(scratch: Path) -> SparkSession:
 
 
 def _check_java() -> None:
-    """Raise JavaError if Spark cannot find a Java to start."""
+    """Raise JavaError if Spark cannot find Java."""
     home = os.environ.get("JAVA_HOME", "")
     if home and not Path(home, "bin", "java").exists():
         what = f"Spark needs Java 11 or 17, and JAVA_HOME={home} has no bin/java"
@@ -186,11 +186,12 @@ def _not_started(reason: str, folder: Optional[str]) -> JavaError:
     if folder:
         return JavaError(
             f"Java ended before Spark ran: {first}",
-            "Check that `java -version` prints 11 or 17, and that its memory suffices.",
+            "Check that `java -version` prints 11 or 17, and that Java has enough"
+            " memory.",
         )
     return JavaError(
-        "Java ended before Spark ran, which it does if it cannot download the jars of"
-        f" Delta: {first}",
+        "Java ended before Spark ran, perhaps because it could not download the jars"
+        f" of Delta: {first}",
         f"Check the network, or set {JARS} to a folder of the jars; check that"
         " `java -version` prints 11 or 17.",
     )

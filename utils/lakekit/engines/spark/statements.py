@@ -1,10 +1,10 @@
-"""Spark SQL for declarations: reading a source, converting strings, and selecting
-columns.
+"""Generates Spark SQL for declarations: SQL that reads sources, converts strings and
+selects columns.
 
-The strings are the same as in the embedded engine
-(`lakekit.engines.duckdb.statements`). For CSV, every value is unchanged, and an empty
-value is ''. For Parquet, `lakekit.sources.parquet.TYPES` defines the texts, and a null
-is the source's text for a missing value.
+Values of source files become the same strings as in the embedded engine
+(`lakekit.engines.duckdb.statements`). A CSV value is unchanged, and an empty value is
+''. For Parquet values, `lakekit.sources.parquet.TYPES` defines the strings, and a null
+becomes the source's text for a missing value.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def name(identifier: str) -> str:
 
 
 def own_quotes(sql: str) -> str:
-    """Return SQL for both engines with its names in Spark's quotes. Spark reads text in
-    double quotes as a string.
+    """Return SQL that is written for both engines, with names in Spark's quotes. Spark
+    would read a name in double quotes as a string.
     """
 
     def replaced(found: Match[str]) -> str:
@@ -114,7 +114,7 @@ def declared(table: Table, frame: DataFrame) -> DataFrame:
     names, wanted = frame.columns, [column.name for column in table.columns]
     if names != wanted:
         columns = (
-            f"the SQL gives the columns {', '.join(names)}; declared:"
+            f"the SQL returns the columns {', '.join(names)}; declared:"
             f" {', '.join(wanted)}"
         )
         raise DeclarationError(table.name, columns)
@@ -127,7 +127,7 @@ def declared(table: Table, frame: DataFrame) -> DataFrame:
         if kind not in INTEGERS or column.type not in INTEGERS:
             types = (
                 f"column {column.name} is {kind} in the SQL"
-                f" and {column.type} as declared"
+                f" but {column.type} in the declaration"
             )
             raise DeclarationError(table.name, types)
         cast = f"CAST({value} AS {column.type})"
@@ -195,7 +195,7 @@ def _plain(column: str, written: Kind, kind: str) -> SparkColumn:
         return F.concat(_time(name(column), kind), F.lit("Z" * (written == "instant")))
     if written in ("float", "double"):
         # Java before 19 does not write the shortest text. The text of a float must be
-        # that of the float, not of a double with almost the same value.
+        # its own shortest text, not the text of its value as a double.
         exact = value if written == "double" else value.cast("string").cast("double")
         return F.udf(repr, "string")(exact)
     if written == "decimal":
@@ -205,7 +205,9 @@ def _plain(column: str, written: Kind, kind: str) -> SparkColumn:
 
 
 def _time(value: str, kind: str) -> SparkColumn:
-    """Return a timestamp as text without a zone. Spark reads nanoseconds as numbers."""
+    """Return a timestamp as text without a zone. Spark reads timestamps with
+    nanoseconds as integers.
+    """
     if kind != "bigint":
         return F.translate(F.expr(value).cast("string"), " ", "T")
     rest = f"pmod({value}, 1000000000)"
@@ -227,7 +229,7 @@ def columns_ddl(columns: Sequence[Column]) -> str:
 
 
 def columns_of(schema: StructType) -> Tuple[Column, ...]:
-    """Return the columns of a stored table; an unknown type has its own name."""
+    """Return the columns of a stored table. An unknown type has Spark's name."""
     return tuple(map(_column, schema.fields))
 
 
@@ -238,8 +240,8 @@ def _column(field: StructField) -> Column:
 
 
 def literal(value: Any) -> Optional[str]:
-    """Return a value of `Engine.query` as SQL. Returns None for a type whose order does
-    not help to skip files.
+    """Return a value of `Engine.query` as an SQL literal. Returns None for a type whose
+    order does not help to skip files.
     """
     kinds = {int: "{}", datetime.date: "DATE '{}'", datetime.datetime: "TIMESTAMP '{}'"}
     if isinstance(value, str):

@@ -165,7 +165,7 @@ def test_note_without_rows_moves_on(engine: EmbeddedEngine, table: Table) -> Non
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        ("('a', 'x', -1)", "1 rows break the constraint n_positive"),
+        ("('a', 'x', -1)", "1 rows violate the constraint n_positive"),
         ("(cast(null as varchar), 'x', 1)", "column k is required and has 1"),
     ],
 )
@@ -181,7 +181,7 @@ def test_rows_that_delta_would_refuse_are_refused(
 def test_sql_that_is_not_as_declared_or_fails_is_told(
     engine: EmbeddedEngine, table: Table
 ) -> None:
-    with pytest.raises(DeclarationError, match="gives the columns k"):
+    with pytest.raises(DeclarationError, match="returns the columns k"):
         engine.stage(table, "s", "select 'a' as k")
     with pytest.raises(ComputeError, match="out of range|could not be computed"):
         engine.stage(table, "s", "select 'a' as k, 'x' as p, 3000000000 as n")

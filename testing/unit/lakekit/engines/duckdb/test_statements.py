@@ -90,7 +90,7 @@ def test_columns_are_cast_in_the_declared_order() -> None:
         " (select 1)"
     )
     with pytest.raises(
-        DeclarationError, match="gives the columns s, n; declared: n, s"
+        DeclarationError, match="returns the columns s, n; declared: n, s"
     ):
         statements.as_declared(table, "select 1", [("s", "VARCHAR"), ("n", "HUGEINT")])
     with pytest.raises(DeclarationError, match="column n is DECIMAL"):

@@ -57,12 +57,12 @@ def test_reason_is_the_innermost_cause(said: str, expected: str) -> None:
         (
             "CHECK constraint small (id < 10) violated by row",
             ComputeError,
-            "rows break the constraint small",
+            "rows violate the constraint small",
         ),
         (
             "12 rows in t violate the new CHECK constraint (id < 3)",
             ComputeError,
-            "12 rows break the constraint .id < 3.",
+            "12 rows violate the constraint .id < 3.",
         ),
         (
             "io.delta.exceptions.ConcurrentAppendException: x",
@@ -123,7 +123,7 @@ def test_reason_is_the_innermost_cause(said: str, expected: str) -> None:
             f"{3:020}.checkpoint.parquet. Details",
             DamagedLogError,
             f"gold.x is damaged: /w/gold/x/_delta_log/{3:020}.checkpoint.parquet is not"
-            " a whole Parquet file .*: version 3 and later",
+            " a complete Parquet file .*: version 3 and later",
         ),
         (
             "error while reading file file:/tmp/spark/rows-1/part-1.parquet. Details",
