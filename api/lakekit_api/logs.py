@@ -17,7 +17,7 @@ from typing import Any, Dict, Iterator
 
 import orjson
 
-from lakekit_api.lines import LineWriter
+from lakekit_api.log_writer import LogWriter
 
 LOGGER = "lakekit_api"
 EXTRA = "fields"
@@ -44,9 +44,9 @@ class JsonFormatter(logging.Formatter):
 
 
 class LineHandler(logging.Handler):
-    """Sends records to a LineWriter."""
+    """Sends records to a LogWriter."""
 
-    def __init__(self, writer: LineWriter) -> None:
+    def __init__(self, writer: LogWriter) -> None:
         super().__init__()
         self.writer = writer
 
@@ -55,9 +55,9 @@ class LineHandler(logging.Handler):
 
 
 @functools.lru_cache(maxsize=None)
-def output() -> LineWriter:
-    """Return the LineWriter for standard output."""
-    return LineWriter(STDOUT, _dropped)
+def output() -> LogWriter:
+    """Return the LogWriter for standard output."""
+    return LogWriter(STDOUT, _dropped)
 
 
 def _dropped(lines: int) -> bytes:

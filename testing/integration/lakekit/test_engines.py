@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
-from lakekit.commands.damage import whole_head
+from lakekit.commands.damage import undamaged_head
 from lakekit.declarations.tables import (
     Column,
     Constraint,
@@ -592,7 +592,7 @@ def test_data_file_that_is_gone_or_cut_off_is_damage(
     file.unlink()
     assert engine.damaged_files(table) == {str(file): "is missing"}
     with pytest.raises(DamagedTableError) as caught:
-        whole_head(engine, table)
+        undamaged_head(engine, table)
     assert caught.value.next_step == f"lakekit restore gold.damaged --version {whole}"
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lake_ci.checks.reviewed_commit import ReviewedCommit
+from lake_ci.checks.commit_on_main import CommitOnMain
 from lake_ci.checks.tests.java import Jars, Java
 from lake_ci.deploy import artifacts
 from lake_ci.deploy.errors import RefusedError
@@ -152,7 +152,7 @@ def stages(ctx: CheckContext, chosen: DeployOptions) -> Stages:
     if not built.good:
         return
     if not chosen.partial and chosen.environment in protected(ctx.root):
-        reviewed = ReviewedCommit(f"be deployed to {chosen.environment}")
+        reviewed = CommitOnMain(f"be deployed to {chosen.environment}")
         yield [reviewed]
         if not reviewed.passed:
             return

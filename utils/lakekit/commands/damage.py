@@ -1,6 +1,6 @@
 """Detects damaged tables, whose data files are missing or do not match the log.
 
-Commands call `whole_head` to check a table before they use the table.
+Commands call `undamaged_head` to check a table before they use the table.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lakekit.errors import (
 from lakekit.storage.versions import Version
 
 
-def whole_head(engine: Engine, table: Table, name: str = "") -> Optional[Head]:
+def undamaged_head(engine: Engine, table: Table, name: str = "") -> Optional[Head]:
     """Check all data files of a table, then return the result of `Engine.head`.
 
     Raises DamagedTableError, which contains the newest undamaged version;

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import List, Mapping, Optional, Sequence, Tuple, Union, get_args
 
-from lakekit.commands.damage import whole_head
+from lakekit.commands.damage import undamaged_head
 from lakekit.declarations.names import listed, quoted
 from lakekit.declarations.tables import Column, Table, TableSet, Type
 from lakekit.engines.engine import Engine, Head
@@ -206,7 +206,7 @@ def _head(engine: Engine, table: Table, lake: str) -> Optional[Head]:
     """
     name = table.name[: -len(SECOND)] if table.name.endswith(SECOND) else table.name
     try:
-        return whole_head(engine, table, name)
+        return undamaged_head(engine, table, name)
     except DamagedTableError as error:
         error.next_step += f" --lake {shlex.quote(lake)}"
         raise

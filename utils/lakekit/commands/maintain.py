@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Mapping, Tuple, Union
 
-from lakekit.commands.damage import whole_head
+from lakekit.commands.damage import undamaged_head
 from lakekit.declarations.tables import Table, TableSet
 from lakekit.engines.engine import Engine, Head
 from lakekit.engines.open import open_engine
@@ -84,7 +84,7 @@ def maintain(
             heads = {
                 t.name: head
                 for t in tables
-                for head in [whole_head(opened, t)]
+                for head in [undamaged_head(opened, t)]
                 if head is not None
             }
             for table in tables:

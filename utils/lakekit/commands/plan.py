@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Tuple, Union
 
-from lakekit.commands.damage import whole_head
+from lakekit.commands.damage import undamaged_head
 from lakekit.declarations.sql_checks import check_sql
 from lakekit.declarations.tables import TableSet
 from lakekit.engines.open import open_engine
@@ -52,7 +52,7 @@ def plan(
     with tempfile.TemporaryDirectory(prefix="lakekit-") as scratch:
         with open_engine(engine, place, tables, Path(scratch)) as opened:
             for table in tables:
-                head = whole_head(opened, table)
+                head = undamaged_head(opened, table)
                 changes += plan_changes(table, head)
                 note = head.note if head else None
                 if note and table.sql and note.digest != digest(tables, table):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Literal, Mapping, Tuple, Union
 
-from lakekit.commands.damage import whole_head
+from lakekit.commands.damage import undamaged_head
 from lakekit.declarations.sql_checks import check_sql
 from lakekit.declarations.tables import Severity, Table, TableSet
 from lakekit.engines.engine import Engine
@@ -84,7 +84,7 @@ def quality(
     with tempfile.TemporaryDirectory(prefix="lakekit-") as scratch:
         with open_engine(engine, place, tables, Path(scratch)) as opened:
             for table in tables:
-                if whole_head(opened, table) is None:
+                if undamaged_head(opened, table) is None:
                     missing.append(table.name)
                 elif table.layer == "quarantine":
                     quarantined[table.name] = _refused(opened, table)

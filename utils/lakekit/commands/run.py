@@ -26,7 +26,7 @@ from typing import (
     Union,
 )
 
-from lakekit.commands.damage import whole_head
+from lakekit.commands.damage import undamaged_head
 from lakekit.commands.progress import Clock, Progress, Steps
 from lakekit.commands.refusals import Policy, Refusals
 from lakekit.declarations.sql_checks import check_sql
@@ -253,7 +253,7 @@ class _Run:
         """Read the state of every table that exists. Raises DamagedTableError."""
         for table in self._tables:
             with self._steps.measured(table.name):
-                head = whole_head(self._engine, table)
+                head = undamaged_head(self._engine, table)
             if head is not None:
                 self._lineage.heads[table.name] = head
 

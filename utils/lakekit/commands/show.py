@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Tuple, Union
 
-from lakekit.commands.damage import whole_head
+from lakekit.commands.damage import undamaged_head
 from lakekit.declarations.names import listed
 from lakekit.declarations.tables import TableSet
 from lakekit.engines.open import open_engine
@@ -45,7 +45,7 @@ def show(
     place = find_lake(lake)
     with tempfile.TemporaryDirectory(prefix="lakekit-") as scratch:
         with open_engine(engine, place, tables, Path(scratch)) as opened:
-            head = whole_head(opened, declared)
+            head = undamaged_head(opened, declared)
             if head is None:
                 raise InvalidLakeError(
                     f"{lake} holds no table {table}",

@@ -10,7 +10,7 @@ from deltalake.schema import PrimitiveType
 
 import lakekit
 from lakekit.cli.main import call
-from lakekit.commands.damage import whole_head
+from lakekit.commands.damage import undamaged_head
 from lakekit.commands.init import TEMPLATE
 from lakekit.declarations.tables import Table
 from lakekit.engines.duckdb.engine import EmbeddedEngine
@@ -175,4 +175,4 @@ def test_whole_table_that_the_engine_cannot_open_is_no_damage(
             ReaderTooOldError,
             match="gold.sales_by_day cannot be read: no date; the newest",
         ):
-            whole_head(engine, TABLES["gold.sales_by_day"])
+            undamaged_head(engine, TABLES["gold.sales_by_day"])

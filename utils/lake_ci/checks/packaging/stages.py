@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lake_ci.checks.commit_on_main import CommitOnMain
 from lake_ci.checks.packaging.packaging import (
     BuildDistribution,
     Checksums,
@@ -15,7 +16,6 @@ from lake_ci.checks.packaging.packaging import (
     Version,
     WheelContents,
 )
-from lake_ci.checks.reviewed_commit import ReviewedCommit
 from lake_ci.runner.check import Check
 
 
@@ -26,7 +26,7 @@ def checks(pythons: Sequence[str], event: str) -> list[Check]:
         event: the event of the run. For a `tag`, the files are published, so the tagged
             commit must be a reviewed one.
     """
-    tagged = [ReviewedCommit("be published")] if event == "tag" else []
+    tagged = [CommitOnMain("be published")] if event == "tag" else []
     built = [
         *tagged,
         Version(),

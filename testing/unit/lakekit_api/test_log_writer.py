@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 from typing import List
 
-from lakekit_api.lines import LineWriter
+from lakekit_api.log_writer import LogWriter
 
 FULL = 1 << 20
 """A number of bytes that is larger than the buffer of a pipe."""
@@ -22,7 +22,7 @@ def read_until(descriptor: int, last: bytes) -> List[bytes]:
 
 def test_lines_are_written_in_order() -> None:
     reading, writing = os.pipe()
-    writer = LineWriter(writing, notice)
+    writer = LogWriter(writing, notice)
     for number in range(1000):
         writer.put(b"%d\n" % number)
     assert writer.flush(60)
@@ -32,7 +32,7 @@ def test_lines_are_written_in_order() -> None:
 
 def test_reader_that_stops_loses_lines_and_gets_their_number() -> None:
     reading, writing = os.pipe()
-    writer = LineWriter(writing, notice, FULL)
+    writer = LogWriter(writing, notice, FULL)
     for _ in range(3 * FULL // 1000):
         writer.put(b"x" * 999 + b"\n")  # a direct write to the pipe would block
     assert not writer.flush(0.05) and writer.dropped > 0
@@ -52,7 +52,7 @@ def test_reader_that_stops_loses_lines_and_gets_their_number() -> None:
 def test_pipe_that_is_closed_or_does_not_block_stops_nothing() -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    writer = LineWriter(writing, notice)
+    writer = LogWriter(writing, notice)
     for _ in range(200):
         writer.put(b"x" * 999 + b"\n")
     writer.put(b"end\n")

@@ -10,7 +10,7 @@ from lake_ci.runner.check import Check, CheckContext
 from lake_ci.system import git
 
 
-class ReviewedCommit(Check):
+class CommitOnMain(Check):
     """Check that the commit is on `origin/main`, or on `main` if that does not exist.
 
     Args:

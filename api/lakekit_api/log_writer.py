@@ -21,7 +21,7 @@ write.
 """
 
 
-class LineWriter:
+class LogWriter:
     """A queue of lines to write to a file descriptor, with at most `max_bytes` bytes.
     `notice` returns a line that reports the number of dropped lines. This line is
     written as soon as the reader reads again.

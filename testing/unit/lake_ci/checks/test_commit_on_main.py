@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from lake_ci.checks import deploy
+from lake_ci.checks.commit_on_main import CommitOnMain
 from lake_ci.checks.packaging.stages import checks
-from lake_ci.checks.reviewed_commit import ReviewedCommit
 from lake_ci.deploy import artifacts
 from lake_ci.model.results import Outcome, Status
 from lake_ci.runner.check import CheckContext
@@ -29,7 +29,7 @@ def commit(root: Path, text: str) -> None:
 
 
 def reviewed(ctx: CheckContext) -> Outcome:
-    return ReviewedCommit("be deployed to production").run(ctx)
+    return CommitOnMain("be deployed to production").run(ctx)
 
 
 def test_a_commit_of_main_is_reviewed_and_another_one_is_not(ctx: CheckContext) -> None:
