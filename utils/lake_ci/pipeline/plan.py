@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lake_ci.cache.lookup import Answer, Verdict, ended
+from lake_ci.cache.lookup import Answer, CacheDecision, ended
 from lake_ci.errors import UsageError, nearest
 from lake_ci.model import events
 from lake_ci.model.events import Plan
@@ -78,17 +78,21 @@ def plan_of(
 
 
 def estimate(
-    plan: Plan, times: Durations, verdicts: Sequence[Verdict] = (), *, workers: int = 1
+    plan: Plan,
+    times: Durations,
+    decisions: Sequence[CacheDecision] = (),
+    *,
+    workers: int = 1,
 ) -> Estimate:
     """Return the start order and the expected duration of a plan.
 
     Args:
-        verdicts: the cache's decision for each session; empty if no result may be
+        decisions: the cache's decision for each session; empty if no result may be
             reused.
         workers: how many sessions run at once.
     """
     # This includes a session whose result is reused only after other sessions passed.
-    cached = frozenset(each.variant.session for each in verdicts if each.entry)
+    cached = frozenset(each.variant.session for each in decisions if each.entry)
     seconds = {name: each for name, each in times.seconds.items() if name not in cached}
     needs = _needs(plan)
     order = tuple(start_order(needs, seconds))
@@ -158,14 +162,18 @@ def about(seconds: float) -> str:
 
 
 def as_text(
-    plan: Plan, times: Durations, verdicts: Sequence[Verdict] = (), *, workers: int = 1
+    plan: Plan,
+    times: Durations,
+    decisions: Sequence[CacheDecision] = (),
+    *,
+    workers: int = 1,
 ) -> str:
     """Return the plan as text for the user.
 
     If cached results may be reused, the text shows the cache's decision for each
     session.
     """
-    expected = estimate(plan, times, verdicts, workers=workers)
+    expected = estimate(plan, times, decisions, workers=workers)
     lines = [f"{plan.event}: {count(len(plan.starts), 'job')}"]
     lines += [*estimate_text(expected), ""] if expected.order else [""]
     for number, job in enumerate(_by_start(plan.starts, expected), 1):
@@ -175,7 +183,7 @@ def as_text(
         words += [f"after {', '.join(needs)}"] if needs else []
         lines.append(f"{number:>3}. {job.name:<14} {'; '.join(words)}")
     lines += [f"  -  {job}: {reason}" for job, reason in plan.skipped.items()]
-    lines += ["", *forecast_text(verdicts)] if verdicts else []
+    lines += ["", *forecast_text(decisions)] if decisions else []
     return "\n".join(lines)
 
 
@@ -193,7 +201,7 @@ def _slowest(job: Job, times: Durations) -> float:
     return max(times.seconds.get(variant.session, 0.0) for variant in job.variants)
 
 
-def forecast_text(verdicts: Sequence[Verdict]) -> list[str]:
+def forecast_text(decisions: Sequence[CacheDecision]) -> list[str]:
     """Return a line for each session: the date of its cached result, or why it runs.
 
     The reason contains the first inputs that differ.
@@ -201,22 +209,22 @@ def forecast_text(verdicts: Sequence[Verdict]) -> list[str]:
     words = {Answer.REUSE: "reused", Answer.RUN: "runs", Answer.LATER: "later"}
     return [
         f"  {each.variant.session:<22} {words[each.answer]:<7} {each.why()}"
-        for each in verdicts
+        for each in decisions
     ]
 
 
-def why_text(job: Job, verdicts: Sequence[Verdict]) -> list[str]:
+def why_text(job: Job, decisions: Sequence[CacheDecision]) -> list[str]:
     """Return why each session of a job runs, compared with its cached results.
 
     Each line is an input that differs from the most similar cached result.
     """
-    if not verdicts:
+    if not decisions:
         return [
             f"{job.name} is not looked up: this event does not start it, or the cache"
             " is off"
         ]
     lines = []
-    for each in verdicts:
+    for each in decisions:
         holds = each.entry is not None
         lines.append(
             f"{each.variant.session}:"
@@ -227,10 +235,14 @@ def why_text(job: Job, verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def as_json(
-    plan: Plan, times: Durations, verdicts: Sequence[Verdict] = (), *, workers: int = 1
+    plan: Plan,
+    times: Durations,
+    decisions: Sequence[CacheDecision] = (),
+    *,
+    workers: int = 1,
 ) -> str:
     """Return the plan for a program, with jobs in the order in which they start."""
-    expected = estimate(plan, times, verdicts, workers=workers)
+    expected = estimate(plan, times, decisions, workers=workers)
     body: dict[str, Any] = {
         "event": plan.event.name,
         "branch": plan.event.branch,
@@ -252,7 +264,7 @@ def as_json(
                 "run": each.entry.result.run if each.entry else None,
                 "since": ended(each.entry.result) if each.entry else None,
             }
-            for each in verdicts
+            for each in decisions
         },
         "critical_path": expected.path,
         "seconds": round(expected.seconds, 3),
