@@ -104,7 +104,7 @@ class FileScanner(Scanner):
         if uncached:
             cache.save(self._cacheable(cached, result, ctx), digests)
         changed = _scanned_count(result.rows)
-        return self.register.settle(
+        return self.register.record(
             self.name, found, f"{count(looked_at, 'file')}, {changed or 'none'} changed"
         )
 
