@@ -103,7 +103,7 @@ class Attempts:
     ) -> TaskResult:
         if self._clusters.get(cluster_id)["state"] == "TERMINATED":
             self._clusters.start(cluster_id)
-        await self._clusters.settled(cluster_id)
+        await self._clusters.wait_until_stable(cluster_id)
         if not self._clusters.runs(cluster_id):
             why = self._clusters.get(cluster_id)["state_message"]
             return TaskResult(
@@ -111,7 +111,7 @@ class Attempts:
             )
         if task.get("libraries"):
             self._libraries.install(cluster_id, task["libraries"])
-        await self._libraries.settled(cluster_id)
+        await self._libraries.wait_until_installed(cluster_id)
         for each in self._libraries.statuses(cluster_id):
             if each["status"] == "FAILED" and each["library"] in task.get(
                 "libraries", ()
