@@ -42,7 +42,7 @@ AUTHOR = (
 # checks their contents against locks.
 LENT = (".nox", ".cache/jars")
 NAMED = 5
-SETTLED_SECONDS = 10
+BACKDATED_SECONDS = 10
 # Files that git reads to list files. Their effect is visible in the list.
 GITS = (".gitignore", ".gitattributes", ".mailmap")
 # The parts of a row's text that differ in every run: times, sizes, and ids that depend
@@ -115,9 +115,9 @@ class Copies:
             shutil.copy2(self.root / file, target, follow_symlinks=False)
             # git rereads files that are newer than its index; the check would report
             # these reads as reads of the job.
-            settled = time.time() - SETTLED_SECONDS
-            if target.lstat().st_mtime > settled:
-                os.utime(target, (settled, settled), follow_symlinks=False)
+            backdated = time.time() - BACKDATED_SECONDS
+            if target.lstat().st_mtime > backdated:
+                os.utime(target, (backdated, backdated), follow_symlinks=False)
 
     def _lend(self, copy: Path) -> None:
         """Create links to the folders in LENT, and hide the links from git."""
