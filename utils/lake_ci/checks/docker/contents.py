@@ -181,8 +181,8 @@ def misplaced(
         yield "package", f"the Python package {package} is not installed"
     for path in inside["setuid"]:
         yield "setuid", f"{path} is setuid or setgid: chmod a-s"
-    for path in [] if target == "dev" else [*inside["tools"], *inside["stray"]]:
-        yield "stray", f"{path} is not allowed in a runtime image"
+    for path in [] if target == "dev" else [*inside["tools"], *inside["unneeded"]]:
+        yield "unneeded", f"{path} is not allowed in a runtime image"
 
 
 def component(kind: str, name: str, version: str) -> dict[str, str]:

@@ -28,13 +28,13 @@ class ScanResult:
     Attributes:
         rows: the rows of each requested file; None if the scanner does not check the
             file.
-        stray: the rows of files that were not requested.
+        unrequested: the rows of files that were not requested.
         errors: the files that the scanner could not read.
         findings: all rows and errors, converted to findings.
     """
 
     rows: dict[str, FileRows] = field(default_factory=dict)
-    stray: list[Any] = field(default_factory=list)
+    unrequested: list[Any] = field(default_factory=list)
     errors: list[Any] = field(default_factory=list)
     findings: list[SecurityFinding] = field(default_factory=list)
 
@@ -97,7 +97,7 @@ class FileScanner(Scanner):
             *self.security_findings({"results": _sorted(cached), "errors": []}, ctx),
             *result.findings,
         ]
-        results = [*_sorted(rows), *result.stray]
+        results = [*_sorted(rows), *result.unrequested]
         self.write(
             {"files": looked_at, "results": results, "errors": result.errors}, ctx
         )
@@ -180,7 +180,7 @@ class FileScanner(Scanner):
     ) -> dict[str, FileRows]:
         """Return the results of the files that may be cached."""
         unread = {self.file(row, ctx) for row in result.errors}
-        if result.stray or not unread <= {*cached, *result.rows}:
+        if result.unrequested or not unread <= {*cached, *result.rows}:
             # If a row or an error belongs to another file, cache nothing, so that the
             # next run reports it again.
             return {}
