@@ -131,7 +131,7 @@ def suite(run: Run) -> None:
 
 @jobs.job(
     needs=[tests],
-    inputs=["{suite}", "{code}", ".*", "docker/*", "security/*"],
+    inputs=["{suite}", "{code}", ".*", "docker/*", "*Dockerfile*", "security/*"],
     external_inputs=["advisories", "engine"],
     variables=["BASE"],
     reports=containers.REPORTS,

@@ -1,7 +1,8 @@
 # Builds the four images of docker/Dockerfile in parallel; they share layers:
 # docker buildx bake -f docker/docker-bake.hcl
 
-variable "BASE" { default = "python:3.11-slim-bookworm" }
+# The base image of a machine without a registry; by default the stage `pinned`.
+variable "BASE" { default = "" }
 variable "PREFIX" { default = "lakekit-" }
 variable "TAG" { default = "latest" }
 variable "VERSION" { default = "0.0.0+unknown" }
@@ -21,7 +22,7 @@ target "image" {
   context    = "."
   dockerfile = "docker/Dockerfile"
   args = {
-    BASE              = BASE
+    BASE              = BASE == "" ? null : BASE
     VERSION           = VERSION
     SOURCE_DATE_EPOCH = SOURCE_DATE_EPOCH
     HTTP_PROXY        = HTTP_PROXY

@@ -82,7 +82,7 @@ def record(command: list[str]) -> tuple[str, int]:
     return output.getvalue().decode("utf-8", errors="replace"), process.wait()
 
 
-def settle(output: str) -> list[str]:
+def shown_lines(output: str) -> list[str]:
     """Return the lines that remain on the screen. Each redraw of the board replaces the
     lines of the previous redraw.
     """
@@ -133,9 +133,9 @@ def main() -> None:
     arguments = parser.parse_args()
     output, code = record(arguments.command)
     shown = (
-        excerpt(settle(output), arguments.first, arguments.then)
+        excerpt(shown_lines(output), arguments.first, arguments.then)
         if arguments.first
-        else settle(output)
+        else shown_lines(output)
     )
     prompt = "$ " + " ".join(arguments.command)
     arguments.picture.write_text(draw([prompt, *shown]), encoding="utf-8")

@@ -42,7 +42,7 @@ def is_setuid(mode: int) -> bool:
     return stat.S_ISREG(mode) and bool(mode & (stat.S_ISUID | stat.S_ISGID))
 
 
-def is_stray(path: str, mode: int) -> bool:
+def is_unneeded(path: str, mode: int) -> bool:
     """Return whether a path does not belong in an image. Such paths are Git
     repositories, tests, pip and caches.
     """
@@ -80,7 +80,7 @@ def main() -> None:
     tools = [tool for tool in TOOLS if shutil.which(tool)]
     found = {
         "setuid": [path for path, mode in modes if is_setuid(mode)],
-        "stray": [path for path, mode in modes if is_stray(path, mode)],
+        "unneeded": [path for path, mode in modes if is_unneeded(path, mode)],
         "tools": tools,
         "packages": packages,
         "debian": debian_packages(),

@@ -52,6 +52,19 @@ module "logs" {
   rules  = [{ id = "logs", prefix = "", noncurrent_days = 7, expire_days = var.retention.logs_days }]
 }
 
+# Terraform refuses plans that destroy or replace the key or a bucket, because such a plan must also replace this guard.
+# `prevent_destroy` accepts no variable, so the key and the buckets cannot have it in some environments only. Staging has
+# the guard too, so that a change is refused there first. README.md shows how to destroy an environment.
+resource "terraform_data" "destroy_guard" {
+  count = contains(["production", "staging"], var.environment) ? 1 : 0
+
+  triggers_replace = [module.key.arn, module.lake.arn, module.logs.arn]
+
+  lifecycle {
+    prevent_destroy = true
+  }
+}
+
 data "aws_iam_policy_document" "log_delivery" {
   statement {
     sid       = "LogDelivery"

@@ -23,7 +23,7 @@ mock_provider "aws" {
 }
 
 variables {
-  environment            = "production"
+  environment            = "dev"
   account_id             = "111122223333"
   retention              = { bronze_days = 90, silver_days = 30, gold_days = 20, quarantine_days = 30, logs_days = 365 }
   databricks_external_id = "00000000-0000-4000-8000-000000000000"
@@ -34,18 +34,40 @@ variables {
 
 run "names_tell_the_environment_and_the_account" {
   assert {
-    condition     = output.lake_uri == "s3://lake-production-111122223333"
+    condition     = output.lake_uri == "s3://lake-dev-111122223333"
     error_message = "the lake is ${output.lake_uri}"
   }
 
   assert {
-    condition     = output.layer_uris["gold"] == "s3://lake-production-111122223333/gold"
+    condition     = output.layer_uris["gold"] == "s3://lake-dev-111122223333/gold"
     error_message = "gold is ${output.layer_uris["gold"]}"
   }
 
   assert {
-    condition     = output.releases_uri == "s3://lake-production-111122223333/releases"
+    condition     = output.releases_uri == "s3://lake-dev-111122223333/releases"
     error_message = "releases are in ${output.releases_uri}"
+  }
+}
+
+run "production_cannot_be_destroyed" {
+  command = plan
+
+  variables {
+    environment = "production"
+  }
+
+  assert {
+    condition     = length(terraform_data.destroy_guard) == 1
+    error_message = "nothing prevents that the buckets and the key are destroyed"
+  }
+}
+
+run "dev_can_be_destroyed" {
+  command = plan
+
+  assert {
+    condition     = length(terraform_data.destroy_guard) == 0
+    error_message = "dev has a guard, so the rehearsal and the tests cannot destroy it"
   }
 }
 

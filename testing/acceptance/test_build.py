@@ -46,7 +46,7 @@ class Hook(BuildHookInterface):
 """
 
 # Creates a file in dist/ that is not a distribution.
-STRAY_HOOK = """
+EXTRA_FILE_HOOK = """
 from pathlib import Path
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
@@ -191,7 +191,7 @@ def test_finds_a_wrong_description_an_extra_file_and_a_broken_command(
         '"api/lakekit_api", "README.md"',
         '"api/lakekit_api", "README.rst"',
     )
-    repository.write("hatch_build.py", STRAY_HOOK)
+    repository.write("hatch_build.py", EXTRA_FILE_HOOK)
     repository.replace("pyproject.toml", WHEEL, f"{WHEEL}hooks.custom = {{}}\n")
     repository.replace("pyproject.toml", SDIST, f'{SDIST[:-1]}, "hatch_build.py"]')
     repository.replace(

@@ -122,7 +122,7 @@ def until(true: Callable[[], bool], seconds: float) -> bool:
     return True
 
 
-def test_the_api_with_seven_defects_has_each_of_them_named(checkout: Checkout) -> None:
+def test_the_api_with_eight_defects_has_each_of_them_named(checkout: Checkout) -> None:
     seed(
         checkout,
         "api",
@@ -133,6 +133,7 @@ def test_the_api_with_seven_defects_has_each_of_them_named(checkout: Checkout) -
     )
     with (checkout.root / ".dockerignore").open("a", encoding="utf-8") as file:
         file.write("!.env\n")
+    checkout.replace(".devcontainer/Dockerfile", "@sha256:", "@sha512:")
     checkout.replace(
         DOCKERFILE,
         'ENTRYPOINT ["dumb-init", "--", "lakekit-api"]',
@@ -152,6 +153,8 @@ def test_the_api_with_seven_defects_has_each_of_them_named(checkout: Checkout) -
         ("DL3003", line(checkout, "RUN cd /opt")),
         ("DL3002", line(checkout, "USER root")),
     } <= hadolint
+    unpinned = named(ran, "base", "unpinned")
+    assert (unpinned.file, unpinned.line) == (".devcontainer/Dockerfile", 1)
     assert named(ran, "configuration", "user").line == stage
     setuid = named(ran, "contents", "setuid")
     assert setuid.line == stage and "/opt/su" in setuid.message

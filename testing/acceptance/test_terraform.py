@@ -35,7 +35,11 @@ STATIC = {"init", "fmt", "tfvars", "validate", "test", "checkov", "policy"}
 PLAN_ONLY = ("--environment", "dev", "--plan-only")
 PRODUCTION = ("--environment", "staging", "--environment", "production")
 DEV = "333344445555"
+PRODUCTION_ACCOUNT = "111122223333"
 ASK_SECONDS = 0.2
+GUARD = "terraform_data.destroy_guard"
+# The variables that Terraform needs to find itself and its providers.
+INHERITED = ("PATH", "HOME", "TF_CLI_CONFIG_FILE")
 
 pytestmark = pytest.mark.skipif(
     shutil.which("terraform") is None and os.environ.get("LAKE_CI_STRICT") != "1",
@@ -239,6 +243,7 @@ def test_finds_a_value_of_the_wrong_type_in_one_environment(
         ("checkov", "CKV_AWS_54", "# public"),
         ("policy", "public-bucket", "# everybody"),
         ("policy", "client-key", "# unencrypted"),
+        ("policy", "destroy-guard", "# unencrypted"),
         ("policy", "unencrypted-bucket", "# unencrypted"),
         ("policy", "wildcard-action", "# wildcard"),
     ],
@@ -424,12 +429,17 @@ def test_rehearsal_ignores_variables_and_finds_changes_in_a_second_plan(
 
 
 @contextmanager
-def dev_account() -> Iterator[dict[str, str]]:
+def moto_account(environment: str, account: str) -> Iterator[dict[str, str]]:
     """Start a moto server for a `with` block. The server simulates a cloud account.
     Yields environment variables with its credentials.
     """
     asked = json.dumps(
-        {"dev": {"account": DEV, "bucket": f"lake-terraform-state-{DEV}"}}
+        {
+            environment: {
+                "account": account,
+                "bucket": f"lake-terraform-state-{account}",
+            }
+        }
     )
     python = ENVDIR / "terraform" / "bin" / "python"
     keys = {
@@ -448,7 +458,7 @@ def dev_account() -> Iterator[dict[str, str]]:
     ) as server:
         assert server.stdin and server.stdout
         said = json.loads(server.stdout.readline())
-        yield said["sessions"]["dev"] | {"AWS_ENDPOINT_URL": said["endpoint"]}
+        yield said["sessions"][environment] | {"AWS_ENDPOINT_URL": said["endpoint"]}
         server.stdin.close()
         server.wait(LIMIT)
 
@@ -456,7 +466,7 @@ def dev_account() -> Iterator[dict[str, str]]:
 def test_credentials_plan_the_real_account_and_report_its_drift(
     repository: Checkout, seeded: tuple[Ran, dict[str, int]]
 ) -> None:
-    with dev_account() as credentials:
+    with moto_account("dev", DEV) as credentials:
         ran = repository.nox("-s", "terraform", "--", *PLAN_ONLY, env=credentials)
         ran.assert_only("terraform", set(), STATIC | {"plan dev"})
         row = ran.check("terraform", "plan dev")
@@ -474,6 +484,52 @@ def test_credentials_plan_the_real_account_and_report_its_drift(
     assert [(each.rule, each.file) for each in found] == [
         ("drift", "terraform/modules/bucket/main.tf")
     ]
+
+
+def test_terraform_refuses_to_destroy_or_replace_production(
+    repository: Checkout,
+) -> None:
+    with moto_account("production", PRODUCTION_ACCOUNT) as credentials:
+        env = {
+            **{name: os.environ[name] for name in INHERITED if name in os.environ},
+            **credentials,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "CHECKPOINT_DISABLE": "1",
+        }
+
+        def terraform(*arguments: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                ["terraform", *arguments],
+                cwd=repository.root / "terraform",
+                env=env,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=LIMIT,
+            )
+
+        values = "-var-file=environments/production.tfvars"
+        backend = "-backend-config=environments/production.s3.tfbackend"
+        assert terraform("init", "-lockfile=readonly", backend).returncode == 0
+        # The guard depends only on the key and the buckets.
+        applied = terraform(
+            "apply", "-auto-approve", f"-target={GUARD}", "-no-color", values
+        )
+        assert applied.returncode == 0, applied.stderr
+        planned = ("plan", "-refresh=false", "-no-color", values)
+        for refused in (
+            ["-destroy"],
+            ["-destroy", "-target=module.logs"],
+            ["-replace=module.lake.aws_s3_bucket.this"],
+            ["-replace=module.key.aws_kms_key.this"],
+            ["-var=name=pond"],
+        ):
+            done = terraform(*planned, *refused)
+            assert done.returncode == 1, refused
+            assert "Instance cannot be destroyed" in done.stderr, refused
+            assert f"{GUARD}[0]" in done.stderr, refused
+        assert terraform("state", "rm", f"{GUARD}[0]").returncode == 0
+        assert terraform(*planned, "-destroy").returncode == 0
 
 
 def test_drift_without_credentials_says_what_to_do(repository: Checkout) -> None:

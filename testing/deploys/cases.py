@@ -68,7 +68,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CaseResult:
     """The result of a case. `wrong` is empty if the case passed."""
 
     case: Case
@@ -130,7 +130,7 @@ class Stage:
                     if fault != "wrong state" or state_of(path):
                         yield Case(play, method, path, fault)
 
-    def try_out(self, case: Case) -> Verdict:
+    def try_out(self, case: Case) -> CaseResult:
         """Run a case on a copy of the workspace, and check the result."""
         start = time.monotonic()
         with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
@@ -144,7 +144,7 @@ class Stage:
                         else self._faulty(harness, case)
                     )
                 except MissedError as error:
-                    return Verdict(
+                    return CaseResult(
                         case, "missed", None, (str(error),), time.monotonic() - start
                     )
                 old, new = PLAYS[case.play]
@@ -160,7 +160,7 @@ class Stage:
                     wrong.append(f"the output: {ran.output[-2000:]}")
                 if wrong:
                     wrong.append(ran.output[-3000:])
-        return Verdict(
+        return CaseResult(
             case, ran.outcome, version, tuple(wrong), time.monotonic() - start
         )
 
@@ -247,20 +247,20 @@ def main() -> int:
         ]
         failed = 0
         with ThreadPoolExecutor(options.jobs) as pool:
-            for verdict in pool.map(stage.try_out, cases):
-                failed += bool(verdict.wrong)
-                case = verdict.case
-                problems = "; ".join(verdict.wrong) or "whole"
+            for result in pool.map(stage.try_out, cases):
+                failed += bool(result.wrong)
+                case = result.case
+                problems = "; ".join(result.wrong) or "whole"
                 row = (
                     case.play,
                     case.method,
                     case.path,
                     case.fault,
-                    verdict.outcome,
-                    str(verdict.version),
+                    result.outcome,
+                    str(result.version),
                     problems,
                 )
-                print("\t".join([*row, f"{verdict.seconds:.1f}"]), flush=True)
+                print("\t".join([*row, f"{result.seconds:.1f}"]), flush=True)
         print(f"{len(cases) - failed} passed, {failed} failed", flush=True)
     return 1 if failed else 0
 

@@ -58,8 +58,8 @@ def test_fault_leaves_the_old_version_or_the_new_one_whole(
     stage: Stage, case: Case
 ) -> None:
     assert case in list(stage.cases()), "the request is not made any more"
-    verdict = stage.try_out(case)
-    assert verdict.wrong == ()
+    result = stage.try_out(case)
+    assert result.wrong == ()
 
 
 def test_second_deploy_changes_nothing_and_says_so(

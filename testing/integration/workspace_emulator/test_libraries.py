@@ -30,10 +30,10 @@ from testing.integration.workspace_emulator.execution import (
 from testing.integration.workspace_emulator.wheels import make_wheel
 
 Cli = Callable[..., SimpleNamespace]
-UNSETTLED = ("PENDING", "RESOLVING", "INSTALLING")
+PENDING = ("PENDING", "RESOLVING", "INSTALLING")
 
 
-def settled(
+def wait_for_installs(
     sdk: WorkspaceClient, cluster: str, seconds: float = 600
 ) -> dict[str, tuple[str, str]]:
     """Wait until no install is pending. Returns the status and messages of a cluster's
@@ -42,7 +42,7 @@ def settled(
     deadline = time.monotonic() + seconds
     while True:
         found = list(sdk.libraries.cluster_status(cluster))
-        if not any(each.status and each.status.value in UNSETTLED for each in found):
+        if not any(each.status and each.status.value in PENDING for each in found):
             break
         assert time.monotonic() < deadline, found
     return {
@@ -97,7 +97,7 @@ def test_new_code_is_there_only_after_a_restart(
     )
     first = upload(sdk, volume, one, "one")
     assert cli("libraries", "install", "--cluster-id", own, "--whl", first).code == 0
-    assert settled(sdk, own) == {first: ("INSTALLED", "")}
+    assert wait_for_installs(sdk, own) == {first: ("INSTALLED", "")}
     told = output(sdk, run(sdk, wheel_task(own, "shiny", "go"))).logs or ""
     assert told.startswith("site-packages one ") and told.strip().endswith(".so")
 
@@ -111,17 +111,17 @@ def test_new_code_is_there_only_after_a_restart(
     )
     second = upload(sdk, volume, two, "two")
     sdk.libraries.install(own, [Library(whl=second)])
-    assert settled(sdk, own)[second] == ("INSTALLED", "")
+    assert wait_for_installs(sdk, own)[second] == ("INSTALLED", "")
     assert "site-packages one" in (
         output(sdk, run(sdk, wheel_task(own, "shiny", "go"))).logs or ""
     )
     sdk.libraries.uninstall(
         own, [Library(whl=first), Library(whl="/Volumes/never/was/there.whl")]
     )
-    assert settled(sdk, own)[first] == ("UNINSTALL_ON_RESTART", "")
+    assert wait_for_installs(sdk, own)[first] == ("UNINSTALL_ON_RESTART", "")
 
     sdk.clusters.restart(own).result()
-    assert settled(sdk, own) == {second: ("INSTALLED", "")}
+    assert wait_for_installs(sdk, own) == {second: ("INSTALLED", "")}
     assert "site-packages two" in (
         output(sdk, run(sdk, wheel_task(own, "shiny", "start"))).logs or ""
     )
@@ -141,7 +141,7 @@ def test_what_cannot_be_installed_says_why(
     missing = f"{volume}/none-1.0-py3-none-any.whl"
     wanted = [bad, "dbfs:/old-1.0-py3-none-any.whl", missing]
     sdk.libraries.install(own, [Library(whl=each) for each in wanted])
-    found = settled(sdk, own)
+    found = wait_for_installs(sdk, own)
     assert [found[each][0] for each in wanted] == ["FAILED"] * 3
     assert "broken" in found[bad][1] and "/tmp" not in found[bad][1]
     assert "DBFS root is not supported" in found[wanted[1]][1]
@@ -162,7 +162,7 @@ def test_packages_and_requirements_are_installed(
             Library(requirements=f"{volume}/requirements.txt"),
         ],
     )
-    found = settled(sdk, own)
+    found = wait_for_installs(sdk, own)
     assert (
         found["toolz==1.0.0"]
         == ("INSTALLED", "")
@@ -197,7 +197,7 @@ def test_a_library_asked_for_while_terminated_comes_with_the_start(
         output(sdk, run(sdk, wheel_task(wait.cluster_id, "later", "go"))).logs
         == "late\n"
     )
-    assert settled(sdk, wait.cluster_id) == {wheel: ("INSTALLED", "")}
+    assert wait_for_installs(sdk, wait.cluster_id) == {wheel: ("INSTALLED", "")}
     sdk.clusters.permanent_delete(wait.cluster_id)
 
 
@@ -205,7 +205,7 @@ def test_cli_lists_uninstalls_and_is_refused(
     sdk: WorkspaceClient, cli: Cli, own: str
 ) -> None:
     sdk.libraries.install(own, [Library(pypi=PythonPyPiLibrary("toolz==1.0.0"))])
-    settled(sdk, own)
+    wait_for_installs(sdk, own)
     assert "toolz==1.0.0" in cli("libraries", "list", "--cluster-id", own).out
     assert own in cli("libraries", "all-cluster-statuses").out
     done = cli(
@@ -213,7 +213,7 @@ def test_cli_lists_uninstalls_and_is_refused(
     )
     assert (
         done.code == 0
-        and settled(sdk, own)["toolz==1.0.0"][0] == "UNINSTALL_ON_RESTART"
+        and wait_for_installs(sdk, own)["toolz==1.0.0"][0] == "UNINSTALL_ON_RESTART"
     )
     missing = cli(
         "libraries", "install", "--cluster-id", "none", "--pypi-package", "toolz"

@@ -31,6 +31,7 @@ RESOURCE = """\
 set -eu
 name=${0##*/}
 case $1 in
+  base) echo own/base ;;
   check) [ -e "$STATE/$name.made" ] ;;
   describe) cat /proc/sys/kernel/random/uuid ;;
   make)

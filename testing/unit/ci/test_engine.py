@@ -13,9 +13,9 @@ DOCKER = """
 case "$*" in
   version*Server*) [ -e "$STATE/running" ] ;;
   "buildx version") [ -x "$HOME/.docker/cli-plugins/docker-buildx" ] ;;
-  "image inspect python:3.11-slim-bookworm")
+  "image inspect lake-ci/base:bookworm")
     [ -e "$STATE/running" ] && [ -e "$STATE/base" ] ;;
-  import*" python:3.11-slim-bookworm") cp "$2" "$STATE/base" ;;
+  import*" lake-ci/base:bookworm") cp "$2" "$STATE/base" ;;
   *) echo "docker $*: no" >&2; exit 1 ;;
 esac
 """
@@ -59,6 +59,15 @@ def test_the_engine_is_started_and_gets_buildx_and_a_base(debian: Machine) -> No
 
 def test_an_engine_that_is_installed_is_started_by_the_check(debian: Machine) -> None:
     debian.succeed(".ci/engine", "make")
+    (debian.state / "running").unlink()
+    assert debian.run(".ci/engine", "check").returncode == 0
+    assert (debian.state / "running").exists()
+
+
+def test_another_base_image_is_not_built(debian: Machine) -> None:
+    debian.env["BASE"] = "mirror/python:3.11"
+    debian.succeed(".ci/engine", "make")
+    assert not (debian.state / "base").exists()
     (debian.state / "running").unlink()
     assert debian.run(".ci/engine", "check").returncode == 0
     assert (debian.state / "running").exists()

@@ -13,7 +13,10 @@ import pytest
 from lake_ci.system import provisioning
 from testing.unit.ci.conftest import Machine
 
-SHOW = 'echo "$KUBEBUILDER_ASSETS $LAKE_CI_PROVISIONING ${DOCKER_API_VERSION-none}"'
+SHOW = (
+    'echo "$KUBEBUILDER_ASSETS $LAKE_CI_PROVISIONING'
+    ' ${DOCKER_API_VERSION-none} $BASE"'
+)
 README = """
 <!-- two commands -->
 ```sh
@@ -64,9 +67,15 @@ def test_a_bare_machine_is_prepared_in_the_background(bare: Machine) -> None:
     # the preparation.
     assert second.stdout.splitlines()[0] == first.stdout.splitlines()[0]
     assert (
-        first.stdout.splitlines()[0] == f"{bare.cache}/kubebuilder {bare.folder} none"
+        first.stdout.splitlines()[0]
+        == f"{bare.cache}/kubebuilder {bare.folder} none own/base"
     )
     assert second.stdout.splitlines()[1] == ""
+
+
+def test_a_base_image_that_is_named_is_kept(bare: Machine) -> None:
+    bare.env["BASE"] = "mirror/python:3.11"
+    assert source(bare).stdout.splitlines()[0].endswith(" mirror/python:3.11")
 
 
 def test_a_cluster_that_is_named_needs_no_server(bare: Machine) -> None:

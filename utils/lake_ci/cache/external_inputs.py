@@ -312,15 +312,9 @@ def browser(machine: Machine) -> str:
 def engine(machine: Machine) -> str:
     """Return the engine's version, buildx's digest, and the id of the base image.
 
-    If the engine does not have the base image, the registry chooses the image at build
-    time.
+    The id is of the image that the variable BASE names. Without BASE, the Dockerfile
+    names the base image by its digest.
     """
-    dockerfile = machine.root / "docker" / "Dockerfile"
-    bases = re.findall(
-        r"^ARG BASE=(\S+)", dockerfile.read_text(encoding="utf-8"), re.MULTILINE
-    )
-    # The bake file reads the base image from the environment, if the variable is set.
-    bases = [machine.env["BASE"]] if machine.env.get("BASE") else bases
     words = [machine.program("docker"), buildx(machine)]
     host = _docker(machine, "context", "inspect", "--format={{.Endpoints.docker.Host}}")
     if not host.startswith("unix://"):
@@ -329,7 +323,7 @@ def engine(machine: Machine) -> str:
         )
     versions = "{{.Server.Version}} {{.Server.APIVersion}}"
     words.append(_docker(machine, "version", f"--format={versions}"))
-    for base in bases:
+    if base := machine.env.get("BASE"):
         words.append(_docker(machine, "image", "inspect", "--format={{.Id}}", base))
     return " ".join(words)
 

@@ -83,7 +83,7 @@ class Answer(Enum):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CacheDecision:
     """The cache's decision whether a session runs or its cached result is reused.
 
     Attributes:
@@ -159,8 +159,8 @@ class ResultCache:
         self,
         jobs: Iterable[Job],
         now: Fingerprints,
-        met: Callable[[Verdict], bool] | None = None,
-    ) -> list[Verdict]:
+        met: Callable[[CacheDecision], bool] | None = None,
+    ) -> list[CacheDecision]:
         """Decide for each session of these jobs whether the session runs.
 
         A session waits for needed jobs that have no cached result. If a needed job
@@ -172,65 +172,65 @@ class ResultCache:
                 restored.
         """
         met = met or self._is_whole
-        verdicts: list[Verdict] = []
+        decisions: list[CacheDecision] = []
         running: set[str] = set()
         for job in jobs:
             waits = [need for need in job.needs if need in running]
             for variant in job.variants:
-                verdict = self._foresee(variant, waits, now)
-                if verdict.answer is Answer.REUSE and not met(verdict):
-                    verdict = Verdict(
+                decision = self._foresee(variant, waits, now)
+                if decision.answer is Answer.REUSE and not met(decision):
+                    decision = CacheDecision(
                         variant,
                         Answer.RUN,
                         reasons=("its cached result could not be restored",),
                     )
-                if verdict.answer is not Answer.REUSE:
+                if decision.answer is not Answer.REUSE:
                     running.add(job.name)
-                elif verdict.entry is not None:
+                elif decision.entry is not None:
                     # Other jobs read these files, even if no file is restored, as in
                     # `nox -s plan`.
-                    now.assume(variant, _file_states(verdict.entry))
-                verdicts.append(verdict)
+                    now.assume(variant, _file_states(decision.entry))
+                decisions.append(decision)
         now.machine.save()
-        return verdicts
+        return decisions
 
     def _foresee(
         self, variant: Variant, waits: Sequence[str], now: Fingerprints
-    ) -> Verdict:
+    ) -> CacheDecision:
         """Decide whether a session runs, is reused, or waits for other sessions."""
         job = variant.job
         taken = next((need for need in waits if need in job.artifacts_from), None)
         if taken is not None and not job.never_cached:
             reason = f"decided after {taken}, whose artifacts it uses"
-            return Verdict(variant, Answer.LATER, reasons=(reason,))
-        verdict = self.look(variant, now)
-        if not waits or verdict.entry is None:
-            return verdict
+            return CacheDecision(variant, Answer.LATER, reasons=(reason,))
+        decision = self.look(variant, now)
+        if not waits or decision.entry is None:
+            return decision
         reason = f"reused after {', '.join(waits)} passed"
-        return replace(verdict, answer=Answer.LATER, reasons=(reason,))
+        return replace(decision, answer=Answer.LATER, reasons=(reason,))
 
-    def look(self, variant: Variant, now: Fingerprints) -> Verdict:
+    def look(self, variant: Variant, now: Fingerprints) -> CacheDecision:
         """Look up a cached result of a session with the current inputs."""
         if variant.job.never_cached:
-            return Verdict(variant, Answer.RUN, reasons=("always runs",))
+            return CacheDecision(variant, Answer.RUN, reasons=("always runs",))
         fingerprint = now.of(variant)
         if fingerprint.unknown_input is not None:
-            return Verdict(
+            return CacheDecision(
                 variant, Answer.RUN, fingerprint, reasons=(fingerprint.unknown_input,)
             )
         try:
             entry = self.store.find(fingerprint.id)
         except DamagedError as error:
             self._out(f"{variant.session} runs: {error}")
-            return Verdict(
+            return CacheDecision(
                 variant,
                 Answer.RUN,
                 fingerprint,
                 reasons=("its cached result is corrupt",),
             )
         if entry is not None and uncacheable_reason(entry.result) is None:
-            return Verdict(variant, Answer.REUSE, fingerprint, entry)
-        return Verdict(
+            return CacheDecision(variant, Answer.REUSE, fingerprint, entry)
+        return CacheDecision(
             variant,
             Answer.RUN,
             fingerprint,
@@ -242,7 +242,9 @@ class ResultCache:
         entries = self.store.of(variant.id)
         return entries[0].result.seconds if entries else None
 
-    def restore(self, verdict: Verdict, facts: Mapping[str, Any]) -> Result | None:
+    def restore(
+        self, decision: CacheDecision, facts: Mapping[str, Any]
+    ) -> Result | None:
         """Restore the output of a cached result; return the result as one of this run.
 
         If the restore fails, print a message and return None, so that the session runs.
@@ -250,7 +252,7 @@ class ResultCache:
         Args:
             facts: the fields that all results of this run share.
         """
-        entry, variant = verdict.entry, verdict.variant
+        entry, variant = decision.entry, decision.variant
         assert entry is not None
         lock = self.root / ".cache" / "locks" / f"{variant.id}.lock"
         with locked(
@@ -326,13 +328,13 @@ class ResultCache:
             " result was removed"
         )
 
-    def _is_whole(self, verdict: Verdict) -> bool:
+    def _is_whole(self, decision: CacheDecision) -> bool:
         """Return whether a cached result is complete, without restoring it."""
-        assert verdict.entry is not None
+        assert decision.entry is not None
         try:
-            self._restorer.check(verdict.entry, verdict.variant)
+            self._restorer.check(decision.entry, decision.variant)
         except (DamagedError, OSError) as error:
-            self._out(f"{verdict.variant.session} runs: {error}")
+            self._out(f"{decision.variant.session} runs: {error}")
             return False
         return True
 

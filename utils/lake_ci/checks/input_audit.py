@@ -42,7 +42,7 @@ AUTHOR = (
 # creates them and checks their contents against the locks.
 LENT = (".nox", ".cache/jars")
 NAMED = 5
-SETTLED_SECONDS = 10
+BACKDATED_SECONDS = 10
 # Files that git reads to list the repository's files. If one of them changes, the list
 # changes, too.
 GITS = (".gitignore", ".gitattributes", ".mailmap")
@@ -117,9 +117,9 @@ class Copies:
             shutil.copy2(self.root / file, target, follow_symlinks=False)
             # git rereads files that are newer than its index, and the check would take
             # these reads for reads by the job.
-            settled = time.time() - SETTLED_SECONDS
-            if target.lstat().st_mtime > settled:
-                os.utime(target, (settled, settled), follow_symlinks=False)
+            backdated = time.time() - BACKDATED_SECONDS
+            if target.lstat().st_mtime > backdated:
+                os.utime(target, (backdated, backdated), follow_symlinks=False)
 
     def _lend(self, copy: Path) -> None:
         """Link the folders in LENT into a copy, and make git ignore the links."""

@@ -23,7 +23,7 @@ from typing import Any
 import nox
 
 from lake_ci.cache import lookup
-from lake_ci.cache.lookup import SWITCH, Answer, Mode, ResultCache, Verdict
+from lake_ci.cache.lookup import SWITCH, Answer, CacheDecision, Mode, ResultCache
 from lake_ci.errors import BadResultError, MachineError, UsageError
 from lake_ci.model import results
 from lake_ci.model.events import Plan
@@ -138,16 +138,16 @@ def show_plan(suite: Suite, session: nox.Session) -> None:
         # Print notes of the cache to standard error, because programs may parse
         # standard output.
         cache = forecasting(suite, config, lambda text: print(text, file=sys.stderr))
-        verdicts: list[Verdict] = []
+        decisions: list[CacheDecision] = []
         mode = cache_mode(suite, plan)
         if mode in (Mode.PIPELINE, Mode.SESSIONS):
-            verdicts = cache.forecast(plan.starts, cache.now())
+            decisions = cache.forecast(plan.starts, cache.now())
         if options.why is not None:
             job = suite.graph.named(options.why)
             print(
                 "\n".join(
                     why_text(
-                        job, [each for each in verdicts if each.variant.job is job]
+                        job, [each for each in decisions if each.variant.job is job]
                     )
                 )
             )
@@ -155,7 +155,7 @@ def show_plan(suite: Suite, session: nox.Session) -> None:
             write = as_json if options.json else as_text
             times = expected(suite, plan.variants, cache, mode)
             print(
-                write(plan, times, verdicts, workers=nox_adapter.workers(config, None))
+                write(plan, times, decisions, workers=nox_adapter.workers(config, None))
             )
 
 
@@ -326,19 +326,19 @@ class Pipeline:
         Returns the sessions that run, in the order in which they start.
         """
         cache = forecasting(self.suite, self.config)
-        verdicts = self._restore(cache)
-        reused = [each.variant for each in verdicts if each.answer is Answer.REUSE]
+        decisions = self._restore(cache)
+        reused = [each.variant for each in decisions if each.answer is Answer.REUSE]
         running = {each.session: each for each in self.variants if each not in reused}
         # If no session runs, no durations are needed.
         times = expected(self.suite, self.variants if running else (), cache, self.mode)
-        planned = estimate(self.plan, times, verdicts, workers=self.workers.number)
+        planned = estimate(self.plan, times, decisions, workers=self.workers.number)
         if not self.config.install_only:
-            lines = [*estimate_text(planned), *forecast_text(verdicts)]
+            lines = [*estimate_text(planned), *forecast_text(decisions)]
             print("\n".join(lines), flush=True)
         return [running[session] for session in planned.order if session in running]
 
-    def _restore(self, cache: ResultCache) -> list[Verdict]:
-        """Restore cached results; return the cache's verdict for each session.
+    def _restore(self, cache: ResultCache) -> list[CacheDecision]:
+        """Restore cached results; return the cache's decision for each session.
 
         The list is empty if cached results may not be reused.
         """
@@ -347,7 +347,7 @@ class Pipeline:
         return cache.forecast(
             self.plan.starts,
             cache.now(),
-            lambda verdict: cache.restore(verdict, self._facts) is not None,
+            lambda decision: cache.restore(decision, self._facts) is not None,
         )
 
     def _inner(self, report: Path, running: Sequence[Variant]) -> int:

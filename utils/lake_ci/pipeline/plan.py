@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lake_ci.cache.lookup import Answer, Verdict, ended
+from lake_ci.cache.lookup import Answer, CacheDecision, ended
 from lake_ci.errors import UsageError, nearest
 from lake_ci.model import events
 from lake_ci.model.events import Plan
@@ -79,18 +79,22 @@ def plan_of(
 
 
 def estimate(
-    plan: Plan, times: Durations, verdicts: Sequence[Verdict] = (), *, workers: int = 1
+    plan: Plan,
+    times: Durations,
+    decisions: Sequence[CacheDecision] = (),
+    *,
+    workers: int = 1,
 ) -> Estimate:
     """Return the start order and the expected duration of a plan.
 
     Args:
-        verdicts: the cache's verdict for each session; empty if cached results may not
-            be reused.
+        decisions: the cache's decision for each session; empty if cached results may
+            not be reused.
         workers: how many sessions run at once.
     """
     # This includes sessions whose results are reused only after other sessions have
     # passed.
-    cached = frozenset(each.variant.session for each in verdicts if each.entry)
+    cached = frozenset(each.variant.session for each in decisions if each.entry)
     seconds = {name: each for name, each in times.seconds.items() if name not in cached}
     needs = _needs(plan)
     order = tuple(start_order(needs, seconds))
@@ -160,13 +164,17 @@ def about(seconds: float) -> str:
 
 
 def as_text(
-    plan: Plan, times: Durations, verdicts: Sequence[Verdict] = (), *, workers: int = 1
+    plan: Plan,
+    times: Durations,
+    decisions: Sequence[CacheDecision] = (),
+    *,
+    workers: int = 1,
 ) -> str:
     """Return the plan as text for a terminal.
 
-    The text shows the cache's verdicts, if there are any.
+    The text shows the cache's decisions, if there are any.
     """
-    expected = estimate(plan, times, verdicts, workers=workers)
+    expected = estimate(plan, times, decisions, workers=workers)
     lines = [f"{plan.event}: {count(len(plan.starts), 'job')}"]
     lines += [*estimate_text(expected), ""] if expected.order else [""]
     for number, job in enumerate(_by_start(plan.starts, expected), 1):
@@ -176,7 +184,7 @@ def as_text(
         words += [f"after {', '.join(needs)}"] if needs else []
         lines.append(f"{number:>3}. {job.name:<14} {'; '.join(words)}")
     lines += [f"  -  {job}: {reason}" for job, reason in plan.skipped.items()]
-    lines += ["", *forecast_text(verdicts)] if verdicts else []
+    lines += ["", *forecast_text(decisions)] if decisions else []
     return "\n".join(lines)
 
 
@@ -194,7 +202,7 @@ def _slowest(job: Job, times: Durations) -> float:
     return max(times.seconds.get(variant.session, 0.0) for variant in job.variants)
 
 
-def forecast_text(verdicts: Sequence[Verdict]) -> list[str]:
+def forecast_text(decisions: Sequence[CacheDecision]) -> list[str]:
     """Return a line for each session, with the cached result's date or why it runs.
 
     If a session runs, its line names the first inputs that differ from those of a
@@ -203,23 +211,23 @@ def forecast_text(verdicts: Sequence[Verdict]) -> list[str]:
     words = {Answer.REUSE: "reused", Answer.RUN: "runs", Answer.LATER: "later"}
     return [
         f"  {each.variant.session:<22} {words[each.answer]:<7} {each.why()}"
-        for each in verdicts
+        for each in decisions
     ]
 
 
-def why_text(job: Job, verdicts: Sequence[Verdict]) -> list[str]:
+def why_text(job: Job, decisions: Sequence[CacheDecision]) -> list[str]:
     """Return why each session of a job runs or does not run.
 
     If the session runs, each line names an input that differs from the most similar
     cached result.
     """
-    if not verdicts:
+    if not decisions:
         return [
             f"{job.name} was not looked up in the cache: this event does not start it,"
             " or the cache is off"
         ]
     lines = []
-    for each in verdicts:
+    for each in decisions:
         holds = each.entry is not None
         lines.append(
             f"{each.variant.session}:"
@@ -230,10 +238,14 @@ def why_text(job: Job, verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def as_json(
-    plan: Plan, times: Durations, verdicts: Sequence[Verdict] = (), *, workers: int = 1
+    plan: Plan,
+    times: Durations,
+    decisions: Sequence[CacheDecision] = (),
+    *,
+    workers: int = 1,
 ) -> str:
     """Return the plan as JSON, with the jobs in the order in which they start."""
-    expected = estimate(plan, times, verdicts, workers=workers)
+    expected = estimate(plan, times, decisions, workers=workers)
     body: dict[str, Any] = {
         "event": plan.event.name,
         "branch": plan.event.branch,
@@ -255,7 +267,7 @@ def as_json(
                 "run": each.entry.result.run if each.entry else None,
                 "since": ended(each.entry.result) if each.entry else None,
             }
-            for each in verdicts
+            for each in decisions
         },
         "critical_path": expected.path,
         "seconds": round(expected.seconds, 3),

@@ -17,7 +17,7 @@ from typing import Any
 import nox
 
 from lake_ci.cache import lookup
-from lake_ci.cache.lookup import Answer, Mode, ResultCache, Verdict
+from lake_ci.cache.lookup import Answer, CacheDecision, Mode, ResultCache
 from lake_ci.errors import LakeCiError, MachineError, UsageError, nearest
 from lake_ci.model import results
 from lake_ci.model.job import Graph, Job, Variant
@@ -207,7 +207,7 @@ class Suite:
 
     def _look_up(
         self, variant: Variant, where: Environment, posargs: Sequence[str]
-    ) -> CachedVerdict | None:
+    ) -> SessionCache | None:
         """Look up a session in the result cache before the session runs.
 
         The result is None if the session must not use the cache. This is the case if
@@ -222,11 +222,11 @@ class Suite:
         if mode is Mode.SESSIONS or (
             mode is Mode.PIPELINE and self.planned is not None
         ):
-            verdict = cache.look(variant, now)
+            decision = cache.look(variant, now)
         else:
-            verdict = Verdict(variant, Answer.RUN, now.of(variant))
+            decision = CacheDecision(variant, Answer.RUN, now.of(variant))
         now.machine.save()
-        return CachedVerdict(cache, verdict)
+        return SessionCache(cache, decision)
 
     def _may_cache(self, job: Job, where: Environment, posargs: Sequence[str]) -> bool:
         """Return whether a session's result depends only on the declared inputs."""
@@ -235,11 +235,11 @@ class Suite:
         is_known_environment = where.may_install or not where.own
         return is_cached_job and is_whole_run and is_known_environment
 
-    def _reused(self, cached: CachedVerdict) -> bool:
+    def _reused(self, cached: SessionCache) -> bool:
         """Restore the cached result, if any; return whether it was restored."""
-        if cached.verdict.entry is None:
+        if cached.decision.entry is None:
             return False
-        result = cached.cache.restore(cached.verdict, facts(self.root, self.env))
+        result = cached.cache.restore(cached.decision, facts(self.root, self.env))
         if result is None:
             return False
         print(terminal.job(result), flush=True)
@@ -247,23 +247,23 @@ class Suite:
 
 
 @dataclass(frozen=True)
-class CachedVerdict:
+class SessionCache:
     """The cache's decision about a session, made before the session runs."""
 
     cache: ResultCache
-    verdict: Verdict
+    decision: CacheDecision
 
     def keep(self, result: Result) -> str | None:
         """Store the session's result in the cache, if it may be cached."""
         return (
-            self.cache.keep(self.verdict.fingerprint, result)
-            if self.verdict.fingerprint
+            self.cache.keep(self.decision.fingerprint, result)
+            if self.decision.fingerprint
             else None
         )
 
     def observe(self) -> None:
         """Record the state of external inputs before the session uses them."""
-        self.cache.now().of(self.verdict.variant)
+        self.cache.now().of(self.decision.variant)
 
 
 def _raise_if_failed(session: nox.Session, run: Run) -> None:

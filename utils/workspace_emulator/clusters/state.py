@@ -19,7 +19,7 @@ from ..store import Collection, Document, Store
 from ..tree import milliseconds
 from . import errors
 
-SETTLED = ("RUNNING", "TERMINATED")
+STABLE = ("RUNNING", "TERMINATED")
 # The fields of a request that are stored and returned in responses. Not all of these
 # fields have an effect.
 KEPT = (
@@ -75,7 +75,7 @@ class Clusters:
         for cluster_id, cluster in self._clusters.items():
             if cluster["state"] == "TERMINATING":
                 self._terminated(cluster_id, "USER_REQUEST", cluster["state_message"])
-            elif cluster["state"] not in SETTLED:
+            elif cluster["state"] not in STABLE:
                 self._background.spawn(_name(cluster_id), self._bring_up(cluster_id))
 
     def create(self, wanted: Mapping[str, Any], source: str = "API") -> Document:
@@ -178,9 +178,9 @@ class Clusters:
         """
         return str(self._clusters.get(cluster_id, {"state": "TERMINATED"})["state"])
 
-    async def settled(self, cluster_id: str) -> None:
+    async def wait_until_stable(self, cluster_id: str) -> None:
         """Wait until a cluster is in the state RUNNING or TERMINATED."""
-        await self._background.until(lambda: self.state(cluster_id) in SETTLED)
+        await self._background.until(lambda: self.state(cluster_id) in STABLE)
 
     def _get(self, cluster_id: str) -> Document:
         if cluster_id not in self._clusters:

@@ -23,7 +23,7 @@ from .tasks import FAILED, SUCCESS, kind_of, new_cluster, parameters_of
 
 
 @dataclass(frozen=True)
-class Verdict:
+class TaskResult:
     """The result of an attempt, with the fields of a run's state in the API."""
 
     life_cycle: str
@@ -78,7 +78,7 @@ class Attempts:
         task_run_id: int,
         task: Mapping[str, Any],
         settings: Mapping[str, Any],
-    ) -> Verdict:
+    ) -> TaskResult:
         wanted = new_cluster(task, settings)
         made = (
             ""
@@ -91,39 +91,39 @@ class Attempts:
             work = self._on_cluster(cluster_id, run_id, task_run_id, task)
             return await asyncio.wait_for(work, limit)
         except asyncio.TimeoutError:
-            return Verdict(
+            return TaskResult(
                 "TERMINATED", "TIMEDOUT", f"The task took longer than {limit} s"
             )
         except ApiError as error:
-            return Verdict("INTERNAL_ERROR", FAILED, error.message)
+            return TaskResult("INTERNAL_ERROR", FAILED, error.message)
         finally:
             if made:
                 self._clusters.permanent_delete(made)
 
     async def _on_cluster(
         self, cluster_id: str, run_id: int, task_run_id: int, task: Mapping[str, Any]
-    ) -> Verdict:
+    ) -> TaskResult:
         if self._clusters.get(cluster_id)["state"] == "TERMINATED":
             self._clusters.start(cluster_id)
-        await self._clusters.settled(cluster_id)
+        await self._clusters.wait_until_stable(cluster_id)
         if not self._clusters.runs(cluster_id):
             why = self._clusters.get(cluster_id)["state_message"]
-            return Verdict(
+            return TaskResult(
                 "INTERNAL_ERROR", FAILED, f"Cluster {cluster_id} did not start: {why}"
             )
         if task.get("libraries"):
             self._libraries.install(cluster_id, task["libraries"])
-        await self._libraries.settled(cluster_id)
+        await self._libraries.wait_until_installed(cluster_id)
         for each in self._libraries.statuses(cluster_id):
             if each["status"] == "FAILED" and each["library"] in task.get(
                 "libraries", ()
             ):
                 why = "\n".join(each["messages"])
-                return Verdict(
+                return TaskResult(
                     "INTERNAL_ERROR", FAILED, f"Library installation failed: {why}"
                 )
         if not self._clusters.runs(cluster_id):
-            return Verdict(
+            return TaskResult(
                 "INTERNAL_ERROR", FAILED, f"Cluster {cluster_id} was terminated"
             )
         folder = self._folder / str(task_run_id)
@@ -144,7 +144,7 @@ class Attempts:
             )
         finally:
             del self._attempts[task_run_id]
-        return verdict_of(ended, attempt.reason)
+        return task_result(ended, attempt.reason)
 
     def _program(self, run_id: int, task: Mapping[str, Any]) -> dict[str, Any]:
         """Return the script or entry point to call, with its parameters. Workspace
@@ -219,16 +219,16 @@ class Attempts:
                 attempt.process.kill()
 
 
-def verdict_of(ended: ProcessResult, reason: str) -> Verdict:
+def task_result(ended: ProcessResult, reason: str) -> TaskResult:
     """Return the result of a process. If `reason` is not empty, the emulator killed the
     process, and the result contains the reason instead of the exit code.
     """
     if reason:
-        return Verdict("INTERNAL_ERROR", FAILED, reason)
+        return TaskResult("INTERNAL_ERROR", FAILED, reason)
     if ended.code == 0:
-        return Verdict("TERMINATED", SUCCESS)
+        return TaskResult("TERMINATED", SUCCESS)
     message = "Workload failed, see run output for details"
-    return Verdict("TERMINATED", FAILED, message, ended.error, ended.trace)
+    return TaskResult("TERMINATED", FAILED, message, ended.error, ended.trace)
 
 
 def _in_workspace(path: str) -> str:

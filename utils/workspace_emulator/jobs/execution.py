@@ -12,7 +12,7 @@ from ..runtime.background import Background
 from ..store import Document
 from ..tree import Tree
 from . import errors
-from .attempts import Attempts, Verdict
+from .attempts import Attempts, TaskResult
 from .state import ENDED, Jobs, shown
 from .tasks import FAILED, SUCCESS, needs_of, satisfied
 
@@ -126,19 +126,19 @@ class Execution:
             self._finish(run_id, results)
         self._background.changed()
 
-    def _finish(self, run_id: int, results: Mapping[str, Verdict]) -> None:
+    def _finish(self, run_id: int, results: Mapping[str, TaskResult]) -> None:
         tasks = self._jobs.run(run_id)["tasks"]
         needed = {need for task in tasks for need in needs_of(task)}
         failed = {
-            key: verdict
-            for key, verdict in results.items()
-            if verdict.result not in (SUCCESS, "EXCLUDED")
+            key: outcome
+            for key, outcome in results.items()
+            if outcome.result not in (SUCCESS, "EXCLUDED")
         }
-        bad = [verdict for key, verdict in failed.items() if key not in needed]
+        bad = [outcome for key, outcome in failed.items() if key not in needed]
         if not bad:
             self._jobs.set_state(run_id, "TERMINATED", SUCCESS)
             return
-        worst = min(bad, key=lambda verdict: verdict.life_cycle != "INTERNAL_ERROR")
+        worst = min(bad, key=lambda outcome: outcome.life_cycle != "INTERNAL_ERROR")
         result, message = FAILED, f"Task(s) {', '.join(failed)} failed."
         if len(results) == 1:
             result, message = worst.result, worst.message
@@ -153,13 +153,13 @@ class Execution:
 
     async def _tasks(
         self, run_id: int, settings: Mapping[str, Any]
-    ) -> dict[str, Verdict]:
+    ) -> dict[str, TaskResult]:
         """Run each task after its dependencies have ended. Returns the results by task
         key.
         """
         waiting = {task["task_key"]: task for task in self._jobs.run(run_id)["tasks"]}
-        results: dict[str, Verdict] = {}
-        running: dict[asyncio.Task[Verdict], str] = {}
+        results: dict[str, TaskResult] = {}
+        running: dict[asyncio.Task[TaskResult], str] = {}
         try:
             while waiting or running:
                 for key, task in list(waiting.items()):
@@ -186,19 +186,19 @@ class Execution:
 
     # Tasks
 
-    def _leave_out(self, task: Mapping[str, Any]) -> Verdict:
+    def _leave_out(self, task: Mapping[str, Any]) -> TaskResult:
         """Skip a task because of the results of its dependencies."""
         run_if = _run_if(task)
         result = UPSTREAM.get(run_if, "EXCLUDED")
-        verdict = Verdict("TERMINATED", result, f"run_if {run_if} is not satisfied")
+        outcome = TaskResult("TERMINATED", result, f"run_if {run_if} is not satisfied")
         self._jobs.set_state(
-            task["run_id"], verdict.life_cycle, verdict.result, verdict.message
+            task["run_id"], outcome.life_cycle, outcome.result, outcome.message
         )
-        return verdict
+        return outcome
 
     async def _task(
         self, run_id: int, task: Mapping[str, Any], settings: Mapping[str, Any]
-    ) -> Verdict:
+    ) -> TaskResult:
         """Run attempts of a task until an attempt succeeds or no retries are left. If
         `max_retries` is -1, the number of retries is unlimited.
         """
@@ -211,17 +211,17 @@ class Execution:
             name: value for name, value in task.items() if name not in OF_AN_ATTEMPT
         }
         while True:
-            verdict = await self._attempts.run(run_id, task_run_id, declared, settings)
-            more = {"error": verdict.error, "error_trace": verdict.trace}
+            outcome = await self._attempts.run(run_id, task_run_id, declared, settings)
+            more = {"error": outcome.error, "error_trace": outcome.trace}
             self._jobs.set_state(
-                task_run_id, verdict.life_cycle, verdict.result, verdict.message, **more
+                task_run_id, outcome.life_cycle, outcome.result, outcome.message, **more
             )
             self._background.changed()
-            again = verdict.result != SUCCESS and (retries < 0 or attempt < retries)
+            again = outcome.result != SUCCESS and (retries < 0 or attempt < retries)
             if not again or (
-                verdict.result == "TIMEDOUT" and not task.get("retry_on_timeout")
+                outcome.result == "TIMEDOUT" and not task.get("retry_on_timeout")
             ):
-                return verdict
+                return outcome
             attempt += 1
             await asyncio.sleep(int(task.get("min_retry_interval_millis", 0)) / 1000)
             task_run_id = self._jobs.add_attempt(run_id, declared, attempt)
@@ -231,7 +231,7 @@ def _run_if(task: Mapping[str, Any]) -> str:
     return str(task.get("run_if", "ALL_SUCCESS"))
 
 
-def _may_run(task: Mapping[str, Any], results: Mapping[str, Verdict]) -> bool:
+def _may_run(task: Mapping[str, Any], results: Mapping[str, TaskResult]) -> bool:
     """Return whether the results of a task's dependencies allow it to run."""
     needed = [results[need].result for need in needs_of(task)]
     return satisfied(_run_if(task), needed)

@@ -63,7 +63,7 @@ def satisfied(run_if: str, results: Iterable[str]) -> bool:
     ended = list(results)
     good = [result == SUCCESS for result in ended]
     bad = [result not in (SUCCESS, "EXCLUDED") for result in ended]
-    verdicts = {
+    conditions = {
         "ALL_SUCCESS": all(good),
         "ALL_DONE": True,
         "NONE_FAILED": not any(bad),
@@ -71,7 +71,7 @@ def satisfied(run_if: str, results: Iterable[str]) -> bool:
         "ALL_FAILED": all(bad),
         "AT_LEAST_ONE_FAILED": any(bad),
     }
-    return verdicts[run_if]
+    return conditions[run_if]
 
 
 def parameters_of(

@@ -19,7 +19,7 @@ from .errors import DBFS_ROOT, not_a_library
 
 Library = dict[str, Any]
 FOREIGN = ("jar", "egg", "maven", "cran")
-UNSETTLED = ("PENDING", "RESOLVING", "INSTALLING")
+PENDING = ("PENDING", "RESOLVING", "INSTALLING")
 
 
 class Libraries:
@@ -46,7 +46,7 @@ class Libraries:
         process ended.
         """
         for library in self._libraries.values():
-            if library["status"] in UNSETTLED:
+            if library["status"] in PENDING:
                 self._set(library, "PENDING")
                 self._work(library["cluster_id"])
 
@@ -102,13 +102,13 @@ class Libraries:
             for each in clusters
         ]
 
-    async def settled(self, cluster_id: str) -> None:
+    async def wait_until_installed(self, cluster_id: str) -> None:
         """Wait until all installs on a cluster have ended, or the cluster has
         stopped.
         """
         await self._background.until(
             lambda: not self._clusters.runs(cluster_id)
-            or not any(each["status"] in UNSETTLED for each in self._of(cluster_id))
+            or not any(each["status"] in PENDING for each in self._of(cluster_id))
         )
 
     def _of(self, cluster_id: str) -> list[Document]:
@@ -165,7 +165,7 @@ class Libraries:
         the meantime, the status does not change.
         """
         now = self._libraries.get(_key(library["cluster_id"], library["library"]))
-        if now is not None and now["status"] in UNSETTLED:
+        if now is not None and now["status"] in PENDING:
             self._set(library, status, *messages)
 
     async def _install(self, environment: Environment, library: Document) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lake_ci.cache.lookup import Answer, Verdict
+from lake_ci.cache.lookup import Answer, CacheDecision
 from lake_ci.cache.store import CacheEntry
 from lake_ci.errors import UsageError
 from lake_ci.model.events import Plan
@@ -58,14 +58,14 @@ def known(**seconds: float) -> Durations:
     return Durations({**TIMES, **seconds}, frozenset())
 
 
-def verdicts(plan: Plan, *cached: str) -> list[Verdict]:
-    """Return the cache's verdicts if only these sessions are cached."""
+def decisions(plan: Plan, *cached: str) -> list[CacheDecision]:
+    """Return the cache's decisions if only these sessions are cached."""
     entry = CacheEntry(Path(), "", "", samples.result_of(plan.variants[0]), 0.0, (), "")
     return [
         (
-            Verdict(each, Answer.REUSE, entry=entry)
+            CacheDecision(each, Answer.REUSE, entry=entry)
             if each.session in cached
-            else Verdict(each, Answer.RUN)
+            else CacheDecision(each, Answer.RUN)
         )
         for each in plan.variants
     ]
@@ -172,7 +172,7 @@ def test_estimate_is_of_the_sessions_that_run(
     seconds: float,
 ) -> None:
     chosen = plan(graph, root)
-    found = estimate(chosen, known(), verdicts(chosen, *cached), workers=workers)
+    found = estimate(chosen, known(), decisions(chosen, *cached), workers=workers)
     assert list(found.order) == order
     assert list(found.path) == path
     assert found.total_seconds == total
@@ -210,7 +210,7 @@ def test_sessions_without_a_recorded_run_make_it_an_estimate(
     ]
     # A cached session needs no recorded duration.
     lines = estimate_text(
-        estimate(chosen, times, verdicts(chosen, "lint", "tests-3.11"))
+        estimate(chosen, times, decisions(chosen, "lint", "tests-3.11"))
     )
     assert lines[:2] == [
         "5 sessions: 2 cached, 3 to run in about 60 s on 1 worker",
@@ -221,7 +221,7 @@ def test_sessions_without_a_recorded_run_make_it_an_estimate(
 def test_nothing_to_run_takes_no_time(graph: Graph, root: Path) -> None:
     chosen = plan(graph, root)
     nothing = Durations({}, frozenset())
-    lines = estimate_text(estimate(chosen, nothing, verdicts(chosen, *TIMES)))
+    lines = estimate_text(estimate(chosen, nothing, decisions(chosen, *TIMES)))
     assert lines == ["5 sessions: 5 cached, none to run"]
 
 
@@ -229,7 +229,7 @@ def test_the_only_session_that_runs_is_not_offered_as_quick(
     graph: Graph, root: Path
 ) -> None:
     chosen = plan(graph, root)
-    cached = verdicts(chosen, *(name for name in TIMES if name != "lint"))
+    cached = decisions(chosen, *(name for name in TIMES if name != "lint"))
     assert estimate_text(estimate(chosen, known(), cached)) == [
         "5 sessions: 4 cached, 1 to run in about 10 s on 1 worker",
         "critical path: lint, about 10 s",

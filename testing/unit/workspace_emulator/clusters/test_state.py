@@ -53,7 +53,7 @@ def play(
         )
         what(clusters)
         for each in clusters.all():
-            await clusters.settled(each["cluster_id"])
+            await clusters.wait_until_stable(each["cluster_id"])
         await background.stop()
         return clusters
 

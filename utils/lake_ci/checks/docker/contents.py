@@ -1,9 +1,9 @@
 """Checks the configuration, contents and size of the images.
 
 The checks write reports/docker/images.json, a list with an object for each image: name
-(`PREFIX-api:1.2.3`, without a registry), target, id, size (bytes), labels (an object),
-packages (an object of Python packages and their versions). They also write
-`sbom-<target>.json`, in CycloneDX, to the same folder.
+(`PREFIX-api:1.2.3`, without a registry), target, base (the image that it starts from),
+id, size (bytes), labels (an object), packages (an object of Python packages and their
+versions). They also write `sbom-<target>.json`, in CycloneDX, to the same folder.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from lake_ci.checks.docker.base_image import read_dockerfile
 from lake_ci.checks.docker.build import DOCKERFILE, ImageCheck, Images
 from lake_ci.checks.security import locked_packages
 from lake_ci.checks.security.accepted_risks import Register
@@ -180,8 +181,8 @@ def misplaced(
         yield "package", f"the Python package {package} is not installed"
     for path in inside["setuid"]:
         yield "setuid", f"{path} is setuid or setgid: chmod a-s"
-    for path in [] if target == "dev" else [*inside["tools"], *inside["stray"]]:
-        yield "stray", f"{path} is not allowed in a runtime image"
+    for path in [] if target == "dev" else [*inside["tools"], *inside["unneeded"]]:
+        yield "unneeded", f"{path} is not allowed in a runtime image"
 
 
 def component(kind: str, name: str, version: str) -> dict[str, str]:
@@ -266,10 +267,12 @@ class Inventory(ImageCheck):
 
     def check(self, ctx: CheckContext) -> Outcome:
         images = self.images
+        base = read_dockerfile(ctx).base_image(ctx.env)
         rows = [
             {
                 "name": f"{images.settings.image(target)}:{image_tag(images.version)}",
                 "target": target,
+                "base": base,
                 "id": images.ids[target],
                 "size": images.sizes[target],
                 "labels": images.labels[target],

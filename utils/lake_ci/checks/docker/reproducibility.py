@@ -12,7 +12,6 @@ the second build uses no cache.
 from __future__ import annotations
 
 import json
-import re
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lake_ci.checks.docker import layers
+from lake_ci.checks.docker.base_image import read_dockerfile
 from lake_ci.checks.docker.build import (
     DOCKERFILE,
     WORK,
@@ -283,9 +283,7 @@ def base_layers(images: Images, ctx: CheckContext) -> int:
 
     If BuildKit used the base image but the engine does not have it, pull it.
     """
-    text = (ctx.root / DOCKERFILE).read_text(encoding="utf-8")
-    base = re.search(r"^ARG BASE=(\S+)", text, re.MULTILINE)
-    name = base[1] if base else ""
+    name = read_dockerfile(ctx).base_image(ctx.env)
     ask = ["image", "inspect", "--format={{len .RootFS.Layers}}", name]
     done = images.engine.docker(*ask)
     if done.code != 0:

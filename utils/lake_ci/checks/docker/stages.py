@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from lake_ci.checks.docker import engine as containers
+from lake_ci.checks.docker.base_image import BaseImage
 from lake_ci.checks.docker.build import BuildImages, DockerOptions, Hadolint, Images
 from lake_ci.checks.docker.contents import (
     Configuration,
@@ -30,7 +31,7 @@ def stages(ctx: CheckContext, chosen: DockerOptions, today: date) -> Stages:
     Containers, volumes and images are removed when the generator is closed.
     """
     settings = docker_settings(ctx.root)
-    yield [Hadolint(), Java("17"), Jars()]
+    yield [Hadolint(), BaseImage(), Java("17"), Jars()]
     with containers.engine(ctx) as engine:
         made = Images(engine, chosen.targets, settings)
         yield [containers.EngineCheck(engine), BuildImages(made)]

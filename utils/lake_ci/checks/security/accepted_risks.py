@@ -61,7 +61,7 @@ class Register:
         self._found: dict[str, list[SecurityFinding]] = {}
         self._used: set[AcceptedRisk] = set()
 
-    def settle(
+    def record(
         self, tool: str, found: Iterable[SecurityFinding], clean: str
     ) -> Outcome:
         """Record the findings of a scanner, and return the outcome of its row.
@@ -70,15 +70,15 @@ class Register:
             clean: a text about what was scanned, such as `12 files`.
         """
         left = []
-        excused = 0
+        accepted = 0
         for finding in merged(found):
             covering = [each for each in self.accepted if each.covers(finding)]
             self._used.update(covering)
-            excused += bool(covering)
+            accepted += bool(covering)
             if not covering:
                 left.append(finding)
         self._found[tool] = left
-        detail = clean + (f", {excused} accepted" if excused else "")
+        detail = clean + (f", {accepted} accepted" if accepted else "")
         if not left:
             return Outcome(Status.SUCCESS, detail)
         failing = sum(each.at_least(self.fail_on) for each in left)

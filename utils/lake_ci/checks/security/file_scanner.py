@@ -27,13 +27,13 @@ class ScanResult:
 
     Attributes:
         rows: the rows of each requested file; None for a file that the scanner skipped.
-        stray: the rows of files that were scanned, but not requested.
+        unrequested: the rows of files that were scanned, but not requested.
         errors: the scanner's rows about files that it could not read.
         findings: all rows and errors, converted to findings.
     """
 
     rows: dict[str, FileRows] = field(default_factory=dict)
-    stray: list[Any] = field(default_factory=list)
+    unrequested: list[Any] = field(default_factory=list)
     errors: list[Any] = field(default_factory=list)
     findings: list[SecurityFinding] = field(default_factory=list)
 
@@ -95,14 +95,14 @@ class FileScanner(Scanner):
             *self.security_findings({"results": _sorted(cached), "errors": []}, ctx),
             *result.findings,
         ]
-        results = [*_sorted(rows), *result.stray]
+        results = [*_sorted(rows), *result.unrequested]
         self.write(
             {"files": looked_at, "results": results, "errors": result.errors}, ctx
         )
         if uncached:
             cache.save(self._cacheable(cached, result, ctx), digests)
         changed = _scanned_count(result.rows)
-        return self.register.settle(
+        return self.register.record(
             self.name, found, f"{count(looked_at, 'file')}, {changed or 'none'} changed"
         )
 
@@ -178,7 +178,7 @@ class FileScanner(Scanner):
     ) -> dict[str, FileRows]:
         """Return the results that may be cached, by file."""
         unread = {self.file(row, ctx) for row in result.errors}
-        if result.stray or not unread <= {*cached, *result.rows}:
+        if result.unrequested or not unread <= {*cached, *result.rows}:
             # The scanner reported a file that was not requested. Cache nothing, so that
             # the next run reports it again.
             return {}

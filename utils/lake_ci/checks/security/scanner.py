@@ -94,7 +94,7 @@ class Scanner(Check):
         if done.code != 0 and not found:
             return crashed(self.name, shown(done))
         self.write(self.clean(document), ctx)
-        return self.register.settle(self.name, found, looked_at)
+        return self.register.record(self.name, found, looked_at)
 
     def ended_badly(self, done: Completed) -> Outcome | None:
         """Return the outcome if the command was stopped or crashed, or else None."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lake_ci.checks.terraform import accounts, hcl
+from lake_ci.checks.terraform import accounts, destroy_guard, hcl
 from lake_ci.checks.terraform.accounts import Account
 from lake_ci.checks.terraform.code import FOLDER, Code, judged, program, work
 from lake_ci.errors import LakeCiError, MachineError
@@ -167,7 +167,8 @@ class EnvironmentPlan(Planner):
         write_whole(folder / "plan.txt", done.stdout)
         write_whole(folder / "plan.json", shown.stdout)
         self.folder.set_result(folder)
-        numbers = counts(json.loads(shown.stdout))
+        planned = json.loads(shown.stdout)
+        numbers = counts(planned)
         words = _actions_text(numbers)
         data = {"account": account.id, "rehearsed": not account.real, **numbers}
         if account.real:
@@ -175,7 +176,8 @@ class EnvironmentPlan(Planner):
         elif self.plan_only:
             detail = f"planned on moto, not applied: {words}"
         else:
-            failed = self.rehearse(ctx, account, file)
+            guards = destroy_guard.guards(ctx.root, planned)
+            failed = self.rehearse(ctx, account, file, guards)
             if failed is not None:
                 return failed
             detail = f"applied on moto: {words}; no changes in a second plan; destroyed"
@@ -194,9 +196,12 @@ class EnvironmentPlan(Planner):
         return outcome if outcome.status is not Status.SUCCESS else None
 
     def rehearse(
-        self, ctx: CheckContext, account: Account, file: Path
+        self, ctx: CheckContext, account: Account, file: Path, guards: Sequence[str]
     ) -> Outcome | None:
-        """Apply the plan, plan again, and destroy; return the failure, or None."""
+        """Apply the plan, plan again, and destroy; return the failure, or None.
+
+        Terraform first forgets the guards, because it cannot destroy them.
+        """
         values = f"-var-file=environments/{self.environment}.tfvars"
         done = self.terraform(ctx, account, "apply", "-json", str(file))
         if done.code != 0:
@@ -216,6 +221,10 @@ class EnvironmentPlan(Planner):
         done = ctx.execute(empty, env=account.env)
         if done.code != 0:
             return stopped_or_crashed(self.name, done, "could not empty the buckets")
+        if guards:
+            done = self.terraform(ctx, account, "state", "rm", *guards)
+            if done.code != 0:
+                return stopped_or_crashed(self.name, done, "could not forget a guard")
         done = self.terraform(
             ctx,
             account,

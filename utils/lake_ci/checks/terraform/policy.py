@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from lake_ci.checks.setting_patterns import unmatched_patterns
-from lake_ci.checks.terraform import hcl
+from lake_ci.checks.terraform import destroy_guard, hcl
 from lake_ci.checks.terraform.code import FOLDER
 from lake_ci.checks.terraform.differences import attributes, differences
 from lake_ci.checks.terraform.plan import EnvironmentPlan, made
@@ -18,7 +19,8 @@ from lake_ci.runner.check import Check, CheckContext
 
 # Staging must be equal to production, because a change is tried in staging first and
 # must have the same effect in production.
-ALIKE = ("staging", "production")
+PRODUCTION = "production"
+ALIKE = ("staging", PRODUCTION)
 
 
 class Policy(Check):
@@ -26,7 +28,8 @@ class Policy(Check):
 
     No bucket is public. Every bucket is encrypted and versioned. No statement allows a
     wildcard of actions. No bucket can be destroyed together with its objects. Every
-    bucket refuses keys of clients, and every layer has a lifecycle rule.
+    bucket refuses keys of clients, and every layer has a lifecycle rule. In production,
+    no plan can destroy a bucket or a key.
     """
 
     name = "policy"
@@ -35,13 +38,12 @@ class Policy(Check):
         self.plans = plans
 
     def run(self, ctx: CheckContext) -> Outcome:
-        plans = {
-            environment: list(
-                resources(
-                    json.loads((folder / "plan.json").read_text(encoding="utf-8"))
-                )
-            )
+        read = {
+            environment: json.loads((folder / "plan.json").read_text(encoding="utf-8"))
             for environment, folder in made(self.plans).items()
+        }
+        plans = {
+            environment: list(resources(plan)) for environment, plan in read.items()
         }
         if not plans:
             return Outcome(Status.SKIPPED, "no plan was made")
@@ -51,12 +53,27 @@ class Policy(Check):
             for rule, address, text, message in objections(rows, layers):
                 finding = self.finding(ctx, rule, address, text, message)
                 found.setdefault(finding, []).append(environment)
+        found.update(
+            (finding, [PRODUCTION])
+            for finding in self.unguarded(ctx, read.get(PRODUCTION, {}))
+        )
         if all(environment in plans for environment in ALIKE):
             differing = self.differing(ctx, *(plans[name] for name in ALIKE))
             found.update((finding, list(ALIKE)) for finding in differing)
         return Outcome.of(
             found, clean=f"{count(len(plans), 'plan')}, {count(len(RULES), 'rule')}"
         )
+
+    def unguarded(
+        self, ctx: CheckContext, plan: Mapping[str, Any]
+    ) -> Iterator[Finding]:
+        """Yield a finding for each bucket and key that a plan could destroy."""
+        for address in destroy_guard.unguarded(ctx.root, plan):
+            message = (
+                f"{address}: a plan could destroy it in {PRODUCTION}; add its ARN to"
+                " triggers_replace of a terraform_data with prevent_destroy"
+            )
+            yield self.finding(ctx, "destroy-guard", address, "", message)
 
     def differing(
         self,

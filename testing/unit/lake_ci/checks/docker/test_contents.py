@@ -63,7 +63,7 @@ INSIDE: dict[str, Any] = {
     "packages": {"pond": "1.0", "sqlglot": "30.0"},
     "setuid": [],
     "tools": [],
-    "stray": [],
+    "unneeded": [],
 }
 
 
@@ -79,6 +79,8 @@ def test_image_without_the_package_it_is_for_is_named() -> None:
 
 
 def test_only_the_image_to_work_in_may_hold_tools() -> None:
-    assert misplaced(tools=["/usr/bin/git"], stray=["/src/tests"]) == ["stray"] * 2
+    assert (
+        misplaced(tools=["/usr/bin/git"], unneeded=["/src/tests"]) == ["unneeded"] * 2
+    )
     assert misplaced("dev", tools=["/usr/bin/git"]) == []
     assert misplaced("dev", setuid=["/opt/su"]) == ["setuid"]

@@ -44,7 +44,7 @@ def register(root: Path, text: str = ONE, fail_on: str = "medium") -> Register:
 
 
 def test_what_is_accepted_does_not_fail_and_is_counted(root: Path) -> None:
-    outcome = register(root).settle("bandit", [make_finding()], "9 files")
+    outcome = register(root).record("bandit", [make_finding()], "9 files")
     assert (outcome.status, outcome.detail, outcome.findings) == (
         Status.SUCCESS,
         "9 files, 1 accepted",
@@ -53,7 +53,7 @@ def test_what_is_accepted_does_not_fail_and_is_counted(root: Path) -> None:
 
 
 def test_the_same_weakness_in_another_file_fails(root: Path) -> None:
-    outcome = register(root).settle(
+    outcome = register(root).record(
         "bandit", [make_finding(), make_finding("b.py")], "9 files"
     )
     assert outcome.status is Status.FAILURE
@@ -62,14 +62,14 @@ def test_the_same_weakness_in_another_file_fails(root: Path) -> None:
 
 
 def test_an_exception_without_a_file_holds_everywhere(root: Path) -> None:
-    outcome = register(root, ONE.replace('file = "a.py"\n', "")).settle(
+    outcome = register(root, ONE.replace('file = "a.py"\n', "")).record(
         "bandit", [make_finding("b.py")], ""
     )
     assert outcome.status is Status.SUCCESS
 
 
 def test_what_is_below_the_failing_level_is_a_remark(root: Path) -> None:
-    outcome = register(root, "", "high").settle("bandit", [make_finding()], "9 files")
+    outcome = register(root, "", "high").record("bandit", [make_finding()], "9 files")
     assert (outcome.status, outcome.not_checked) == (Status.WARNING, None)
     assert outcome.detail == "1 finding below high in 9 files"
     assert [each.severity for each in outcome.findings] == ["warning"]
@@ -82,14 +82,14 @@ def test_a_failing_level_that_is_none_is_refused(root: Path) -> None:
 
 def test_the_list_of_all_scanners_lacks_what_was_accepted(root: Path) -> None:
     entries = register(root)
-    entries.settle("bandit", [make_finding(), make_finding("b.py")], "")
+    entries.record("bandit", [make_finding(), make_finding("b.py")], "")
     assert [each.file for each in entries.security_findings()] == ["b.py"]
     assert entries.unfinished(["bandit", "semgrep"]) == ["semgrep"]
 
 
 def test_an_exception_that_is_used_passes(root: Path, ctx: CheckContext) -> None:
     entries = register(root)
-    entries.settle("bandit", [make_finding()], "")
+    entries.record("bandit", [make_finding()], "")
     outcome = AcceptedRisksCheck(entries).run(ctx)
     assert (outcome.status, outcome.detail) == (Status.SUCCESS, "1 exception")
 
@@ -98,7 +98,7 @@ def test_an_exception_that_covers_nothing_fails_at_its_line(
     root: Path, ctx: CheckContext
 ) -> None:
     entries = register(root, "# a remark\n" + ONE)
-    entries.settle("bandit", [], "")
+    entries.record("bandit", [], "")
     [found] = AcceptedRisksCheck(entries).run(ctx).findings
     assert (found.rule, found.place) == ("unused", "security/exceptions.toml:2")
     assert "bandit/B310 in a.py matches no finding" in found.message
@@ -139,7 +139,7 @@ def test_a_wrong_exception_fails_and_holds_no_more(
     root: Path, ctx: CheckContext, old: str, new: str, rule: str, words: str
 ) -> None:
     entries = register(root, ONE.replace(old, new))
-    assert entries.settle("bandit", [make_finding()], "").status is Status.FAILURE
+    assert entries.record("bandit", [make_finding()], "").status is Status.FAILURE
     [found] = AcceptedRisksCheck(entries).run(ctx).findings
     assert (found.rule, found.file) == (rule, "security/exceptions.toml")
     assert words in found.message

@@ -257,7 +257,7 @@ def test_no_rule_at_all_fails(ctx: CheckContext) -> None:
 def test_the_list_is_written_where_it_is_valid(
     register: Register, ctx: CheckContext, answering: Answering
 ) -> None:
-    register.settle(
+    register.record(
         "bandit", [SecurityFinding("bandit", "B602", "a shell", "a.py", 3, "high")], ""
     )
     answering(printed({}, 0))
@@ -283,7 +283,7 @@ def test_the_list_is_not_written_where_it_is_not_valid(
 def test_a_list_without_one_scanner_is_not_written(
     register: Register, ctx: CheckContext
 ) -> None:
-    register.settle("bandit", [], "")
+    register.record("bandit", [], "")
     outcome = Sarif(register, [Bandit(register), Semgrep(register)]).run(ctx)
     assert (outcome.status, outcome.detail) == (
         Status.SKIPPED,

@@ -120,6 +120,21 @@ def test_a_rehearsal_plans_applies_plans_again_empties_and_destroys(
     assert json.loads((folder / "plan.json").read_text())["resource_changes"]
 
 
+def test_rehearsal_forgets_guards_before_it_destroys(ctx: CheckContext) -> None:
+    (ctx.root / "terraform" / "main.tf").write_text(
+        'resource "terraform_data" "guard" {\n  lifecycle {\n'
+        "    prevent_destroy = true\n  }\n}\n"
+    )
+    guard = {"resources": [{"address": "terraform_data.guard[0]"}]}
+    shown = json.dumps({"planned_values": {"root_module": guard}})
+    ctx.execute = terraform = Terraform(show=done(0, shown))
+    assert EnvironmentPlan(Code(), "dev", MOTO).run(ctx).status is Status.SUCCESS
+    assert terraform.names[-3:] == ["empty", "state", "destroy"]
+    assert terraform.calls[-2] == ["state", "rm", "terraform_data.guard[0]"]
+    ctx.execute = Terraform(show=done(0, shown), state=done(1))
+    assert EnvironmentPlan(Code(), "dev", MOTO).run(ctx).status is Status.FAILURE
+
+
 def test_a_real_account_is_only_read_and_not_even_locked(ctx: CheckContext) -> None:
     ctx.execute = terraform = Terraform(show=done(0, plan(UPDATED)))
     outcome = EnvironmentPlan(Code(), "dev", REAL).run(ctx)

@@ -24,8 +24,9 @@ def test_a_finding_of_several_environments_is_one_at_the_line_that_says_so(
     assert {(each.rule, each.file, each.line) for each in outcome.findings} == {
         ("unversioned-bucket", "terraform/main.tf", 26),
         ("wildcard-action", "terraform/main.tf", 17),
+        ("destroy-guard", "terraform/main.tf", 1),
     }
-    assert len(outcome.findings) == 2
+    assert len(outcome.findings) == 3
 
 
 def test_a_pattern_of_what_may_differ_that_matches_nothing_is_found(

@@ -1,0 +1,81 @@
+"""Finds the buckets and keys that a plan could destroy in production.
+
+`prevent_destroy` accepts no variable, so a bucket cannot have it in some environments
+only. Instead, a `terraform_data` with `prevent_destroy`, the guard, has the ARNs of
+buckets and keys in `triggers_replace`. A plan that destroys or replaces a bucket must
+also destroy or replace the guard, so the plan fails.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lake_ci.checks.terraform import hcl
+from lake_ci.checks.terraform.code import FOLDER
+from lake_ci.checks.terraform.resources import resources
+
+PROTECTED = ("aws_kms_key", "aws_s3_bucket")
+# Terraform does not know these attributes of a resource that it replaces.
+IDENTIFIERS = ("arn", "id")
+PREVENT_DESTROY = re.compile(r"\s*prevent_destroy\s*=\s*true\b")
+Module = Mapping[str, Any]
+
+
+def unguarded(root: Path, plan: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the address of each planned bucket and key that no guard protects."""
+    preventing = {hcl.INDEX.sub("", each) for each in guards(root, plan)}
+    protected = set(preventing)
+    configuration = plan.get("configuration", {}).get("root_module", {})
+    for prefix, module in _modules(configuration):
+        for row in module.get("resources", ()):
+            if (
+                row["type"] == "terraform_data"
+                and prefix + row["address"] in preventing
+            ):
+                triggers = row.get("expressions", {}).get("triggers_replace", {})
+                for reference in triggers.get("references", ()):
+                    protected.update(_referenced(module, reference, prefix))
+    for address, kind in _managed(plan):
+        if kind in PROTECTED and hcl.INDEX.sub("", address) not in protected:
+            yield address
+
+
+def guards(root: Path, plan: Mapping[str, Any]) -> list[str]:
+    """Return the addresses of the planned resources with `prevent_destroy`."""
+    return [address for address, _ in _managed(plan) if _prevents(root, address)]
+
+
+def _prevents(root: Path, address: str) -> bool:
+    block = hcl.locate(root, FOLDER, address)
+    return block is not None and any(map(PREVENT_DESTROY.match, block.text))
+
+
+def _managed(plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the address and the type of each planned resource, without data sources."""
+    for row in resources(plan):
+        if "data" not in hcl.INDEX.sub("", row.address).split("."):
+            yield row.address, row.type
+
+
+def _modules(module: Module, prefix: str = "") -> Iterator[tuple[str, Module]]:
+    """Yield a module of the configuration and all modules in it, with their address."""
+    yield prefix, module
+    for name, call in module.get("module_calls", {}).items():
+        yield from _modules(call.get("module", {}), f"{prefix}module.{name}.")
+
+
+def _referenced(module: Module, reference: str, prefix: str) -> Iterator[str]:
+    """Yield the addresses of the resources whose ARN or id a reference contains."""
+    parts = hcl.INDEX.sub("", reference).split(".")
+    if len(parts) != 3:
+        return
+    if parts[0] == "module":
+        inner = module["module_calls"][parts[1]]["module"]
+        output = inner["outputs"][parts[2]]["expression"]
+        for each in output.get("references", ()):
+            yield from _referenced(inner, each, f"{prefix}module.{parts[1]}.")
+    elif parts[2] in IDENTIFIERS:
+        yield f"{prefix}{parts[0]}.{parts[1]}"
