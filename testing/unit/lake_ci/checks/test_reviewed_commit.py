@@ -113,7 +113,8 @@ def test_a_deploy_of_another_commit_ends_before_the_workspace(
     commit(ctx.root, "not merged")
 
     def verify(_: Path) -> artifacts.Artifacts:
-        return artifacts.Artifacts(Path("shop.whl"), "shop", "1.0", "0" * 64, "c" * 40)
+        files = Path("shop.whl"), Path("shop.tar.gz")
+        return artifacts.Artifacts(*files, "shop", "1.0", "0" * 64, "c" * 40)
 
     def execute(argv: list[str], *, echo: Any, **options: Any) -> Completed:
         echo(json.dumps({"event": "result", "outcome": "deployed", "code": 0}))
