@@ -309,7 +309,7 @@ KINDS: dict[Callable[[Path], None], str] = {
     sdist_not_a_tar: f"dist/{SDIST} is not an intact sdist",
     sdist_with_link: f"dist/{SDIST}: shop-1.0/link is not a regular file",
     sdist_beside_its_folder: f"dist/{SDIST}: other/PKG-INFO is not below shop-1.0/",
-    sdist_without_metadata: f"dist/{SDIST} is not an intact sdist: \"filename",
+    sdist_without_metadata: f'dist/{SDIST} is not an intact sdist: "filename',
     build_of_other_commit: "was not built from this commit",
     build_of_other_tag: "shop-9.9-py3-none-any.whl was not built from this commit",
     other_project: "dist/ holds the package shop, and pyproject.toml names store",

@@ -1,9 +1,8 @@
 """Runs the session `deploy`, whose result has a row for each step of a deploy.
 
-This module has the options, the check of the artifacts, and the emulated workspace of a
-trial. The deploy runs as a process, `python -m lake_ci.deploy`, in the session's
-environment, because it needs packages that nox's own environment does not have. The
-process ends with the session.
+This module has the options, and the emulated workspace of a trial. The deploy runs as a
+process, `python -m lake_ci.deploy`, in the session's environment, because it needs
+packages that nox's own environment does not have. The process ends with the session.
 """
 
 from __future__ import annotations
@@ -20,10 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lake_ci.checks.packaging import provenance
 from lake_ci.checks.reviewed_commit import ReviewedCommit
 from lake_ci.checks.tests.java import Jars, Java
-from lake_ci.deploy import artifacts
-from lake_ci.deploy.errors import RefusedError
 from lake_ci.errors import LakeCiError, UsageError, nearest
 from lake_ci.model.job import ENVIRONMENTS
 from lake_ci.model.results import Finding, Outcome, Status
@@ -118,28 +116,14 @@ def options(
     )
 
 
-class ArtifactsCheck(Check):
-    """Check the wheel's checksum, and that it was built from the current commit."""
+class NothingDeployed(Check):
+    """Record that the command does not use the built files."""
 
     name = "artifacts"
     exclusive = True
 
-    def __init__(self, chosen: DeployOptions) -> None:
-        self.chosen = chosen
-        self.good = not chosen.deploys
-
     def run(self, ctx: CheckContext) -> Outcome:
-        if not self.chosen.deploys:
-            return Outcome(Status.SKIPPED, "nothing is deployed")
-        try:
-            built = artifacts.verify(ctx.root)
-        except RefusedError as error:
-            return Outcome.failure(self.name, "refused", str(error))
-        self.good = True
-        return Outcome(
-            Status.SUCCESS,
-            f"{built.wheel.name}, sha256 {built.sha256[:12]}, of {built.commit[:12]}",
-        )
+        return Outcome(Status.SKIPPED, "nothing is deployed")
 
 
 def stages(ctx: CheckContext, chosen: DeployOptions) -> Stages:
@@ -147,9 +131,9 @@ def stages(ctx: CheckContext, chosen: DeployOptions) -> Stages:
 
     The emulated workspace of a trial ends when the iterator is closed.
     """
-    built = ArtifactsCheck(chosen)
-    yield [built]
-    if not built.good:
+    if not chosen.deploys:
+        yield [NothingDeployed()]
+    elif not (yield from provenance.stages(attested=chosen.environment != TRIAL)):
         return
     if not chosen.partial and chosen.environment in protected(ctx.root):
         reviewed = ReviewedCommit(f"be deployed to {chosen.environment}")

@@ -94,10 +94,10 @@ restore = "restore.py"
 @pytest.mark.parametrize(
     ("environment", "more", "rows"),
     [
-        ("production", (), ["artifacts", "reviewed"]),
-        ("staging", (), ["artifacts", "reviewed"]),
-        ("dev", (), ["artifacts", "deploy"]),
-        ("production", ("--dry-run",), ["artifacts", "deploy"]),
+        ("production", (), ["artifacts", "attestation", "reviewed"]),
+        ("staging", (), ["artifacts", "attestation", "reviewed"]),
+        ("dev", (), ["artifacts", "attestation", "deploy"]),
+        ("production", ("--dry-run",), ["artifacts", "attestation", "deploy"]),
         ("production", ("--rollback",), ["artifacts", "deploy"]),
     ],
 )
