@@ -93,12 +93,12 @@ def parser(environment: str = TRIAL) -> Parser:
 
 
 def options(
-    posargs: Sequence[str], env: Mapping[str, str], *, pipeline: bool = False
+    posargs: Sequence[str], env: Mapping[str, str], *, whole: bool = False
 ) -> DeployOptions:
     """Return the parsed options after `--`. Raises UsageError.
 
     Args:
-        pipeline: whether the whole pipeline runs, which removes a trial's workspace at
+        whole: whether the whole pipeline runs, which removes a trial's workspace at
             the end.
     """
     chosen = parser(env.get("DEPLOY_ENVIRONMENT") or TRIAL)
@@ -112,7 +112,7 @@ def options(
         command += ["--rollback", *([typed.rollback] if typed.rollback else [])]
     deploys = not (typed.status or typed.history or typed.rollback is not None)
     return DeployOptions(
-        typed.environment, tuple(command), deploys, typed.tear_down or pipeline
+        typed.environment, tuple(command), deploys, typed.tear_down or whole
     )
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lake_ci.deploy import distributions
-from lake_ci.deploy.distributions import BUILD, DIST
+from lake_ci.deploy.distributions import BUILD, DIST, refused
 from lake_ci.deploy.errors import RefusedError
 from lake_ci.errors import BadResultError, UsageError
 from lake_ci.model import results
@@ -62,9 +62,7 @@ def verify(root: Path) -> Artifacts:
     package = distributions.verify(wheel, sdist)
     _verify_name(root, package.name)
     if not _is_of(root, package.version, commit):
-        raise RefusedError(
-            f"{wheel.name} was not built from this commit, {commit[:SHORT]}", BUILD
-        )
+        raise refused(wheel.name, f" was not built from this commit, {commit[:SHORT]}")
     return Artifacts(
         wheel, sdist, package.name, package.version, sums[wheel.name], commit
     )
@@ -115,19 +113,16 @@ def _verify_files(root: Path, sums: Mapping[str, str]) -> None:
     """Compare the files of `dist/` with their checksums, in both directions."""
     for path in sorted((root / DIST).glob("*")):
         if path.is_symlink() or not path.is_file():
-            raise RefusedError(f"{DIST}/{path.name} is not a regular file", BUILD)
+            raise refused(path.name, " is not a regular file")
         if path.name not in sums:
-            raise RefusedError(f"{DIST}/{path.name} is not in {CHECKSUMS}", BUILD)
+            raise refused(path.name, f" is not in {CHECKSUMS}")
     for name, expected in sums.items():
         path = root / DIST / name
         if not path.is_file():
-            raise RefusedError(
-                f"{DIST}/{name} is missing, which {CHECKSUMS} names", BUILD
-            )
+            raise refused(name, f" is missing, which {CHECKSUMS} names")
         if hashlib.sha256(path.read_bytes()).hexdigest() != expected:
-            raise RefusedError(
-                f"{DIST}/{name} differs from the built file: its sha256 does not match",
-                BUILD,
+            raise refused(
+                name, " differs from the built file: its sha256 does not match"
             )
 
 

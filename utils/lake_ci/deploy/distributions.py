@@ -174,4 +174,10 @@ def _verify_name(
 
 
 def _refused(archive: Path, problem: str) -> RefusedError:
-    return RefusedError(f"{DIST}/{archive.name}{problem}", BUILD)
+    return refused(archive.name, problem)
+
+
+def refused(name: str, problem: str) -> RefusedError:
+    """Return the error for a file in `dist/`. The problem follows the file's path."""
+    file = f"{DIST}/{name}"
+    return RefusedError(f"{file}{problem}", BUILD, file=file)

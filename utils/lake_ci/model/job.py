@@ -72,8 +72,8 @@ class Job:
             `dist/` if it writes that folder.
         setup: the programs that must be installed on the machine, beside Python and
             git.
-        artifacts_from: the needed jobs whose output the job reads, except their
-            result.json. The job reads no files of other jobs.
+        artifacts_from: the needed jobs whose output the job reads. The job reads no
+            files of other jobs, and a cached job does not read their result.json.
         external_inputs: the state outside the repository that the result depends on, as
             names of `EXTERNAL_INPUTS`.
         variables: environment variables that the job reads, in addition to those of

@@ -43,7 +43,7 @@ def test_options(
 
 
 def test_environment_of_the_dispatch_is_taken_and_a_pipeline_tears_down() -> None:
-    chosen = deploy.options((), {"DEPLOY_ENVIRONMENT": "staging"}, pipeline=True)
+    chosen = deploy.options((), {"DEPLOY_ENVIRONMENT": "staging"}, whole=True)
     assert (chosen.environment, chosen.tear_down) == ("staging", True)
 
 

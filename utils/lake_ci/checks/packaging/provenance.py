@@ -45,7 +45,10 @@ class ArtifactsCheck(Check):
         try:
             built = self.built = artifacts.verify(ctx.root)
         except RefusedError as error:
-            return Outcome.failure(self.name, "refused", str(error))
+            line = None if error.file is None else 1
+            finding = Finding(self.name, "refused", str(error), error.file, line)
+            detail = str(error).splitlines()[0]
+            return Outcome(Status.FAILURE, detail, (finding,))
         return Outcome(
             Status.SUCCESS,
             f"{built.wheel.name}, sha256 {built.sha256[:12]}, of {built.commit[:12]}",

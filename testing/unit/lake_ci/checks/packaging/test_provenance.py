@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Generator, Sequence
@@ -87,6 +88,8 @@ def test_changed_files_are_refused_before_anything_else(
         assert (found["artifacts"].status, finding.rule) == (Status.FAILURE, "refused")
         assert KINDS[change] in finding.message
         assert "`nox -s build`" in finding.message
+        file = re.match(r"dist/[\w.+-]+\w", finding.message)
+        assert finding.place == (f"{file[0]}:1" if file else "")
 
 
 @pytest.fixture(scope="module")
