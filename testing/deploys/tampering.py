@@ -283,7 +283,7 @@ KINDS: dict[Callable[[Path], None], str] = {
     result_missing: "reports/build/result.json is missing",
     result_of_other_commit: "result.json is of commit 000000000000, not of",
     result_of_changed_tree: "with uncommitted changes, not of",
-    result_of_other_files: f"result.json and {SUMS} have different checksums of {WHEEL}",
+    result_of_other_files: f"{SUMS} have different checksums of {WHEEL}",
     result_without_digests: f"{SUMS} have different checksums of {WHEEL}",
     two_wheels: "dist/ must hold one wheel and one sdist, and holds shop-1.0-py3",
     sdist_missing: f"dist/ must hold one wheel and one sdist, and holds {WHEEL}",
