@@ -7,14 +7,14 @@ from __future__ import annotations
 from pathlib import Path
 
 FILE = "utils/lakekit/commands/run.py"
-UPDATE = "        done = retried(update)\n"
+UPDATE = "\n            done = retried(update)\n"
 # The additional processor time does not depend on other load of the machine.
-SLOWER = """\
-        cpu = time.process_time()
-        done = retried(update)
-        until = time.process_time() + {share} * (time.process_time() - cpu)
-        while table.name == {table!r} and time.process_time() < until:
-            pass
+SLOWER = """
+            cpu = time.process_time()
+            done = retried(update)
+            until = time.process_time() + {share} * (time.process_time() - cpu)
+            while table.name == {table!r} and time.process_time() < until:
+                pass
 """
 
 

@@ -66,6 +66,18 @@ class SourceError(LakekitError):
         self.what = what
 
 
+class UnreadableSourceError(SourceError):
+    """A source file or its folder cannot be read: no permission, or an I/O error."""
+
+    exit_code = 3
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        super().__init__(
+            f"{path} cannot be read: {error.strerror or error}",
+            "Give this user access, or check the disk, then run again.",
+        )
+
+
 class ConversionError(SourceError):
     """Too many values of a column do not convert to its type, so the whole file is
     refused. The maximum share is set in the source.
@@ -101,6 +113,12 @@ class RefusedFilesError(LakekitError):
             " --refused skip.",
         )
         self.files, self.tables = tuple(files), tuple(tables)
+
+
+class UnreadableFilesError(RefusedFilesError):
+    """Like RefusedFilesError, if none of the files can be read."""
+
+    exit_code = 3
 
 
 class InvalidLakeError(LakekitError):

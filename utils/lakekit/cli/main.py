@@ -12,9 +12,10 @@ import click
 
 import lakekit
 from lakekit.cli.options import exit_code, uses, version_option
+from lakekit.cli.progress import ProgressLine
 from lakekit.cli.settings import Settings
 from lakekit.cli.subcommands import COMMANDS
-from lakekit.cli.text import cell, echo, print_json, table_of, visible
+from lakekit.cli.text import cell, echo, print_json, table_of
 
 INTERRUPTED = "Interrupted: every table is whole, and running again resumes."
 
@@ -62,8 +63,9 @@ def run(settings: Settings, as_json: bool, allow_rebuild: bool) -> None:
         "unpacked": settings.unpacked,
     }
     source, lake = settings.required("source"), settings.required("lake")
-    if sys.stderr.isatty():
-        result = _run_with_bar(source, lake, arguments)
+    if sys.stderr.isatty() and not as_json:
+        with ProgressLine(sys.stderr) as progress:
+            result = lakekit.run(source, lake, progress=progress, **arguments)
     else:
         result = lakekit.run(source, lake, **arguments)
     if as_json:
@@ -114,23 +116,6 @@ def _rows_written(table: lakekit.TableResult) -> List[str]:
     rows = {fate: getattr(counts, fate) for fate in fates}
     parts = [f"{number:,} {fate}" for fate, number in rows.items() if number]
     return parts + all_rows if reason else parts
-
-
-def _run_with_bar(
-    source: str, lake: str, arguments: Dict[str, Any]
-) -> lakekit.RunResult:
-    with click.progressbar(
-        length=1,
-        file=sys.stderr,
-        item_show_func=lambda item: visible(str(item or "")),
-        show_eta=False,
-    ) as bar:
-
-        def advance(doing: str, done: int, steps: int) -> None:
-            bar.length = steps
-            bar.update(done - bar.pos, doing)
-
-        return lakekit.run(source, lake, progress=advance, **arguments)
 
 
 @cli.command()

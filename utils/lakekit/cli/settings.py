@@ -36,8 +36,8 @@ SETTINGS: Mapping[str, str] = {
     "scratch": "folder for temporary files; all machines of a cluster must share it",
     "refused": "effect of a faulty source file: the tables that read it are not updated"
     " (stop, the default), or only the file is left out (skip)",
-    "unpacked": "size limit of all unpacked archives together, such as 20GB; by default"
-    " 100GB",
+    "unpacked": "size limit of all unpacked archives together, and of each decoded"
+    " Parquet file, such as 20GB; by default 100GB",
 }
 CHOICES: Mapping[str, Sequence[str]] = {"engine": ENGINES, "refused": POLICIES}
 PATHS = ("source", "scratch")

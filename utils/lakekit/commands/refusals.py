@@ -7,7 +7,12 @@ from __future__ import annotations
 from typing import Dict, FrozenSet, List, Literal, Set, Tuple
 
 from lakekit.declarations.tables import TableSet
-from lakekit.errors import RefusedFilesError, SourceError
+from lakekit.errors import (
+    RefusedFilesError,
+    SourceError,
+    UnreadableFilesError,
+    UnreadableSourceError,
+)
 
 Policy = Literal["stop", "skip"]
 """The effect of a refused file: `stop` stops the tables that read its source; `skip`
@@ -63,7 +68,7 @@ class Refusals:
         """Raise an error if a table is stopped.
 
         If all tables are stopped by a single file, this is the file's own error;
-        otherwise it is RefusedFilesError.
+        otherwise it is RefusedFilesError, or UnreadableFilesError.
         """
         if not self._stopped:
             return
@@ -73,4 +78,6 @@ class Refusals:
             raise errors[0]
         names = [table.name for table in self._tables if table.name in self._stopped]
         files = [error.what for error in errors]
-        raise RefusedFilesError(files, names, others) from errors[0]
+        unreadable = all(isinstance(error, UnreadableSourceError) for error in errors)
+        kind = UnreadableFilesError if unreadable else RefusedFilesError
+        raise kind(files, names, others) from errors[0]

@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import (
-    Callable,
+    ContextManager,
     Dict,
     FrozenSet,
     Iterable,
@@ -27,6 +27,7 @@ from typing import (
 )
 
 from lakekit.commands.damage import whole_head
+from lakekit.commands.progress import Clock, Progress, Steps
 from lakekit.commands.refusals import Policy, Refusals
 from lakekit.declarations.sql_checks import check_sql
 from lakekit.declarations.tables import Column, Source, Table, TableSet
@@ -51,10 +52,6 @@ from lakekit.transforms.merge import Counts, UpdateOutcome
 from lakekit.transforms.updates import Updates
 
 MICROSECOND = datetime.timedelta(microseconds=1)
-Progress = Callable[[str, int, int], None]
-"""A callback with the current action, the number of finished steps, and the number of
-all steps.
-"""
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,8 @@ class TableResult:
     Attributes:
         mode: `unchanged`, `appended` (bronze), `merged`, `groups`, `whole`, or `noted`
             if the changes of the input tables affect no row of this table.
-        seconds: time that this run spent on the table.
+        seconds: time that this run spent on the table: for bronze, to check, read and
+            write its files. The time of a quarantine table is part of its table's time.
         changed: whether the run committed to this table.
         counts: numbers of rows; see `lakekit.transforms.merge.Counts`.
         groups_total: number of groups of a table that is updated by groups.
@@ -119,13 +117,14 @@ def run(
     scratch: Optional[Path] = None,
     refused: Policy = "stop",
     unpacked: str = DEFAULT_LIMIT,
+    clock: Clock = time.perf_counter,
 ) -> RunResult:
     """Bring the lake's tables up to date with the source files.
 
     `now` is the time of the run, in UTC, and the ingestion time of its files; `memory`
     is DuckDB's memory limit, such as `2GB`; `unpacked` is the size limit of all
-    unpacked archives together; `refused` is the effect of a faulty file
-    (`lakekit.commands.refusals`).
+    unpacked archives together, and of each decoded Parquet file; `refused` is the
+    effect of a faulty file (`lakekit.commands.refusals`); `clock` measures seconds.
 
     Raises a LakekitError. Before anything is written: DeclarationError, SettingsError,
     SourceError, InvalidLakeError, DamagedTableError; MissingExtraError without the
@@ -133,7 +132,7 @@ def run(
     date: RefusedFilesError. With each table complete at its old or its new version:
     ConflictError, StorageError.
     """
-    started = time.perf_counter()
+    started = clock()
     source, place = Path(os.path.expanduser(source)), find_lake(lake)
     at = now or datetime.datetime.now(datetime.timezone.utc)
     check_memory(memory)
@@ -147,7 +146,8 @@ def run(
         check_lake(place, tables)
         with tempfile.TemporaryDirectory(prefix="lakekit-", dir=scratch) as folder:
             refusals = Refusals(tables, refused)
-            opened = open_sources(source, tables, Path(folder), unpacked, refusals.add)
+            steps = Steps(progress or (lambda *_: None), clock)
+            opened = _open_all(source, tables, Path(folder), unpacked, refusals, steps)
             with open_engine(
                 engine, place, tables, Path(folder), memory=memory
             ) as opened_engine:
@@ -157,7 +157,7 @@ def run(
                     opened,
                     at,
                     allow_rebuild,
-                    progress or (lambda *_: None),
+                    steps,
                     refusals,
                 )
                 results = run.results()
@@ -166,7 +166,30 @@ def run(
         raise StorageError(
             Path(error.filename or str(place)), error.strerror or str(error)
         ) from error
-    return RunResult(source, str(place), engine, results, time.perf_counter() - started)
+    return RunResult(source, str(place), engine, results, clock() - started)
+
+
+def _open_all(
+    source: Path,
+    tables: TableSet,
+    scratch: Path,
+    unpacked: str,
+    refusals: Refusals,
+    steps: Steps,
+) -> Mapping[str, List[OpenedFile]]:
+    """Open the source files like `open_sources`. Each file is a step."""
+
+    def opening(table: str, name: str, files: int) -> ContextManager[None]:
+        # A new file has two more steps. Files that are not new are known later.
+        steps.total = 3 * files + len(_derived(tables))
+        return steps.step(table, f"open {name}")
+
+    return open_sources(source, tables, scratch, unpacked, refusals.add, opening)
+
+
+def _derived(tables: TableSet) -> Tuple[Table, ...]:
+    """Return the tables that are computed from other tables."""
+    return tables.layer("silver") + tables.layer("gold")
 
 
 class _Run:
@@ -179,17 +202,16 @@ class _Run:
         opened: Mapping[str, List[OpenedFile]],
         at: datetime.datetime,
         allow_rebuild: bool,
-        progress: Progress,
+        steps: Steps,
         refusals: Refusals,
     ) -> None:
         self._engine, self._tables, self._opened, self._at = engine, tables, opened, at
-        self._allow_rebuild, self._progress = allow_rebuild, progress
+        self._allow_rebuild, self._steps = allow_rebuild, steps
         self._refusals = refusals
         self._lineage = Lineage(engine, tables)
         self._updates = Updates(self._lineage)
         self._times: Dict[str, datetime.datetime] = {}
         self._rebuilt: FrozenSet[str] = frozenset()
-        self._done, self._steps = 0, 1
 
     def results(self) -> Tuple[TableResult, ...]:
         """Check all sources, then commit to bronze file by file, then update table by
@@ -197,9 +219,13 @@ class _Run:
         """
         dry_run(self._engine, self._tables)
         self._read_heads()
-        new = {t.name: self._new_files(t) for t in self._tables.layer("bronze")}
-        derived = self._tables.layer("silver") + self._tables.layer("gold")
-        self._steps = 2 * sum(len(files) for files in new.values()) + len(derived)
+        new = {}
+        for table in self._tables.layer("bronze"):
+            with self._steps.measured(table.name):
+                new[table.name] = self._new_files(table)
+        derived = _derived(self._tables)
+        files = sum(map(len, new.values()))
+        self._steps.total = self._steps.done + 2 * files + len(derived)
         inspected = self._inspect_all(new)
         bronze = self._active(self._tables.layer("bronze"))
         self._rebuilt = retried(self._evolve)
@@ -207,13 +233,12 @@ class _Run:
         for table in bronze:
             results[table.name] = self._ingest(table, new[table.name], inspected)
         for table in self._active(derived):
-            self._step(table.name)
             results.update(self._update_with_quarantine(table))
         if self._rebuilt:
             self._lineage.refresh(*(table.name for table in self._tables))
             # Apply changes that require the rebuilt rows, such as a new constraint.
             retried(self._evolve)
-        self._progress("", self._steps, self._steps)
+        self._steps.finish()
         return tuple(results[table.name] for table in self._active(self._tables))
 
     def _active(self, tables: Iterable[Table]) -> List[Table]:
@@ -223,7 +248,8 @@ class _Run:
     def _read_heads(self) -> None:
         """Read the state of every table that exists. Raises DamagedTableError."""
         for table in self._tables:
-            head = whole_head(self._engine, table)
+            with self._steps.measured(table.name):
+                head = whole_head(self._engine, table)
             if head is not None:
                 self._lineage.heads[table.name] = head
 
@@ -243,10 +269,6 @@ class _Run:
             )
         finally:
             self._lineage.refresh(*{change.table for change in changes})
-
-    def _step(self, doing: str) -> None:
-        self._progress(doing, self._done, self._steps)
-        self._done += 1
 
     def _new_files(self, table: Table) -> List[OpenedFile]:
         """Return the files of a source whose content is not in bronze yet, without
@@ -328,8 +350,8 @@ class _Run:
         """Read a whole file. Raises SourceError; ConversionError if too many values of
         a column do not convert.
         """
-        self._step(f"check {file.name}")
-        found = self._engine.inspect(table, file, self._times[table.name])
+        with self._steps.step(table.name, f"read {file.name}"):
+            found = self._engine.inspect(table, file, self._times[table.name])
         file.check_rows(found.rows)
         for name, misfits in found.misfits.items():
             if misfits > file.source.misfits * found.rows:
@@ -350,38 +372,40 @@ class _Run:
         files: Sequence[OpenedFile],
         inspected: Mapping[Tuple[str, str], FileInspection],
     ) -> TableResult:
-        begun, rows, changed = time.perf_counter(), 0, False
-        heads = self._lineage.heads
-        known = {column.name for column in heads[table.name].columns}
+        rows, changed = 0, False
         for file in files:
-            self._step(f"{table.name} from {file.name}")
-            more = [name.lower() for name in file.new_columns]
-            missing = [Column(name) for name in more if name not in known]
-            if missing:
-                self._engine.add_columns(table, missing)
-                self._lineage.refresh(table.name)
-                known.update(more)
-            found = inspected[table.name, file.digest]
-            note = Note(
-                self._lineage.digest(table),
-                misfits=sum(found.misfits.values()),
-                at=self._times[table.name].isoformat(),
-            )
-            version = self._engine.append(table, file, note)
-            if version is not None:
-                changed, rows = True, rows + found.rows
-            self._move_on(table, version, note)
+            with self._steps.step(table.name, f"write {file.name}"):
+                found = inspected[table.name, file.digest]
+                if self._append(table, file, found):
+                    changed, rows = True, rows + found.rows
         return TableResult(
             table.name,
             "appended" if changed else "unchanged",
             self._engine.rows(table),
             self._lineage.heads[table.name].version,
-            time.perf_counter() - begun,
+            self._steps.seconds(table.name),
             changed,
             Counts(read=rows, inserted=rows),
             new_columns=_new_columns(files),
             refused=self._refusals.of(_source(table).name),
         )
+
+    def _append(self, table: Table, file: OpenedFile, found: FileInspection) -> bool:
+        """Append an inspected file. Return whether its rows were not in the table."""
+        known = {column.name for column in self._lineage.heads[table.name].columns}
+        more = [name.lower() for name in file.new_columns]
+        missing = [Column(name) for name in more if name not in known]
+        if missing:
+            self._engine.add_columns(table, missing)
+            self._lineage.refresh(table.name)
+        note = Note(
+            self._lineage.digest(table),
+            misfits=sum(found.misfits.values()),
+            at=self._times[table.name].isoformat(),
+        )
+        version = self._engine.append(table, file, note)
+        self._move_on(table, version, note)
+        return version is not None
 
     def _move_on(self, table: Table, version: Optional[int], note: Note) -> None:
         """Update the table's head after a commit of this run."""
@@ -408,7 +432,7 @@ class _Run:
         """Update one table. If another writer commits first, retry with the newest
         versions.
         """
-        begun, before = time.perf_counter(), self._lineage.heads[table.name].version
+        before = self._lineage.heads[table.name].version
         touched = (table.name, *((table.quarantine,) if table.quarantine else ()))
 
         def update() -> UpdateOutcome:
@@ -418,14 +442,15 @@ class _Run:
                 self._lineage.refresh(*touched, *table.reads)
                 raise
 
-        done = retried(update)
+        with self._steps.step(table.name, "update"):
+            done = retried(update)
         head, rows = self._lineage.heads[table.name], self._engine.rows(table)
         return TableResult(
             table.name,
             done.mode,
             rows,
             head.version,
-            time.perf_counter() - begun,
+            self._steps.seconds(table.name),
             head.version != before and done.mode != "unchanged",
             done.counts,
             groups_total=rows if table.update == "groups" else 0,

@@ -15,7 +15,12 @@ import zlib
 from pathlib import Path
 from typing import IO, Mapping, cast
 
-from lakekit.errors import SettingsError, SourceError, StorageError
+from lakekit.errors import (
+    SettingsError,
+    SourceError,
+    StorageError,
+    UnreadableSourceError,
+)
 
 CHUNK = 1 << 20
 SIZES: Mapping[str, int] = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -49,7 +54,7 @@ class Unpacker:
     """
 
     def __init__(self, scratch: Path, limit: str = DEFAULT_LIMIT) -> None:
-        self._scratch, self._limit = scratch, limit
+        self._scratch, self.limit = scratch, limit
         self._left = bytes_of(limit)
 
     def unpack(self, archive: Path, name: str) -> Path:
@@ -84,11 +89,11 @@ class Unpacker:
     def _copy(self, archive: Path, target: Path) -> None:
         packed_size, size, next_check = archive.stat().st_size, 0, FREE_CHECK
         with _reader(archive, target.name) as packed, target.open("wb") as unpacked:
-            for block in iter(lambda: packed.read(CHUNK), b""):
+            for block in iter(lambda: _block(archive, packed), b""):
                 size += len(block)
                 if size > self._left:
                     raise SourceError(
-                        f"{archive} unpacks to more than is left of {self._limit}, the"
+                        f"{archive} unpacks to more than is left of {self.limit}, the"
                         " limit of all unpacked files",
                         "If the archives are meant, set a larger limit, such as"
                         " --unpacked 200GB.",
@@ -104,6 +109,18 @@ class Unpacker:
                     next_check += FREE_CHECK
                 unpacked.write(block)
         self._left -= size
+
+
+def _block(archive: Path, packed: IO[bytes]) -> bytes:
+    """Return the next unpacked bytes. An error of the disk of the archive is not one of
+    the scratch folder.
+    """
+    try:
+        return packed.read(CHUNK)
+    except gzip.BadGzipFile:
+        raise
+    except OSError as error:
+        raise UnreadableSourceError(archive, error) from error
 
 
 def _check_free(archive: Path, folder: Path) -> None:

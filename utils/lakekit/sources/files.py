@@ -5,10 +5,12 @@ complete and has the declared columns.
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import (
     Callable,
+    ContextManager,
     Dict,
     List,
     Literal,
@@ -17,7 +19,7 @@ from typing import (
 )
 
 from lakekit.declarations.tables import DELTA_COLUMNS, Source, TableSet
-from lakekit.errors import SourceError
+from lakekit.errors import SourceError, UnreadableSourceError
 from lakekit.sources import csv, parquet
 from lakekit.sources.archives import DEFAULT_LIMIT, Unpacker
 
@@ -33,6 +35,11 @@ RENAME = "Rename the column in the file, then run again."
 Refuse = Callable[[str, SourceError, bool], None]
 """A callback for a refused file. It gets the source, the error, and whether the whole
 source is refused.
+"""
+
+Opening = Callable[[str, str, int], ContextManager[None]]
+"""A callback before a file is opened. It gets the table, the name of the file, and the
+number of all files of the source folder. The context ends when the file is checked.
 """
 
 
@@ -78,7 +85,11 @@ class OpenedFile:
         """Raise SourceError if the file `given` has changed since it was checked and
         hashed.
         """
-        if _modified(self.given) != self.modified:
+        try:
+            modified = _modified(self.given)
+        except OSError as error:
+            raise UnreadableSourceError(self.given, error) from error
+        if modified != self.modified:
             raise SourceError(
                 f"{self.given} changed while it was read",
                 "Run again when the file is complete.",
@@ -89,7 +100,10 @@ class OpenedFile:
         name. None if no fault is found.
         """
         if self.format == "csv":
-            return csv.find_fault(self.path)
+            try:
+                return csv.find_fault(self.path)
+            except OSError as error:
+                return f" cannot be read: {error.strerror or error}"
         return parquet.find_fault(self.path)
 
     def check_rows(self, read: int) -> None:
@@ -110,6 +124,7 @@ def open_sources(
     scratch: Path,
     limit: str = DEFAULT_LIMIT,
     refuse: Optional[Refuse] = None,
+    opening: Optional[Opening] = None,
 ) -> Dict[str, List[OpenedFile]]:
     """Open and check all files of the sources that the tables declare. Return the files
     by source, sorted by name.
@@ -129,33 +144,38 @@ def open_sources(
             "Name the folder that holds the source files with --source.",
         )
     unpacker = Unpacker(scratch, limit)
-    sources = [table.source for table in tables if table.source]
-    return {
-        source.name: _open_all(folder, source, unpacker, refuse or _raise)
-        for source in sources
-    }
+    sources = {table.name: table.source for table in tables if table.source}
+    refuse = refuse or _raise
+    listed = {name: _list(folder, source, refuse) for name, source in sources.items()}
+    count = sum(map(len, listed.values()))
+    found: Dict[str, List[OpenedFile]] = {}
+    for table, source in sources.items():
+        opened = found.setdefault(source.name, [])
+        for given, name in listed[table]:
+            with opening(table, name, count) if opening else nullcontext():
+                try:
+                    opened.append(_open(given, name, source, unpacker))
+                except SourceError as error:
+                    refuse(source.name, error, False)
+                except OSError as error:
+                    refuse(source.name, UnreadableSourceError(given, error), False)
+    return found
 
 
 def _raise(source: str, error: SourceError, whole: bool) -> None:
     raise error
 
 
-def _open_all(
-    folder: Path, source: Source, unpacker: Unpacker, refuse: Refuse
-) -> List[OpenedFile]:
-    """Return the files of a source that are not refused."""
+def _list(folder: Path, source: Source, refuse: Refuse) -> List[Tuple[Path, str]]:
+    """Return the files of a source like `_files`; none if the source is refused."""
     try:
-        files = _files(folder, source)
+        return _files(folder, source)
     except SourceError as error:
         refuse(source.name, error, True)
-        return []
-    opened = []
-    for given, name in files:
-        try:
-            opened.append(_open(given, name, source, unpacker))
-        except SourceError as error:
-            refuse(source.name, error, False)
-    return opened
+    except OSError as error:
+        place = Path(error.filename or folder)
+        refuse(source.name, UnreadableSourceError(place, error), True)
+    return []
 
 
 def _files(folder: Path, source: Source) -> List[Tuple[Path, str]]:
@@ -228,10 +248,12 @@ def _is_utf8(name: str) -> bool:
 
 def _open(given: Path, name: str, source: Source, unpacker: Unpacker) -> OpenedFile:
     modified = _modified(given)
+    with given.open("rb"):  # readers of archives and Parquet hide a missing permission
+        pass
     packed = given.suffix in (".zip", ".gz")
     path = unpacker.unpack(given, name) if packed else given
     if path.suffix == ".parquet":
-        names, kinds, rows = parquet.read(given)
+        names, kinds, rows = parquet.read(given, unpacker.limit)
         _check_header(given, names, source)
         digest = csv.hash_file(path)
         return OpenedFile(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Mapping, Optional, Tuple
 
 from lakekit.errors import MissingExtraError, SourceError
+from lakekit.sources.archives import MAX_RATIO, RATIO_FROM, bytes_of
 
 if TYPE_CHECKING:
     import pyarrow as pa  # optional; not needed for CSV files
@@ -54,22 +55,60 @@ the type; each value is the kind and a description of the text. A dictionary is 
 like the type of its values.
 """
 MAX_DIGITS = 38
+WIDTHS: Mapping[str, int] = {
+    "BOOLEAN": 1,
+    "INT32": 4,
+    "INT64": 8,
+    "INT96": 12,
+    "FLOAT": 4,
+    "DOUBLE": 8,
+    "BYTE_ARRAY": 4,
+}
+"""The size in bytes of a decoded value by physical type; for text, of its length."""
 
 
-def read(given: Path) -> Tuple[Tuple[str, ...], Tuple[Kind, ...], int]:
+def read(given: Path, limit: str) -> Tuple[Tuple[str, ...], Tuple[Kind, ...], int]:
     """Return the names of a Parquet file's columns, how the values of each column are
     written, and the number of rows.
 
-    Raises SourceError if the file is damaged, has no rows, or has a column of a type
-    that is not in `TYPES`; MissingExtraError.
+    Raises SourceError if the file is damaged, has no rows, decodes to more than
+    `limit`, or has a column of a type that is not in `TYPES`; MissingExtraError.
     """
     with _open(given) as file:
         if not file.metadata.num_rows:
             raise SourceError(f"{given} has no rows")
+        _check_size(given, file, limit)
         kinds = tuple(
             _kind(given, file, index) for index in range(len(file.schema_arrow))
         )
         return tuple(file.schema_arrow.names), kinds, int(file.metadata.num_rows)
+
+
+def _check_size(given: Path, file: pq.ParquetFile, limit: str) -> None:
+    """Raise SourceError if the file decodes to more than `limit`, or if its pages
+    exceed the ratio of archives. Only the footer is read.
+
+    A few kilobytes can repeat a value a billion times. Repeated values are no reason to
+    refuse a file, because both engines keep them as they are stored, but each row takes
+    space of its own in a table.
+    """
+    metadata, size = file.metadata, given.stat().st_size
+    columns = [file.schema.column(index) for index in range(len(file.schema))]
+    row = sum(WIDTHS.get(each.physical_type, each.length or 0) for each in columns)
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+    pages = sum(group.total_byte_size for group in groups)
+    decoded = max(row * metadata.num_rows, pages)
+    if decoded > bytes_of(limit):
+        raise SourceError(
+            f"{given} has {size:,} bytes and decodes to {decoded:,}, more than {limit}",
+            "If the file is meant, set a larger limit, such as --unpacked 200GB.",
+        )
+    if pages > max(RATIO_FROM, MAX_RATIO * size):
+        raise SourceError(
+            f"{given} has {size:,} bytes and its pages have {pages:,}, over {MAX_RATIO}"
+            " times its size",
+            "If the file is meant, write it without compression.",
+        )
 
 
 def find_fault(path: Path, text_only: bool = False) -> Optional[str]:

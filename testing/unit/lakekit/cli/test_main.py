@@ -184,12 +184,15 @@ def test_progress_is_drawn_on_a_terminal_only(
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     code, out, _ = call("run", "--source", SAMPLE, "--lake", tmp_path / "lake")
-    assert (
-        code == 0
-        and "silver.flights" in terminal.getvalue()
-        and "100%" in terminal.getvalue()
+    steps = terminal.getvalue().split("\r")
+    assert code == 0 and out.startswith("table ")
+    assert steps[1] == "1 of 25  bronze.flights: open flights.csv", steps
+    assert not steps[-2].strip() and steps[-1] == ""
+    terminal.truncate(0)
+    code, out, _ = call(
+        "run", "--source", SAMPLE, "--lake", tmp_path / "lake", "--json"
     )
-    assert out.startswith("table ")
+    assert code == 0 and json.loads(out) and terminal.getvalue() == ""
 
 
 @pytest.mark.parametrize("installed", [True, False])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any, Callable, Iterator, Set
 
 import pytest
 
@@ -12,7 +13,12 @@ from lakekit.cli.main import call
 from lakekit.commands.init import TEMPLATE
 from lakekit.commands.refusals import Policy
 from lakekit.declarations.tables import Column, Source, Table, TableSet, bronze
-from lakekit.errors import RefusedFilesError, SourceError
+from lakekit.errors import (
+    RefusedFilesError,
+    SourceError,
+    UnreadableFilesError,
+    UnreadableSourceError,
+)
 
 HEADER = "name,age,seen,weight\n"
 PETS = Source("pets", (Column("name"), Column("owner")))
@@ -71,6 +77,84 @@ def test_faulty_file_stops_the_tables_that_read_it_and_no_other(
     result = lakekit.run(source, tmp_path / "lake", tables=both)
     assert [t.table for t in result.tables if t.changed] == PET_TABLES
     assert result["gold.owners"].rows == 2
+
+
+UNREADABLE = Path("/proc/self/mem")
+"""A file that can be opened, and whose first bytes are an I/O error."""
+
+
+@pytest.mark.parametrize("name", ["b.csv", "b.csv.gz", "b.csv.zip", "b.parquet"])
+@pytest.mark.skipif(not UNREADABLE.exists(), reason="this system has no such file")
+def test_file_with_an_io_error_stops_the_tables_that_read_it_and_no_other(
+    name: str, both: TableSet, source: Path, tmp_path: Path
+) -> None:
+    (source / "pets" / name).symlink_to(UNREADABLE)
+    with pytest.raises(RefusedFilesError, match=f"{name} ") as refused:
+        lakekit.run(source, tmp_path / "lake", tables=both)
+    assert refused.value.tables == tuple(PET_TABLES)
+    assert written(tmp_path / "lake") == sorted(ALL)
+    result = lakekit.run(source, tmp_path / "lake", tables=both, refused="skip")
+    assert [t.table for t in result.tables if t.changed] == PET_TABLES
+    assert name in result["bronze.pets"].refused[0]
+
+
+@pytest.fixture
+def forbid(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Return a function that forbids to open a file, because root may open any."""
+    is_open = Path.open
+
+    def opened(path: Path, *args: Any, **options: Any) -> Any:
+        if path in forbidden:
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_open(path, *args, **options)
+
+    forbidden: Set[Path] = set()
+    monkeypatch.setattr(Path, "open", opened)
+    return forbidden.add
+
+
+@pytest.mark.parametrize("name", ["b.csv", "b.csv.gz", "b.parquet"])
+def test_file_without_permission_has_the_exit_code_of_permissions(
+    name: str,
+    both: TableSet,
+    source: Path,
+    tmp_path: Path,
+    forbid: Callable[[Path], None],
+) -> None:
+    (source / "pets" / name).write_text("name,owner\nTom,Bob\n")
+    forbid(source / "pets" / name)
+    with pytest.raises(UnreadableFilesError, match="Permission denied") as refused:
+        lakekit.run(source, tmp_path / "lake", tables=both)
+    assert refused.value.exit_code == 3 and refused.value.tables == tuple(PET_TABLES)
+    assert f"{source}/pets/{name} cannot be read" in refused.value.files[0]
+    (source / "people.csv").write_text("")
+    with pytest.raises(RefusedFilesError) as mixed:
+        lakekit.run(source, tmp_path / "other", tables=both)
+    assert mixed.value.exit_code == 2 and len(mixed.value.files) == 2
+
+
+def test_folder_without_permission_stops_its_source(
+    both: TableSet, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_read = Path.iterdir
+
+    def read(path: Path) -> Iterator[Path]:
+        if path == source / "pets":
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_read(path)
+
+    monkeypatch.setattr(Path, "iterdir", read)
+    with pytest.raises(UnreadableFilesError, match=f"{source}/pets cannot be read"):
+        lakekit.run(source, tmp_path / "lake", tables=both)
+    assert written(tmp_path / "lake") == sorted(ALL)
+
+
+def test_only_unreadable_file_of_the_only_source_is_raised_as_it_is(
+    tables: TableSet, source: Path, tmp_path: Path, forbid: Callable[[Path], None]
+) -> None:
+    forbid(source / "people.csv")
+    with pytest.raises(UnreadableSourceError, match="people.csv cannot be read: Perm"):
+        lakekit.run(source, tmp_path / "lake", tables=tables)
 
 
 @pytest.mark.parametrize("fault", ["empty", "quote"])

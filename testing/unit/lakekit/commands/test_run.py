@@ -21,6 +21,8 @@ from lakekit.errors import (
     SourceError,
     StorageError,
 )
+from lakekit.sources import csv
+from lakekit.transforms.updates import Updates
 
 Files = Callable[[Path], Dict[str, bytes]]
 HEADER = "name,age,seen,weight\n"
@@ -296,13 +298,63 @@ def test_progress_reaches_its_end(
         progress=lambda *step: seen.append(step),
     )
     names = [
-        "check people.csv",
-        "bronze.people from people.csv",
-        "silver.people",
-        "gold.ages",
+        "bronze.people: open people.csv",
+        "bronze.people: read people.csv",
+        "bronze.people: write people.csv",
+        "silver.people: update",
+        "gold.ages: update",
         "",
     ]
-    assert seen == [(name, done, 4) for done, name in enumerate(names)]
+    assert seen == [(name, done, 5) for done, name in enumerate(names)]
+
+
+def test_progress_of_a_run_without_new_files_has_fewer_steps(
+    source: Path, tables: TableSet, tmp_path: Path
+) -> None:
+    seen: List[Tuple[str, int, int]] = []
+    lakekit.run(source, tmp_path / "lake", tables=tables)
+    lakekit.run(
+        source,
+        tmp_path / "lake",
+        tables=tables,
+        progress=lambda *step: seen.append(step),
+    )
+    assert seen == [
+        ("bronze.people: open people.csv", 0, 5),
+        ("silver.people: update", 1, 3),
+        ("gold.ages: update", 2, 3),
+        ("", 3, 3),
+    ]
+
+
+def test_seconds_of_a_table_are_those_of_its_steps(
+    source: Path, tables: TableSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+
+    def takes(seconds: float, owner: Any, name: str) -> None:
+        """Let a function take that many seconds of the clock."""
+        function = getattr(owner, name)
+
+        def slow(*args: Any, **options: Any) -> Any:
+            now[0] += seconds
+            return function(*args, **options)
+
+        monkeypatch.setattr(owner, name, slow)
+
+    takes(3, csv, "read")
+    takes(20, EmbeddedEngine, "inspect")
+    takes(1, EmbeddedEngine, "append")
+    takes(100, Updates, "update")
+    result = lakekit.run(source, tmp_path / "lake", tables=tables, clock=lambda: now[0])
+    seconds = {table.table: table.seconds for table in result.tables}
+    assert seconds == {
+        "bronze.people": 24,
+        "silver.people": 100,
+        "quarantine.people": 0,
+        "gold.ages": 100,
+    }
+    assert result.seconds == 224
 
 
 def test_folder_that_cannot_be_made_is_a_storage_error(

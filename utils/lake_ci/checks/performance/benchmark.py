@@ -220,13 +220,18 @@ class Benchmark(Check):
         )
 
     def _tells(self, found: Samples) -> bool:
-        """Return whether all ratios are decided and the interval is narrow enough."""
+        """Return whether no more rounds are needed.
+
+        This is the case if a ratio is above the threshold; or if all ratios are below
+        it, and the interval of the whole benchmark is narrow enough.
+        """
         compared = found.compared()
-        undecided = any(
-            each.verdict(self.options.threshold) is SpeedVerdict.UNDECIDED
-            for each in compared.values()
-        )
-        return not undecided and compared[""].narrower.half_width <= self.options.width
+        threshold = self.options.threshold
+        verdicts = {each.verdict(threshold) for each in compared.values()}
+        if SpeedVerdict.SLOWER in verdicts:
+            return True
+        narrow = compared[""].narrower.half_width <= self.options.width
+        return narrow and verdicts == {SpeedVerdict.FINE}
 
     def _judge(self, found: Samples) -> Outcome:
         self.measured = found.measured()

@@ -114,6 +114,19 @@ def test_more_rounds_are_run_while_time_is_left_and_nothing_is_told(
     assert len(runs.started) == 22
 
 
+def test_no_more_rounds_are_run_if_a_part_is_slower_and_the_whole_undecided(
+    ctx: CheckContext,
+) -> None:
+    near = [
+        1.13 * each if index % 2 else 1.17 * each for index, each in enumerate(EVEN)
+    ]
+    runs = Runs(EVEN, near, parts=(0.02, 0.04), cpu=(0.0, 0.0))
+    outcome = judged(ctx, runs, given=PerformanceOptions(seconds=20))
+    assert outcome.data["intervals"][""]["verdict"] == "undecided"
+    assert outcome.detail.startswith("slower: silver.orders; ")
+    assert len(runs.started) == 8
+
+
 def test_generations_can_be_asked_for(ctx: CheckContext) -> None:
     runs = Runs(EVEN, EVEN)
     judged(ctx, runs, given=PerformanceOptions(seconds=0, generations=7))

@@ -1,0 +1,52 @@
+"""The steps of a run: their progress, and the seconds that each table took."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import Callable, Dict, Iterator
+
+Progress = Callable[[str, int, int], None]
+"""A callback with the current action, the number of finished steps, and the number of
+all steps. The number of all steps decreases if source files need no more steps.
+"""
+Clock = Callable[[], float]
+
+
+class Steps:
+    """Reports each step before it starts, and adds its seconds to those of its table.
+
+    Attributes:
+        done: the number of steps that have started.
+        total: the number of all steps, as far as it is known.
+    """
+
+    def __init__(self, report: Progress, clock: Clock) -> None:
+        self._report, self._clock = report, clock
+        self._seconds: Dict[str, float] = {}
+        self.done = 0
+        self.total = 1
+
+    @contextmanager
+    def step(self, table: str, doing: str) -> Iterator[None]:
+        """Report a step of a table, and measure it."""
+        self._report(f"{table}: {doing}", self.done, self.total)
+        self.done += 1
+        with self.measured(table):
+            yield
+
+    @contextmanager
+    def measured(self, table: str) -> Iterator[None]:
+        """Measure work for a table that is too short to be a step."""
+        begun = self._clock()
+        try:
+            yield
+        finally:
+            self._seconds[table] = self.seconds(table) + self._clock() - begun
+
+    def seconds(self, table: str) -> float:
+        """Return the seconds of all steps of a table until now."""
+        return self._seconds.get(table, 0.0)
+
+    def finish(self) -> None:
+        """Report that all steps are finished."""
+        self._report("", self.total, self.total)
