@@ -4,8 +4,7 @@
 # ///
 """Defines a session for each CI job, in pipeline order; then sessions for developers.
 
-`nox` runs all jobs of an event, and `nox -s X` runs only X. GitHub Actions runs the
-same sessions.
+`nox` runs all jobs of an event, `nox -s X` only X. GitHub runs the same sessions.
 """
 
 import sys
@@ -17,30 +16,20 @@ import nox
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "utils"))
 
-from lake_ci.checks import deploy as deploying
-from lake_ci.checks import docs
-from lake_ci.checks import input_audit as declarations
-from lake_ci.checks.docker import build as images
-from lake_ci.checks.docker import stages as containers
-from lake_ci.checks.kubernetes import kustomize
-from lake_ci.checks.kubernetes import stages as kubernetes
-from lake_ci.checks.lint import locks
-from lake_ci.checks.lint import stages as style
-from lake_ci.checks.packaging import stages as distributions
-from lake_ci.checks.performance import options as benchmarking
-from lake_ci.checks.performance import stages as benchmarks
+from lake_ci.checks import deploy as deploying, docs, input_audit as declarations
+from lake_ci.checks.docker import build as images, stages as containers
+from lake_ci.checks.kubernetes import kustomize, stages as kubernetes
+from lake_ci.checks.lint import locks, stages as style
+from lake_ci.checks.packaging import provenance, stages as distributions
+from lake_ci.checks.performance import options as benchmarking, stages as benchmarks
 from lake_ci.checks.security import stages as scans
-from lake_ci.checks.terraform import plan as rehearsal
-from lake_ci.checks.terraform import stages as infrastructure
-from lake_ci.checks.tests import java, pytest
-from lake_ci.checks.tests import stages as testing
+from lake_ci.checks.terraform import plan as rehearsal, stages as infrastructure
+from lake_ci.checks.tests import java, pytest, stages as testing
 from lake_ci.model.job import EVENTS
-from lake_ci.pipeline import cache_command as kept
-from lake_ci.pipeline import pipeline as graph
+from lake_ci.pipeline import cache_command as kept, pipeline as graph
 from lake_ci.runner.run import Run
 from lake_ci.runner.suite import Suite
-from lake_ci.workflow import stages as github
-from lake_ci.workflow import workflow as actions
+from lake_ci.workflow import stages as github, workflow as actions
 
 # The block at the top makes other versions of nox start this version by default.
 nox.needs_version = "==2026.10.20"
@@ -178,6 +167,19 @@ def build(run: Run) -> None:
 
 @jobs.job(
     needs=[build],
+    events=["push:main", "workflow_dispatch", "tag"],
+    artifacts_from=["build"],
+    never_cached=True,
+    history=True,
+    minutes=5,
+)
+def verify(run: Run) -> None:
+    """Verify the built files, and that GitHub built them from this commit."""
+    run.run_stages(provenance.stages())
+
+
+@jobs.job(
+    needs=[build],
     events=["push:main"],
     reports=["benchmarks.json", "history.svg"],
     never_cached=True,
@@ -193,7 +195,7 @@ def performance(run: Run) -> None:
 
 
 @jobs.job(
-    needs=[build],
+    needs=[build, verify],
     events=["push:main", "workflow_dispatch"],
     artifacts_from=["build"],
     environment=True,
@@ -205,11 +207,9 @@ def performance(run: Run) -> None:
 def deploy(run: Run) -> None:
     """Deploy the wheel to Databricks, completely or not at all."""
     whole = jobs.planned is not None
-    asked = run.options(
-        lambda words: deploying.options(words, jobs.env, pipeline=whole)
-    )
+    chosen = run.options(lambda words: deploying.options(words, jobs.env, whole=whole))
     run.install("deploy")
-    run.run_stages(deploying.stages(run.ctx, asked))
+    run.run_stages(deploying.stages(run.ctx, chosen))
 
 
 @jobs.job(

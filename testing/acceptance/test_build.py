@@ -103,6 +103,29 @@ def test_the_repository_itself_builds(sound: tuple[Checkout, Ran]) -> None:
     assert len(distributions) == 2
 
 
+def test_verify_refuses_a_wheel_with_one_other_byte(
+    sound: tuple[Checkout, Ran],
+) -> None:
+    checkout = sound[0]
+    rows = {"artifacts", "attestation"}
+    strict = {"LAKE_CI_STRICT": "1"}
+    ran = checkout.nox("-s", "verify", env=strict)
+    ran.assert_only("verify", failed=set(), rows=rows, skipped={"attestation"})
+    assert "only GitHub can prove" in ran.check("verify", "attestation").detail
+
+    [wheel] = (checkout.root / "dist").glob("*.whl")
+    built = wheel.read_bytes()
+    middle = len(built) // 2
+    changed = bytes([built[middle] ^ 1])
+    wheel.write_bytes(built[:middle] + changed + built[middle + 1 :])
+    ran = checkout.nox("-s", "verify", env=strict)
+    wheel.write_bytes(built)
+    ran.assert_only("verify", failed={"artifacts"}, rows={"artifacts"})
+    found = ran.finding("verify", "artifacts", "refused")
+    assert (found.file, found.line) == (f"dist/{wheel.name}", 1)
+    assert "its sha256 does not match" in found.message
+
+
 @pytest.fixture(scope="module")
 def wrong_files(
     sound: tuple[Checkout, Ran], tmp_path_factory: pytest.TempPathFactory

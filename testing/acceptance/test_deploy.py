@@ -47,7 +47,8 @@ def test_real_environment_without_credentials_is_refused_before_anything(
     ran.assert_only(
         "deploy",
         failed={"workspace", "deploy"},
-        rows={"artifacts", "reviewed", "workspace", "deploy"},
+        rows={"artifacts", "attestation", "reviewed", "workspace", "deploy"},
+        skipped={"attestation"},
     )
     message = ran.check("deploy", "workspace").findings[0].message
     assert "production" in message
@@ -61,7 +62,8 @@ def test_a_commit_that_is_not_on_main_is_not_deployed_to_production(
     built.git("branch", "--force", "main", "HEAD~1")
     ran = built.nox("-s", "deploy", "--", "--environment", "production")
     built.git("branch", "--force", "main", "topic")
-    ran.assert_only("deploy", failed={"reviewed"}, rows={"artifacts", "reviewed"})
+    rows = {"artifacts", "attestation", "reviewed"}
+    ran.assert_only("deploy", failed={"reviewed"}, rows=rows, skipped={"attestation"})
     assert ran.check("deploy", "reviewed").findings[0].rule == "unreviewed"
 
 

@@ -376,7 +376,7 @@ def test_an_event_runs_the_same_by_act_as_by_nox(
     assert_alike(by_nox, by_act)
     assert_in_order(by_nox, NEEDS)
     assert_in_order(by_act, NEEDS)
-    ours = ("summary/", "published/")
+    ours = ("summary/", "published/", "attestation/")
     handed_on = {file for file in by_act.files if not file.startswith(ours)}
     assert handed_on == by_nox.files
     published = {file for file in by_act.files if file.startswith("published/")}
@@ -384,6 +384,8 @@ def test_an_event_runs_the_same_by_act_as_by_nox(
     released = {file.replace("dist/", "published/") for file in built}
     assert published == (released if name == "tag" else set())
     assert {"summary/index.html", "summary/summary.md"} <= by_act.files
+    signed = built and name != "pull_request"
+    assert ("attestation/attestation.json" in by_act.files) is bool(signed)
 
 
 def test_a_failed_job_skips_its_dependents_alike(

@@ -6,10 +6,19 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import os
+import shutil
 import subprocess
+import tarfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+from lake_ci.model import results
+from lake_ci.model.results import CheckResult, Result, Status
+from lake_ci.system import git
 
 PACKAGE = "shop"
 VOLUME = "/Volumes/spark_catalog/shop/artifacts"
@@ -53,6 +62,9 @@ targets:
   trial:
 """
 SETTINGS = """\
+[project]
+name = "shop"
+
 [tool.lake_ci.deploy]
 package = "shop"
 job = "nightly"
@@ -213,24 +225,80 @@ def make(root: Path, version: str, *, request: int = 300, **scripts: str) -> Pat
         ["tag", f"v{version}"],
     ):
         subprocess.run(["git", *command], cwd=root, env=env, check=True)
-    file = wheel(root / "dist", version)
-    sums = root / "reports" / "build" / "SHA256SUMS"
-    sums.parent.mkdir(parents=True, exist_ok=True)
-    sums.write_text(
-        f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n",
-        encoding="utf-8",
-    )
+    build(root, version)
     return root
 
 
-def wheel(folder: Path, version: str, *, needs: str = "") -> Path:
-    """Build a reproducible wheel of the package. Returns its path."""
+def build(root: Path, version: str, **more: Any) -> None:
+    """Replace the build of the project: a wheel, an sdist, and the build's reports.
+
+    Args:
+        more: further arguments of `wheel`.
+    """
+    shutil.rmtree(root / "dist", ignore_errors=True)
+    wheel(root / "dist", version, **more)
+    sdist(root / "dist", version)
+    seal(root)
+
+
+def seal(root: Path, **changes: Any) -> None:
+    """Write SHA256SUMS and the build's result for the files that are in `dist/`.
+
+    Args:
+        changes: fields of the result with other values.
+    """
+    digests = {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted((root / "dist").iterdir())
+        if file.is_file()
+    }
+    reports = root / "reports" / "build"
+    reports.mkdir(parents=True, exist_ok=True)
+    lines = [f"{digest}  {name}\n" for name, digest in digests.items()]
+    (reports / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")
+    checksums = CheckResult("checksums", Status.SUCCESS, data={"sha256": digests})
+    made = Result(
+        run="1",
+        attempt=1,
+        event="push",
+        commit=git.commit(root),
+        dirty=False,
+        job="build",
+        session="build",
+        started="2026-01-31T02:00:00Z",
+        seconds=1.0,
+        reproduce="nox -s build",
+        checks=(checksums,),
+    )
+    results.write(reports, replace(made, **changes))
+
+
+def sdist(folder: Path, version: str) -> Path:
+    """Write an sdist of the package, with nothing but its metadata."""
+    stem = f"{PACKAGE}-{version}"
+    text = f"Metadata-Version: 2.1\nName: {PACKAGE}\nVersion: {version}\n".encode()
+    file = folder / f"{stem}.tar.gz"
+    with tarfile.open(file, "w:gz") as archive:
+        member = tarfile.TarInfo(f"{stem}/PKG-INFO")
+        member.size = len(text)
+        archive.addfile(member, io.BytesIO(text))
+    return file
+
+
+def wheel(
+    folder: Path, version: str, *, needs: str = "", metadata: tuple[str, str] = ("", "")
+) -> Path:
+    """Build a reproducible wheel of the package. Returns its path.
+
+    Args:
+        metadata: a text in METADATA, and another one in its place.
+    """
     info = f"{PACKAGE}-{version}.dist-info"
-    metadata = f"Metadata-Version: 2.1\nName: {PACKAGE}\nVersion: {version}\n"
-    metadata += f"Requires-Dist: {needs}\n" if needs else ""
+    text = f"Metadata-Version: 2.1\nName: {PACKAGE}\nVersion: {version}\n"
+    text += f"Requires-Dist: {needs}\n" if needs else ""
     members = {
         f"{PACKAGE}/__init__.py": f'VERSION = "{version}"\n',
-        f"{info}/METADATA": metadata,
+        f"{info}/METADATA": text.replace(*metadata) if metadata[0] else text,
         f"{info}/WHEEL": (
             "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\n"
             "Tag: py3-none-any\n"

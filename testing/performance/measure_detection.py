@@ -31,9 +31,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "utils")]
 
-from lake_ci.checks.performance import baseline
-from lake_ci.checks.performance import options as benchmark_options
-from lake_ci.checks.performance import stages
+from lake_ci.checks.performance import baseline, options as benchmark_options, stages
 from lake_ci.checks.tests import java
 from lake_ci.model.results import Outcome, Status
 from lake_ci.runner.check import CheckContext

@@ -28,8 +28,7 @@ from .files.state import Files
 from .forms import read_form
 from .identity import routes as identity
 from .identity.state import USER, Identity
-from .jobs import routes as jobs
-from .jobs import run_routes as runs
+from .jobs import routes as jobs, run_routes as runs
 from .jobs.attempts import Attempts
 from .jobs.execution import Execution
 from .jobs.state import Jobs

@@ -14,8 +14,7 @@ from typing import Any, Callable, Dict, Iterator, List, Sequence, Set, Tuple
 
 import pytest
 from deltalake import DeltaTable
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
 import lakekit
 from lakekit.commands.run import RunResult

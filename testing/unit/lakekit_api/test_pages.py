@@ -5,8 +5,7 @@ from typing import Any, Dict, Iterator, List, Tuple
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from lakekit.declarations.tables import Column, Table
 from lakekit.storage.lake import find_lake

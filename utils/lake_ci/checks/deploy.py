@@ -1,7 +1,7 @@
 """Runs the session `deploy`, whose result has a row for each step of a deploy.
 
-This module also defines the session's options, checks the artifacts, and starts the
-emulated workspace for a trial deploy. The deploy needs packages that nox's own
+This module also defines the session's options, and starts the emulated workspace for a
+trial deploy. The deploy needs packages that nox's own
 environment does not have. So it runs in the session's environment, as the process
 `python -m lake_ci.deploy`. The process ends with the session.
 """
@@ -21,9 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from lake_ci.checks.commit_on_main import CommitOnMain
+from lake_ci.checks.packaging import provenance
 from lake_ci.checks.tests.java import Jars, Java
-from lake_ci.deploy import artifacts
-from lake_ci.deploy.errors import RefusedError
 from lake_ci.errors import LakeCiError, UsageError, nearest
 from lake_ci.model.job import ENVIRONMENTS
 from lake_ci.model.results import Finding, Outcome, Status
@@ -95,12 +94,12 @@ def parser(environment: str = TRIAL) -> Parser:
 
 
 def options(
-    posargs: Sequence[str], env: Mapping[str, str], *, pipeline: bool = False
+    posargs: Sequence[str], env: Mapping[str, str], *, whole: bool = False
 ) -> DeployOptions:
     """Return the parsed options after `--`. Raises UsageError.
 
     Args:
-        pipeline: whether the whole pipeline runs; if so, the workspace of a trial is
+        whole: whether the whole pipeline runs; if so, the workspace of a trial is
             removed at the end.
     """
     chosen = parser(env.get("DEPLOY_ENVIRONMENT") or TRIAL)
@@ -114,32 +113,18 @@ def options(
         command += ["--rollback", *([typed.rollback] if typed.rollback else [])]
     deploys = not (typed.status or typed.history or typed.rollback is not None)
     return DeployOptions(
-        typed.environment, tuple(command), deploys, typed.tear_down or pipeline
+        typed.environment, tuple(command), deploys, typed.tear_down or whole
     )
 
 
-class ArtifactsCheck(Check):
-    """Check the wheel's checksum, and that it was built from the current commit."""
+class NothingDeployed(Check):
+    """Record that the command does not use the built files."""
 
     name = "artifacts"
     exclusive = True
 
-    def __init__(self, chosen: DeployOptions) -> None:
-        self.chosen = chosen
-        self.good = not chosen.deploys
-
     def run(self, ctx: CheckContext) -> Outcome:
-        if not self.chosen.deploys:
-            return Outcome(Status.SKIPPED, "nothing is deployed")
-        try:
-            built = artifacts.verify(ctx.root)
-        except RefusedError as error:
-            return Outcome.failure(self.name, "refused", str(error))
-        self.good = True
-        return Outcome(
-            Status.SUCCESS,
-            f"{built.wheel.name}, sha256 {built.sha256[:12]}, of {built.commit[:12]}",
-        )
+        return Outcome(Status.SKIPPED, "nothing is deployed")
 
 
 def stages(ctx: CheckContext, chosen: DeployOptions) -> Stages:
@@ -147,9 +132,9 @@ def stages(ctx: CheckContext, chosen: DeployOptions) -> Stages:
 
     For a trial, the emulated workspace is stopped when the iterator is closed.
     """
-    built = ArtifactsCheck(chosen)
-    yield [built]
-    if not built.good:
+    if not chosen.deploys:
+        yield [NothingDeployed()]
+    elif not (yield from provenance.stages(attested=chosen.environment != TRIAL)):
         return
     if not chosen.partial and chosen.environment in protected(ctx.root):
         reviewed = CommitOnMain(f"be deployed to {chosen.environment}")

@@ -1,26 +1,30 @@
-"""Verifies the built wheel before a deploy.
+"""Verifies the built wheel and sdist before a release or a deploy.
 
-The checksums must match, and the wheel must be built from the commit that is checked
-out.
+The files must be those that the build of the checked-out commit recorded, and their
+contents must agree with their names and metadata.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-import zipfile
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.parser import Parser
 from pathlib import Path
 
+from lake_ci.deploy import distributions
+from lake_ci.deploy.distributions import BUILD, DIST, refused
 from lake_ci.deploy.errors import RefusedError
+from lake_ci.errors import BadResultError, UsageError
 from lake_ci.model import results
+from lake_ci.model.results import Status
 from lake_ci.system import git
+from lake_ci.system.pyproject import read_project
 
-DIST = "dist"
-CHECKSUMS = "reports/build/SHA256SUMS"
-BUILD = "run `nox -s build`"
+REPORTS = "reports/build"
+CHECKSUMS = f"{REPORTS}/SHA256SUMS"
+RESULT = f"{REPORTS}/{results.FILE_NAME}"
 LINE = re.compile(r"([0-9a-f]{64})  (\S+)")
 # The length of the commit id in a version without a tag, as in
 # `[tool.versioningit.format]`.
@@ -29,12 +33,13 @@ SHORT = 12
 
 @dataclass(frozen=True)
 class Artifacts:
-    """The wheel to deploy.
+    """The verified files of a build.
 
     `sha256` is the digest of the wheel's file. `commit` is the full commit id.
     """
 
     wheel: Path
+    sdist: Path
     package: str
     version: str
     sha256: str
@@ -42,27 +47,25 @@ class Artifacts:
 
 
 def verify(root: Path) -> Artifacts:
-    """Verify the wheel in `dist/`.
+    """Verify the wheel and the sdist in `dist/`.
 
-    If the wheel is wrong, raises RefusedError with the problem and the next command.
+    If a file is wrong, raises RefusedError with the problem and the next command.
     """
     commit = _clean_commit(root)
-    part = results.incomplete((root / CHECKSUMS).parent)
+    part = results.incomplete(root / REPORTS)
     if part is not None:
         raise RefusedError(f"{DIST}/ is incomplete: {part}", BUILD)
     sums = _sums(root)
-    _refuse_other_files(root, sums)
-    wheels = [name for name in sorted(sums) if name.endswith(".whl")]
-    if len(wheels) != 1:
-        raise RefusedError(f"{DIST}/ holds {len(wheels)} wheels, expected 1", BUILD)
-    wheel = root / DIST / wheels[0]
-    package, version = _metadata(wheel)
-    if not _is_of(root, version, commit):
-        raise RefusedError(
-            f"{wheel.name} was not built from this commit, {commit[:SHORT]}",
-            f"{BUILD}, then deploy again",
-        )
-    return Artifacts(wheel, package, version, sums[wheel.name], commit)
+    _verify_files(root, sums)
+    _verify_result(root, sums, commit)
+    wheel, sdist = (_only(root, sums, suffix) for suffix in (".whl", ".tar.gz"))
+    package = distributions.verify(wheel, sdist)
+    _verify_name(root, package.name)
+    if not _is_of(root, package.version, commit):
+        raise refused(wheel.name, f" was not built from this commit, {commit[:SHORT]}")
+    return Artifacts(
+        wheel, sdist, package.name, package.version, sums[wheel.name], commit
+    )
 
 
 def _clean_commit(root: Path) -> str:
@@ -71,7 +74,7 @@ def _clean_commit(root: Path) -> str:
     if commit is None:
         raise RefusedError(
             "not a git checkout with a commit",
-            "clone the repository, and deploy from there",
+            "clone the repository, and build there",
         )
     if git.is_dirty(root):
         changed = [
@@ -80,57 +83,100 @@ def _clean_commit(root: Path) -> str:
         ]
         raise RefusedError(
             f"the tree is dirty: {', '.join(changed[:5])}",
-            f"commit or stash it, then {BUILD} and deploy again",
+            f"commit or stash it, then {BUILD}",
         )
     return commit
 
 
-def _refuse_other_files(root: Path, sums: Mapping[str, str]) -> None:
-    """Compare the files of `dist/` with their checksums, in both directions."""
-    for path in sorted((root / DIST).glob("*")):
-        if path.is_file() and path.name not in sums:
-            raise RefusedError(f"{DIST}/{path.name} is not in {CHECKSUMS}", BUILD)
-    for name, expected in sums.items():
-        path = root / DIST / name
-        if not path.is_file():
-            raise RefusedError(
-                f"{DIST}/{name} is missing, which {CHECKSUMS} names", BUILD
-            )
-        if hashlib.sha256(path.read_bytes()).hexdigest() != expected:
-            raise RefusedError(
-                f"{DIST}/{name} differs from the built file: its sha256 does not match",
-                BUILD,
-            )
-
-
 def _sums(root: Path) -> dict[str, str]:
+    """Return the digests in SHA256SUMS by file name."""
     try:
         lines = (root / CHECKSUMS).read_text(encoding="utf-8").splitlines()
-    except OSError:
+    except (OSError, ValueError):
         raise RefusedError(
             f"{CHECKSUMS} is missing: nothing was built here", BUILD
         ) from None
-    matches = [LINE.fullmatch(line) for line in lines]
-    if not lines or not all(matches):
+    matches = [match for match in map(LINE.fullmatch, lines) if match]
+    if not lines or len(matches) != len(lines):
         raise RefusedError(f"{CHECKSUMS} is not a list of checksums", BUILD)
-    return {match[2]: match[1] for match in matches if match}
-
-
-def _metadata(wheel: Path) -> tuple[str, str]:
-    """Return the name and the version in a wheel's metadata."""
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            [name] = [
-                each
-                for each in archive.namelist()
-                if each.endswith(".dist-info/METADATA")
-            ]
-            metadata = Parser().parsestr(
-                archive.read(name).decode("utf-8"), headersonly=True
+    for name, times in Counter(match[2] for match in matches).items():
+        if "/" in name or ".." in name:
+            raise RefusedError(
+                f"{CHECKSUMS} names {name}, which is not a file of {DIST}/", BUILD
             )
-    except (OSError, ValueError, zipfile.BadZipFile):
-        raise RefusedError(f"{DIST}/{wheel.name} is not a wheel", BUILD) from None
-    return str(metadata["Name"]), str(metadata["Version"])
+        if times > 1:
+            raise RefusedError(f"{CHECKSUMS} names {name} {times} times", BUILD)
+    return {match[2]: match[1] for match in matches}
+
+
+def _verify_files(root: Path, sums: Mapping[str, str]) -> None:
+    """Compare the files of `dist/` with their checksums, in both directions."""
+    for path in sorted((root / DIST).glob("*")):
+        if path.is_symlink() or not path.is_file():
+            raise refused(path.name, " is not a regular file")
+        if path.name not in sums:
+            raise refused(path.name, f" is not in {CHECKSUMS}")
+    for name, expected in sums.items():
+        path = root / DIST / name
+        if not path.is_file():
+            raise refused(name, f" is missing, which {CHECKSUMS} names")
+        if hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+            raise refused(
+                name, " differs from the built file: its sha256 does not match"
+            )
+
+
+def _verify_result(root: Path, sums: Mapping[str, str], commit: str) -> None:
+    """Verify that the build passed for this commit, and recorded the same digests."""
+    try:
+        built = results.read(root / REPORTS)
+    except BadResultError:
+        raise RefusedError(
+            f"{RESULT} is missing: it is unknown whether the build passed", BUILD
+        ) from None
+    if built.status not in (Status.SUCCESS, Status.WARNING):
+        raise RefusedError(f"{RESULT}: the build did not pass", BUILD)
+    if built.commit != commit or built.dirty:
+        changes = " with uncommitted changes" if built.dirty else ""
+        raise RefusedError(
+            f"{RESULT} is of commit {(built.commit or 'none')[:SHORT]}{changes}, not of"
+            f" {commit[:SHORT]}",
+            BUILD,
+        )
+    recorded: dict[str, str] = {}
+    for check in built.checks:
+        digests = check.data.get("sha256")
+        recorded |= digests if isinstance(digests, dict) else {}
+    for name in sorted(recorded.keys() | sums.keys()):
+        if recorded.get(name) != sums.get(name):
+            raise RefusedError(
+                f"{RESULT} and {CHECKSUMS} have different checksums of {name}", BUILD
+            )
+
+
+def _only(root: Path, sums: Mapping[str, str], suffix: str) -> Path:
+    """Return the only file with that suffix. Raises RefusedError."""
+    names = [name for name in sums if name.endswith(suffix)]
+    if len(names) != 1 or len(sums) != 2:
+        raise RefusedError(
+            f"{DIST}/ must hold one wheel and one sdist, and holds"
+            f" {', '.join(sorted(sums))}",
+            BUILD,
+        )
+    return root / DIST / names[0]
+
+
+def _verify_name(root: Path, package: str) -> None:
+    """Compare the name in the metadata with `[project] name`."""
+    try:
+        name = str(read_project(root)["project"]["name"])
+    except (UsageError, KeyError, TypeError):
+        raise RefusedError("pyproject.toml has no [project] name", BUILD) from None
+    if distributions.normalized(name) != distributions.normalized(package):
+        raise RefusedError(
+            f"{DIST}/ holds the package {package}, and pyproject.toml names {name}",
+            BUILD,
+        )
 
 
 def _is_of(root: Path, version: str, commit: str) -> bool:

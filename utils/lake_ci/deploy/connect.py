@@ -8,16 +8,14 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from configparser import ConfigParser
-from configparser import Error as ConfigParserError
+from configparser import ConfigParser, Error as ConfigParserError
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from databricks.sdk import WorkspaceClient
-from databricks.sdk import errors as sdk_errors
+from databricks.sdk import WorkspaceClient, errors as sdk_errors
 from databricks.sdk.config import Config
 from databricks.sdk.errors.base import DatabricksError
 from databricks.sdk.service.catalog import VolumeType

@@ -10,7 +10,17 @@ from lake_ci.errors import LakeCiError, MachineError
 
 
 class RefusedError(LakeCiError):
-    """The deploy is refused; nothing was changed."""
+    """The deploy is refused; nothing was changed.
+
+    Attributes:
+        file: the wrong file, relative to the repository, or None.
+    """
+
+    def __init__(  # noqa: B042 - never pickled
+        self, message: str, hint: str | None = None, *, file: str | None = None
+    ) -> None:
+        super().__init__(message, hint)
+        self.file = file
 
 
 class NoWorkspaceError(MachineError):

@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import requests
-from databricks.sdk import WorkspaceClient
-from databricks.sdk import errors as sdk_errors
+from databricks.sdk import WorkspaceClient, errors as sdk_errors
 from databricks.sdk.errors.base import DatabricksError
 from databricks.sdk.service import compute, jobs
 

@@ -72,8 +72,8 @@ class Job:
         reports: the names of the files that the job writes to `reports/<job>/`, and
             `dist/` if the job writes to this folder.
         setup: the programs that the machine must have, besides Python and git.
-        artifacts_from: the jobs in `needs` whose output, except result.json, this job
-            reads. It reads no output of other jobs.
+        artifacts_from: the jobs in `needs` whose output this job reads. It reads no
+            output of other jobs, and if it is cached, no result.json.
         external_inputs: the state outside the repository on which the result depends,
             as names in `EXTERNAL_INPUTS`.
         variables: the environment variables that the job reads, besides those that

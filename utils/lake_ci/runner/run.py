@@ -6,7 +6,7 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
@@ -29,7 +29,7 @@ from lake_ci.model.results import (
     Status,
 )
 from lake_ci.report import terminal
-from lake_ci.runner.check import Check, CheckContext, Stages, crashed
+from lake_ci.runner.check import Check, CheckContext, crashed
 from lake_ci.runner.options import Options
 from lake_ci.system import git, provisioning
 from lake_ci.system.environment import Environment
@@ -174,7 +174,7 @@ class Run:
             for together in [[tool] for tool in group] if alone else [group]:
                 self._run_together(together)
 
-    def run_stages(self, stages: Stages) -> None:
+    def run_stages(self, stages: Generator[Sequence[Check], None, object]) -> None:
         """Run the checks of one stage after the other; always close the generator."""
         try:
             self._wait_for_machine()

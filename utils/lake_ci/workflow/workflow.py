@@ -87,7 +87,7 @@ def render(graph: Graph) -> str:
         },
         # This variable of the repository disables the result cache if it is `off`.
         "env": {"LAKE_CI_STRICT": "1", "LAKE_CI_CACHE": "${{ vars.LAKE_CI_CACHE }}"},
-        "jobs": {job.name: _job(job) for job in graph} | closing,
+        "jobs": {job.name: _job(job, graph) for job in graph} | closing,
     }
     return f"{WORKFLOW.first_line}\n{dump(body)}"
 
@@ -102,7 +102,7 @@ def _dispatch() -> Value:
     return {"inputs": {"environment": choice}}
 
 
-def _job(job: Job) -> Value:
+def _job(job: Job, graph: Graph) -> Value:
     unknown = set(job.setup) - set(SETUPS)
     if unknown:
         raise UsageError(
@@ -130,7 +130,7 @@ def _job(job: Job) -> Value:
             for one in job.variants
         ]
         body["strategy"] = {"fail-fast": False, "matrix": {"include": variants}}
-    body["steps"] = list(_steps(job, matrix=matrix))
+    body["steps"] = list(_steps(job, graph, matrix=matrix))
     return body
 
 
@@ -148,13 +148,13 @@ def _permissions(job: Job) -> Value:
     return permissions
 
 
-def _steps(job: Job, *, matrix: bool) -> Iterable[Value]:
+def _steps(job: Job, graph: Graph, *, matrix: bool) -> Iterable[Value]:
     first = job.variants[0]
     python = "${{ matrix.python }}" if matrix else first.python or ""
     yield _checkout(history=job.history)
     itself = "${{ matrix.id }}" if matrix else first.id
     setup = {"python": python} | dict.fromkeys(job.setup, "true")
-    setup |= _caches(job, itself)
+    setup |= _caches(job, graph, itself)
     yield {"uses": "./.github/actions/setup", "with": setup}
     if job.artifacts_from:
         yield {
@@ -180,17 +180,22 @@ def _steps(job: Job, *, matrix: bool) -> Iterable[Value]:
     yield {"uses": "./.github/actions/artifacts-out", "if": "always()", "with": given}
 
 
-def _caches(job: Job, itself: str) -> dict[str, str]:
+def _caches(job: Job, graph: Graph, itself: str) -> dict[str, str]:
     """Return the inputs of the set-up that limit what a job takes from earlier runs.
 
-    A job that builds or deploys files for users takes nothing from a cache, because
-    runs of other branches and pull requests also write to caches.
+    A job that builds, verifies or deploys files for users takes nothing from a cache,
+    because runs of other branches and pull requests also write to caches.
     """
-    if DIST in job.reports:
-        return {"packages": "false"}
     if job.environment:
         return {"packages": f"${{{{ ({CHOSEN}) == 'trial' }}}}"}
+    if DIST in job.reports or _reads_dist(job, graph):
+        return {"packages": "false"}
     return {} if job.never_cached else {"results": itself}
+
+
+def _reads_dist(job: Job, graph: Graph) -> bool:
+    """Return whether a job reads the files of a release."""
+    return any(DIST in graph.jobs[need].reports for need in job.artifacts_from)
 
 
 def _checkout(*, history: bool) -> Value:
@@ -241,8 +246,9 @@ def _closing(graph: Graph) -> dict[str, Value]:
     # A release that needs a job that no tag starts would never run.
     tagged = select(graph, Event("tag")).starts
     built = [job.name for job in tagged if DIST in job.reports]
+    verified = [job.name for job in tagged if _reads_dist(job, graph)]
     if built:
-        jobs[PUBLISH] = _publish([*built, SUMMARY])
+        jobs[PUBLISH] = _publish([*built, *verified, SUMMARY])
     return jobs
 
 

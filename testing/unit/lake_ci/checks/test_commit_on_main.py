@@ -94,10 +94,10 @@ restore = "restore.py"
 @pytest.mark.parametrize(
     ("environment", "more", "rows"),
     [
-        ("production", (), ["artifacts", "reviewed"]),
-        ("staging", (), ["artifacts", "reviewed"]),
-        ("dev", (), ["artifacts", "deploy"]),
-        ("production", ("--dry-run",), ["artifacts", "deploy"]),
+        ("production", (), ["artifacts", "attestation", "reviewed"]),
+        ("staging", (), ["artifacts", "attestation", "reviewed"]),
+        ("dev", (), ["artifacts", "attestation", "deploy"]),
+        ("production", ("--dry-run",), ["artifacts", "attestation", "deploy"]),
         ("production", ("--rollback",), ["artifacts", "deploy"]),
     ],
 )
@@ -113,7 +113,8 @@ def test_a_deploy_of_another_commit_ends_before_the_workspace(
     commit(ctx.root, "not merged")
 
     def verify(_: Path) -> artifacts.Artifacts:
-        return artifacts.Artifacts(Path("shop.whl"), "shop", "1.0", "0" * 64, "c" * 40)
+        files = Path("shop.whl"), Path("shop.tar.gz")
+        return artifacts.Artifacts(*files, "shop", "1.0", "0" * 64, "c" * 40)
 
     def execute(argv: list[str], *, echo: Any, **options: Any) -> Completed:
         echo(json.dumps({"event": "result", "outcome": "deployed", "code": 0}))

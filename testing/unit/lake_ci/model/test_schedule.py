@@ -5,8 +5,7 @@ unfavorable order.
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from nox._resolver import lazy_stable_topo_sort
 
 from lake_ci.model.schedule import (

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from lake_ci.report.text import HIDDEN, anchor, link, one_line, shorten, visible
 

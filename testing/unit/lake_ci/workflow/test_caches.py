@@ -101,7 +101,8 @@ def test_each_job_uses_the_caches_of_the_table(job: str) -> None:
 def test_files_for_users_come_from_no_cache() -> None:
     nothing = dict.fromkeys(CACHES, "no")
     for trigger in TRIGGERS.values():
-        assert used("build", trigger, {}) == nothing
+        for job in ("build", "verify"):
+            assert used(job, trigger, {}) == nothing
     production = Trigger("workflow_dispatch", inputs={"environment": "production"})
     assert used("deploy", production, {}) == nothing
 

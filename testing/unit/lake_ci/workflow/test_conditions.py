@@ -45,16 +45,16 @@ for name in ENVIRONMENTS:
     chosen = {"environment": name}
     TRIGGERS[f"dispatch to {name}"] = Trigger("workflow_dispatch", inputs=chosen)
 TESTED = {"lint", "security", "terraform", "tests", "suite", "docker", "k8s", "build"}
-DISPATCHED = TESTED | {"acceptance", "deploy"}
+DISPATCHED = TESTED | {"acceptance", "verify", "deploy"}
 # The jobs of each event, as in README.md.
 DECLARED = {
-    "push to main": TESTED | {"performance", "deploy"},
+    "push to main": TESTED | {"performance", "verify", "deploy"},
     "push to develop": TESTED,
     "pull request": TESTED,
     "pull request of a fork": TESTED,
     "merge group": TESTED,
     "schedule": {"security", "acceptance", "inputs"},
-    "tag": TESTED,
+    "tag": TESTED | {"verify"},
     "dispatch on a tag": DISPATCHED,
     **{f"dispatch to {name}": DISPATCHED for name in ENVIRONMENTS},
 }

@@ -8,7 +8,9 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
+from lake_ci.checks.packaging import provenance
 from lake_ci.errors import UsageError
 from lake_ci.model.job import EVENTS, Graph, Job
 from lake_ci.model.results import Outcome, Status
@@ -101,6 +103,39 @@ def test_the_summary_always_comes_last_and_a_release_after_it(graph: Graph) -> N
     assert "needs: [lint, tests, build]" in job(text, "summary")
     assert "if: always()" in job(text, "summary")
     assert "needs: [build, summary]" in job(text, "publish")
+
+
+def test_release_waits_for_the_jobs_that_read_its_files(graph: Graph) -> None:
+    for name, events in (("verify", ("tag",)), ("deploy", ("push:main",))):
+        reader = Job(name, session, ("build",), events, artifacts_from=("build",))
+        graph.add(reader)
+    text = workflow.render(graph)
+    assert "needs: [build, verify, summary]" in job(text, "publish")
+    assert "needs.verify.result == 'success'" in job(text, "publish")
+    verify = job(text, "verify")
+    assert 'packages: "false"' in verify and "results:" not in verify
+    assert verify.count("write") == 0
+
+
+def test_signature_of_the_build_is_where_verify_reads_it() -> None:
+    actions = Path(__file__).parents[4] / ".github" / "actions"
+    out, into = (
+        yaml.safe_load((actions / name / "action.yml").read_text(encoding="utf-8"))
+        for name in ("artifacts-out", "artifacts-in")
+    )
+    signed = "${{ steps.attest.outputs.bundle-path }}"
+    [upload] = [
+        step["with"]
+        for step in out["runs"]["steps"]
+        if step["with"].get("path") == signed
+    ]
+    [download] = [
+        step["with"]
+        for step in into["runs"]["steps"]
+        if step["with"].get("pattern") == upload["name"]
+    ]
+    # The name of the file is that of actions/attest.
+    assert f"{download['path']}/attestation.json" == provenance.BUNDLE
 
 
 def test_nothing_is_published_where_nothing_is_built() -> None:

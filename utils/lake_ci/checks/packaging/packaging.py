@@ -503,7 +503,7 @@ class Sbom(DistributionCheck):
 
 
 class Checksums(DistributionCheck):
-    """Write SHA256SUMS of the wheel and the sdist."""
+    """Write SHA256SUMS of the wheel and the sdist, and record the digests."""
 
     name = "checksums"
 
@@ -518,9 +518,11 @@ class Checksums(DistributionCheck):
                 "unexpected",
                 f"dist/ contains files of another build: {others}",
             )
-        lines = [
-            f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n"
-            for file in files
-        ]
+        digests = {
+            file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files
+        }
+        lines = [f"{digest}  {name}\n" for name, digest in digests.items()]
         write_whole(ctx.reports / "SHA256SUMS", "".join(lines))
-        return Outcome(Status.SUCCESS, count(len(files), "file"))
+        # `nox -s verify` compares the digests in the result with the files.
+        data = {"sha256": digests}
+        return Outcome(Status.SUCCESS, count(len(files), "file"), data=data)

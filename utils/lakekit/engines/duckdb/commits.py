@@ -25,9 +25,13 @@ from lakekit.errors import (
 from lakekit.storage.files import Storage
 
 try:
-    from deltalake import CommitProperties, DeltaTable, Transaction
-    from deltalake import __version__ as DELTALAKE
-    from deltalake import write_deltalake
+    from deltalake import (
+        CommitProperties,
+        DeltaTable,
+        Transaction,
+        __version__ as DELTALAKE,
+        write_deltalake,
+    )
     from deltalake.exceptions import CommitFailedError, DeltaError
 except ModuleNotFoundError as missing:
     raise MissingExtraError(str(missing.name), "embedded") from missing

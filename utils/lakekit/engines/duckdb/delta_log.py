@@ -40,8 +40,7 @@ from lakekit.storage.lake import Lake
 from lakekit.storage.log_files import log_files
 
 try:
-    from deltalake import DeltaTable, Field, Schema
-    from deltalake import __version__ as DELTALAKE
+    from deltalake import DeltaTable, Field, Schema, __version__ as DELTALAKE
     from deltalake.exceptions import DeltaError, TableNotFoundError
 except ModuleNotFoundError as missing:
     raise MissingExtraError(str(missing.name), "embedded") from missing

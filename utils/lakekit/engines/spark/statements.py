@@ -14,9 +14,7 @@ import re
 from pathlib import Path
 from typing import Any, Mapping, Match, Optional, Sequence, Tuple
 
-from pyspark.sql import Column as SparkColumn
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql import Column as SparkColumn, DataFrame, SparkSession, functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
 from lakekit.declarations.tables import Column, Source, Table

@@ -644,8 +644,11 @@ def test_a_wheel_that_was_installed_nowhere_has_no_bill(built: CheckContext) -> 
 
 
 def test_checksums_are_those_that_sha256sum_checks(built: CheckContext) -> None:
-    assert packaging.Checksums().run(built) == Outcome(Status.SUCCESS, "2 files")
+    outcome = packaging.Checksums().run(built)
+    assert (outcome.status, outcome.detail) == (Status.SUCCESS, "2 files")
     lines = (built.reports / "SHA256SUMS").read_text().splitlines()
+    pairs = (line.split("  ") for line in lines)
+    assert outcome.data == {"sha256": {name: digest for digest, name in pairs}}
     assert [line.split("  ")[1] for line in lines] == [
         "lakekit-1.0-py3-none-any.whl",
         "lakekit-1.0.tar.gz",

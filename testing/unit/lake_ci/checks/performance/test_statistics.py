@@ -8,8 +8,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from lake_ci.checks.performance.statistics import (
     Interval,

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from lake_ci.checks.security import locked_packages
-from lake_ci.checks.security import safety as advisories
+from lake_ci.checks.security import locked_packages, safety as advisories
 from lake_ci.checks.security.accepted_risks import Register
 from lake_ci.checks.security.safety import Safety, from_folder
 from lake_ci.errors import LakeCiError

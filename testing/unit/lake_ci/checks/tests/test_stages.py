@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lake_ci.checks.tests import pytest as pytest_checks
-from lake_ci.checks.tests import stages
+from lake_ci.checks.tests import pytest as pytest_checks, stages
 from lake_ci.errors import UsageError
 from lake_ci.model.job import Job, Variant
 from lake_ci.runner.run import Run
