@@ -1,5 +1,5 @@
 """A tool that survives SIGINT, SIGHUP and SIGTERM, and has a child and a grandchild
-that survive them, too. The grandchild has its own process group.
+that survive them, too. The grandchild has a session of its own.
 
 Each process keeps the pipe `tools` open while it lives, and writes its process id and a
 line for every SIGTERM to the pipe.
@@ -22,7 +22,7 @@ signal.signal(signal.SIGINT, signal.SIG_IGN)
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
 signal.signal(signal.SIGTERM, note)
 if generation == 2:
-    os.setpgid(0, 0)
+    os.setsid()
 else:
     subprocess.Popen([sys.executable, __file__, str(generation + 1)])
 os.write(pipe, f"{os.getpid()}\n".encode())

@@ -428,7 +428,7 @@ class Run:
                 TIME_FORMAT
             ),
             seconds=round(seconds, 3),
-            processor_seconds=round(processor + self._processes.orphan_seconds, 3),
+            processor_seconds=round(processor, 3),
             waited_seconds=round(max(0.0, self._start - self._made), 3),
             reproduce=self.variant.reproduce,
             checks=tuple(self._checks),
