@@ -224,7 +224,7 @@ class InputAudit(Check):
                 f"not run: {absent}, whose artifacts it needs, did not pass in its copy"
             )
             return Completed((), 0, "", "", 0.0), message
-        env = {**ctx.env, SWITCH: Mode.OFF.value}
+        env = {**ctx.env_of("suite"), SWITCH: Mode.OFF.value}
         # Use the real path of the environments, because nox writes this path into new
         # environments, which are used after the copy is removed.
         lent = f"--envdir={(copy / '.nox').resolve()}"

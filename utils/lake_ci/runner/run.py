@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
@@ -31,7 +32,7 @@ from lake_ci.model.results import (
 from lake_ci.report import terminal
 from lake_ci.runner.check import Check, CheckContext, Stages, crashed
 from lake_ci.runner.options import Options
-from lake_ci.system import git, provisioning
+from lake_ci.system import git, provisioning, secret_variables
 from lake_ci.system.environment import Environment
 from lake_ci.system.file_lock import locked
 from lake_ci.system.processes import Completed, Processes, processor_seconds
@@ -121,17 +122,21 @@ class Run:
     def _check_context(self, workers: int) -> CheckContext:
         # A job that no event starts is a helper. The output of a helper is outside
         # reports/, because the summary collects everything in reports/.
-        reports = REPORTS if self.variant.job.events else HELPERS
+        job = self.variant.job
+        reports = REPORTS if job.events else HELPERS
+        env, withheld = secret_variables.split(self.environment.variables(self._env))
+        declared = {name: withheld[name] for name in job.variables if name in withheld}
         return CheckContext(
             root=self.root,
             reports=self.root / reports / self.variant.id,
             python=self.environment.python,
-            env=self.environment.variables(self._env),
+            env={**env, **declared},
             execute=self.execute,
             posargs=self.posargs,
             strict=self.strict,
             serve=self.serve,
             workers=workers,
+            withheld=withheld,
         )
 
     # Methods for sessions
@@ -145,7 +150,8 @@ class Run:
             NoEnvironmentError: uv could not install the lock.
         """
         start = time.monotonic()
-        if self.environment.install(self.root, purpose, self.execute):
+        execute = partial(self.execute, env=self.ctx.env_of("packages"))
+        if self.environment.install(self.root, purpose, execute):
             self._say(
                 f"installed requirements/{purpose}.txt in"
                 f" {terminal.seconds(time.monotonic() - start)}"

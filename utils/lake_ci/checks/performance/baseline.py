@@ -247,7 +247,8 @@ class InstallVersion(Check):
                 return stopped_or_crashed(self.name, done)
         # If a version has no lock for benchmarks, use the packages of this checkout.
         locked = side.tree if (side.tree / LOCK).exists() else ctx.root
-        side.environment.install(locked, PURPOSE, partial(ctx.execute, cwd=locked))
+        execute = partial(ctx.execute, cwd=locked, env=ctx.env_of("packages"))
+        side.environment.install(locked, PURPOSE, execute)
         return None
 
     def _install_wheel(self, ctx: CheckContext, side: Side) -> Outcome | None:
