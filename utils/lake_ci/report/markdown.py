@@ -28,7 +28,8 @@ MENTION = re.compile(r"@(?=[^\W_])|#(?=\d)|\bGH-(?=\d)", re.IGNORECASE)
 WORD_JOINER = "\u2060"
 # The same for the address of an issue, but not at this host, which redirects.
 ISSUE_HOST = re.compile(
-    r"\b(?:www\.)?github\.com(?=/[\w.-]+/[\w.-]+/(?:issues|pull|discussions)/\d)",
+    r"\b(?:www\.)?github\.com(?=(?::\d+)?/+[\w.-]+/+[\w.-]+/+"
+    r"(?:issues|pull|discussions)/+\d)",
     re.IGNORECASE,
 )
 

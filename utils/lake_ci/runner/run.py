@@ -413,7 +413,7 @@ class Run:
 
     def _say(self, text: str) -> None:
         with self._out_lock:
-            self._out(self._redact(text))
+            self._out(terminal.plain(self._redact(text)))
 
     def _result(self) -> Result:
         reports = sorted(
