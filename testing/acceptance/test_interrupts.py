@@ -103,6 +103,14 @@ def test_a_second_signal_changes_nothing(run: Callable[..., Running]) -> None:
     assert running.nox.returncode == 130
 
 
+def test_the_tools_of_a_killed_session_are_ended(run: Callable[..., Running]) -> None:
+    running = run("-s", "first")
+    send(running, signal.SIGKILL, to_group=False)
+    running.tools.wait_for_end(LIMIT)
+    running.runners.wait_for_end(LIMIT)
+    assert running.nox.wait(LIMIT) == -signal.SIGKILL
+
+
 def test_the_pipeline_ends_by_itself_once_the_outer_nox_is_killed(
     run: Callable[..., Running],
 ) -> None:

@@ -1,5 +1,5 @@
 """A tool that ignores SIGINT, SIGHUP and SIGTERM. The child and the grandchild of this
-tool also ignore these signals. The grandchild has its own process group.
+tool also ignore these signals. The grandchild has its own process session.
 
 Each process keeps the pipe `tools` open until it ends. Each process writes its process
 id to the pipe, and a line for every SIGTERM.
@@ -22,7 +22,7 @@ signal.signal(signal.SIGINT, signal.SIG_IGN)
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
 signal.signal(signal.SIGTERM, note)
 if generation == 2:
-    os.setpgid(0, 0)
+    os.setsid()
 else:
     subprocess.Popen([sys.executable, __file__, str(generation + 1)])
 os.write(pipe, f"{os.getpid()}\n".encode())

@@ -13,7 +13,7 @@ import os
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -118,8 +118,7 @@ class Digests:
         for name, digest in found.items():
             if digest[0] == "?":
                 raise OSError(errno.EINVAL, "git does not list its files", name)
-        text = "\0".join(part for pair in found.items() for part in pair)
-        digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+        digest = tree_digest(found)
         if self._untrusted.keys().isdisjoint(names):
             self._trees[moment] = digest
         return Tree(digest, moment, lambda: found)
@@ -257,6 +256,12 @@ class Digests:
         then, *parts = data.decode("utf-8", "surrogateescape").split("\0")
         # If the clock was set back, changed files may get the same times again.
         return parts if int(then) <= self._now else []
+
+
+def tree_digest(files: Mapping[str, str]) -> str:
+    """Return the digest of a tree from the digests of its files, in their order."""
+    text = "\0".join(part for pair in files.items() for part in pair)
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _status(path: str) -> str:

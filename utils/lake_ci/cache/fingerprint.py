@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 
 from lake_ci.cache.external_inputs import Machine, UnknownInputError
-from lake_ci.cache.file_hashes import Tree, restorable
+from lake_ci.cache.file_hashes import Tree, restorable, tree_digest
 from lake_ci.errors import BadResultError
 from lake_ci.model import results
 from lake_ci.model.job import Graph, Job, Variant
@@ -294,6 +294,25 @@ def from_listing(data: bytes) -> dict[str, str]:
     """Parse a text that `listing` returned, and return the inputs."""
     parts = data.decode("utf-8", "surrogateescape").split("\0")
     return dict(zip(parts[0::2], parts[1::2]))
+
+
+def id_of(data: bytes) -> str:
+    """Return the id of the fingerprint whose inputs were recorded, one input per file.
+
+    The id is empty if `listing` did not write this text.
+    """
+    *parts, end = data.decode("utf-8", "surrogateescape").split("\0")
+    names = parts[0::2]
+    if end or len(parts) % 2 or names != sorted(set(names)) or "files" in names:
+        return ""
+    files: dict[str, str] = {}
+    rest: dict[str, str] = {}
+    for name, digest in zip(names, parts[1::2]):
+        if name[:5] == "file ":
+            files[name[5:]] = digest
+        else:
+            rest[name] = digest
+    return hashlib.sha256(listing({**rest, "files": tree_digest(files)})).hexdigest()
 
 
 def matcher(patterns: Sequence[str]) -> Callable[[str], object]:

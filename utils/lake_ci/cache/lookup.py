@@ -220,6 +220,9 @@ class ResultCache:
             )
         try:
             entry = self.store.find(fingerprint.id)
+            if entry is not None:
+                _check_entry(entry, variant)
+                return CacheDecision(variant, Answer.REUSE, fingerprint, entry)
         except DamagedError as error:
             self._out(f"{variant.session} runs: {error}")
             return CacheDecision(
@@ -228,8 +231,6 @@ class ResultCache:
                 fingerprint,
                 reasons=("its cached result is corrupt",),
             )
-        if entry is not None and uncacheable_reason(entry.result) is None:
-            return CacheDecision(variant, Answer.REUSE, fingerprint, entry)
         return CacheDecision(
             variant,
             Answer.RUN,
@@ -349,6 +350,19 @@ class ResultCache:
             if nearest is None or len(found) < len(nearest):
                 nearest = found
         return nearest or ["not cached"]
+
+
+def _check_entry(entry: CacheEntry, variant: Variant) -> None:
+    """Refuse the result of another session, and one that must not be cached.
+
+    Raises DamagedError.
+    """
+    if (entry.job, entry.result.session) != (variant.id, variant.session):
+        owner = f"{entry.job}, {entry.result.session}"
+        raise DamagedError(f"{entry.folder} belongs to {owner}")
+    reason = uncacheable_reason(entry.result)
+    if reason is not None:
+        raise DamagedError(f"{entry.folder} does not count: {reason}")
 
 
 def _file_states(entry: CacheEntry) -> dict[str, str]:

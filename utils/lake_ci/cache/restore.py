@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lake_ci.cache.file_hashes import Digests, restorable
 from lake_ci.cache.fingerprint import below
-from lake_ci.cache.store import CachedFile, CacheEntry
+from lake_ci.cache.store import CachedFile, CacheEntry, DamagedError
 from lake_ci.model.job import Variant
 from lake_ci.model.results import REPORTS
 
@@ -71,10 +71,20 @@ class OutputRestorer:
         return Digests(self.root, self.root / ".cache" / "digests-left")
 
     def _missing(self, entry: CacheEntry, variant: Variant) -> list[Path]:
-        """Return the folders that differ from the entry, dist/ first."""
+        """Return the folders that differ from the entry, dist/ first.
+
+        Raises DamagedError if the job does not write a file of the entry.
+        """
         folders = [self.root / REPORTS / variant.id]
         if "dist/" in variant.job.reports:
             folders.insert(0, self.root / "dist")
+        own = {file for folder in folders for file in self._in(folder, entry)}
+        for file in entry.files:
+            if file not in own:
+                raise DamagedError(
+                    f"{entry.folder} lists {file.path}, which is not a file of"
+                    f" {variant.id}"
+                )
         todo = [folder for folder in folders if not self._holds(folder, entry)]
         self._digests.save()
         return todo

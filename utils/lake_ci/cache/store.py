@@ -12,16 +12,18 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 
 import msgspec
 
 from lake_ci.cache.file_hashes import RESTORED_MODE
+from lake_ci.cache.fingerprint import id_of
 from lake_ci.errors import LakeCiError
 from lake_ci.model import results
 from lake_ci.model.results import Result
@@ -34,6 +36,8 @@ ABANDONED_SECONDS = 3600
 # The folder LAKE_CI_STORE may contain other files than those of a store.
 SCRATCH = "lake-ci-"
 CHUNK = 1 << 20
+# The manifest and the inputs of an entry are much smaller.
+LARGEST = 1 << 26
 
 
 class DamagedError(LakeCiError):
@@ -119,7 +123,7 @@ class CacheEntry:
         source = self.folder / f"{self.files.index(file)}"
         found = hashlib.sha256()
         try:
-            with source.open("rb") as opened:
+            with _open(source, file.size) as opened:
                 while data := opened.read(CHUNK):
                     found.update(data)
                     yield data
@@ -149,12 +153,17 @@ class Store:
         self._entries = folder / f"v{SCHEMA}"
 
     def find(self, fingerprint: str) -> CacheEntry | None:
-        """Return the entry of a fingerprint, or None. Raises DamagedError."""
+        """Return the entry of a fingerprint, or None.
+
+        Raises:
+            DamagedError: the entry is corrupt, or the fingerprint is not that of the
+                inputs in the entry.
+        """
         folder = self._entries / fingerprint
         if not folder.is_dir():
             return None
         entry = _load(folder, self._key)
-        if entry.fingerprint != fingerprint:
+        if not fingerprint == entry.fingerprint == id_of(entry.inputs()):
             raise DamagedError(f"{folder} belongs to another result")
         # In a read-only store the time of the last use cannot be recorded.
         with contextlib.suppress(OSError):
@@ -298,6 +307,8 @@ def _signature(key: bytes, text: bytes) -> str:
 
 def _load(folder: Path, key: bytes) -> CacheEntry:
     """Return the entry in a folder. Raises DamagedError."""
+    if folder.is_symlink():
+        raise DamagedError(f"{folder} is a link")
     path = folder / MANIFEST
     signature, _, text = _read(path).partition(b"\n")
     text = text.removesuffix(b"\n")
@@ -309,12 +320,14 @@ def _load(folder: Path, key: bytes) -> CacheEntry:
         if manifest.schema != SCHEMA:
             raise ValueError(f"schema {manifest.schema}")
         result = results.from_json(manifest.result)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DamagedError(f"{path} has an unexpected format: {error}") from None
     if result.job != manifest.job:
         raise DamagedError(f"{path}: the result belongs to {result.job}")
     for file in manifest.files:
-        _belongs(file.path, manifest.job, folder)
+        _belongs(file, manifest.job, folder)
+    if len({file.path for file in manifest.files}) < len(manifest.files):
+        raise DamagedError(f"{folder} lists a file twice")
     return CacheEntry(
         folder,
         manifest.fingerprint,
@@ -326,18 +339,23 @@ def _load(folder: Path, key: bytes) -> CacheEntry:
     )
 
 
-def _belongs(path: str, job: str, folder: Path) -> None:
-    """Refuse a file outside the folders that a job writes to.
+def _belongs(file: CachedFile, job: str, folder: Path) -> None:
+    """Refuse a file outside the folders that a job writes to, and a wrong mode.
 
     Raises DamagedError.
     """
-    parts = PurePosixPath(path).parts
+    path = PurePosixPath(file.path)
     if (
-        ".." in parts
-        or not (parts[:2] == (results.REPORTS, job) or parts[:1] == ("dist",))
-        or len(parts) < 2
+        ".." in path.parts
+        or not (path.parts[:2] == (results.REPORTS, job) or path.parts[:1] == ("dist",))
+        or len(path.parts) < 2
+        or str(path) != file.path
+        or "\0" in file.path
     ):
-        raise DamagedError(f"{folder} lists {path}, which is not a file of {job}")
+        name = repr(file.path)
+        raise DamagedError(f"{folder} lists {name}, which is not a file of {job}")
+    if file.mode & ~RESTORED_MODE:
+        raise DamagedError(f"{folder} lists {file.path} with the mode {file.mode:o}")
 
 
 def _take(source: Path, name: str, target: Path) -> CachedFile:
@@ -354,9 +372,27 @@ def _take(source: Path, name: str, target: Path) -> CachedFile:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        with _open(path) as file:
+            data = file.read(LARGEST + 1)
     except OSError as error:
         raise DamagedError(f"{path}: {error.strerror}") from None
+    if len(data) > LARGEST:
+        raise DamagedError(f"{path} is larger than {LARGEST} bytes")
+    return data
+
+
+def _open(path: Path, size: int | None = None) -> BinaryIO:
+    """Open a file of an entry. Raises OSError, and DamagedError for another size.
+
+    A link is not followed, and a pipe is not waited for.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    file = open(os.open(path, flags), "rb")
+    info = os.fstat(file.fileno())
+    if not stat.S_ISREG(info.st_mode) or size not in (None, info.st_size):
+        file.close()
+        raise DamagedError(f"{path} is corrupt")
+    return file
 
 
 def _rename(scratch: Path, folder: Path) -> None:

@@ -164,13 +164,13 @@ def workspace(ctx: CheckContext, chosen: DeployOptions) -> Iterator[dict[str, st
     """
     utils = str(ctx.root / "utils")
     if chosen.environment != TRIAL:
-        yield {**ctx.env, "PYTHONPATH": utils}
+        yield {**ctx.env_of("deploy"), "PYTHONPATH": utils}
         return
     state = ctx.root / STATE
     # Drop the variables of a real workspace: a trial must never reach one.
     inherited = {
         name: value
-        for name, value in ctx.env.items()
+        for name, value in ctx.env_of("packages").items()
         if not name.startswith("DATABRICKS_")
     }
     testing = {

@@ -39,7 +39,7 @@ class Picture(Check):
         # Run all jobs without cached results, with the `nox` of this run instead of the
         # `nox` on PATH.
         path = os.pathsep.join([str(Path(sys.executable).parent), ctx.env["PATH"]])
-        env = {**ctx.env, "PATH": path, "LAKE_CI_CACHE": "refresh"}
+        env = {**ctx.env_of("suite"), "PATH": path, "LAKE_CI_CACHE": "refresh"}
         done = ctx.execute([*command, "nox"], env=env)
         if done.code != 0:
             return stopped_or_crashed(self.name, done)

@@ -224,7 +224,7 @@ class InputAudit(Check):
         if absent is not None:
             message = f"not run: it reads artifacts of {absent}, which did not pass"
             return Completed((), 0, "", "", 0.0), message
-        env = {**ctx.env, SWITCH: Mode.OFF.value}
+        env = {**ctx.env_of("suite"), SWITCH: Mode.OFF.value}
         # Pass the real path of `.nox`: nox writes this path into new environments, and
         # they are used after the copy is removed.
         lent = f"--envdir={(copy / '.nox').resolve()}"

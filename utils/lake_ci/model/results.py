@@ -299,7 +299,7 @@ def read(folder: Path) -> Result:
         raise BadResultError(f"{path}: no result") from None
     except KeyError as error:
         raise BadResultError(f"{path}: {error} is missing") from None
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise BadResultError(f"{path}: {error}") from None
 
 

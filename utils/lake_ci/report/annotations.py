@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from lake_ci.model.results import Finding, Status, count
 from lake_ci.report import terminal
 from lake_ci.report.overview import Overview, State
-from lake_ci.report.text import shorten, visible
+from lake_ci.report.text import shorten
 
 # The maximum number of commands of each kind that GitHub shows per step.
 CAP = 10
@@ -122,7 +122,8 @@ def _annotation(kind: str, finding: Finding, title: str) -> str:
 
 
 def _escape(text: str) -> str:
-    return visible(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    text = terminal.plain(text).replace("%", "%25")
+    return text.replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(value: str | int) -> str:
@@ -131,5 +132,5 @@ def _property(value: str | int) -> str:
 
 def _quoted(texts: list[str], token: str) -> Iterator[str]:
     yield f"::stop-commands::{token}"
-    yield from (visible(text) for text in texts)
+    yield from map(terminal.plain, texts)
     yield f"::{token}::"

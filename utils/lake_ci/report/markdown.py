@@ -29,7 +29,8 @@ WORD_JOINER = "\u2060"
 # GitHub also adds a cross-reference for the URL of an issue. So the URL gets another
 # host, which redirects to the issue and for which GitHub adds none.
 ISSUE_HOST = re.compile(
-    r"\b(?:www\.)?github\.com(?=/[\w.-]+/[\w.-]+/(?:issues|pull|discussions)/\d)",
+    r"\b(?:www\.)?github\.com(?=(?::\d+)?/+[\w.-]+/+[\w.-]+/+"
+    r"(?:issues|pull|discussions)/+\d)",
     re.IGNORECASE,
 )
 

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping
 
 from lake_ci.model.results import CheckResult, Finding, Result, Status, count
+from lake_ci.report.text import visible
 
 WIDTH = 80
 SHOWN = 10
+# The beginning of a workflow command in GitHub's log.
+COMMAND = re.compile(r"^([^\S\n]*)::|##(?=\[)", re.MULTILINE)
+
+
+def plain(text: str) -> str:
+    """Return text of tools for a terminal and for GitHub's log.
+
+    No character in it hides or reorders others, and no line is a workflow command.
+    """
+    return COMMAND.sub(
+        lambda match: "⟨##⟩" if match[1] is None else f"{match[1]}⟨::⟩", visible(text)
+    )
 
 
 def row(check: CheckResult, *, shown: int = SHOWN, symbols: bool | None = None) -> str:
@@ -26,7 +40,7 @@ def row(check: CheckResult, *, shown: int = SHOWN, symbols: bool | None = None) 
     if len(check.findings) > shown:
         more = count(len(check.findings) - shown, "more finding")
         lines.append(f"     and {more}, in result.json")
-    return "\n".join(lines)
+    return plain("\n".join(lines))
 
 
 def table(
@@ -65,7 +79,7 @@ def table(
         for status in words
         if tally[status]
     )
-    return "\n".join([*blocks, "", total])
+    return plain("\n".join([*blocks, "", total]))
 
 
 def job(result: Result, *, symbols: bool | None = None) -> str:
@@ -80,7 +94,7 @@ def job(result: Result, *, symbols: bool | None = None) -> str:
     lines += [f"   note: {warning}" for warning in result.warnings]
     if result.status is Status.FAILURE:
         lines.append(f"   rerun: {result.reproduce}")
-    return "\n".join(lines)
+    return plain("\n".join(lines))
 
 
 def mark(status: Status, symbols: bool | None = None) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lake_ci.errors import LakeCiError
 from lake_ci.model.results import Finding, Outcome, Status
+from lake_ci.system import secret_variables
 from lake_ci.system.processes import Completed
 
 Execute = Callable[..., Completed]
@@ -38,6 +39,7 @@ class CheckContext:
         workers: the maximum number of processes that a tool may use.
         serve: the context manager `serve(argv, env=)`, which runs a server during a
             `with` block, and returns the first line that the server prints.
+        withheld: the variables that contain secrets; `env` does not contain them.
     """
 
     root: Path
@@ -50,6 +52,14 @@ class CheckContext:
     workers: int = 1
     notes: list[str] = field(default_factory=list)
     serve: Serve = _serves_nothing
+    withheld: Mapping[str, str] = field(default_factory=dict)
+
+    def env_of(self, tool: str) -> dict[str, str]:
+        """Return the variables of a tool that needs secrets.
+
+        The tools are the rows of `secret_variables.TOOLS`.
+        """
+        return {**self.env, **secret_variables.of(tool, self.withheld)}
 
     def relative(self, path: str | Path) -> str:
         """Return a path as results contain it: relative, if it is in the repository."""

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
@@ -31,7 +32,7 @@ from lake_ci.model.results import (
 from lake_ci.report import terminal
 from lake_ci.runner.check import Check, CheckContext, crashed
 from lake_ci.runner.options import Options
-from lake_ci.system import git, provisioning
+from lake_ci.system import git, provisioning, secret_variables
 from lake_ci.system.environment import Environment
 from lake_ci.system.file_lock import locked
 from lake_ci.system.processes import Completed, Processes, processor_seconds
@@ -123,17 +124,21 @@ class Run:
     def _check_context(self, workers: int) -> CheckContext:
         # A job that no event starts is a helper. The summary collects all results in
         # reports/, so a helper writes its output elsewhere.
-        reports = REPORTS if self.variant.job.events else HELPERS
+        job = self.variant.job
+        reports = REPORTS if job.events else HELPERS
+        env, withheld = secret_variables.split(self.environment.variables(self._env))
+        declared = {name: withheld[name] for name in job.variables if name in withheld}
         return CheckContext(
             root=self.root,
             reports=self.root / reports / self.variant.id,
             python=self.environment.python,
-            env=self.environment.variables(self._env),
+            env={**env, **declared},
             execute=self.execute,
             posargs=self.posargs,
             strict=self.strict,
             serve=self.serve,
             workers=workers,
+            withheld=withheld,
         )
 
     # Methods for sessions
@@ -147,7 +152,8 @@ class Run:
             NoEnvironmentError: uv could not install the packages.
         """
         start = time.monotonic()
-        if self.environment.install(self.root, purpose, self.execute):
+        execute = partial(self.execute, env=self.ctx.env_of("packages"))
+        if self.environment.install(self.root, purpose, execute):
             self._say(
                 f"installed requirements/{purpose}.txt in"
                 f" {terminal.seconds(time.monotonic() - start)}"
@@ -410,7 +416,7 @@ class Run:
 
     def _say(self, text: str) -> None:
         with self._out_lock:
-            self._out(self._redact(text))
+            self._out(terminal.plain(self._redact(text)))
 
     def _result(self) -> Result:
         reports = sorted(
@@ -431,7 +437,7 @@ class Run:
                 TIME_FORMAT
             ),
             seconds=round(seconds, 3),
-            processor_seconds=round(processor + self._processes.orphan_seconds, 3),
+            processor_seconds=round(processor, 3),
             waited_seconds=round(max(0.0, self._start - self._made), 3),
             reproduce=self.variant.reproduce,
             checks=tuple(self._checks),

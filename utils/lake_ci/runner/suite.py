@@ -311,7 +311,7 @@ def exit_on_error(redact: Callable[[str], str] = str) -> Iterator[None]:
     try:
         yield
     except LakeCiError as error:
-        print(redact(str(error)), file=sys.stderr)
+        print(terminal.plain(redact(str(error))), file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # Without this, Python would try to write its buffer to the closed pipe at exit,
@@ -319,7 +319,8 @@ def exit_on_error(redact: Callable[[str], str] = str) -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
     except Exception as error:  # noqa: B902 - printed by nox with secrets
-        print(redact("".join(traceback.format_exception(error))), file=sys.stderr)
+        text = "".join(traceback.format_exception(error))
+        print(terminal.plain(redact(text)), file=sys.stderr)
         sys.exit(1)
 
 

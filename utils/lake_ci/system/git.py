@@ -10,6 +10,8 @@ import re
 import subprocess
 from pathlib import Path
 
+from lake_ci.system import secret_variables
+
 # git's defaults for a developer's settings that change what git prints.
 OPTIONS = (
     *("-c", "color.ui=false"),
@@ -33,9 +35,10 @@ def command(*arguments: str) -> list[str]:
 
 def variables() -> dict[str, str]:
     """Return the environment variables for git, without those that mislead it."""
+    shown, withheld = secret_variables.split(os.environ)
     return {
         name: value
-        for name, value in os.environ.items()
+        for name, value in {**shown, **secret_variables.of("git", withheld)}.items()
         if not VARIABLES.fullmatch(name)
     }
 

@@ -1,4 +1,9 @@
-"""Runs child processes, each in its own process session, and ends all descendants."""
+"""Runs tools as child processes, each below a watcher that ends all its descendants.
+
+`watcher.py` is the child of the suite and the parent of the tool. It ends the tool and
+all its descendants when the tool ends, when the suite stops it, and when the suite is
+killed.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +12,12 @@ import os
 import queue
 import resource
 import signal
+import socket
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +28,7 @@ from lake_ci.system.redaction import Redactor
 # nox kills a worker 2 s after SIGTERM. Within this time the tools must end, and the
 # result must be written.
 GRACE_SECONDS = 0.8
+WATCHER = Path(__file__).with_name("watcher.py")
 # The seconds between two checks whether a silent server is still alive.
 ALIVE_SECONDS = 0.1
 
@@ -42,17 +50,72 @@ class Completed:
         return "\n".join(text.splitlines()[-number:])
 
 
+class _Child:
+    """A tool that was started below a watcher."""
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        cwd: Path,
+        env: Mapping[str, str],
+        stdin: int | None,
+        *,
+        attached: bool,
+        grace: float,
+    ) -> None:
+        pipe = None if attached else subprocess.PIPE
+        self._program = argv[0]
+        self._lifeline, watched = socket.socketpair()
+        arguments = [
+            str(watched.fileno()),
+            str(grace),
+            "0" if attached else "1",
+            env.get("LC_ALL", ""),
+        ]
+        with watched, contextlib.ExitStack() as unused:
+            unused.enter_context(self._lifeline)
+            self.process = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(WATCHER), *arguments, *argv],
+                cwd=cwd,
+                # See the end of the watcher.
+                env={**env, "LC_ALL": "C"},
+                stdin=stdin,
+                stdout=pipe,
+                stderr=pipe,
+                start_new_session=not attached,
+                pass_fds=[watched.fileno()],
+            )
+            unused.pop_all()
+
+    def stop(self) -> None:
+        """Ask the watcher to end the tool and all its descendants."""
+        with contextlib.suppress(OSError):
+            self._lifeline.shutdown(socket.SHUT_WR)
+
+    def end(self) -> None:
+        """End the tool and all its descendants, and wait until they have ended."""
+        self.stop()
+        self.process.wait()
+
+    def code(self) -> int:
+        """Return the exit code of the tool, after the watcher has ended.
+
+        Raises:
+            OSError: the tool could not be started.
+        """
+        with self._lifeline:
+            word, _, number = self._lifeline.recv(64).decode().partition(" ")
+        if word == "error":
+            error = int(number.split()[0])
+            raise OSError(error, os.strerror(error), self._program)
+        return int(number) if word else self.process.returncode
+
+
 class Processes:
-    """Starts child processes, and can end all children that are running.
+    """Starts tools, and can end all tools that are running.
 
-    Each child has its own session, and so its own process group. A signal to that group
-    reaches the child's descendants. A signal to the suite's group reaches only the
-    suite, which handles it.
-
-    Attributes:
-        orphan_seconds: the processor time of descendants that outlived their child.
-            `processor_seconds` does not include this time, because no process waits for
-            these descendants.
+    Each tool has its own session, and so its own process group. A signal to the suite's
+    group reaches only the suite, which handles it.
 
     Args:
         clock: returns the time in seconds, for deadlines.
@@ -68,9 +131,8 @@ class Processes:
         self._clock = clock
         self._redact = redact or Redactor()
         self._lock = threading.Lock()
-        self._running: set[subprocess.Popen[bytes]] = set()
+        self._running: set[_Child] = set()
         self._stopped: str | None = None
-        self.orphan_seconds = 0.0
 
     def run(
         self,
@@ -101,18 +163,18 @@ class Processes:
         """
         start = time.monotonic()
         stdin = None if attached else subprocess.DEVNULL
-        process = self._start(argv, cwd, env, stdin, attached=attached)
-        if process is None:
+        child = self._start(argv, cwd, env, stdin, attached=attached, grace=grace)
+        if child is None:
             return Completed(tuple(argv), -signal.SIGTERM, "", "", 0.0, self._stopped)
         redact = self._redact.including_env(env)
-        pipes = [stream for stream in (process.stdout, process.stderr) if stream]
-        readers = [Reader(stream, echo, redact) for stream in pipes]
-        timed_out = self._wait(process, deadline, grace)
+        streams = (child.process.stdout, child.process.stderr)
+        readers = [Reader(stream, echo, redact) for stream in streams if stream]
+        timed_out = self._wait(child, deadline)
         texts = [reader.text() for reader in readers] or ["", ""]
         seconds = time.monotonic() - start
         return Completed(
             tuple(argv),
-            process.returncode,
+            child.code(),
             texts[0],
             texts[1],
             seconds,
@@ -139,9 +201,10 @@ class Processes:
                 line; the message contains the last lines of its output.
             OSError: the server could not be started.
         """
-        process = self._start(argv, cwd, env, subprocess.PIPE)
-        if process is None:
+        child = self._start(argv, cwd, env, subprocess.PIPE)
+        if child is None:
             raise LakeCiError(f"{argv[0]} was not started: {self._stopped}")
+        process = child.process
         # For mypy: all three pipes exist, because PIPE was requested.
         assert process.stdin and process.stdout and process.stderr
         lines: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -153,27 +216,29 @@ class Processes:
         ]
         try:
             first = self._first(lines, process, deadline)
-            if first is None:
-                self._end(process)
-                out, errors = (redact(reader.text()) for reader in readers)
-                done = Completed(tuple(argv), process.returncode, out, errors, 0.0)
-                raise LakeCiError(
-                    f"{' '.join(argv[:2])} did not start\n{done.last_lines()}".strip()
-                )
-            yield first
+            if first is not None:
+                yield first
         finally:
-            self._end(process)
+            self._end(child)
             with contextlib.suppress(OSError):
                 process.stdin.close()
+            code = child.code()
+        if first is None:
+            out, errors = (redact(reader.text()) for reader in readers)
+            done = Completed(tuple(argv), code, out, errors, 0.0)
+            raise LakeCiError(
+                f"{' '.join(argv[:2])} did not start\n{done.last_lines()}".strip()
+            )
 
     def stop_all(self, why: str = "interrupted") -> None:
-        """End all children and their descendants, and start no more children."""
+        """End all tools and their descendants, and start no more tools."""
         with self._lock:
             self._stopped = why
             running = list(self._running)
-        seconds = end(running)
-        with self._lock:
-            self.orphan_seconds += seconds
+        for child in running:
+            child.stop()
+        for child in running:
+            child.end()
 
     def _start(
         self,
@@ -183,53 +248,38 @@ class Processes:
         stdin: int | None,
         *,
         attached: bool = False,
-    ) -> subprocess.Popen[bytes] | None:
-        """Start a child, and capture its output unless the child is attached.
+        grace: float = GRACE_SECONDS,
+    ) -> _Child | None:
+        """Start a tool, and capture its output unless the tool is attached.
 
         Returns None after `stop_all`.
         """
-        pipe = None if attached else subprocess.PIPE
         with self._lock:
             if self._stopped is not None:
                 return None
-            process = subprocess.Popen(
-                argv,
-                cwd=cwd,
-                env=dict(env),
-                stdin=stdin,
-                stdout=pipe,
-                stderr=pipe,
-                start_new_session=not attached,
-            )
-            self._running.add(process)
-        return process
+            child = _Child(argv, cwd, env, stdin, attached=attached, grace=grace)
+            self._running.add(child)
+        return child
 
-    def _wait(
-        self, process: subprocess.Popen[bytes], deadline: float | None, grace: float
-    ) -> bool:
-        """Wait for a child and end its descendants.
+    def _wait(self, child: _Child, deadline: float | None) -> bool:
+        """Wait for a tool and all its descendants.
 
-        Returns whether the deadline passed before the child ended.
+        Returns whether the deadline passed before the tool ended.
         """
         try:
-            process.wait(
+            child.process.wait(
                 None if deadline is None else max(0.0, deadline - self._clock())
             )
         except subprocess.TimeoutExpired:
             return True
         finally:
-            # Do this even after a success: a running grandchild would keep the pipes
-            # open, and outlive the job.
-            self._end(process, grace)
+            self._end(child)
         return False
 
-    def _end(
-        self, process: subprocess.Popen[bytes], grace: float = GRACE_SECONDS
-    ) -> None:
-        seconds = end([process], grace)
+    def _end(self, child: _Child) -> None:
+        child.end()
         with self._lock:
-            self._running.discard(process)
-            self.orphan_seconds += seconds
+            self._running.discard(child)
 
     def _first(
         self,
@@ -251,85 +301,3 @@ def processor_seconds() -> float:
     """Return user and system time of this process and of its ended descendants."""
     usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
-
-
-def end(
-    processes: Iterable[subprocess.Popen[bytes]], grace: float = GRACE_SECONDS
-) -> float:
-    """End these children and all processes that they started.
-
-    All processes get SIGTERM. The remaining processes get SIGKILL when the child itself
-    has ended, at most `grace` seconds later.
-
-    Returns the processor seconds of descendants that outlived their child.
-    """
-    ending = list(processes)
-    orphans: dict[int, float] = {}
-    for process in ending:
-        ended = process.poll() is not None
-        members = _signal(process, signal.SIGTERM)
-        # A child that is still running can wait for its own children.
-        orphans.update(members if ended else {})
-    deadline = time.monotonic() + grace
-    for process in ending:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(max(0.0, deadline - time.monotonic()))
-    for process in ending:
-        members = _signal(process, signal.SIGKILL)
-        members.pop(process.pid, None)
-        orphans.update(members)
-        process.wait()
-    return sum(orphans.values())
-
-
-def _signal(
-    process: subprocess.Popen[bytes], number: signal.Signals
-) -> dict[int, float]:
-    """Signal a child and its descendants; return processor seconds by process id."""
-    members = _members(process.pid)
-    if process.poll() is None:
-        members.setdefault(process.pid, 0.0)
-    for pid in members:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, number)
-    return members
-
-
-def _members(session: int) -> dict[int, float]:
-    """Return the processor seconds of each living process of a session, by its id.
-
-    The result includes processes that left the group, as PySpark's processes do. On
-    macOS the seconds are 0.
-    """
-    if Path("/proc/self/stat").exists():
-        return _members_in_proc(session)
-    # macOS does not show session ids, so a process that left the group is not found
-    # there.
-    listing = subprocess.run(
-        ["ps", "-A", "-o", "pid=,pgid=,stat="],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    rows = (line.split() for line in listing.stdout.splitlines())
-    living = (row for row in rows if len(row) == 3 and row[2][0] != "Z")
-    return {int(pid): 0.0 for pid, group, _ in living if group == str(session)}
-
-
-def _members_in_proc(session: int) -> dict[int, float]:
-    found = {}
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit():
-            continue
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            with open(
-                f"/proc/{entry}/stat", encoding="utf-8", errors="replace"
-            ) as file:
-                # The command is in parentheses and may contain any character; see
-                # proc(5).
-                fields = file.read().rpartition(")")[2].split()
-            if int(fields[3]) == session and fields[0] not in "ZX":
-                # utime, stime, and those of its children: cutime, cstime.
-                ticks = sum(map(int, fields[11:15]))
-                found[int(entry)] = ticks / os.sysconf("SC_CLK_TCK")
-    return found

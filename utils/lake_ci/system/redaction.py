@@ -59,6 +59,9 @@ ENCODERS: tuple[Callable[[str], str], ...] = (
     .replace("&#x27;", "&#39;")
     .replace("&quot;", "&#34;"),
     lambda text: html.escape(text, quote=False),
+    # XML attributes, as ElementTree and as SAX write them.
+    lambda text: _xml_attribute(text, "&#09;"),
+    lambda text: _xml_attribute(text, "&#9;"),
     lambda text: shlex.quote(text).strip("'"),
 )
 # Programs encode these characters in different ways.
@@ -131,6 +134,11 @@ class Redactor:
         return value
 
 
+def holds_secret(name: str, value: str) -> bool:
+    """Return whether an environment variable contains a secret."""
+    return bool(NAMES.fullmatch(name) or URL_PASSWORD.search(value))
+
+
 def strip_secrets(env: MutableMapping[str, str]) -> None:
     """Remove white space around the secrets in environment variables.
 
@@ -159,7 +167,8 @@ def _forms(secret: str) -> Iterator[str]:
     whole = secret.strip()
     # In output that is not UTF-8, bytes were replaced by replacement characters.
     readable = _bytes(whole).decode("utf-8", "replace")
-    for text in {whole, readable, *map(str.strip, CONTROL.split(whole))}:
+    parts = [*whole.splitlines(), *CONTROL.split(whole)]
+    for text in {whole, readable, *map(str.strip, parts)}:
         if len(text) >= SHORTEST:
             yield from _encoded(text)
     if len(whole) >= SHORTEST:
@@ -171,6 +180,11 @@ def _encoded(text: str) -> set[str]:
     for _ in range(DEPTH):
         found |= {encode(each) for each in found for encode in ENCODERS}
     return found | {PERCENT.sub(lambda match: match[0].lower(), each) for each in found}
+
+
+def _xml_attribute(text: str, tab: str) -> str:
+    text = html.escape(text, quote=False).replace('"', "&quot;").replace("\t", tab)
+    return text.replace("\n", "&#10;").replace("\r", "&#13;")
 
 
 def _base64(content: bytes) -> Iterator[str]:

@@ -12,9 +12,7 @@ from lake_ci.cache.store import CacheEntry, DamagedError, Store
 from lake_ci.model.job import Job
 from lake_ci.model.results import CheckResult, Result, Status
 from lake_ci.runner.run import Run
-from testing.unit.lake_ci.cache.test_store import KEY
-
-PRINT = "f" * 64
+from testing.unit.lake_ci.cache.test_store import INPUTS, KEY, PRINT
 
 
 def build(run: Run) -> None:
@@ -53,7 +51,7 @@ class Checkout:
             "nox -s build",
             checks,
         )
-        self.store.keep(PRINT, b"", result, self.root, self.files)
+        self.store.keep(PRINT, INPUTS, result, self.root, self.files)
 
     @property
     def entry(self) -> CacheEntry:

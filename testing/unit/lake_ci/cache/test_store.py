@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from lake_ci.cache import store as module
+from lake_ci.cache.fingerprint import id_of, listing
 from lake_ci.cache.lookup import ended, uncacheable_reason
 from lake_ci.cache.store import DamagedError, Store
 from lake_ci.model import results
@@ -39,7 +40,8 @@ RESULT = Result(
     reproduce="nox -s lint",
     checks=(CheckResult("style", Status.SUCCESS),),
 )
-PRINT = "f" * 64
+INPUTS = listing({"session": "1 lint"})
+PRINT = id_of(INPUTS)
 KEY = b"k" * 32
 REPOSITORY = Path(__file__).resolve().parents[4]
 
@@ -60,10 +62,10 @@ def leave(root: Path, text: str = "text", job: str = "lint") -> list[Path]:
 
 
 def test_what_was_kept_is_found_as_it_was(store: Store, tmp_path: Path) -> None:
-    store.keep(PRINT, b"inputs", RESULT, tmp_path, leave(tmp_path))
+    store.keep(PRINT, INPUTS, RESULT, tmp_path, leave(tmp_path))
     entry = store.find(PRINT)
     assert entry is not None
-    assert (entry.result, entry.inputs()) == (RESULT, b"inputs")
+    assert (entry.result, entry.inputs()) == (RESULT, INPUTS)
     for file in entry.files:
         entry.copy(file, tmp_path / "back" / file.path)
     back = tmp_path / "back" / "reports" / "lint"
@@ -77,7 +79,7 @@ def test_what_was_kept_is_found_as_it_was(store: Store, tmp_path: Path) -> None:
 def test_a_damaged_entry_is_refused_and_says_which_file(
     store: Store, tmp_path: Path, name: str, damage: str
 ) -> None:
-    store.keep(PRINT, b"inputs", RESULT, tmp_path, leave(tmp_path))
+    store.keep(PRINT, INPUTS, RESULT, tmp_path, leave(tmp_path))
     file = store.folder / "v2" / PRINT / name
     data = bytearray(file.read_bytes())
     if damage == "gone":
@@ -96,7 +98,7 @@ def test_a_damaged_entry_is_refused_and_says_which_file(
 def test_entry_with_wrong_fingerprint_or_format_is_rejected(
     store: Store, tmp_path: Path
 ) -> None:
-    store.keep(PRINT, b"inputs", RESULT, tmp_path, leave(tmp_path))
+    store.keep(PRINT, INPUTS, RESULT, tmp_path, leave(tmp_path))
     folder = store.folder / "v2" / PRINT
     folder.rename(folder.with_name("e" * 64))
     with pytest.raises(DamagedError, match="belongs to another result"):
@@ -136,23 +138,23 @@ def test_a_file_that_belongs_elsewhere_is_refused(
     store: Store, tmp_path: Path, path: str
 ) -> None:
     with pytest.raises(
-        DamagedError, match=rf"lists {re.escape(path)}, which is not a file of lint"
+        DamagedError, match=rf"lists '{re.escape(path)}', which is not a file of lint"
     ):
         find_changed(store, tmp_path, {"files": [[path, "0" * 64, 0o644, 1]]})
 
 
 def find_changed(store: Store, root: Path, change: Mapping[str, object]) -> None:
     """Look up an entry whose manifest has a valid signature but the given values."""
-    store.keep(PRINT, b"inputs", RESULT, root, leave(root))
+    store.keep(PRINT, INPUTS, RESULT, root, leave(root))
     file = store.folder / "v2" / PRINT / "manifest.json"
     text = json.dumps({**json.loads(file.read_text().split("\n")[1]), **change})
     sign(file, text)
     store.find(PRINT)
 
 
-def sign(file: Path, text: str) -> None:
-    """Write a manifest with a valid signature."""
-    signature = hmac.new(KEY, text.encode(), hashlib.sha256).hexdigest()
+def sign(file: Path, text: str, key: bytes = KEY) -> None:
+    """Write a manifest with a signature."""
+    signature = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
     file.write_text(f"{signature}\n{text}\n")
 
 
@@ -179,7 +181,7 @@ def test_no_signed_manifest_crashes_the_reader(store: Store, tmp_path: Path) -> 
     whole = replace(
         RESULT, checks=(check,), warnings=("w",), artifacts=("a",), commit="c" * 40
     )
-    store.keep(PRINT, b"inputs", whole, tmp_path, leave(tmp_path))
+    store.keep(PRINT, INPUTS, whole, tmp_path, leave(tmp_path))
     file = store.folder / "v2" / PRINT / "manifest.json"
     text = file.read_text().split("\n")[1]
     refused = 0
@@ -209,7 +211,7 @@ def test_no_signed_manifest_crashes_the_reader(store: Store, tmp_path: Path) -> 
 def test_an_entry_that_another_account_signed_is_not_used(
     store: Store, tmp_path: Path
 ) -> None:
-    store.keep(PRINT, b"inputs", RESULT, tmp_path, leave(tmp_path))
+    store.keep(PRINT, INPUTS, RESULT, tmp_path, leave(tmp_path))
     other = Store(store.folder, store.limit, b"o" * 32)
     with pytest.raises(DamagedError, match="another account"):
         other.find(PRINT)
@@ -222,7 +224,7 @@ def test_a_restored_file_is_written_by_its_owner_alone(
     files = leave(tmp_path)
     files[0].chmod(0o666)
     files[1].chmod(0o4777)
-    store.keep(PRINT, b"inputs", RESULT, tmp_path, files)
+    store.keep(PRINT, INPUTS, RESULT, tmp_path, files)
     entry = store.find(PRINT)
     assert entry is not None
     assert sorted(file.mode for file in entry.files) == [0o644, 0o755]
@@ -232,22 +234,23 @@ def test_the_oldest_use_leaves_first_and_the_newest_entry_stays(
     store: Store, tmp_path: Path
 ) -> None:
     files = leave(tmp_path)
-    for number in range(4):
-        store.keep(f"{number}" * 64, b"", RESULT, tmp_path, files)
-        os.utime(store.folder / "v2" / (f"{number}" * 64), (number, number))
-    assert store.find("0" * 64) is not None  # the entry was just used
+    inputs = [listing({"session": f"1 lint-{number}"}) for number in range(4)]
+    for number, each in enumerate(inputs):
+        store.keep(id_of(each), each, RESULT, tmp_path, files)
+        os.utime(store.folder / "v2" / id_of(each), (number, number))
+    assert store.find(id_of(inputs[0])) is not None  # the entry was just used
     entries, size = store.status()
     store.limit = size - 1
     gone, freed = store.prune()
     assert (entries, gone) == (4, 1) and 0 < freed < size
-    assert [store.find(f"{number}" * 64) is not None for number in range(4)] == [
+    assert [store.find(id_of(each)) is not None for each in inputs] == [
         True,
         False,
         True,
         True,
     ]
     store.limit = 0
-    store.keep(PRINT, b"", RESULT, tmp_path, files)
+    store.keep(PRINT, INPUTS, RESULT, tmp_path, files)
     assert store.status()[0] == 1 and store.find(PRINT) is not None
     assert store.clear()[0] == 1 and store.status() == (0, 0)
 
@@ -255,7 +258,7 @@ def test_the_oldest_use_leaves_first_and_the_newest_entry_stays(
 def test_entries_of_an_older_schema_and_of_killed_processes_are_removed(
     store: Store, tmp_path: Path
 ) -> None:
-    store.keep(PRINT, b"", RESULT, tmp_path, leave(tmp_path))
+    store.keep(PRINT, INPUTS, RESULT, tmp_path, leave(tmp_path))
     (store.folder / "v1" / "entry").mkdir(parents=True)
     for name in ("lake-ci-old", "lake-ci-young"):
         (store.folder / name).mkdir()
@@ -269,7 +272,7 @@ def test_prune_keeps_folders_of_others(store: Store, tmp_path: Path) -> None:
     for name in ("my-project", "venv", "v2.1"):
         (store.folder / name).mkdir(parents=True)
         os.utime(store.folder / name, (1, 1))
-    store.keep(PRINT, b"", RESULT, tmp_path, leave(tmp_path))
+    store.keep(PRINT, INPUTS, RESULT, tmp_path, leave(tmp_path))
     names = {path.name for path in store.folder.iterdir()}
     assert names == {"v2", "my-project", "venv", "v2.1"}
 
@@ -277,7 +280,7 @@ def test_prune_keeps_folders_of_others(store: Store, tmp_path: Path) -> None:
 def test_a_full_disk_leaves_the_store_as_it_was(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store.keep(PRINT, b"", RESULT, tmp_path, leave(tmp_path))
+    store.keep(PRINT, INPUTS, RESULT, tmp_path, leave(tmp_path))
     real, left = module._take, [1]
 
     def full(source: Path, name: str, target: Path) -> module.CachedFile:
@@ -304,12 +307,14 @@ KEEP = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from testing.unit.lake_ci.cache.test_store import KEY, PRINT, RESULT, Store, leave
+from testing.unit.lake_ci.cache.test_store import INPUTS, KEY, PRINT, RESULT
+from testing.unit.lake_ci.cache.test_store import Store, leave
 
 root, store = Path(sys.argv[1]), Store(Path(sys.argv[2]), 10**6, KEY)
 for number in range(10**6):
     text = f"{sys.argv[3]}{number}"
-    store.keep(PRINT, text.encode(), replace(RESULT, run=text), root, leave(root, text))
+    files = leave(root, text)
+    store.keep(PRINT, INPUTS, replace(RESULT, run=text), root, files)
     if number == 0:
         print("begun", flush=True)
 """
@@ -351,7 +356,7 @@ def test_two_writers_and_random_kills_leave_a_complete_entry_or_none(
                 writer.kill()
                 writer.communicate()
         found += whole(store, tmp_path / f"after-{turn}")
-        store.keep(PRINT, b"mine", RESULT, tmp_path, leave(tmp_path))
+        store.keep(PRINT, INPUTS, RESULT, tmp_path, leave(tmp_path))
         assert whole(store, tmp_path / "mine") == 1
     assert found > 0
 
@@ -364,15 +369,11 @@ def whole(store: Store, back: Path, *, replaced: bool = False) -> int:
         entry = store.find(PRINT)
         if entry is None:
             return 0
-        text = entry.inputs().decode()
         for file in entry.files:
             entry.copy(file, back / file.path)
     except DamagedError:
         assert replaced, "an entry at rest is whole"
         return 0
-    expected = (text, text) if text != "mine" else (RESULT.run, "text")
-    assert (
-        entry.result.run,
-        (back / "reports" / "lint" / "one.txt").read_text(),
-    ) == expected
+    text = (back / "reports" / "lint" / "one.txt").read_text()
+    assert entry.result.run == (RESULT.run if text == "text" else text)
     return 1

@@ -245,7 +245,9 @@ def test_a_result_of_another_shape_is_refused_by_name(
     assert words in str(raised.value)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "null", "{", '{"schema": 2', "\ufeff{}"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "null", "{", '{"schema": 2', "\ufeff{}", "[" * 10**5]
+)
 def test_a_truncated_or_foreign_file_is_refused_by_name(
     tmp_path: Path, text: str
 ) -> None:

@@ -23,9 +23,8 @@ def test_properties_and_messages_are_escaped() -> None:
     text = command(
         "error", "100 %,\r\na: b\n::error::x", file="a,b:c%.py", line=None, title="x\ny"
     )
-    assert (
-        text == "::error file=a%2Cb%3Ac%25.py,title=x%0Ay::100 %25,%0Aa: b%0A::error::x"
-    )
+    properties = "file=a%2Cb%3Ac%25.py,title=x%0Ay"
+    assert text == f"::error {properties}::100 %25,%0Aa: b%0A⟨::⟩error::x"
     assert command("notice", "plain") == "::notice::plain"
     assert "\n" not in command("error", samples.HOSTILE, title=samples.HOSTILE)
     assert "\r" not in command("error", "a\rb", title="a\rb")

@@ -56,9 +56,11 @@ class Shell(Check):
         self.command = command
         self.exclusive = exclusive
         self.echo: Callable[[str], None] | None = None
+        self.tool: str | None = None
 
     def run(self, ctx: CheckContext) -> Outcome:
-        done = ctx.execute(["/bin/sh", "-c", self.command], echo=self.echo)
+        env = ctx.env_of(self.tool) if self.tool else ctx.env
+        done = ctx.execute(["/bin/sh", "-c", self.command], echo=self.echo, env=env)
         if done.code != 0:
             return stopped(self.name, done) or crashed(self.name, done)
         return Outcome(Status.SUCCESS, done.stdout.strip())
@@ -766,6 +768,8 @@ SECRETS = {"DATABRICKS_TOKEN": f"{SECRET}\n"}
 def test_a_secret_of_a_tool_is_neither_printed_nor_in_the_result(
     make: Make, root: Path, printed: list[str], tool: Check
 ) -> None:
+    if isinstance(tool, Shell):
+        tool.tool = "deploy"
     with make(env=SECRETS) as run:
         run.check(tool)
     written = (root / "reports" / "lint" / "result.json").read_text(encoding="utf-8")
@@ -788,6 +792,34 @@ def test_secret_in_an_error_or_a_note_is_redacted_everywhere(
     written = (root / "reports" / "lint" / "result.json").read_text(encoding="utf-8")
     assert read(root).warnings == ("with [hidden]",)
     assert "0123456789" not in written + "".join(printed)
+
+
+@pytest.mark.parametrize(
+    ("declared", "tool", "names"),
+    [
+        ((), None, []),
+        (("SHOP_PASSWORD",), None, ["SHOP_PASSWORD"]),
+        (("SHOP_PASSWORD",), "deploy", ["DATABRICKS_TOKEN", "SHOP_PASSWORD"]),
+        ((), "kubernetes", ["KUBECONFIG"]),
+    ],
+)
+def test_a_tool_gets_no_secret_but_those_it_needs_and_its_job_declares(
+    make: Make,
+    root: Path,
+    declared: tuple[str, ...],
+    tool: str | None,
+    names: list[str],
+) -> None:
+    withheld = {"SHOP_PASSWORD": "x", "DATABRICKS_TOKEN": "x", "KUBECONFIG": "x"}
+    dropped = {"PYTHONPATH": "/mine", "PYTEST_ADDOPTS": "-x"}
+    shell = Shell("one", "env | cut -d= -f1")
+    shell.tool = tool
+    env = {**withheld, **dropped, "DATABRICKS_HOST": "x", "HTTPS_PROXY": "http://p"}
+    with make(env=env, variables=declared) as run:
+        run.check(shell)
+    shown = read(root).checks[0].detail.split()
+    assert sorted({*shown} & {*withheld, *dropped}) == names
+    assert {"DATABRICKS_HOST", "HTTPS_PROXY"} <= {*shown}
 
 
 def test_report_with_a_secret_is_redacted_and_other_reports_unchanged(

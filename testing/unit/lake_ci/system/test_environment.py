@@ -155,6 +155,7 @@ def test_tools_get_the_environment_first_and_no_internal_variables(
             "YAMLLINT_CONFIG_FILE": "/mine",
             "ZIZMOR_MIN_SEVERITY": "high",
             "PYTHONOPTIMIZE": "1",
+            "PYTHONPATH": "/mine",
             "PYTHONWARNINGS": "error",
             "BANDIT_X": "mine",
             "BLACK_NUM_WORKERS": "1",

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 
 from lake_ci.errors import LakeCiError
+from lake_ci.system import processes
 from lake_ci.system.processes import Completed, Processes, processor_seconds
 from lake_ci.system.redaction import Redactor
 
@@ -24,6 +26,7 @@ sessions = pytest.mark.skipif(
     not hasattr(os, "pidfd_open"),
     reason="only Linux tells which session a process is of, and when a stranger ends",
 )
+UTILS = Path(processes.__file__).parents[2]
 # Seconds after which a wait counts as a hang, even on a busy machine.
 LIMIT = 60
 # A child that prints its id and the ids of two grandchildren, and then waits. One of
@@ -181,25 +184,22 @@ def test_processor_seconds_include_children_that_were_waited_for(
     tmp_path: Path,
 ) -> None:
     before = processor_seconds()
-    running = Processes()
-    running.run(python(BURN), cwd=tmp_path, env=os.environ)
+    run(python(BURN), tmp_path)
     assert processor_seconds() - before >= 0.3
-    assert running.orphan_seconds == 0
 
 
 @sessions
-def test_processor_seconds_of_an_orphan_are_recorded_when_it_is_ended(
+def test_processor_seconds_include_an_orphan_that_was_ended(tmp_path: Path) -> None:
+    before = processor_seconds()
+    assert run(python(BURN, BURN, "parent"), tmp_path).code == 0
+    # The parent and the orphan use 0.3 s each.
+    assert processor_seconds() - before >= 0.59
+
+
+@sessions
+def test_a_daemon_in_a_session_of_its_own_is_ended_with_the_tool(
     tmp_path: Path,
 ) -> None:
-    running = Processes()
-    done = running.run(python(BURN, BURN, "parent"), cwd=tmp_path, env=os.environ)
-    assert done.code == 0
-    # The kernel measures processor time in hundredths of a second.
-    assert running.orphan_seconds >= 0.29
-
-
-@sessions
-def test_a_daemon_that_keeps_the_pipe_does_not_hold_up_the_run(tmp_path: Path) -> None:
     program = """
 import subprocess
 daemon = subprocess.Popen(["sleep", "6000"], start_new_session=True)
@@ -207,11 +207,8 @@ print("printed", daemon.pid, flush=True)
 """
     done = run(python(program), tmp_path)
     word, pid = done.stdout.split()
-    daemon = os.pidfd_open(int(pid))
-    still_running = not select.select([daemon], [], [], 0)[0]
-    os.close(daemon)
-    os.kill(int(pid), signal.SIGKILL)
-    assert (word, done.code, still_running) == ("printed", 0, True)
+    assert (word, done.code) == ("printed", 0)
+    assert is_gone(int(pid))
 
 
 @sessions
@@ -251,18 +248,133 @@ def test_a_child_that_ended_before_stop_all_ended_by_itself(tmp_path: Path) -> N
     assert (done.code, done.stopped) == (0, None)
 
 
+# The watcher, without the file system /proc.
+WITHOUT_PROC = """
+import os, runpy, sys
+exists = os.path.exists
+os.path.exists = lambda path: path != "/proc/self/stat" and exists(path)
+runpy.run_path({watcher!r}, run_name="__main__")
+"""
+
+
 @sessions
 def test_without_a_proc_file_system_the_group_is_found_by_ps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    exists = Path.exists
-    monkeypatch.setattr(
-        Path, "exists", lambda path: str(path) != "/proc/self/stat" and exists(path)
-    )
+    watcher = tmp_path / "watcher.py"
+    watcher.write_text(WITHOUT_PROC.format(watcher=str(processes.WATCHER)))
+    monkeypatch.setattr(processes, "WATCHER", watcher)
     program = (
         "import os, subprocess, sys\nprint(subprocess.Popen(['sleep', '6000']).pid)"
     )
     done = run(python(program), tmp_path)
+    assert is_gone(int(done.stdout))
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"LC_ALL": "de_DE.UTF-8"}, {"LC_CTYPE": "C"}], ids=str
+)
+def test_a_tool_gets_exactly_its_variables(
+    tmp_path: Path, more: dict[str, str]
+) -> None:
+    env = {"PATH": os.environ["PATH"], "WHO": "mich: ä\nÖ", **more}
+    done = Processes().run(["env", "-0"], cwd=tmp_path, env=env)
+    assert dict(row.split("=", 1) for row in done.stdout.split("\0") if row) == env
+
+
+@pytest.mark.parametrize("name", ["PIPE", "XFSZ", "TERM"])
+def test_a_tool_does_not_inherit_ignored_signals(tmp_path: Path, name: str) -> None:
+    done = run(["sh", "-c", f"kill -{name} $$"], tmp_path)
+    assert done.code == -signal.Signals[f"SIG{name}"]
+
+
+def test_a_file_that_is_not_executable_is_an_os_error(tmp_path: Path) -> None:
+    (tmp_path / "tool").write_text("")
+    with pytest.raises(PermissionError, match="tool"):
+        run([str(tmp_path / "tool")], tmp_path)
+
+
+# A tool that keeps `lifeline` open in itself, in a child in a session of its own, and
+# in an orphan in a session of its own. All of them ignore SIGTERM.
+ESCAPING = """
+import os, signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+pipe = os.open("lifeline", os.O_WRONLY)
+
+def stay():
+    os.write(pipe, b"%d\\n" % os.getpid())
+    while True:
+        signal.pause()
+
+if os.fork() == 0:
+    os.setsid()
+    stay()
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        stay()
+    os._exit(0)
+os.wait()
+print("ready", flush=True)
+stay()
+"""
+SUITE = """
+import os, sys
+from pathlib import Path
+from lake_ci.system.processes import Processes
+tool = [sys.executable, "-c", sys.argv[2]]
+options = {{"cwd": Path.cwd(), "env": os.environ}}
+{start}
+"""
+
+
+@sessions
+@pytest.mark.parametrize(
+    "start",
+    [
+        "Processes().run(tool, **options)",
+        "Processes().run(tool, **options, attached=True)",
+        "with Processes().serving(tool, **options): sys.stdin.read()",
+    ],
+    ids=["tool", "attached", "server"],
+)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_after_the_death_of_the_suite_no_descendant_of_a_tool_is_left(
+    tmp_path: Path, start: str, number: signal.Signals
+) -> None:
+    os.mkfifo(tmp_path / "lifeline")
+    lifeline = os.open(tmp_path / "lifeline", os.O_RDONLY | os.O_NONBLOCK)
+    suite = subprocess.Popen(
+        [sys.executable, "-c", SUITE.format(start=start), "", ESCAPING],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(UTILS)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    )
+    with suite:
+        text = b""
+        while text.count(b"\n") < 3:
+            assert select.select([lifeline], [], [], LIMIT)[0]
+            text += os.read(lifeline, 4096)
+        suite.send_signal(number)
+        # The pipe is at its end when no process has it open.
+        while text:
+            assert select.select([lifeline], [], [], LIMIT)[0], "still there"
+            text = os.read(lifeline, 4096)
+    os.close(lifeline)
+
+
+@sessions
+def test_a_tool_ends_with_its_watcher(tmp_path: Path) -> None:
+    program = """
+import os, signal
+print(os.getpid(), flush=True)
+os.kill(os.getppid(), signal.SIGKILL)
+signal.pause()
+"""
+    done = run(python(program), tmp_path)
+    assert done.code == -signal.SIGKILL
     assert is_gone(int(done.stdout))
 
 

@@ -117,10 +117,14 @@ def test_redactor_ignores_values_too_short_to_be_a_secret(short: str) -> None:
 
 
 def test_redactor_knows_a_secret_by_what_is_between_control_characters() -> None:
-    assert (
-        Redactor(["first part\tsecond part"])(xml("first part\tsecond part"))
-        == f'<a b="{HIDDEN}&#09;{HIDDEN}" />'
-    )
+    redact = Redactor(["first part\tsecond part"])
+    assert redact("first part^Isecond part") == f"{HIDDEN}^I{HIDDEN}"
+    assert redact(xml("first part\tsecond part")) == f'<a b="{HIDDEN}" />'
+
+
+def test_redactor_knows_a_line_with_short_parts() -> None:
+    secret = "the first line\nfour\tfour"
+    assert Redactor([secret])("four\tfour, four") == f"{HIDDEN}, four"
 
 
 def test_redactor_of_bytes_that_are_not_utf_8() -> None:

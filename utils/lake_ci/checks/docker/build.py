@@ -194,7 +194,7 @@ def bake(
         "REVISION": git.commit(ctx.root) or "unknown",
         "SOURCE": source(ctx),
         "SOURCE_DATE_EPOCH": str(git.commit_time(ctx.root)),
-        "LAKE_CI_PIP_CONF": pip_conf(ctx.env) + comment,
+        "LAKE_CI_PIP_CONF": pip_conf(ctx.env_of("docker")) + comment,
     }
     command = [
         "docker",
@@ -206,7 +206,8 @@ def bake(
         *options,
         *(targets or images.targets),
     ]
-    return ctx.execute(command, cwd=context, env={**images.engine.env, **settings})
+    env = {**ctx.env_of("docker"), **images.engine.env, **settings}
+    return ctx.execute(command, cwd=context, env=env)
 
 
 def source(ctx: CheckContext) -> str:

@@ -74,7 +74,8 @@ class Engine:
 
     def docker(self, *arguments: str, cwd: Path | None = None) -> Completed:
         """Run `docker` to its end, within the job's time limit."""
-        return self.ctx.execute(["docker", *arguments], env=self.env, cwd=cwd)
+        env = {**self.ctx.env_of("docker"), **self.env}
+        return self.ctx.execute(["docker", *arguments], env=env, cwd=cwd)
 
     def run(self, image: str, *command: str, options: Sequence[str] = ()) -> Completed:
         """Run a container to its end, and remove it."""

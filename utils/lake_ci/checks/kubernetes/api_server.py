@@ -201,7 +201,9 @@ class ApiServer(Check):
         context, assets = ctx.env.get(CONTEXT), ctx.env.get(ASSETS)
         argv = [str(ctx.python), SERVE, WORK]
         if context:
-            endpoint = self.started([*argv, "--context", context], ctx)
+            endpoint = self.started(
+                [*argv, "--context", context], ctx, ctx.env_of("kubernetes")
+            )
             api = Api(endpoint, f"the cluster of context {context}", own=False)
             connection = api.connect()
             answer = connection.ask("GET", "/version")
@@ -226,7 +228,7 @@ class ApiServer(Check):
                     f"{ASSETS} is {assets}, which lacks {' and '.join(lacking)}",
                     hint=HOW,
                 )
-            endpoint = self.started([*argv, "--assets", assets], ctx)
+            endpoint = self.started([*argv, "--assets", assets], ctx, ctx.env)
             self.api.set_result(Api(endpoint, "the session's own server", own=True))
             return Outcome(
                 Status.SUCCESS, f"the session's own, Kubernetes {endpoint['version']}"
@@ -234,9 +236,11 @@ class ApiServer(Check):
         why = "the manifests were only validated against schemas"
         return Outcome(Status.WARNING, f"no API server: {HOW}", not_checked=why)
 
-    def started(self, argv: list[str], ctx: CheckContext) -> Mapping[str, str]:
+    def started(
+        self, argv: list[str], ctx: CheckContext, env: Mapping[str, str]
+    ) -> Mapping[str, str]:
         """Start `scripts/serve_kubernetes.py`; return the endpoint that it prints."""
         endpoint: Mapping[str, str] = json.loads(
-            self.held.enter_context(ctx.serve(argv, env=ctx.env))
+            self.held.enter_context(ctx.serve(argv, env=env))
         )
         return endpoint

@@ -205,7 +205,9 @@ class ClusterDiff(Check):
         overlay = f"{FOLDER}/overlays/{self.environment}"
         argv = [ctx.bin("kubectl"), f"--context={context}", "diff"]
         done = ctx.execute(
-            [*argv, "-k", overlay], echo=lambda line: print(line, end="")
+            [*argv, "-k", overlay],
+            env=ctx.env_of("kubernetes"),
+            echo=lambda line: print(line, end=""),
         )
         if done.code not in (0, 1) or (done.code == 1 and not done.stdout):
             return stopped_or_crashed(self.name, done)

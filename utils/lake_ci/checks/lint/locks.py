@@ -223,7 +223,7 @@ class CompileLock(Check):
             str(scratch),
         ]
         typed = [word for word in ctx.posargs if word != FORCE]
-        done = ctx.execute([*command, *typed])
+        done = ctx.execute([*command, *typed], env=ctx.env_of("packages"))
         if done.code != 0:
             return stopped_or_crashed(self.name, done)
         body = scratch.read_text(encoding="utf-8")

@@ -444,7 +444,7 @@ class InstallWheel(DistributionCheck):
             ],
             [uv, "pip", "check", "--quiet", "--python", str(folder)],
         ):
-            done = ctx.execute(step)
+            done = ctx.execute(step, env=ctx.env_of("packages"))
             if done.code != 0:
                 return stopped_or_crashed(self.name, done)
         done = ctx.execute([str(folder / "bin" / name), "--version"], cwd=ctx.reports)

@@ -249,7 +249,8 @@ class InstallVersion(Check):
         # If a version has no lock file for benchmarks, use the lock file of this
         # checkout.
         locked = side.tree if (side.tree / LOCK).exists() else ctx.root
-        side.environment.install(locked, PURPOSE, partial(ctx.execute, cwd=locked))
+        execute = partial(ctx.execute, cwd=locked, env=ctx.env_of("packages"))
+        side.environment.install(locked, PURPOSE, execute)
         return None
 
     def _install_wheel(self, ctx: CheckContext, side: Side) -> Outcome | None:

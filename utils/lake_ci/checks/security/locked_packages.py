@@ -83,7 +83,8 @@ def resolve(ctx: CheckContext, today: date) -> Path | None:
             "--output-file",
             str(scratch),
         ]
-        if ctx.execute(command).code != 0 or not scratch.exists():
+        done = ctx.execute(command, env=ctx.env_of("packages"))
+        if done.code != 0 or not scratch.exists():
             return None
         scratch.replace(resolved)
     return resolved

@@ -170,7 +170,9 @@ class Safety(Scanner):
 
     def environment(self, ctx: CheckContext) -> dict[str, str]:
         network = {
-            name: value for name, value in ctx.env.items() if NETWORK.fullmatch(name)
+            name: value
+            for name, value in ctx.env_of("download").items()
+            if NETWORK.fullmatch(name)
         }
         return super().environment(ctx) | network
 

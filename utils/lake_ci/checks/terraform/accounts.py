@@ -113,7 +113,9 @@ def caller(ctx: CheckContext) -> str | None:
     present = [name for name in CREDENTIALS if ctx.env.get(name)]
     if not present:
         return None
-    done = ctx.execute([str(ctx.python), f"{SCRIPTS}/identify.py"])
+    done = ctx.execute(
+        [str(ctx.python), f"{SCRIPTS}/identify.py"], env=ctx.env_of("terraform")
+    )
     if done.code != 0:
         hint = f"renew them, unset {present[0]}, or add `-- --rehearse`"
         raise LakeCiError(
@@ -127,7 +129,9 @@ def caller(ctx: CheckContext) -> str | None:
 def real(ctx: CheckContext, environment: str) -> Account:
     """Return the real AWS account of an environment, with the user's credentials."""
     inherited = {
-        name: value for name, value in ctx.env.items() if not name.startswith("TF_")
+        name: value
+        for name, value in ctx.env_of("terraform").items()
+        if not name.startswith("TF_")
     }
     env = (
         inherited

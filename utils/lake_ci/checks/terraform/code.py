@@ -211,7 +211,7 @@ def _download_env(ctx: CheckContext) -> dict[str, str]:
     """
     return {
         name: value
-        for name, value in ctx.env.items()
+        for name, value in ctx.env_of("download").items()
         if name in INHERITED or not name.startswith(("TF_", "AWS_"))
     }
 

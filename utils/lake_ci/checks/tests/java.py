@@ -207,7 +207,8 @@ def fetch(coordinates: Sequence[str], folder: Path, ctx: CheckContext) -> Comple
     if os.environ.get("LAKE_CI_IVY_SETTINGS"):
         command += ["-settings", os.environ["LAKE_CI_IVY_SETTINGS"]]
     pattern = f"{folder}/[artifact]-[revision].[ext]"
-    return ctx.execute([*command, "-ivy", str(module), "-retrieve", pattern])
+    command += ["-ivy", str(module), "-retrieve", pattern]
+    return ctx.execute(command, env=ctx.env_of("download"))
 
 
 def _not_fetched(name: str, done: Completed) -> Outcome:
