@@ -136,7 +136,7 @@ def _out_of_range(table: Table, _: Mapping[str, Table]) -> Iterator[str]:
 
 def _missourced(table: Table, declared: Mapping[str, Table]) -> Iterator[str]:
     if (table.layer == "bronze") != bool(table.source):
-        yield "tables with a source, and no other tables, are in the layer bronze"
+        yield "the layer must be bronze if, and only if, the table has a source"
     if table.source is None:
         return
     names = [column.name for column in (*table.source.columns, *ORIGIN)]
@@ -163,7 +163,7 @@ def _misidentified(table: Table, _: Mapping[str, Table]) -> Iterator[str]:
 
 def _misupdated(table: Table, _: Mapping[str, Table]) -> Iterator[str]:
     if (table.update == "append") != bool(table.source):
-        yield "needs update append if it has a source, and another update otherwise"
+        yield "must have update append if, and only if, it has a source"
     if table.update in ("merge", "groups") and not table.key:
         yield f"has update {table.update} but no key"
 
@@ -173,7 +173,7 @@ def _mismerged(table: Table, declared: Mapping[str, Table]) -> Iterator[str]:
         yield f"has the same quarantine {table.quarantine} as another merged table"
     if table.update != "merge":
         if any(each.severity == "drop" for each in table.expectations):
-            yield "has an expectation of severity drop without update merge"
+            yield "has an expectation of severity drop, which requires update merge"
         return
     if not table.reads or not declared[table.reads[0]].source:
         yield "is merged, but its first input table is not a bronze table"

@@ -100,7 +100,7 @@ WRONG = {
         "silver.items",
     ),
     "source": ({"source": wrong("items")}, "source is 'items'", "source"),
-    "layer": ({"name": "bronze.other"}, "layer bronze", "bronze.other"),
+    "layer": ({"name": "bronze.other"}, "must be bronze", "bronze.other"),
     "name": ({"name": 5}, "name is 5, not a text", "name"),
 }
 

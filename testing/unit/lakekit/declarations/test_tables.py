@@ -86,7 +86,7 @@ def test_name_gives_layer_and_folder() -> None:
         ),
         (
             (dataclasses.replace(A, update="append"),),
-            "needs update append if it has a source",
+            "update append if, and only if, it has a source",
         ),
         (
             (dataclasses.replace(A, update="groups"),),
@@ -94,7 +94,7 @@ def test_name_gives_layer_and_folder() -> None:
         ),
         (
             (dataclasses.replace(A, expectations=(Expectation("e", "true", "drop"),)),),
-            "severity drop without update merge",
+            "severity drop, which requires update merge",
         ),
         (
             (A, dataclasses.replace(B, joins=(Join("silver.a", ()),))),
