@@ -49,8 +49,8 @@ pytestmark = pytest.mark.skipif(
     reason="KUBEBUILDER_ASSETS names no etcd and kube-apiserver",
 )
 
-# Defects in dev. The schemas find some of them, the rules of the project some, and the
-# server those in types that only it knows.
+# Defects in dev. The schemas find some of these defects, and the rules of the project
+# find others. Only the server finds those in types that neither of them knows.
 DEV = """\
 apiVersion: apps/v1
 kind: Deployment

@@ -1,6 +1,6 @@
 """Tests that each check of `nox -s terraform` finds a seeded defect, and that a
 rehearsal accesses only the loopback interface. An apply takes a minute, so it runs only
-in tests of defects that no other check finds.
+in tests of defects that appear during an apply.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ class Figure:
 
 
 def copy_files(to: Path) -> None:
-    """Copy all files that git tracks or does not ignore."""
+    """Copy all files that git does not ignore."""
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(
         listing, cwd=REPOSITORY, capture_output=True, text=True, check=True

@@ -90,8 +90,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     for key, value in spark_settings(Path(jars), folder).items():
         builder = builder.config(key, value)
     if os.environ.get("LAKE_CI_JAVA") != "11":
-        # Without code generation, small queries are 20 % faster. On Java 11, it stays
-        # enabled, so that the test matrix covers both settings.
+        # Without code generation, small queries are 20 % faster. On Java 11, this
+        # compiler stays enabled, so that the test matrix covers both settings.
         builder = builder.config("spark.sql.codegen.wholeStage", "false")
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")

@@ -73,7 +73,7 @@ class Outcome(NamedTuple):
 
 def request(chance: random.Random, cursor: str) -> bytes:
     """Return one request. `cursor` is a valid cursor. The request may contain a damaged
-    form of it.
+    form of this cursor.
     """
     path = _path(chance) + _query(chance, cursor)
     methods = METHODS if chance.random() < 0.9 else ODD_METHODS

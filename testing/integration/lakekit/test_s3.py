@@ -230,7 +230,9 @@ def test_table_on_s3_that_delta_rs_cannot_open_is_left_to_spark(
     lakekit.run(source, lake, tables=shop.TABLES)
     delta = DeltaTable(f"{lake}/silver/orders")
     action = AddAction("part-0.parquet", 1, {"month": "0001-01-01 (BC)"}, 0, True, "{}")
-    with pytest.raises(DeltaError):  # delta-rs cannot read its own commit
+    with pytest.raises(
+        DeltaError
+    ):  # the commit is written, but delta-rs cannot read it
         delta.create_write_transaction([action], "append", delta.schema(), ["month"])
     with pytest.raises(DamagedTableError) as damaged:
         lakekit.run(source, lake, tables=shop.TABLES)

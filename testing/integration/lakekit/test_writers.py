@@ -21,7 +21,7 @@ from testing.integration.lakekit import shop
 pytestmark = pytest.mark.long
 
 # Before each run, the program waits for a line on standard input, so that all writers
-# start at the same time. After the run, it prints the result.
+# start at the same time. After the run, the program prints the result.
 WRITER = """
 import sys
 from pathlib import Path

@@ -1,5 +1,5 @@
-"""Tests the end of the emulator's process. All its child processes must end, and its
-data must survive.
+"""Tests the end of the emulator's process. All child processes of the emulator must
+end, and the data of the workspace must survive.
 """
 
 from __future__ import annotations

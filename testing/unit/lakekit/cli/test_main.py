@@ -23,7 +23,9 @@ Outcome = Tuple[int, str, str]
 def call(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Outcome]:
-    """Run the command. Return its exit code, stdout and stderr."""
+    """Return a function that runs the command, and returns the exit code, stdout and
+    stderr.
+    """
     monkeypatch.setenv("RUST_LOG", "off")
 
     def run(*arguments: object) -> Outcome:

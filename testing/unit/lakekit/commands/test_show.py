@@ -18,7 +18,7 @@ def test_first_rows_in_the_order_of_the_table(
     assert (found.table, found.version) == (
         "silver.people",
         2,
-    )  # its commits: create the table, add a constraint, add rows
+    )  # three commits: create the table, add a constraint, add rows
     assert found.columns[:4] == ("name", "age", "seen", "_source_file")
     seen = datetime.datetime(2013, 1, 1, 10, tzinfo=datetime.timezone.utc)
     assert [(row["name"], row["age"], row["seen"]) for row in found.rows] == [

@@ -20,7 +20,7 @@ PREDICATE = "n is null or n > 0"
 
 @pytest.fixture
 def parsed(monkeypatch: pytest.MonkeyPatch) -> List[str]:
-    """Return a list. Every SQL text that sqlglot parses is added to it."""
+    """Return a list. Every SQL text that sqlglot parses is added to the list."""
     asked: List[str] = []
     real = transpile._parse
 

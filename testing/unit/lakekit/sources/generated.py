@@ -5,8 +5,8 @@ rows.
     PYTHONPATH=utils:. python -m testing.unit.lakekit.sources.generated 100 spark
 
 Bronze must have every row with the texts that Python reads. Silver or quarantine must
-have it with the values to which Python converts the texts. lakekit may refuse only a
-file that was damaged or that Python cannot read. The error must name the file.
+have every row with the values to which Python converts the texts. lakekit may refuse
+only a file that was damaged or that Python cannot read. The error must name the file.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class Generated:
     that Python reads.
 
     If `rows` is None, lakekit must refuse the file. If `damaged` is true, lakekit may
-    refuse it.
+    refuse the file.
     """
 
     name: str
