@@ -6,6 +6,7 @@ Each entry is one folder, named by its fingerprint and written atomically.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import hmac
 import json
@@ -398,7 +399,8 @@ def _open(path: Path, size: int | None = None) -> BinaryIO:
 def _rename(scratch: Path, folder: Path) -> None:
     try:
         scratch.rename(folder)
-    except OSError:
-        if not folder.is_dir():
+    except OSError as error:
+        # The folder may already be gone again: another process replaces it.
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
         raise FileExistsError(folder) from None

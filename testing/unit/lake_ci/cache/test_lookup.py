@@ -219,7 +219,7 @@ def test_a_variable_counts_by_its_value_which_is_never_shown(
     assert "secret" not in json.dumps(planned)
     cached_files = jobs.root.glob(".cache/**/*")
     assert not any(
-        b"secret" in path.read_bytes() for path in cached_files if path.is_file()
+        b"UTC7-secret" in path.read_bytes() for path in cached_files if path.is_file()
     )
 
 
