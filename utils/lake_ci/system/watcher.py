@@ -84,7 +84,8 @@ def end_with_suite(lifeline: int, grace: float, tool: int) -> None:
     os.read(lifeline, 1)
     processes = living()
     in_session = {pid for pid, (_, session) in processes.items() if session == tool}
-    kill({tool, *in_session}, SIGTERM)
+    # Parents first: a shell whose command ends first would continue with the next one.
+    kill([tool, *sorted(in_session - {tool})], SIGTERM)
     time.sleep(grace)
     kill(descendants(tool), SIGKILL)
 
@@ -114,7 +115,7 @@ def end_descendants(tool: int) -> None:
             kill(descendants(tool), SIGKILL)
 
 
-def kill(pids: set[int], number: int) -> bool:
+def kill(pids: list[int] | set[int], number: int) -> bool:
     """Send a signal to processes, and return whether one of them got it."""
     reached = False
     for pid in pids:

@@ -211,6 +211,22 @@ print("printed", daemon.pid, flush=True)
     assert is_gone(int(pid))
 
 
+def test_a_stopped_shell_does_not_continue_with_its_next_command(
+    tmp_path: Path,
+) -> None:
+    # Several commands, because the shell may have any place among them.
+    script = "sleep 6000 & sleep 6000 & echo started; sleep 6000; echo never"
+    running = Processes()
+    done = running.run(
+        ["sh", "-c", script],
+        cwd=tmp_path,
+        env=os.environ,
+        echo=lambda line: running.stop_all() if "started" in line else None,
+    )
+    assert (done.code, done.stopped) == (-signal.SIGTERM, "interrupted")
+    assert done.stdout == "started\n"
+
+
 @sessions
 def test_stop_all_ends_every_family_and_starts_no_further_one(tmp_path: Path) -> None:
     running = Processes()
