@@ -266,7 +266,7 @@ def run_all(
     execute: Execute,
     prepare: Prepare,
 ) -> list[Ended]:
-    """Run the runs that are not done yet; return all runs. Raises LakeCiError."""
+    """Do the runs that are not done yet; return all runs. Raises LakeCiError."""
     files = files_by_group(root, options.paths)
     if not files:
         raise UsageError(f"no tests in {', '.join(options.paths)}")

@@ -83,8 +83,8 @@ def create_app(
 
 
 def check_access(settings: Settings, tokens: Sized) -> None:
-    """Raise StartupError for invalid access settings: no tokens without --no-auth,
-    tokens with --no-auth, or --no-auth on an address that other machines can reach.
+    """Raise StartupError if neither tokens nor --no-auth are given, if both are given,
+    or if --no-auth is used on an address that other machines can reach.
     """
     if settings.no_auth and tokens:
         raise StartupError(

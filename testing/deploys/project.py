@@ -245,7 +245,7 @@ def seal(root: Path, **changes: Any) -> None:
     """Write SHA256SUMS and the build's result for the files that are in `dist/`.
 
     Args:
-        changes: fields of the result with other values.
+        changes: the fields of the result to replace, with their new values.
     """
     digests = {
         file.name: hashlib.sha256(file.read_bytes()).hexdigest()

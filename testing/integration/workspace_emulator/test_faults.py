@@ -151,7 +151,7 @@ def test_a_token_expires(emulator: Emulator, sdk: WorkspaceClient) -> None:
 def test_a_request_is_held_until_its_caller_is_gone(
     emulator: Emulator, when: str, kept: bool
 ) -> None:
-    """Simulates a client that is killed before and after its request takes effect."""
+    """Kills a client once before and once after its request takes effect."""
     path = f"/held-{when}"
     rule = emulator.admin(
         "POST", "faults", kind="hold", path="/api/2.0/dbfs/mkdirs", when=when

@@ -206,7 +206,7 @@ def check(folder: Path, engine: str, every: int = 1) -> Tuple[Counter[int], List
 
 
 def main(engine: str = "embedded", every: str = "1") -> int:
-    """Test the damage with an engine, and print the wrong results.
+    """Run an engine on each damaged lake, and print the results that are wrong.
 
     Returns the exit code.
     """

@@ -279,7 +279,7 @@ def api_server(machine: Machine) -> str:
     """
     if machine.env.get("KUBE_CONTEXT"):
         raise UnknownInputError(
-            "KUBE_CONTEXT is set: the state of a cluster is unknown"
+            "KUBE_CONTEXT is set, and the state of its cluster is unknown"
         )
     assets = machine.env.get("KUBEBUILDER_ASSETS")
     if not assets:

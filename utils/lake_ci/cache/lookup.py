@@ -45,7 +45,7 @@ class Mode(str, Enum):
     REFRESH = "refresh"
     """Every session runs, and successes are cached."""
     PIPELINE = ""
-    """A bare `nox` uses cached results; a session requested by name runs."""
+    """A bare `nox` uses cached results; a session requested by name always runs."""
     SESSIONS = "sessions"
     """A session requested by name uses cached results, too."""
 

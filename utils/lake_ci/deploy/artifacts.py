@@ -155,7 +155,7 @@ def _verify_result(root: Path, sums: Mapping[str, str], commit: str) -> None:
 
 
 def _only(root: Path, sums: Mapping[str, str], suffix: str) -> Path:
-    """Return the only file with that suffix. Raises RefusedError."""
+    """Return the wheel or the sdist. Raises RefusedError for other files in `dist/`."""
     names = [name for name in sums if name.endswith(suffix)]
     if len(names) != 1 or len(sums) != 2:
         raise RefusedError(

@@ -119,7 +119,7 @@ class Suite:
         return replace(job, inputs=tuple(inputs))
 
     def helper(self, **declaration: Any) -> Callable[[Function], Job]:
-        """Declare a helper: a session for developers that no event starts."""
+        """Declare a helper: a session that developers start, and no event of CI."""
 
         def decorate(function: Function) -> Job:
             with exit_on_error(self.redact):

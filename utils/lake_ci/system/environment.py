@@ -77,7 +77,7 @@ class Environment:
     """The environment of a session, and nox's options for it.
 
     Attributes:
-        folder: the environment's folder; its interpreter is `bin/python` in it.
+        folder: the environment's folder, which contains `bin/python`.
         may_install: false under `-R` and `--no-install`, if the environment existed
             before.
         install_only: true under `--install-only`: nothing is run.

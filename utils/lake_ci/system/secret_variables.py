@@ -48,7 +48,7 @@ def split(env: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def of(tool: str, withheld: Mapping[str, str]) -> dict[str, str]:
-    """Return those of the withheld variables that a tool gets.
+    """Return the variables with secrets that a tool gets. Other tools do not get them.
 
     Raises:
         KeyError: the tool is not in `TOOLS`.

@@ -1,7 +1,7 @@
 """Checks the SQL of a set of tables before any data is read: the SQL files, the syntax,
 and the columns that predicates use.
 
-Before the first commit, the engines also check types, and the columns that queries
+Before the first commit, the engines also check types and the columns that queries
 return (`lakekit.transforms.dry_run`).
 """
 

@@ -104,7 +104,8 @@ def run(
     before = ancestors(jobs, cancelled_at) | {cancelled_at} if cancelled_at else set()
     results: dict[str, str] = {}
     for name in in_order(jobs):
-        # Assume that jobs which the canceled job does not need would start after it.
+        # Treat every job that the canceled job does not depend on as one that would
+        # start later.
         after = bool(cancelled_at) and name not in before
         chain = {results[each] for each in ancestors(jobs, name)}
         status = {

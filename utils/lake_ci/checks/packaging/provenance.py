@@ -105,9 +105,7 @@ class AttestationCheck(Check):
         """
         if done.code == 0 and _names_digest(done.stdout, file):
             return None
-        why = (
-            done.last_lines() if done.code else "gh named no attestation of its sha256"
-        )
+        why = done.last_lines() if done.code else "gh found no attestation of this file"
         name = ctx.relative(file)
         message = f"{name}: its origin is not proven; {REBUILD}\n{why}"
         finding = Finding(self.name, "unproven", message, name, 1)

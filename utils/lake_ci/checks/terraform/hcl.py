@@ -79,7 +79,7 @@ def locate(root: Path, folder: str, address: str) -> Block | None:
 
 
 def _source(module: Block) -> str | None:
-    """Return the local folder in the source of a module; None for a remote source."""
+    """Return the local folder that a module's `source` names; None if it is remote."""
     matches = map(SOURCE.match, module.text)
     return next((match[1] for match in matches if match), None)
 

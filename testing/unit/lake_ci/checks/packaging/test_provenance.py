@@ -205,7 +205,7 @@ def test_gh_that_verified_nothing_is_refused(
 ) -> None:
     attest(origin)
     project.execute = lambda argv, **_: Completed(tuple(argv), 0, text, "", 1.0)
-    assert_unproven(verify(project), WHEEL, "named no attestation of its sha256")
+    assert_unproven(verify(project), WHEEL, "gh found no attestation of this file")
 
 
 def test_interrupted_gh_proves_nothing(

@@ -39,7 +39,7 @@ def bucket(name: str = "production", **types: dict[str, Any]) -> list[PlannedRes
 
 
 def denied(variable: str, address: str = "") -> PlannedResource:
-    """Return a document that denies writes of objects with a header."""
+    """Return a policy document that denies uploads whose request has a header."""
     condition = {"test": "Null", "variable": variable, "values": ["false"]}
     row = document(effect="Deny", actions=["s3:PutObject"], condition=[condition])
     name = f"{address}data.aws_iam_policy_document.denied"

@@ -1,4 +1,4 @@
-"""A bucket or key of production without a guard is found."""
+"""A bucket or key is found that production does not guard against a destroy."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import zlib
 from typing import Dict, List, NamedTuple
 
 REST = ""
-"""The key of all code outside of function bodies, such as imports and signatures."""
+"""The key for all code outside of function bodies, such as imports and signatures."""
 
 
 class CodeBlock(NamedTuple):

@@ -299,7 +299,7 @@ def _is_harmless(program: Any) -> bool:
 
 
 def test_id(nodeid: str) -> str:
-    """Return a test's id without pytest-xdist's group, as in `test_a[1]@group`."""
+    """Return `test_a[1]` for `test_a[1]@group`, an id to which pytest-xdist appends."""
     return re.sub(r"@[\w-]+$", "", nodeid)
 
 
