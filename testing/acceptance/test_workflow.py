@@ -124,7 +124,9 @@ def test_mistakes_in_workflows_fail_the_rows_of_the_workflow_alone(
     edited.ran.assert_only("lint", failed=WORKFLOW_ROWS, rows=ROWS)
 
 
-def test_edit_by_hand_is_shown_with_the_command_that_mends_it(edited: Edited) -> None:
+def test_edit_by_hand_is_shown_with_the_command_that_corrects_it(
+    edited: Edited,
+) -> None:
     finding = edited.ran.finding("lint", "workflow", "in-sync")
     assert (finding.file, finding.line) == (
         FILE,
@@ -179,7 +181,7 @@ def test_finds_a_mistake_in_a_workflow(edited: Edited, mistake: str) -> None:
     assert (check, rule, edited.lines[mistake]) in found
 
 
-def test_the_command_mends_it_and_a_sound_workflow_beside_ours_passes(
+def test_the_command_corrects_it_and_a_sound_workflow_beside_ours_passes(
     edited: Edited, tmp_path: Path
 ) -> None:
     repository = edited.checkout.copy(tmp_path / "repository")

@@ -68,7 +68,7 @@ def test_file_that_was_changed_is_a_new_file_and_its_rows_win(
     }
 
 
-def test_changed_sql_makes_its_table_anew_and_no_other(
+def test_changed_sql_rebuilds_its_table_and_no_other(
     source: Path, tables: TableSet, tmp_path: Path
 ) -> None:
     lakekit.run(source, tmp_path / "lake", tables=tables)

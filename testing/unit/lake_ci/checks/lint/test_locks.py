@@ -105,7 +105,7 @@ def test_an_edit_by_hand_shows(locked: CheckContext, old: str, new: str) -> None
     assert places(locked) == [("requirements/runtime.txt:1", "out-of-step")]
 
 
-def test_a_lock_without_a_digest_is_named_with_the_command_that_mends_it(
+def test_a_lock_without_a_digest_is_named_with_the_command_that_corrects_it(
     locked: CheckContext,
 ) -> None:
     path = locked.root / "requirements" / "lint.txt"
