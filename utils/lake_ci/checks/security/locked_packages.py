@@ -14,12 +14,15 @@ from datetime import date
 from pathlib import Path
 
 from lake_ci.checks.lint.locks import FOLDER
+from lake_ci.errors import UsageError
 from lake_ci.runner.check import CheckContext
 from lake_ci.system.environment import uv_program
 from lake_ci.system.pyproject import read_project
 
 CACHE = ".cache/resolved"
 PIN = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[[^]]*\])?==([^\s;\\]+)")
+# `>=3.9`, `~=3.9` or `==3.9.*`.
+OLDEST = re.compile(r"(?:>=|~=|==)\s*(\d+(?:\.\d+)*)")
 COMPILE = (
     "pip compile pyproject.toml --all-extras --universal --no-header --no-annotate"
     " --quiet".split()
@@ -73,21 +76,33 @@ def resolve(ctx: CheckContext, today: date) -> Path | None:
     if not resolved.exists():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        floor = read_project(ctx.root)["project"]["requires-python"].strip("><=~ ")
         scratch = folder / ".scratch"
         command = [
-            uv_program() or "uv",
-            *COMPILE,
-            "--python-version",
-            floor,
-            "--output-file",
-            str(scratch),
+            *(uv_program() or "uv", *COMPILE),
+            *("--python-version", oldest_python(ctx.root)),
+            *("--output-file", str(scratch)),
         ]
         done = ctx.execute(command, env=ctx.env_of("packages"))
         if done.code != 0 or not scratch.exists():
             return None
         scratch.replace(resolved)
     return resolved
+
+
+def oldest_python(root: Path) -> str:
+    """Return the oldest Python version that `requires-python` allows, such as `3.9`.
+
+    Raises:
+        UsageError: `requires-python` is missing, or names no oldest version.
+    """
+    text = str(read_project(root).get("project", {}).get("requires-python", ""))
+    found = OLDEST.search(text)
+    if found is None:
+        raise UsageError(
+            f"pyproject.toml: requires-python is {text!r}, without an oldest version;"
+            ' write for example ">=3.9"'
+        )
+    return found[1]
 
 
 def wheel_pins(path: Path, root: Path) -> Iterator[Pin]:

@@ -198,6 +198,16 @@ def test_mypy_errors_are_findings_with_their_hints_and_notes_are_not(
     )
 
 
+def test_mypy_that_prints_only_notes_succeeds(
+    ctx: CheckContext, answering: Answering
+) -> None:
+    notes = [line for line in MYPY.splitlines() if '"note"' in line]
+    answering(completed(1, "\n".join(notes)))
+    assert Mypy().run(ctx).status is Status.SUCCESS
+    answering(completed(1))
+    assert [each.rule for each in Mypy().run(ctx).findings] == ["crash"]
+
+
 def test_a_file_that_mypy_cannot_parse_is_a_finding_with_its_line(
     ctx: CheckContext, answering: Answering
 ) -> None:

@@ -8,14 +8,18 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
+import pytest
+
 from lake_ci.checks.security.locked_packages import (
     Pin,
     lock_pins,
     locks,
     normalized_name,
+    oldest_python,
     resolve,
     wheel_pins,
 )
+from lake_ci.errors import UsageError
 from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
 
@@ -50,6 +54,21 @@ def test_every_pin_has_its_line_and_one_spelling(root: Path) -> None:
         ("uvicorn", "0.30", 6),
     ]
     assert normalized_name("Ruamel.YAML_clib") == "ruamel-yaml-clib"
+
+
+@pytest.mark.parametrize(
+    "text", [">=3.9", ">=3.9,<4.0", "<4, >= 3.9", "~=3.9", "==3.9.*", "!=3.9.1,>=3.9"]
+)
+def test_oldest_python_is_the_lower_limit_of_a_range(root: Path, text: str) -> None:
+    (root / "pyproject.toml").write_text(f'[project]\nrequires-python = "{text}"\n')
+    assert oldest_python(root) == "3.9"
+
+
+@pytest.mark.parametrize("text", ["[project]\n", '[project]\nrequires-python = "<4"\n'])
+def test_requires_python_without_a_lower_limit_is_named(root: Path, text: str) -> None:
+    (root / "pyproject.toml").write_text(text)
+    with pytest.raises(UsageError, match="pyproject.toml: requires-python"):
+        oldest_python(root)
 
 
 def test_the_jars_are_no_packages(root: Path) -> None:
