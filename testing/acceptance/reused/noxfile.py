@@ -95,7 +95,9 @@ def release(run: Run) -> None:
     run.check(Look(".", "--git", leaves="release.txt"))
 
 
-@suite.job(events=["schedule"], never_cached=True, minutes=10)
+@suite.job(
+    events=["schedule"], never_cached=True, minutes=10, parser=declarations.parser
+)
 def inputs(run: Run) -> None:
     """Runs each job in a copy that contains only the job's declared inputs."""
     with declarations.scratch() as folder:

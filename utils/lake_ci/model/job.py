@@ -85,7 +85,7 @@ class Job:
         history: whether the job needs the whole git history and all tags.
         minutes: the time limit.
         parser: a function that creates the parser of the arguments after `--`, which
-            prints the job's `--help`.
+            prints the job's `--help`. Without a parser, the job accepts no arguments.
     """
 
     name: str

@@ -55,7 +55,8 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         unknown = re.match(r"unrecognized arguments: (\S+)", message)
         if unknown:
-            message = f"no option {unknown[1]!r}{nearest(unknown[1], self._known())}"
+            kind = "option" if unknown[1].startswith("-") else "argument"
+            message = f"no {kind} {unknown[1]!r}{nearest(unknown[1], self._known())}"
         raise UsageError(f"{self.prog} ...: {message}", f"see `{self.prog} --help`")
 
     def _known(self) -> list[str]:

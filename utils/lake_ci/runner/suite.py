@@ -25,7 +25,7 @@ from lake_ci.model.results import REPORTS, Result, Status
 from lake_ci.model.settings import read_settings
 from lake_ci.report import terminal
 from lake_ci.runner import nox_adapter
-from lake_ci.runner.options import HELP
+from lake_ci.runner.options import HELP, Parser
 from lake_ci.runner.run import Run, facts
 from lake_ci.system import interpreters, provisioning, signals
 from lake_ci.system.environment import Environment, check_variables, uv_program
@@ -156,12 +156,15 @@ class Suite:
         )(call)
 
     def _call(self, job: Job, session: nox.Session, java: str | None) -> None:
-        if job.parser is not None and HELP.intersection(session.posargs):
-            print(job.parser().format_help(), end="")
+        parser = job.parser or (lambda: Parser(f"nox -s {job.name} --", job.summary))
+        if HELP.intersection(session.posargs):
+            print(parser().format_help(), end="")
             return
         variant = job.variant(str(session.python) if job.pythons else None, java)
         made = nox_adapter.environment(session)
         with exit_on_error(self.redact):
+            if job.parser is None:
+                parser().parse_args(session.posargs)
             cached = self._look_up(variant, made, session.posargs)
         if cached is not None and self._reused(cached):
             return

@@ -24,7 +24,16 @@ if TYPE_CHECKING:
     from testing.unit.lake_ci.conftest import Nox
 
 JOBS = '''
-@suite.job(python=None, inputs=["a/*"], reports=["left.txt"])
+from lake_ci.runner.options import Parser
+
+
+def parser():
+    parser = Parser("nox -s first --")
+    parser.add_argument("-x", action="store_true")
+    return parser
+
+
+@suite.job(python=None, inputs=["a/*"], reports=["left.txt"], parser=parser)
 def first(run):
     """Read a folder."""
     run.check(

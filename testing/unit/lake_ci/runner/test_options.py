@@ -35,7 +35,7 @@ def parser() -> Parser:
     [
         (["--tagret", "a"], "no option '--tagret'; did you mean '--target'?"),
         (["--target", "c"], "argument --target: invalid choice: 'c'"),
-        (["a"], "no option 'a'"),
+        (["a"], "no argument 'a'"),
     ],
 )
 def test_wrong_usage_names_what_is_wrong_and_the_help(

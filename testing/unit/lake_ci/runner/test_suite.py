@@ -25,7 +25,16 @@ if TYPE_CHECKING:
 
 THIS = f"{sys.version_info[0]}.{sys.version_info[1]}"
 JOBS = f"""
-@suite.job(python=None, minutes=1)
+from lake_ci.runner.options import Parser
+
+
+def parser():
+    parser = Parser("nox -s lint --")
+    parser.add_argument("commands", nargs="*")
+    return parser
+
+
+@suite.job(python=None, minutes=1, parser=parser)
 def lint(run):
     \"\"\"Look at the code.
 
@@ -99,7 +108,16 @@ def test_install_only_runs_no_check(nox_run: Nox) -> None:
 
 
 TAKES = """
-@suite.job(reports=["images.json"], python=None)
+from lake_ci.runner.options import Parser
+
+
+def parser():
+    parser = Parser("nox -s docker --")
+    parser.add_argument("--target")
+    return parser
+
+
+@suite.job(reports=["images.json"], python=None, parser=parser)
 def docker(run):
     \"\"\"Build the images.\"\"\"
     run.partial = bool(run.posargs)
@@ -146,6 +164,18 @@ def test_a_set_of_files_is_named_among_the_inputs_and_must_be_there(
         "noxfile.py: job 'lint': [tool.lake_ci.paths] has no 'cod';"
         " did you mean 'code'?"
     ) in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("session", ["tests", "format"])
+def test_a_session_without_options_refuses_arguments(
+    nox_run: Nox, session: str
+) -> None:
+    nox_run.write(JOBS)
+    code, output = nox_run.run("-s", session, "--", "utils")
+    assert code == 2 and f"nox -s {session} -- --help" in output, output
+    assert "'utils'" in output
+    code, output = nox_run.run("-s", session, "--", "--help")
+    assert code == 0 and f"usage: nox -s {session} --" in output, output
 
 
 def test_a_helper_is_no_job_of_the_pipeline(nox_run: Nox) -> None:
