@@ -2,7 +2,7 @@
 
 The cache key of a file is a digest of the file's path, mode and content, and of all
 other inputs of the tool. So a cached result is used only if the file, the tool, the
-tool's settings and its Python are the same.
+tool's settings and the tool's Python have not changed.
 """
 
 from __future__ import annotations

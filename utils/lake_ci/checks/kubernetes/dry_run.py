@@ -1,7 +1,7 @@
 """Checks the manifests by dry-runs on a real API server.
 
-The server's errors and warnings become findings, each with the file and line in the
-manifests' source.
+Each error or warning of the server becomes a finding, with its file and line in the
+source of the manifests.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class DryRun(Check):
 
 
 def refused_path(manifest: Manifest, message: str) -> tuple[str | int, ...]:
-    """Return the path of the field that is named in an error without causes."""
+    """Return the path of the field in an error message, for errors without causes."""
     undeclared = UNDECLARED.search(message)
     if undeclared:
         return server_path(manifest, undeclared[1])
@@ -131,7 +131,7 @@ def refused_path(manifest: Manifest, message: str) -> tuple[str | int, ...]:
 
 
 def warned_path(manifest: Manifest, message: str) -> tuple[str | int, ...]:
-    """Return the path of the field that a warning names, or of a security context.
+    """Return the path of the field in a warning; if none is found, a security context.
 
     A warning contains only the end of the path, such as `securityContext.privileged`.
     """
@@ -175,7 +175,7 @@ def _selected(at: Any, selector: str) -> str | int:
 
 
 def _step(at: Any, step: str) -> str | int:
-    """Return a step of a path: as an index if `at` is a list, or else as a key."""
+    """Return a step of a path: an index if `at` is a list, or else a key."""
     return int(step) if isinstance(at, list) and step.isdigit() else step
 
 

@@ -63,8 +63,8 @@ class EnvironmentParity(Check):
     ) -> list[Finding]:
         """Yield a finding for each value that differs between staging and production.
 
-        The finding has the line of the value in production, or, if production lacks the
-        value, in staging.
+        The finding is at the line of the value in production. If production lacks the
+        value, the finding is at the line in staging.
         """
         found = []
         for key in sorted(staging.keys() | production.keys()):

@@ -23,8 +23,8 @@ class Program:
 
     Attributes:
         reads: the environment variables that the program reads.
-        grace: the environment variable with the seconds that the program may take to
-            shut down, or None.
+        grace: the environment variable that sets how many seconds the program may take
+            to shut down, or None.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Image:
 def read_images(root: Path) -> dict[str, Image]:
     """Return the images in pyproject.toml by name.
 
-    The names of the images are without registry and tag.
+    The names contain neither registry nor tag.
 
     Raises:
         UsageError: a setting is wrong, or refers to a file, program or variable that

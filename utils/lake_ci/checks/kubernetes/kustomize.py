@@ -71,7 +71,7 @@ def options(posargs: Sequence[str]) -> KubernetesOptions:
 
 
 class YamlLint(CommandCheck):
-    """Lint the YAML files with yamllint: find tabs, duplicate keys and bare `on`."""
+    """Lint the YAML files with yamllint: tabs, duplicate keys and unquoted `on`."""
 
     name = "yaml"
     LINE = re.compile(
@@ -124,7 +124,7 @@ class BuildOverlay(Check):
             self.result.set(None)
 
     def build(self, ctx: CheckContext) -> Outcome:
-        """Build the overlay inside a second one, which adds each object's origin."""
+        """Build the overlay in a second overlay, which adds each object's origin."""
         overlay = f"{FOLDER}/overlays/{self.environment}"
         wrapper = self.places(ctx).parent
         target = os.path.relpath(ctx.root / overlay, wrapper)
@@ -171,9 +171,9 @@ class BuildOverlay(Check):
         return Finding(self.name, "kustomize", message, file, line)
 
     def found(self, name: str, ctx: CheckContext) -> str | None:
-        """Return the repository's file for a file name in kustomize's output.
+        """Return the repository's file for a file name from kustomize's output.
 
-        The result is None if no file or several files match the name.
+        The result is None if no file matches the name, or if several files do.
         """
         paths = [
             path

@@ -1,4 +1,4 @@
-"""Runs pytest for the project's own tests of the objects that its overlays render."""
+"""Runs the project's own tests of the rendered overlays with pytest."""
 
 from __future__ import annotations
 

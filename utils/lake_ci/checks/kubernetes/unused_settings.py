@@ -28,8 +28,8 @@ UNUSED = {
 class UnusedSettings(Check):
     """Check that each image and Secret in pyproject.toml is used by an environment.
 
-    In addition, each accepted rule of checkov must be violated in an environment, or
-    else it need not be accepted.
+    In addition, each accepted checkov rule must be violated in an environment. If it is
+    not, there is no reason to accept the rule.
     """
 
     name = "settings"

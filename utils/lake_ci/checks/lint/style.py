@@ -26,7 +26,7 @@ def python_files(ctx: CheckContext) -> list[str]:
 
 
 def _modules(folder: Path) -> Iterator[Path]:
-    """Return the Python files and folders in a folder that may be modules."""
+    """Return the modules and packages in a folder, recognized by their file names."""
     for path in folder.glob("*"):
         is_module = path.suffix == ".py" or (path.is_dir() and not path.suffix)
         if is_module and path.stem.isidentifier() and path.name != "__pycache__":
@@ -37,8 +37,8 @@ class FileCheck(CommandCheck):
     """The base class of tools that check each file separately.
 
     The suite caches which files are clean, and the tool gets only the files that are
-    not in this cache. If there are none, the tool is not started: the start of black
-    alone takes 0.7 s.
+    not in this cache. If all files are in the cache, the tool is not started: starting
+    black takes 0.7 s.
 
     Attributes:
         settings: the files that may contain the tool's settings. The versions of the
@@ -96,8 +96,8 @@ class Flake8(FileCheck):
 
     def command(self, ctx: CheckContext) -> list[str]:
         format_ = "%(path)s\t%(row)d\t%(code)s\t%(text)s"
-        # Use one process: other tools use the other cores, and a pool of processes
-        # takes flake8 more time to start than it saves.
+        # Use one process: other tools use the other cores, and for flake8, starting a
+        # pool of processes takes more time than the pool saves.
         return [
             ctx.bin("flake8"),
             "--jobs=1",
@@ -119,8 +119,8 @@ class Flake8(FileCheck):
 class Black(FileCheck):
     """Check the formatting with black.
 
-    With `--diff`, black does not use its own cache. So only the files that `--check`
-    has rejected are checked with `--diff`.
+    With `--diff`, black does not use its own cache. So `--diff` is used only for the
+    files that `--check` has rejected.
     """
 
     name = "black"

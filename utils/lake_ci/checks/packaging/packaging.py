@@ -127,7 +127,7 @@ class BuildDistribution(Check):
 
 
 class DistributionCheck(Check):
-    """The base class of checks of wheel and sdist; skipped if one is missing."""
+    """The base class of checks that need wheel and sdist, and otherwise are skipped."""
 
     def run(self, ctx: CheckContext) -> Outcome:
         wheel, sdist = (
@@ -146,7 +146,7 @@ class DistributionCheck(Check):
 
 
 class _Command(CommandCheck):
-    """Runs a command on the wheel and the sdist, for one of the checks below."""
+    """Runs a program on the wheel and the sdist; the checks below use this class."""
 
     def __init__(self, name: str, program: str, arguments: Iterable[str]) -> None:
         self.name = name
@@ -230,8 +230,8 @@ class WheelContents(DistributionCheck):
 class DistributionContents(DistributionCheck):
     """Check that wheel and sdist contain the packages' files in git, and no others.
 
-    All files in a package's folder are shipped, even a backup. So each file must match
-    a pattern of `files` in `[tool.lake_ci.build]`.
+    A build ships all files in a package's folder, even a backup file. So each file must
+    match a pattern of `files` in `[tool.lake_ci.build]`.
     """
 
     name = "contents"
@@ -317,7 +317,7 @@ class ReproducibilityCheck(DistributionCheck):
     """Check that a second build gives the same archives, byte for byte.
 
     The second build has a different umask, time zone and hash seed. In addition, a
-    wheel is built from the sdist, and must be the same.
+    wheel is built from the sdist, and must be identical to the wheel in dist/.
     """
 
     name = "reproducible"
@@ -386,8 +386,8 @@ def archive_differences(first: Path, second: Path) -> Iterator[tuple[str, str]]:
 def _members(archive: Path) -> dict[str, bytes]:
     """Return the contents of the files in an archive, by the files' names.
 
-    RECORD is left out: it contains the hashes of the other files, and so would only
-    repeat their differences.
+    RECORD is left out: RECORD contains the hashes of all other files, and so would only
+    repeat the differences of those files.
     """
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as wheel:
@@ -432,8 +432,8 @@ class InstallWheel(DistributionCheck):
         install = [uv, "pip", "install", "--quiet", "--python", str(folder)]
         for step in (
             [*install, "--require-hashes", "-r", "requirements/runtime.txt"],
-            # Install by name; given a path, the environment and the SBOM would record
-            # that path.
+            # Install the wheel by its name. If it were installed by its path, the
+            # environment and the SBOM would contain this path.
             [
                 *install,
                 "--no-deps",
@@ -503,7 +503,7 @@ class Sbom(DistributionCheck):
 
 
 class Checksums(DistributionCheck):
-    """Write SHA256SUMS of the wheel and the sdist, and record the digests."""
+    """Write SHA256SUMS of the wheel and the sdist; add the digests to the result."""
 
     name = "checksums"
 
@@ -523,6 +523,6 @@ class Checksums(DistributionCheck):
         }
         lines = [f"{digest}  {name}\n" for name, digest in digests.items()]
         write_whole(ctx.reports / "SHA256SUMS", "".join(lines))
-        # `nox -s verify` compares the digests in the result with the files.
+        # `nox -s verify` compares these digests with the files.
         data = {"sha256": digests}
         return Outcome(Status.SUCCESS, count(len(files), "file"), data=data)

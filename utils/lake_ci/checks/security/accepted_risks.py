@@ -24,7 +24,7 @@ LONGEST_DAYS = 366
 
 @dataclass(frozen=True)
 class AcceptedRisk:
-    """An exception that accepts the findings with an id until a date."""
+    """An exception: it accepts the findings with its id until its date of expiry."""
 
     id: str
     reason: str
@@ -104,7 +104,7 @@ class Register:
         return merged(finding for found in self._found.values() for finding in found)
 
     def unused(self) -> list[AcceptedRisk]:
-        """Return the unused exceptions for findings of completed scanners."""
+        """Return the exceptions of completed scanners that apply to no finding."""
         return [
             each
             for each in self.accepted

@@ -1,4 +1,4 @@
-"""Scans locked packages, and the newest packages that the wheel allows, with safety."""
+"""Uses safety to scan locked packages, and the newest packages the wheel allows."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
 
 VARIABLE = "LAKE_CI_ADVISORIES"
-# The server of safety's live database, which needs no account (safety 3.7). Below: the
-# environment variables that a connection to it may need.
+# The server of safety's live database; safety 3.7 uses it without an account. NETWORK
+# matches the environment variables that a connection to this server may need.
 LIVE = "https://pyup.io/"
 NETWORK = re.compile(
     r"SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|(?i:(https?|all|no)_proxy)"
@@ -43,7 +43,7 @@ UNRESOLVED = "the current dependencies of the wheel could not be resolved"
 
 @dataclass(frozen=True)
 class Database:
-    """An advisory database: its name, its date, and the arguments to use it."""
+    """An advisory database: its name, its date, and safety's arguments to use it."""
 
     arguments: tuple[str, ...]
     name: str
@@ -62,7 +62,7 @@ def online() -> bool:
 
 
 def from_folder(env: Mapping[str, str]) -> Database | None:
-    """Return the database in the folder LAKE_CI_ADVISORIES, or None if that is unset.
+    """Return the database in the folder LAKE_CI_ADVISORIES; None if it is unset.
 
     Raises:
         LakeCiError: the folder contains no valid database.
@@ -199,8 +199,8 @@ class Safety(Scanner):
         unseen = sorted({pin.name for pin in self._pins} - seen)
         if unseen:
             raise ValueError(f"not scanned: {', '.join(unseen)}")
-        # Include what safety's policy files ignore: exceptions are allowed only in
-        # security/exceptions.toml.
+        # Include the vulnerabilities that safety's policy files ignore: exceptions are
+        # allowed only in security/exceptions.toml.
         for row in [*document["vulnerabilities"], *document["ignored_vulnerabilities"]]:
             name = locked_packages.normalized_name(row["package_name"])
             cve = f" ({row['CVE']})" if row["CVE"] else ""

@@ -38,7 +38,7 @@ class Scanner(Check):
     Attributes:
         report: the file name of the report.
         finding_codes: the exit codes with which the command reports findings; any other
-            code except 0 means that it crashed.
+            code except 0 means that the command crashed.
     """
 
     report = ""
@@ -108,7 +108,7 @@ class Scanner(Check):
         return json.JSONDecoder().raw_decode(self.text(done, ctx).lstrip())[0]
 
     def unreadable(self, done: Completed, error: Exception) -> Outcome:
-        """Return the failure of a command whose document is incomplete or unknown."""
+        """Return the failure if a document is incomplete or has an unknown format."""
         return crashed(self.name, shown(done), f"wrote an unexpected report: {error}")
 
     def write(self, document: Any, ctx: CheckContext) -> None:
@@ -130,7 +130,7 @@ def minimal_env(ctx: CheckContext) -> dict[str, str]:
 def masked(text: str) -> str:
     """Return a scanner's output; if it is JSON, all text values are masked.
 
-    The values may contain scanned code.
+    They are masked because they may contain scanned code.
     """
     if not text.lstrip().startswith(("{", "[")):
         return text

@@ -86,7 +86,7 @@ class Bandit(FileScanner):
 
 
 def _without_secret(row: dict[str, Any]) -> str:
-    """Return bandit's message; B105 to B107 without the hard-coded password."""
+    """Return bandit's message; for B105 to B107, without the hard-coded password."""
     message = str(row["issue_text"])
     if row["test_id"] in ("B105", "B106", "B107"):
         return message.partition(":")[0]
@@ -94,7 +94,7 @@ def _without_secret(row: dict[str, Any]) -> str:
 
 
 class Semgrep(FileScanner):
-    """Scan all files with semgrep, offline, for the rules in security/rules."""
+    """Scan all files with semgrep and the rules in security/rules, offline."""
 
     name = "semgrep"
     report = "semgrep.json"
@@ -269,7 +269,7 @@ class Rules(CommandCheck):
 
 
 class Secrets(FileScanner):
-    """Scan all files in git and in the distributions for secrets, with kingfisher."""
+    """Scan all files in git, and in the distributions, for secrets with kingfisher."""
 
     name = "secrets"
     report = "secrets.json"
@@ -314,8 +314,8 @@ class Secrets(FileScanner):
     def seen(
         self, document: Any, files: Sequence[str], ctx: CheckContext
     ) -> Sequence[str]:
-        # kingfisher lists only the files with findings, so compare the numbers of
-        # files.
+        # kingfisher lists only the files with findings. So use its numbers of files to
+        # check that it has scanned all files.
         if not document["metadata"]["summary"]["blobs_scanned"]:
             raise ValueError("no file was scanned")
         scans = document["audit"]["summary"]
@@ -359,7 +359,7 @@ class Secrets(FileScanner):
 
 
 class Sarif(Check):
-    """Write all findings to findings.sarif, and validate it against its schema."""
+    """Write all findings to findings.sarif, and validate it against SARIF's schema."""
 
     name = REPORT
     exclusive = True
@@ -371,8 +371,8 @@ class Sarif(Check):
     def run(self, ctx: CheckContext) -> Outcome:
         unfinished = self.register.unfinished(scanner.name for scanner in self.scanners)
         if unfinished:
-            # Do not write an incomplete file: GitHub would close the alerts of the
-            # findings that the file lacks.
+            # Do not write an incomplete file: if a finding is missing in the file,
+            # GitHub closes the finding's alert.
             return Outcome(
                 Status.SKIPPED, f"not written: {', '.join(unfinished)} did not finish"
             )
