@@ -10,7 +10,7 @@ from lake_ci.errors import UsageError, nearest
 
 ALWAYS = ("push", "pull_request", "merge_group", "workflow_dispatch", "tag")
 EVENTS = (*ALWAYS, "schedule")
-# The branch for which all changes are reviewed.
+# The branch that contains only reviewed changes.
 MAIN = "main"
 # A push to one of these branches starts the workflow.
 TRUNKS = (MAIN, "develop")
@@ -22,7 +22,7 @@ ENVIRONMENTS = ("trial", "dev", "staging", "production")
 
 @dataclass(frozen=True)
 class Variant:
-    """A job on one Python and one Java version, which nox runs as one session."""
+    """A job on one Python version and one Java version; nox runs it as one session."""
 
     job: Job
     python: str | None = None
@@ -67,13 +67,14 @@ class Job:
         javas: the Java versions of the job, each with its own session.
         python: the Python version if `pythons` is empty; None if the session has no
             environment.
-        inputs: patterns of the files that the job reads, relative to the repository; if
-            empty, the job may read all files.
+        inputs: patterns of the files that the job reads, relative to the repository. If
+            there are no patterns, the job may read all files.
         reports: the names of the files that the job writes to `reports/<job>/`, and
             `dist/` if the job writes to this folder.
         setup: the programs that the machine must have, besides Python and git.
-        artifacts_from: the jobs in `needs` whose output this job reads. It reads no
-            output of other jobs, and if it is cached, no result.json.
+        artifacts_from: the jobs in `needs` whose output this job reads. The job must
+            not read the output of any other job. If the job is cached, it must not read
+            a result.json, either.
         external_inputs: the state outside the repository on which the result depends,
             as names in `EXTERNAL_INPUTS`.
         variables: the environment variables that the job reads, besides those that
@@ -89,8 +90,8 @@ class Job:
     """
 
     name: str
-    # The function's argument is a Run, but this module must not import from the higher
-    # layer that defines it.
+    # The function's argument is a `Run`. This module must not import `Run`, because a
+    # higher layer defines it.
     function: Callable[..., None]
     needs: tuple[str, ...] = ()
     events: tuple[str, ...] = ALWAYS
@@ -126,7 +127,7 @@ class Job:
     def variant(self, python: str | None, java: str | None) -> Variant:
         """Return the variant for the Python and the Java version that nox passes on.
 
-        Without versions, return a variant that stands for the whole job.
+        If nox passes no versions, the variant stands for the whole job.
         """
         return Variant(self, python or (None if self.pythons else self.python), java)
 
@@ -144,8 +145,8 @@ class Graph:
         """Add a job.
 
         Raises:
-            UsageError: another job has the name, the job has no docstring, or a needed
-                job, an event or an external input is unknown.
+            UsageError: another job has the same name, the job has no docstring, or the
+                job uses an unknown job, event or external input.
         """
         where = f"noxfile.py: job {job.name!r}"
         if job.name in self.jobs:

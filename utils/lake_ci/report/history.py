@@ -22,7 +22,7 @@ BAD = {"failure"}
 
 @dataclass(frozen=True)
 class Change:
-    """A difference of a session from the same session of the previous run.
+    """A difference between a session and the same session in the previous run.
 
     `kind` is failing, fixed, new, slower or faster.
     """
@@ -34,9 +34,9 @@ class Change:
 
 
 def compare(overview: Overview) -> tuple[Change, ...]:
-    """Return the differences from the previous run, new failures first.
+    """Return the differences between this run and the previous run, new failures first.
 
-    Without a previous run, the result is empty.
+    If there is no previous run, the result is empty.
     """
     past = overview.previous
     if past is None:

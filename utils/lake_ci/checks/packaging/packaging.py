@@ -127,7 +127,7 @@ class BuildDistribution(Check):
 
 
 class DistributionCheck(Check):
-    """The base class of checks that need wheel and sdist, and otherwise are skipped."""
+    """The base class of checks; a check is skipped if wheel or sdist is missing."""
 
     def run(self, ctx: CheckContext) -> Outcome:
         wheel, sdist = (

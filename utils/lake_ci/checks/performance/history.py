@@ -73,7 +73,7 @@ def describe_machine() -> dict[str, object]:
 
 
 def same_machine(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
-    """Return whether seconds measured on the two machines can be compared."""
+    """Return whether the times measured on the two machines can be compared."""
     return all(one.get(fact) == other.get(fact) for fact in ("processor", "cores"))
 
 

@@ -24,7 +24,7 @@ class PerformanceOptions:
             started.
         threshold: the ratio of seconds, new / old, above which a benchmark fails.
         memory: the ratio of peak memory, new / old, above which a benchmark fails.
-        width: an interval is narrow enough if half its width is at most this.
+        width: an interval is narrow enough if half its width is at most this value.
     """
 
     baseline: str | None = None

@@ -1,4 +1,4 @@
-"""Computes ratios from the measurements of a benchmark's pairs of processes."""
+"""Computes the ratios of a benchmark from the measurements of pairs of processes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from lake_ci.checks.performance.history import Figures, Measurement
 from lake_ci.checks.performance.statistics import Interval, SpeedVerdict, compare
 
-# If a part takes less than this time on both versions, it is not compared: such a short
-# time depends mostly on the clock and the scheduler.
+# If a part takes less than this time on both versions, the part is not compared: such a
+# short time depends mostly on the clock and the scheduler.
 SHORTEST_SECONDS = 0.01
 
 
@@ -44,9 +44,9 @@ class SeriesRatio:
     def verdict(self, threshold: float) -> SpeedVerdict:
         """Return whether the new version is slower, by wall clock or by processor time.
 
-        If the wall clock is undecided, processor time decides. But a process that waits
-        uses no processor time. So the verdict FINE by processor time counts only if the
-        ratio by wall clock is not above the threshold.
+        If the verdict by wall clock is undecided, processor time decides. But a process
+        that waits uses no processor time. So if processor time gives the verdict FINE,
+        the verdict counts only if the ratio by wall clock is not above the threshold.
         """
         first = self.wall.verdict(threshold)
         if first is not SpeedVerdict.UNDECIDED or self.cpu is None:

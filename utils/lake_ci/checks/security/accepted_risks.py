@@ -104,7 +104,7 @@ class Register:
         return merged(finding for found in self._found.values() for finding in found)
 
     def unused(self) -> list[AcceptedRisk]:
-        """Return the exceptions of completed scanners that apply to no finding."""
+        """Return the unused exceptions, but only for scanners that have completed."""
         return [
             each
             for each in self.accepted
