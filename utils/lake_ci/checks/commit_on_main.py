@@ -11,7 +11,7 @@ from lake_ci.system import git
 
 
 class CommitOnMain(Check):
-    """Check that the commit is on `origin/main`, or on `main` if that does not exist.
+    """Check that the commit is on `origin/main`; if that branch is missing, on `main`.
 
     Args:
         purpose: the end of the message `only a reviewed commit may ...`, such as `be

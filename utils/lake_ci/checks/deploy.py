@@ -2,8 +2,8 @@
 
 This module also defines the session's options, and starts the emulated workspace for a
 trial deploy. The deploy needs packages that nox's own environment does not have. So the
-deploy runs in the session's environment, as the process `python -m lake_ci.deploy`. The
-process ends with the session.
+deploy runs in the session's environment, as the process `python -m lake_ci.deploy`.
+When the session ends, the process ends, too.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class DeployOptions:
 
     Attributes:
         environment: the environment to deploy to.
-        command: the other arguments of the deploy process.
+        command: all arguments of the deploy process, except the environment.
         deploys: whether the command is a deploy, which uses the built artifacts.
         tear_down: whether the emulator's saved state is removed at the end.
     """
@@ -160,7 +160,7 @@ def workspace(ctx: CheckContext, chosen: DeployOptions) -> Iterator[dict[str, st
 
     For a trial, the variables point to a workspace emulator that runs during the block.
     The emulator's state stays in `.cache/trial` for the next deploy. For any other
-    environment, the variables are those of the user's shell.
+    environment, the variables are the ones in the user's shell.
     """
     utils = str(ctx.root / "utils")
     if chosen.environment != TRIAL:
@@ -250,7 +250,7 @@ class DeployProcess:
                 return event
 
     def completed(self) -> Completed:
-        """Wait until the process has ended. Return its output, or raise its error."""
+        """Wait until the process has ended; return its output, or raise its error."""
         self._thread.join()
         [ended] = self._ended
         if isinstance(ended, BaseException):

@@ -47,7 +47,7 @@ class Picture(Check):
 
 
 class Screenshots(Check):
-    """Open the last run's report in a browser, and take its pictures for the README."""
+    """Open the last run's report in a browser, and take screenshots for the README."""
 
     name = "screenshots"
     exclusive = True

@@ -38,13 +38,13 @@ AUTHOR = (
     "-c",
     "commit.gpgsign=false",
 )
-# Folders that git ignores. A job may use them without declaring them, because the suite
-# creates them and checks their contents against the locks.
+# Folders that git ignores, but jobs may use without declaring them. The suite creates
+# these folders, and checks their contents against the locks.
 LENT = (".nox", ".cache/jars")
 NAMED = 5
 BACKDATED_SECONDS = 10
-# Files that git reads to list the repository's files. If one of them changes, the list
-# changes, too.
+# Files that git reads to list the repository's files. If such a file changes, the list
+# of the repository's files changes, too.
 GITS = (".gitignore", ".gitattributes", ".mailmap")
 # The parts of a row's text that differ in every run: times, sizes, and ids that depend
 # on the commit.
@@ -59,7 +59,7 @@ UNREAD_NS = 10**9
 
 @dataclass
 class Copies:
-    """The copies of the repository in one run; jobs also write their artifacts there.
+    """One run's copies of the repository, with the artifacts that jobs write to them.
 
     Attributes:
         root: the repository.
@@ -74,8 +74,8 @@ class Copies:
     def make(self, name: str, files: Iterable[str]) -> Path:
         """Make a clone with a new commit that has only these files of the checkout.
 
-        Tags, history, branch and `origin` are those of the checkout. The new commit has
-        the same date as the checkout's commit.
+        The clone has the tags, history, branch and `origin` of the checkout. The new
+        commit has the same date as the checkout's commit.
 
         Raises:
             LakeCiError: git failed.
@@ -355,8 +355,8 @@ def checks(
     """Return the checks of the jobs.
 
     Args:
-        folder: a folder for the copies. It must be outside the checkout, because tools
-            search parent folders for settings.
+        folder: a folder for the copies. The folder must be outside the checkout,
+            because tools search parent folders for settings.
     """
     copies = Copies(root, Path(folder))
     return [
@@ -370,7 +370,7 @@ def scratch() -> tempfile.TemporaryDirectory[str]:
 
 
 def passed(result: Result) -> bool:
-    """Return whether a job has passed; only then may other jobs use its artifacts."""
+    """Return whether a job has passed; if not, no other job may use its artifacts."""
     return result.status in (Status.SUCCESS, Status.WARNING)
 
 
@@ -437,7 +437,8 @@ def mark_unread(copy: Path, names: Collection[str]) -> list[str]:
     """Give files an old access time, so that a later read can be detected.
 
     Returns:
-        The marked files; none if the file system does not update access times.
+        The marked files. No file is marked if the file system does not update access
+        times.
     """
     probe = copy / ".git" / "HEAD"
     os.utime(probe, ns=(UNREAD_NS, probe.stat().st_mtime_ns))
@@ -456,8 +457,8 @@ def mark_unread(copy: Path, names: Collection[str]) -> list[str]:
 def were_read(copy: Path, marked: Iterable[str]) -> list[str]:
     """Return the marked files that were read after they were marked.
 
-    Files in GITS are left out, because git itself reads them. But if no other file was
-    read, they are returned.
+    git itself reads the files in GITS, so these files are returned only if no other
+    file was read.
     """
     read = [name for name in marked if (copy / name).lstat().st_atime_ns != UNREAD_NS]
     return [name for name in read if Path(name).name not in GITS] or read

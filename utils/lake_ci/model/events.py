@@ -26,7 +26,7 @@ class Event:
 class Plan:
     """The jobs that an event starts, in the order of the noxfile.
 
-    `skipped` contains all other jobs; its values are the reasons why they do not run.
+    `skipped` contains all other jobs, each with the reason why the job does not run.
     """
 
     event: Event

@@ -53,7 +53,8 @@ class Variant:
 class Job:
     """A CI job, declared once in the noxfile.
 
-    nox, the plan, the workflow file and the summary are derived from it.
+    The nox session, the plan, the workflow file and the summary are derived from this
+    declaration.
 
     Attributes:
         name: the job's name, which is also the name of its nox session.
@@ -61,9 +62,9 @@ class Job:
         needs: the names of the jobs that must pass before the job runs.
         events: the events that start the job: names in `EVENTS`, or `push:main` for
             pushes to one branch only.
-        pythons: the Python versions of the job, each with its own session. If empty,
-            there is one session, on the version `python`, and the session's name
-            contains no version.
+        pythons: the Python versions of the job, each with its own session. If there are
+            no versions, the job has one session, on the version `python`, and the
+            session's name contains no version.
         javas: the Java versions of the job, each with its own session.
         python: the Python version if `pythons` is empty; None if the session has no
             environment.
@@ -77,12 +78,12 @@ class Job:
             a result.json, either.
         external_inputs: the state outside the repository on which the result depends,
             as names in `EXTERNAL_INPUTS`.
-        variables: the environment variables that the job reads, besides those that
-            every job reads (`external_inputs.VARIABLES`).
-        never_cached: whether the job always runs, because the cache cannot restore its
-            effect.
-        environment: whether the job deploys to the environment that the user chose when
-            starting the workflow.
+        variables: the environment variables that this job reads, in addition to the
+            variables that every job reads (`external_inputs.VARIABLES`).
+        never_cached: whether the job always runs, because the cache cannot restore the
+            job's effect.
+        environment: whether the job deploys to an environment that the user chooses
+            when starting the workflow.
         history: whether the job needs the whole git history and all tags.
         minutes: the time limit.
         parser: a function that creates the parser of the arguments after `--`, which

@@ -71,9 +71,9 @@ class Outcome:
     """The outcome of a check.
 
     Attributes:
-        not_checked: why a part of the work was not checked, or None. If it is set, the
-            check is a warning, or in strict mode a failure.
-        data: additional values for reports; they must be valid in JSON.
+        not_checked: why a part of the work was not checked, or None. If `not_checked`
+            is set, the check is a warning, or in strict mode a failure.
+        data: additional values for reports; all values must be valid in JSON.
         seconds: the duration, if another program measured it, or None.
     """
 
@@ -152,9 +152,10 @@ class CheckResult:
 class Result:
     """The result of one variant of a job, with the fields of `result.json`.
 
-    If the result comes from the cache, `reused` is set. It contains `run`, the id of
-    the earlier run that produced the result, and `since`, the time (UTC) when the job
-    ended in that run. Then `started` and `seconds` are also values of the earlier run.
+    If the result comes from the cache, `reused` is set. `reused` contains `run`, the id
+    of the earlier run that produced the result, and `since`, the time (UTC) when the
+    job ended in the earlier run. The values of `started` and `seconds` are also from
+    the earlier run.
 
     Attributes:
         seconds: the wall time of the session, without `waited_seconds`.

@@ -5,8 +5,8 @@ first session that can start. A session can start if all sessions that it needs 
 passed. `start_order` returns the list.
 
 A graph is a mapping from the name of each session to the names of the sessions that it
-needs. In the mapping, each session comes after the sessions that it needs. If a needed
-session is not a key of the mapping, it is ignored.
+needs. In the mapping, each session comes after the sessions that it needs. A needed
+session is ignored if it is not a key of the mapping.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Estimate:
 
 
 def longest_paths(needs: Needs, seconds: Mapping[str, float]) -> dict[str, float]:
-    """Return, for each session, the seconds of the longest path that starts with it.
+    """For each session, return the seconds of the longest path that starts with it.
 
     A path is a sequence of sessions; each session needs the previous session. A session
     that is not in `seconds` takes no time.

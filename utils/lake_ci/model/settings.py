@@ -193,7 +193,7 @@ class Limits(Table, frozen=True):
 
 
 class Deploy(Table, frozen=True):
-    """The settings of a deploy, except those in databricks.yml.
+    """The settings of a deploy, except the settings in databricks.yml.
 
     Attributes:
         package: the distribution that is deployed.

@@ -39,10 +39,10 @@ def durations(
     """Return the expected seconds of the sessions.
 
     If a complete run of a session has passed, the seconds of the last such run are
-    used. They are read from the session's result.json, or else from the history of this
-    checkout, or else from the result cache. If no complete run has passed, an estimate
-    is used: the value of the session or its job in `[tool.lake_ci.seconds]`, or else
-    `DEFAULT_SECONDS`.
+    used. The seconds are read from the session's result.json, or else from the history
+    of this checkout, or else from the result cache. If no complete run has passed, an
+    estimate is used: the value of the session or its job in `[tool.lake_ci.seconds]`,
+    or else `DEFAULT_SECONDS`.
 
     Args:
         cached: a function that returns the seconds of a session's newest cached result,

@@ -68,7 +68,7 @@ LAST = ".history/last.json"
 
 
 def arguments() -> Parser:
-    """Return the parser of the pipeline's arguments, which are those after `nox --`."""
+    """Return the parser of the pipeline's arguments: the arguments after `nox --`."""
     found = parser("")
     found.add_argument(
         "-j",
@@ -180,7 +180,7 @@ def cache_mode(suite: Suite, plan: Plan, *, no_cache: bool = False) -> Mode:
 def forecasting(
     suite: Suite, config: Any, out: Callable[[str], None] = print
 ) -> ResultCache:
-    """Return the result cache; it looks for environments in the folders of this nox."""
+    """Return the result cache for the environments that this nox uses."""
 
     def environment(variant: Variant) -> Path | None:
         if variant.job.python is None and not variant.job.pythons:
@@ -193,8 +193,9 @@ def forecasting(
 def summarize(suite: Suite, session: nox.Session) -> None:
     """Run the session `summary`: collect a run's results, and write the reports.
 
-    On GitHub, the run is the workflow run; elsewhere, it is the last pipeline run in
-    this checkout. If the run failed, the process exits with an error code.
+    On GitHub, the run is the workflow run. On any other machine, the run is the last
+    pipeline run in this checkout. If the run failed, the process exits with an error
+    code.
     """
     with exit_on_error(suite.redact):
         env = suite.env
@@ -253,7 +254,7 @@ def _last_run(root: Path) -> tuple[str, list[str], Workers | None]:
     try:
         last = json.loads((root / REPORTS / LAST).read_text(encoding="utf-8"))
         run, arguments = str(last["run"]), [str(each) for each in last["arguments"]]
-        # If an older version wrote the file, it does not contain the workers.
+        # The workers are missing in a file that an older version of the suite wrote.
         return run, arguments, Workers(**last["workers"]) if "workers" in last else None
     except (OSError, ValueError, KeyError, TypeError):
         raise UsageError("no pipeline has run in this checkout", "run `nox`") from None
@@ -397,7 +398,7 @@ class Pipeline:
         return found
 
     def _report(self) -> None:
-        """Write the reports of the run; print its efficiency and the reports' path."""
+        """Write the run's reports; print the run's efficiency and the reports' path."""
         overview = _overview(self.suite, self.plan, self.run_id, shared=self.workers)
         summary.write(overview, self.suite.root, self.suite.env)
         last = {
@@ -423,8 +424,8 @@ class Pipeline:
     ) -> Result:
         check, cause = self._why_absent(entry, interrupted=interrupted)
         seconds = round(float((entry or {}).get("duration", 0.0)), 3)
-        # nox reports how long a session took, but not when it started. So assume that
-        # the session has ended now.
+        # nox reports how long a session took, but not when the session started. So
+        # assume that the session has ended now.
         started = datetime.now(timezone.utc) - timedelta(seconds=seconds)
         return Result(
             **self._facts,
@@ -440,7 +441,7 @@ class Pipeline:
     def _why_absent(
         self, entry: Mapping[str, Any] | None, *, interrupted: bool
     ) -> tuple[CheckResult, str | None]:
-        """Return a row for a session that wrote no result, and the cause of that.
+        """Return the row and the cause for a session that wrote no result.
 
         The row and the cause depend on nox's report about the session.
         """

@@ -68,8 +68,8 @@ def collect(
             (`needs.<job>.result`). If GitHub reports that a job failed, the job is a
             failure, even if its result.json is a success. If GitHub reports that a job
             was skipped, and there is no result.json, the job is skipped.
-        itself: the job that writes the report; it is left out, because it has no result
-            yet.
+        itself: the job that writes the report. This job is left out, because it has no
+            result yet.
         workers: the machine that ran all sessions; None if each session had its own
             machine.
         clock: a function that returns the time of the report, in seconds since 1970.
@@ -104,8 +104,8 @@ def write(
 ) -> int:
     """Write `reports/summary.md` and `reports/index.html`; on GitHub, print the log.
 
-    Returns the exit code of the whole run. If the run has finished, it is added to the
-    history.
+    Returns the exit code of the whole run. If the run has finished, the run is added to
+    the history.
     """
     reports = root / REPORTS
     source = source_url(root, env, overview)
@@ -189,8 +189,8 @@ class _Gathering:
         if github_result in ("failure", "cancelled") and all(
             each.state is not State.FAILURE for each in sessions
         ):
-            # GitHub reports a single result for the whole matrix of a job. If it is a
-            # failure, any session may have failed.
+            # GitHub reports a single result for the whole matrix of a job. If this
+            # result is a failure, any session may have failed.
             return tuple(
                 replace(
                     each,
@@ -254,7 +254,7 @@ def _choose(
 ) -> tuple[dict[str, tuple[Path, Result]], list[Refused]]:
     """Return the newest result of each planned session, with the result's folder.
 
-    Also return all other results, each with the reason why it is not used.
+    In addition, return all unused results, each with the reason why it is not used.
     """
     candidates: dict[str, list[tuple[Path, Result]]] = {}
     refused = []

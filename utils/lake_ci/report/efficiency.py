@@ -178,8 +178,8 @@ def _waits(overview: Overview) -> dict[str, Wait]:
     sessions = [
         (each.span, each) for each in overview.sessions if each.span is not None
     ]
-    # The time when each worker is free again. Workers are assigned to sessions in the
-    # order in which the sessions start.
+    # For each worker, the time when the worker is free again. Workers are assigned to
+    # sessions in the order in which the sessions start.
     number = overview.workers.number if overview.workers else len(spans)
     free = [overview.began] * number
     waits = {}
@@ -200,8 +200,8 @@ def _ready(overview: Overview) -> dict[str, float]:
 
     The keys are session ids.
 
-    If a session did not run, it counts as ended as soon as all sessions that it needs
-    have ended.
+    A session that did not run counts as ended as soon as all its needed sessions have
+    ended.
     """
     spans = overview.spans
     ready: dict[str, float] = {}

@@ -20,8 +20,8 @@ WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 172, 52, 22, 14, 6
 NAME_LENGTH = 16
 
 # A position in a column: the name of a job, and a level. On the job's own level, the
-# position is for the job. On a later level, it is for a curve from this job that passes
-# the level.
+# position is for the job. On a later level, the position is for a curve that starts at
+# the job and passes the level.
 Slot = tuple[str, int]
 
 

@@ -1,7 +1,7 @@
 """Writes the report as one HTML file, which needs neither a network nor a server.
 
-The file is readable even if its script does not run. The browser executes no other
-script in the file.
+The file is readable even if its script does not run. The browser executes no script
+except the report's own script.
 """
 
 from __future__ import annotations

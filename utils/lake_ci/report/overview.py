@@ -159,8 +159,8 @@ class Session:
 class Node:
     """A job of the graph.
 
-    `skipped` is the reason why no session of the job was planned. None if some were
-    planned.
+    `skipped` is the reason why no session of the job was planned. It is None if a
+    session of the job was planned.
     """
 
     name: str
@@ -230,7 +230,8 @@ class Overview:
     """Everything that the summary of a run shows.
 
     Attributes:
-        workers: None if each session had its own machine, as on GitHub.
+        workers: the machine that all sessions shared; None if each session had its own
+            machine, as on GitHub.
         made: the time when the results were collected, UTC.
         nodes: the jobs of the graph in order, planned or not.
         refused: the result files that were found but rejected.
@@ -277,7 +278,7 @@ class Overview:
 
     @property
     def began(self) -> float:
-        """Return the start of the run; if it is unknown, of the run's first session.
+        """Return the start of the run, or the start of its first session if unknown.
 
         The result is in seconds since 1970 UTC.
         """

@@ -46,9 +46,9 @@ class PageData:
 def build(overview: Overview, base: str) -> PageData:
     """Build the page's data: the findings and the tests.
 
-    Errors come before all other findings. Both groups are in the order of the graph.
-    Tests are sorted by duration, slowest first. If there are too many tests, passed
-    tests are left out before failed tests.
+    Errors come first, in the order of the graph. All other findings follow, in the
+    order of the graph, too. Tests are sorted by duration, slowest first. If there are
+    too many tests, passed tests are left out before failed tests.
 
     Args:
         base: the base URL of the repository's files.

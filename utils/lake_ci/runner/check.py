@@ -33,12 +33,13 @@ class CheckContext:
         env: the environment variables for the job's tools. A check may add variables
             for later checks.
         posargs: the arguments after `--`.
-        execute: the function `execute(argv, cwd=, env=, echo=, attached=)`. It runs a
-            command to its end, within the job's time limit.
+        execute: the function `execute(argv, cwd=, env=, echo=, attached=)`. The
+            function runs a command to its end, within the job's time limit.
         strict: whether a check fails if it could check only a part.
         workers: the maximum number of processes that a tool may use.
-        serve: the context manager `serve(argv, env=)`. It runs a server during a `with`
-            block, and returns the first line that the server prints.
+        serve: the context manager `serve(argv, env=)`. The context manager runs a
+            server during a `with` block, and returns the first line that the server
+            prints.
         withheld: the variables that contain secrets; `env` does not contain them.
     """
 
@@ -111,7 +112,7 @@ class CommandCheck(Check):
 
     Attributes:
         finding_codes: the exit codes with which the command reports findings; any other
-            code except 0 means that it crashed.
+            code except 0 means that the command crashed.
     """
 
     finding_codes: Sequence[int] = (1,)

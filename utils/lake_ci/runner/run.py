@@ -68,8 +68,8 @@ class Run:
     Args:
         workers: the maximum number of processes that one tool may use.
         ended: a function that is called with the result, after the result was written,
-            and before other runs can write to the reports. It may return a message for
-            the user.
+            and before other runs can write to the reports. The function may return a
+            message for the user.
         provisioned: a function that is called after the session has waited for the
             machine.
         clock: a function that returns the time in seconds, for the job's time limit.
@@ -300,7 +300,7 @@ class Run:
             self._record(_failed("session", LakeCiError(what)))
 
     def _matched_nothing(self) -> bool:
-        """Return whether the arguments after `--` selected a part that has no checks.
+        """Return whether the run is partial, and all of its checks were skipped.
 
         Checks that only prepare other checks do not count.
         """
@@ -456,7 +456,7 @@ class Run:
 def facts(root: Path, env: Mapping[str, str]) -> dict[str, Any]:
     """Return the fields that have the same values in all results of a run.
 
-    These fields are run, attempt, event, commit and dirty.
+    The fields are run, attempt, event, commit and dirty.
     """
     return {
         "run": (

@@ -211,9 +211,9 @@ class Suite:
     ) -> SessionCache | None:
         """Look up a session in the result cache before the session runs.
 
-        The result is None if the session must not use the cache. This is the case if
-        the cache is off, if there are arguments after `--`, if the job is never cached,
-        or if the suite may not install packages into the environment.
+        The result is None if the session must not use the cache. A session must not use
+        the cache if the cache is off, if there are arguments after `--`, if the job is
+        never cached, or if the suite may not install packages into the environment.
         """
         mode = lookup.mode(self.env)
         if mode is Mode.OFF or not self._may_cache(variant.job, where, posargs):

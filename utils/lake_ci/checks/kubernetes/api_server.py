@@ -104,7 +104,7 @@ class ApiConnection:
         """Apply an object as `kubectl apply --server-side` does.
 
         Args:
-            dry_run: whether the server only validates the object and does not store it.
+            dry_run: whether the server only validates the object, without storing it.
         """
         path = self.path(thing)
         if isinstance(path, ApiResponse):

@@ -61,8 +61,8 @@ class DryRun(Check):
         """Dry-run each object, and return the outcome.
 
         Objects in a namespace can be applied only if the namespace exists. The check
-        creates the namespace only on the session's own server; on a cluster, it must
-        already exist.
+        creates the namespace only on the session's own server. On a cluster, the
+        namespace must already exist.
         """
         found: list[Finding] = []
         for space in rendered.of("Namespace"):
@@ -133,7 +133,8 @@ def refused_path(manifest: Manifest, message: str) -> tuple[str | int, ...]:
 def warned_path(manifest: Manifest, message: str) -> tuple[str | int, ...]:
     """Return the path of the field in a warning; if none is found, a security context.
 
-    A warning contains only the end of the path, such as `securityContext.privileged`.
+    A warning contains only the end of the field's path, such as
+    `securityContext.privileged`.
     """
     for match in SETTING.finditer(message):
         wanted = tuple(

@@ -21,7 +21,7 @@ Value = tuple[Manifest, tuple["str | int", ...], str]
 
 
 class EnvironmentParity(Check):
-    """Check that the manifests of staging and production are the same.
+    """Check that staging and production have the same manifests.
 
     Only the environments' names, their accounts, and the values that match `may_differ`
     in pyproject.toml may differ.
@@ -64,7 +64,7 @@ class EnvironmentParity(Check):
         """Yield a finding for each value that differs between staging and production.
 
         The finding is at the line of the value in production. If production lacks the
-        value, the finding is at the line in staging.
+        value, the finding is at the line of the value in staging.
         """
         found = []
         for key in sorted(staging.keys() | production.keys()):

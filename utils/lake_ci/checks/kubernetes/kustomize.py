@@ -24,8 +24,8 @@ from lake_ci.system.processes import Completed
 
 WORK = ".cache/kubernetes"
 RENDER = "scripts/render_manifests.py"
-# A message of kustomize ends with the file, relative to one of the folders that
-# kustomize has read.
+# A message of kustomize ends with the file's path, relative to a folder that kustomize
+# has read.
 PLACES = (
     re.compile(
         r"yaml: line (?P<line>\d+): (?P<message>[^\n]+?)(?: in File: (?P<file>\S+))?$",
@@ -109,7 +109,7 @@ class BuildOverlay(Check):
     The objects are written to `reports/k8s/<environment>/manifests.yaml`.
 
     Attributes:
-        result: the built objects; other checks wait for them.
+        result: the built objects, for which other checks wait.
     """
 
     def __init__(self, environment: str) -> None:

@@ -31,8 +31,8 @@ class Manifest:
     Attributes:
         body: the object.
         places: the file and line of each value, by the value's path. If a list item has
-            a name, such as `api`, the item's step in the path is `name=api`. If not,
-            the step is the item's index.
+            a name, such as `api`, the item's step in the path is `name=api`. If the
+            item has no name, the step is the item's index.
     """
 
     body: Mapping[str, Any]
@@ -194,8 +194,8 @@ class Rendered:
     def missing(self, tool: str, rule: str, message: str, kind: str) -> Finding:
         """Return a finding about an object that is missing from the overlay.
 
-        If a patch deletes the object, the finding is at the patch. If not, it is at the
-        overlay's kustomization.yaml.
+        If a patch deletes the object, the finding is at the patch. If no patch deletes
+        the object, the finding is at the overlay's kustomization.yaml.
         """
         for each in self.deleted:
             if each.kind == kind:
@@ -215,5 +215,5 @@ class BuildResult:
             self._future.set_result(rendered)
 
     def wait(self) -> Rendered | None:
-        """Wait for the build to end, and return its objects, or None if it failed."""
+        """Wait for the build to end; return the built objects, or None if it failed."""
         return self._future.result()

@@ -140,7 +140,7 @@ def unread(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
         images = set(given_to(rendered, config))
         programs = _programs(images, context)
         if images and not programs:
-            continue  # the rule `undescribed` reports the image
+            continue  # the rule `undescribed` reports this image
         who = " or ".join(sorted(programs))
         problem = f" is not read by {who}" if who else ": no pod uses it"
         read = frozenset[str]().union(*programs.values())

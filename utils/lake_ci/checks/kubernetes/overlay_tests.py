@@ -22,8 +22,8 @@ VARIABLE = "LAKE_CI_RENDERED"
 class OverlayTests(Pytest):
     """Run the tests in testing/k8s, which check rules specific to this project."""
 
-    # Other checks of this job may run at the same time, because none of them writes to
-    # junit.xml.
+    # Other checks of this job may run at the same time, because no other check writes
+    # to junit.xml.
     exclusive = False
 
     def __init__(self, builds: Sequence[BuildOverlay]) -> None:
@@ -42,5 +42,5 @@ class OverlayTests(Pytest):
         return {VARIABLE: os.pathsep.join(files)}
 
     def _built(self) -> list[BuildOverlay]:
-        """Wait for all builds, and return those that succeeded."""
+        """Wait for all builds, and return the overlays whose build succeeded."""
         return [build for build in self.builds if build.result.wait()]

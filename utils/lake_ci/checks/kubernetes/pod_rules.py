@@ -1,4 +1,4 @@
-"""Defines the project's own rules for pods, in addition to those of checkov."""
+"""Defines the project's own rules for pods, in addition to checkov's rules."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ Rule = Callable[[str, Rendered, RuleContext], Findings]
 
 
 def not_compared(root: Path) -> str | None:
-    """Return why the manifests cannot be compared with the built images, or None."""
+    """Return why the list of built images is missing or incomplete, or None."""
     path = root / IMAGES
     if not path.exists():
         return f"{IMAGES} is missing"

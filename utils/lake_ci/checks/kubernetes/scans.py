@@ -19,8 +19,8 @@ from lake_ci.system.processes import Completed
 SCAN = "scripts/scan_manifests.py"
 VALIDATE = "scripts/validate_manifests.py"
 NOT_BUILT = "skipped: the overlay was not built"
-# These environment variables are removed, because they would make checkov call a
-# service, or skip or add checks without a message.
+# Remove these environment variables, because they would make checkov call a service, or
+# silently skip or add checks.
 CHECKOV_SETTINGS = re.compile(r"(BC|CKV|CHECKOV|PRISMA)_.*|LOG_LEVEL")
 
 

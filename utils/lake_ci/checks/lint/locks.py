@@ -1,7 +1,7 @@
 """Compiles the lock files in `requirements/`, and checks them against pyproject.toml.
 
 The header of each lock file contains a digest of the lock's inputs and of the file's
-body. So the check is fast, needs no network, and detects manual edits.
+body. So the check of a lock file is fast, needs no network, and detects manual edits.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ class Locks(Check):
 
 
 class CompileLock(Check):
-    """Compile one lock file with uv; it has hashes, and is valid on all platforms.
+    """Compile one lock file with uv; the file has hashes and covers all platforms.
 
     Locked versions change only with the option `--upgrade`.
     """

@@ -41,8 +41,9 @@ class FileCheck(CommandCheck):
     black takes 0.7 s.
 
     Attributes:
-        settings: the files that may contain the tool's settings. The versions of the
-            tool and its plugins are in the lock file, which is always an input.
+        settings: the files that may contain the tool's settings. The lock file is
+            always an input, because it contains the versions of the tool and its
+            plugins.
     """
 
     settings: Sequence[str] = ()
@@ -171,7 +172,8 @@ class Isort(FileCheck):
         """Return the inputs, including the names of the modules in the source folders.
 
         isort treats an import as first-party if a source folder has a module of that
-        name. So a new module can change the result of the files that import it.
+        name. So a new module can change the result of all files that import this
+        module.
         """
         has_project = (ctx.root / "pyproject.toml").exists()
         tools = read_project(ctx.root).get("tool", {}) if has_project else {}
@@ -199,8 +201,8 @@ class Mypy(CommandCheck):
 
     name = "mypy"
     # Exit code 2 has two meanings. If mypy cannot parse a file, it prints findings, as
-    # with code 1. If an option is wrong, it prints none, and this is reported as a
-    # crash.
+    # with code 1. If an option is wrong, mypy prints no findings, and the check reports
+    # a crash.
     finding_codes = (1, 2)
 
     def command(self, ctx: CheckContext) -> list[str]:

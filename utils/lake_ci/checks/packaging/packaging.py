@@ -95,7 +95,7 @@ def build_command(
 def build_env(ctx: CheckContext) -> dict[str, str]:
     """Return the environment variables of a build.
 
-    They set the date of all files in the archives to the date of the commit.
+    With these variables, all files in the archives have the date of the commit.
     """
     return {**ctx.env, "SOURCE_DATE_EPOCH": str(git.commit_time(ctx.root))}
 
@@ -170,8 +170,8 @@ class Twine(DistributionCheck):
         def findings(self, done: Completed, ctx: CheckContext) -> Iterator[Finding]:
             readme = read_project(ctx.root)["project"].get("readme", "pyproject.toml")
             seen = set()
-            # The indented lines below a message belong to the message. One of them
-            # contains the line number.
+            # The indented lines below a message belong to the message. One of the
+            # indented lines contains the line number.
             for match in re.finditer(
                 r"^(ERROR|WARNING) +(.+(?:\n +.*)*)", done.stdout, re.MULTILINE
             ):
@@ -228,7 +228,7 @@ class WheelContents(DistributionCheck):
 
 
 class DistributionContents(DistributionCheck):
-    """Check that wheel and sdist contain the packages' files in git, and no others.
+    """Check that wheel and sdist contain exactly the packages' files in git.
 
     A build ships all files in a package's folder, even a backup file. So each file must
     match a pattern of `files` in `[tool.lake_ci.build]`.
@@ -314,7 +314,7 @@ class DistributionContents(DistributionCheck):
 
 
 class ReproducibilityCheck(DistributionCheck):
-    """Check that a second build gives the same archives, byte for byte.
+    """Check that a second build creates the same archives, byte for byte.
 
     The second build has a different umask, time zone and hash seed. In addition, a
     wheel is built from the sdist, and must be identical to the wheel in dist/.
@@ -432,8 +432,8 @@ class InstallWheel(DistributionCheck):
         install = [uv, "pip", "install", "--quiet", "--python", str(folder)]
         for step in (
             [*install, "--require-hashes", "-r", "requirements/runtime.txt"],
-            # Install the wheel by its name. If it were installed by its path, the
-            # environment and the SBOM would contain this path.
+            # Install the wheel by its name. If the wheel were installed by its path,
+            # the environment and the SBOM would contain this path.
             [
                 *install,
                 "--no-deps",

@@ -1,7 +1,7 @@
-"""Verifies the built files, and that GitHub built them from this commit.
+"""Verifies the built files, and verifies that GitHub built them from this commit.
 
-The session `verify` runs these checks before a release, and `deploy` runs them before
-it connects to a workspace.
+The session `verify` runs these checks before a release. The session `deploy` runs these
+checks before it connects to a workspace.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def stages(*, attested: bool = True) -> Generator[Sequence[Check], None, bool]:
 
 
 def is_attested(env: Mapping[str, str]) -> bool:
-    """Return whether this is a run on GitHub whose build signs its files.
+    """Return whether this is a run on GitHub in which the build signs its files.
 
     The build of a pull request signs nothing, because it lacks the permission.
     """

@@ -38,8 +38,8 @@ def reference(
 ) -> Reference:
     """Return the commit to compare with.
 
-    This is the requested commit. If no commit is requested, it is the commit before
-    this push. If the run is not for a push, it is the current commit if there are
+    If a commit is requested, return this commit. If not, return the commit before this
+    push. If the run is not for a push, return the current commit if there are
     uncommitted changes, or else the first parent.
 
     Raises:
@@ -75,7 +75,7 @@ def reference(
 
 
 def pushed_from(env: Mapping[str, str]) -> str | None:
-    """Return the branch's commit before this push, as GitHub reports it, or None."""
+    """Return the commit that GitHub reports as the one before this push, or None."""
     if env.get("GITHUB_EVENT_NAME") != "push" or not env.get("GITHUB_EVENT_PATH"):
         return None
     try:

@@ -188,7 +188,7 @@ class Benchmark(Check):
                     "PYTHONDONTWRITEBYTECODE": "1",
                 }
                 # Use this folder for temporary files, instead of the system's folder.
-                # pytest empties it at the start of each process.
+                # pytest empties this folder at the start of each process.
                 scratch = side.folder / "scratch"
                 command = pytest_command(side, self.spec.id, f"--benchmark-json={file}")
                 command.append(f"--basetemp={scratch}")
@@ -223,8 +223,9 @@ class Benchmark(Check):
     def _tells(self, found: Samples) -> bool:
         """Return whether the rounds so far are enough for a verdict.
 
-        This is the case if a ratio is above the threshold; or if all ratios are below
-        it, and the interval of the whole benchmark is narrow enough.
+        The rounds are enough if a ratio is above the threshold. They are also enough if
+        all ratios are below the threshold and the interval of the whole benchmark is
+        narrow enough.
         """
         compared = found.compared()
         threshold = self.options.threshold

@@ -1,8 +1,8 @@
 """Interleaves processes: while one process runs a round, all other processes wait.
 
-Each process connects to a socket and sends its name in one line. It sends `.` to
-request a turn, and starts the round when it gets the answer `!`. The turn ends when the
-same process sends the next `.`. Until then, no other process runs.
+Each process connects to a socket and sends its name in one line. The process sends `.`
+to request a turn, and starts the round when it gets the answer `!`. The turn ends when
+the same process sends the next `.`. During a turn, no other process runs.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class SeriesRatio:
 
     @property
     def narrower(self) -> Interval:
-        """The interval of the more precise clock."""
+        """The interval by the clock whose interval is narrower."""
         if self.cpu is not None and self.cpu.half_width < self.wall.half_width:
             return self.cpu
         return self.wall

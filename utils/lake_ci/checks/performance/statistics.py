@@ -12,9 +12,9 @@ is the mean of the remaining ratios. Wilcox usually leaves out 20 %. But with 20
 burst hit every tenth pair, one of eight slower versions was no longer detected.
 
 The interval comes from a bootstrap. The bootstrap first draws generations, and then
-pairs within each generation, because even two processes with the same code differ in
-speed (memory layout, hash seeds, decisions of the JIT). For small samples, the
-percentiles must be a little further out than 2.5 and 97.5: see Hesterberg, "What
+pairs within each generation. The reason is that even two processes with the same code
+differ in speed (memory layout, hash seeds, decisions of the JIT). For small samples,
+the percentiles must be a little further out than 2.5 and 97.5: see Hesterberg, "What
 Teachers Should Know About the Bootstrap", 2015, section 4.2. For the trimmed mean see
 Wilcox, "Introduction to Robust Estimation and Hypothesis Testing", chapter 4.
 """
@@ -84,7 +84,7 @@ class Interval:
     def detects(self, threshold: float) -> float:
         """Return the smallest true ratio that about 19 of 20 runs detect as slower.
 
-        This ratio is above the threshold. The result assumes that each run has as many
+        The returned ratio is above the threshold. It assumes that each run has as many
         pairs as this run.
         """
         quantiles = NORMAL.inv_cdf((1 + LEVEL) / 2) + NORMAL.inv_cdf(POWER)
@@ -93,8 +93,9 @@ class Interval:
     def pairs_needed(self, threshold: float) -> int | None:
         """Return how many pairs are needed until the interval excludes the threshold.
 
-        This assumes that the ratio stays the same. The result is None if the ratio is
-        so near the threshold that even a hundred times as many pairs might be too few.
+        The number assumes that more pairs do not change the ratio. The result is None
+        if the ratio is so near the threshold that even a hundred times as many pairs
+        might be too few.
         """
         distance = abs(math.log(self.ratio / threshold))
         half = max(math.log(self.high / self.ratio), math.log(self.ratio / self.low))
@@ -106,8 +107,8 @@ class Interval:
 def trimmed_mean(values: Sequence[float], share: float = TRIMMED) -> float:
     """Return the mean, without the smallest and the largest values.
 
-    `share` is the share of the values that is left out at each end. Raises ValueError
-    if there are no values.
+    `share` is the share of the values to leave out at each end. Raises ValueError if
+    there are no values.
     """
     if not values:
         raise ValueError("no values")
@@ -164,7 +165,8 @@ def _resampled(generations: Sequence[Sequence[float]], resamples: int) -> list[f
 def _tail(pairs: int) -> float:
     """Return the share of the bootstrap's values to leave out at each end.
 
-    With this share, intervals of few and of many pairs have the same coverage.
+    With this share, an interval of few pairs has the same coverage as an interval of
+    many pairs.
     """
     freedom = pairs - 1
     z = NORMAL.inv_cdf((1 + LEVEL) / 2)

@@ -24,7 +24,7 @@ LONGEST_DAYS = 366
 
 @dataclass(frozen=True)
 class AcceptedRisk:
-    """An exception: it accepts the findings with its id until its date of expiry."""
+    """An exception, which accepts all findings with this id until it expires."""
 
     id: str
     reason: str
@@ -43,7 +43,7 @@ class AcceptedRisk:
 
 
 class Register:
-    """Collects the findings of one run, and decides which of them fail the run.
+    """Collects the findings of one run, and decides which findings fail the run.
 
     Args:
         root: the repository.

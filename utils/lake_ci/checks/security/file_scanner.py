@@ -57,8 +57,8 @@ class FileScanner(Scanner):
     def scan(self, ctx: CheckContext, files: Sequence[str]) -> list[str]:
         """Return the command that scans these files.
 
-        The command runs at the root of the repository. It may also scan files that were
-        not requested.
+        The command runs at the root of the repository. The command may also scan files
+        that were not requested.
         """
         raise NotImplementedError
 
@@ -194,8 +194,8 @@ class FileScanner(Scanner):
 def _skipped_by_mistake(cached: Mapping[str, FileRows], result: ScanResult) -> set[str]:
     """Return the files that the scanner has probably skipped by mistake.
 
-    The scanner skipped them, but has scanned files with the same suffix in earlier
-    runs.
+    The scanner skipped these files, although in earlier runs it scanned files with the
+    same suffix.
     """
     suffixes = {
         PurePath(file).suffix for file, rows in cached.items() if rows is not None

@@ -32,7 +32,7 @@ NETWORK = re.compile(
 )
 PROBE_SECONDS = 3
 OLD_DAYS = 30
-# safety's exit codes if there is no network, and if it sent too many requests.
+# safety's exit codes for a missing network, and for too many requests.
 NO_ANSWER = (66, 68)
 NONE = (
     "no advisory database: connect to the network, or set"
@@ -177,8 +177,8 @@ class Safety(Scanner):
         return super().environment(ctx) | network
 
     def text(self, done: Completed, ctx: CheckContext) -> str:
-        # Read the file that safety saved, because its standard output begins with a
-        # banner.
+        # Read the file that safety saved, because safety's standard output begins with
+        # a banner.
         raw = self._raw(ctx)
         text = raw.read_text(encoding="utf-8") if raw.exists() else ""
         raw.unlink(missing_ok=True)

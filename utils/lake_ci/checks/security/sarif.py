@@ -30,7 +30,7 @@ class SecurityFinding:
         tool: the scanner.
         rule: the scanner's name of the rule (`B602`) or of the advisory
             (`PYSEC-2018-28`).
-        message: the problem and how to fix it. It never contains a secret.
+        message: the problem and how to fix it. The message never contains a secret.
         file: the path relative to the repository.
         line: the line number, counted from 1.
         severity: a key of `SEVERITIES`.
@@ -73,8 +73,8 @@ def merged(security_findings: Iterable[SecurityFinding]) -> list[SecurityFinding
     """Return the findings sorted by file and line, without duplicates.
 
     Findings of the same class, file and line are duplicates. If findings are
-    duplicates, only the most severe one is returned. Its message lists the other
-    findings.
+    duplicates, only the most severe one is returned. The message of this finding lists
+    the others.
     """
     ranks = list(SEVERITIES)
     unique: dict[tuple[str, int, str], SecurityFinding] = {}

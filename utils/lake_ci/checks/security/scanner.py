@@ -1,8 +1,9 @@
 """Defines the base class of the security scanners, which run commands that print JSON.
 
 The JSON document that a scanner prints may contain the secrets that the scanner found.
-So the output stays in memory; only a complete document is written as the report, after
-its secrets are removed. A scanner gets no credentials in its environment.
+So the output stays in memory. The report is written only if the document is complete,
+and after its secrets have been removed. A scanner gets no credentials in its
+environment.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ def minimal_env(ctx: CheckContext) -> dict[str, str]:
 def masked(text: str) -> str:
     """Return a scanner's output; if it is JSON, all text values are masked.
 
-    They are masked because they may contain scanned code.
+    A text value may contain scanned code.
     """
     if not text.lstrip().startswith(("{", "[")):
         return text

@@ -117,9 +117,9 @@ class Semgrep(FileScanner):
             *SEMGREP,
             "--disable-nosem",
         ]
-        # Select files with `--include`: if they were positional arguments, semgrep
-        # would scan them even if .semgrepignore lists them. `--include` expects a
-        # pattern, so a file whose name contains special characters cannot be selected.
+        # Select files with `--include`: semgrep scans a file that is a positional
+        # argument even if .semgrepignore lists the file. `--include` expects a pattern,
+        # so a file whose name contains special characters cannot be selected.
         few = len(files) <= self.FEW and not any(
             re.search(r"[*?\[\]{}!\\]", file) for file in files
         )
@@ -314,8 +314,8 @@ class Secrets(FileScanner):
     def seen(
         self, document: Any, files: Sequence[str], ctx: CheckContext
     ) -> Sequence[str]:
-        # kingfisher lists only the files with findings. So use its numbers of files to
-        # check that it has scanned all files.
+        # kingfisher lists only the files with findings. So compare kingfisher's numbers
+        # of files to check that all files were scanned.
         if not document["metadata"]["summary"]["blobs_scanned"]:
             raise ValueError("no file was scanned")
         scans = document["audit"]["summary"]

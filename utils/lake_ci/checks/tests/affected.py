@@ -277,7 +277,7 @@ class Affected(Pytest):
     def plugins(self, ctx: CheckContext) -> list[str]:
         """Return pytest's options that load the recorder and disable pytest-cov.
 
-        Only one of these plugins can trace the tests.
+        The recorder and pytest-cov cannot both trace the tests.
         """
         return ["-p", "record_tests", "-p", "no:cov"]
 
@@ -304,7 +304,7 @@ class Affected(Pytest):
     def _others(self, ctx: CheckContext) -> bool:
         """Return whether arguments besides `--affected` select tests.
 
-        If so, the records of this run are incomplete.
+        If other arguments select tests, the records of this run are incomplete.
         """
         return selects([argument for argument in ctx.posargs if argument != OPTION])
 
@@ -342,7 +342,7 @@ def _selected_text(selection: Selection, total: int) -> str:
 def _left_out(
     recorded: LastRuns, selection: Selection, now: Snapshot
 ) -> dict[str, list[str]]:
-    """Return the tests to leave out, and the unchanged files that contain only them."""
+    """Return the tests to leave out, and the unchanged files with no other tests."""
     tests = recorded.tests.keys() - selection.tests - {EVERY_TEST}
     needed = {test.partition("::")[0] for test in selection.tests}
     before = recorded.snapshot.digests

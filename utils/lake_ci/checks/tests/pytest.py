@@ -82,13 +82,14 @@ class Pytest(Check):
     """Run a set of tests with pytest.
 
     The arguments after `--` are passed to pytest. A path is passed only to the set of
-    tests whose folders contain it.
+    tests whose folders contain this path.
 
     Args:
         name: the row's name.
         folders: the folders of the tests.
         cover: the folders of code whose coverage is measured.
-        marks: an expression of pytest markers; only the tests that it selects are run.
+        marks: an expression of pytest markers; only tests that match the expression are
+            run.
     """
 
     exclusive = True
@@ -174,7 +175,7 @@ class Pytest(Check):
         return [f"--numprocesses={ctx.workers}", "--dist=loadgroup"]
 
     def arguments(self, ctx: CheckContext) -> list[str] | None:
-        """Return pytest's arguments, with the set's folders or with paths in them.
+        """Return pytest's arguments: options, and the set's folders or paths in them.
 
         If there are paths after `--`, only the paths in the set's folders are used. The
         result is None if no such path is in the set's folders.
@@ -193,7 +194,7 @@ class Pytest(Check):
     def outcome(self, done: Completed, junit: Path, ctx: CheckContext) -> Outcome:
         """Return the outcome of pytest, which is read from the JUnit XML.
 
-        If this file is missing or unreadable, the outcome is a crash.
+        If the JUnit XML is missing or unreadable, the outcome is a crash.
         """
         if done.code == NOTHING_SELECTED:
             return self._no_tests(ctx)

@@ -8,9 +8,9 @@ failed. The needs of a test are a list of texts. `FILE::FUNCTION` stands for a f
 that ran, and `FILE::*` for a Python file that the test opened. `*` means that the test
 started a process that may run any code.
 
-If several tests share a fixture, the needs of the fixture are added to each of them.
-Code that runs while modules are imported is needed by all tests, and is recorded under
-the empty id.
+If several tests share a fixture, the needs of the fixture are added to the needs of
+each test. Code that runs while modules are imported is needed by all tests, and is
+recorded under the empty id.
 """
 
 from __future__ import annotations
@@ -186,7 +186,8 @@ class Recorder:
     def _needs(self) -> Dict[str, Set[str]]:
         """Return the needs of each test and of each shared fixture, as recorded."""
         needs: Dict[str, Set[str]] = defaultdict(set, self._opened)
-        # Leave out the files that Python itself opened to import them.
+        # Leave out the modules' files, because Python itself opened them for the
+        # import.
         modules = {
             vars(module).get("__file__") for module in list(sys.modules.values())
         }
