@@ -59,7 +59,7 @@ class DeployOptions:
 
 
 def parser(environment: str = TRIAL) -> Parser:
-    """Return the parser of `nox -s deploy`; `environment` is the default."""
+    """Return the parser of `nox -s deploy`; by default, `environment` is used."""
     parser = Parser("nox -s deploy --", "Deploy the wheel that `nox -s build` built.")
     parser.add_argument(
         "--environment",
@@ -259,7 +259,7 @@ class DeployProcess:
 
     @property
     def last_text(self) -> str:
-        """Return the last text that the process printed, or an empty text."""
+        """Return the last text that the process printed; empty if there is none."""
         return self._texts[-1] if self._texts else ""
 
     def _take(self, line: str) -> None:

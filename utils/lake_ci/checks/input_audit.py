@@ -46,8 +46,8 @@ BACKDATED_SECONDS = 10
 # Files that git reads to list the repository's files. If such a file changes, the list
 # of the repository's files changes, too.
 GITS = (".gitignore", ".gitattributes", ".mailmap")
-# The parts of a row's text that differ in every run: times, sizes, and ids that depend
-# on the commit.
+# The parts of a row's text that differ in every run: times, sizes, and the ids that
+# depend on the commit.
 NOISE = re.compile(
     r"\d+(\.\d+)? ?(s|ms|min|MB|times)\b|\b(?=[0-9a-f]*\d)g?[0-9a-f]{7,}\b"
     r"|\d+\.\d+\.\d+\.dev\S+"
@@ -72,7 +72,7 @@ class Copies:
     left: dict[str, Path] = field(default_factory=dict)
 
     def make(self, name: str, files: Iterable[str]) -> Path:
-        """Make a clone with a new commit that has only these files of the checkout.
+        """Clone the repository, and add a commit with only these files of the checkout.
 
         The clone has the tags, history, branch and `origin` of the checkout. The new
         commit has the same date as the checkout's commit.
@@ -307,7 +307,7 @@ class InputAudit(Check):
 
 @dataclass(frozen=True)
 class InputAuditOptions:
-    """The options of `nox -s inputs`: the jobs to check, or an empty list for all."""
+    """The options of `nox -s inputs`: the jobs to check; an empty list means all."""
 
     jobs: Sequence[str]
 

@@ -60,8 +60,8 @@ class Job:
         name: the job's name, which is also the name of its nox session.
         function: the session.
         needs: the names of the jobs that must pass before the job runs.
-        events: the events that start the job: names in `EVENTS`, or `push:main` for
-            pushes to one branch only.
+        events: the events that start the job. Each event is a name in `EVENTS`, or
+            `push:main` for pushes to only one branch.
         pythons: the Python versions of the job, each with its own session. If there are
             no versions, the job has one session, on the version `python`, and the
             session's name contains no version.
@@ -70,14 +70,14 @@ class Job:
             environment.
         inputs: patterns of the files that the job reads, relative to the repository. If
             there are no patterns, the job may read all files.
-        reports: the names of the files that the job writes to `reports/<job>/`, and
-            `dist/` if the job writes to this folder.
+        reports: the names of the files that the job writes to `reports/<job>/`. If the
+            job writes to `dist/`, this folder is listed, too.
         setup: the programs that the machine must have, besides Python and git.
         artifacts_from: the jobs in `needs` whose output this job reads. The job must
             not read the output of any other job. If the job is cached, it must not read
             a result.json, either.
-        external_inputs: the state outside the repository on which the result depends,
-            as names in `EXTERNAL_INPUTS`.
+        external_inputs: names in `EXTERNAL_INPUTS`. The result depends on this state
+            outside of the repository.
         variables: the environment variables that this job reads, in addition to the
             variables that every job reads (`external_inputs.VARIABLES`).
         never_cached: whether the job always runs, because the cache cannot restore the
@@ -86,8 +86,8 @@ class Job:
             when starting the workflow.
         history: whether the job needs the whole git history and all tags.
         minutes: the time limit.
-        parser: a function that creates the parser of the arguments after `--`, which
-            prints the job's `--help`.
+        parser: a function that creates the parser of the arguments after `--`. The
+            parser prints the job's `--help`.
     """
 
     name: str

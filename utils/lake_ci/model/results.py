@@ -202,7 +202,7 @@ class Result:
 
     @property
     def as_of(self) -> str:
-        """Return, for a cached result, when and in which run it was produced.
+        """For a cached result, return when and in which run the result was produced.
 
         An example is `as of 2026-01-31 02:00 UTC, run 0123456789ab`. For a result of
         this run, the text is empty.
@@ -216,7 +216,7 @@ def is_seconds(value: object) -> bool:
 
 
 def as_of(run: str, since: str) -> str:
-    """Return when and in which run a cached result was produced, as text."""
+    """Return as text when and in which run a cached result was produced."""
     return f"as of {since[:16].replace('T', ' ')} UTC, run {run}"
 
 
@@ -240,7 +240,7 @@ def from_json(body: Mapping[str, Any]) -> Result:
     Raises:
         KeyError: a field is missing.
         TypeError: `body` is not a JSON object.
-        ValueError: a field is unknown, or has a wrong type or an impossible value.
+        ValueError: a field is unknown, has a wrong type, or has an impossible value.
     """
     # Import msgspec only here: the tests of manifests and images use this module in
     # environments without msgspec.

@@ -68,15 +68,15 @@ def start_order(needs: Needs, seconds: Mapping[str, float]) -> list[str]:
     """Return the sessions sorted by their longest path, longest first.
 
     Sessions with equally long paths keep their order. The path from a needed session is
-    at least as long as the path from the session that needs it. So needed sessions come
-    first, and nox does not change the order.
+    at least as long as the path from the session that needs it. So a needed session
+    comes first, and nox does not change the order.
     """
     longest = longest_paths(needs, seconds)
     return sorted(needs, key=lambda name: -longest[name])
 
 
 def critical_path(needs: Needs, seconds: Mapping[str, float]) -> list[str]:
-    """Return the sessions of the longest path through the graph, first to last."""
+    """Return the sessions of the graph's longest path, from the first to the last."""
     longest = longest_paths(needs, seconds)
     dependents: dict[str, list[str]] = {name: [] for name in needs}
     for name in needs:

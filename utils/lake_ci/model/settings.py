@@ -151,7 +151,7 @@ class Comparison(Table, frozen=True):
 
     Attributes:
         arguments: the arguments of Python; `{sample}` and `{lake}` are replaced by the
-            paths of these folders.
+            paths of the sample's folder and the lake's folder.
         path: the folders that make up the run's PYTHONPATH, relative to the repository.
         environment: the environment variables that are set for the run.
         unset: patterns of the variables that the run must not inherit.
@@ -202,7 +202,7 @@ class Deploy(Table, frozen=True):
         restore: the script that restores tables to an older version.
         protected: the environments to which only commits on `main` may be deployed.
         sample: the folder with the sample's source data.
-        sample_on: the environments to which the sample is uploaded as source data.
+        sample_on: the environments to which a deploy uploads the sample as source data.
         compare: the local run on the sample's data, whose gold tables are the expected
             gold tables.
         limits: the time limits.
@@ -258,7 +258,7 @@ class Docker(Table, frozen=True):
     tests: Annotated[str, Meta(min_length=1)]
 
     def image(self, target: str) -> str:
-        """Return the name of a target's image, without registry and tag."""
+        """Return a target's image name, which has neither registry nor tag."""
         return f"{self.prefix}{target}"
 
     def test_file(self, target: str) -> str:

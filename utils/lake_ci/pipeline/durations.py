@@ -38,7 +38,7 @@ def durations(
 ) -> Durations:
     """Return the expected seconds of the sessions.
 
-    If a complete run of a session has passed, the seconds of the last such run are
+    If a complete run of a session has passed, the seconds of the last passed run are
     used. The seconds are read from the session's result.json, or else from the history
     of this checkout, or else from the result cache. If no complete run has passed, an
     estimate is used: the value of the session or its job in `[tool.lake_ci.seconds]`,

@@ -21,7 +21,7 @@ TIMEOUT_SECONDS = 30
 
 
 def tell(text: str, env: Mapping[str, str]) -> str:
-    """Open the issue, or comment on the open issue, with this text; return the URL.
+    """Open the issue with this text, or add the text to the open issue; return the URL.
 
     Args:
         text: Markdown. If the text is too long for an issue, the end of the text is cut

@@ -112,15 +112,15 @@ def estimate(
 
 
 def _needs(plan: Plan) -> dict[str, list[str]]:
-    """Return, for each planned session, the planned sessions that it needs."""
+    """For each planned session, return the planned sessions that it needs."""
     sessions = {
         job.name: [each.session for each in job.variants] for job in plan.starts
     }
     needs: dict[str, list[str]] = {}
     for job in plan.starts:
         needed = [session for need in job.needs for session in sessions.get(need, ())]
-        # If sessions have equal durations, the one with the newest Python starts first,
-        # because it runs the most tests.
+        # If sessions have equal durations, the session with the newest Python starts
+        # first, because this session runs the most tests.
         needs.update((session, needed) for session in reversed(sessions[job.name]))
     return needs
 
@@ -216,7 +216,7 @@ def forecast_text(decisions: Sequence[CacheDecision]) -> list[str]:
 
 
 def why_text(job: Job, decisions: Sequence[CacheDecision]) -> list[str]:
-    """Return why each session of a job runs or does not run.
+    """For each session of a job, return why the session runs or does not run.
 
     If a session runs, each of its lines names an input that differs from the inputs of
     the most similar cached result.

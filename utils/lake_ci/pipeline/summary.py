@@ -59,7 +59,7 @@ def collect(
     Args:
         run: the id of this run. Results of other runs are ignored, but listed.
         attempt: the number of this attempt of the run. For each session, the newest
-            result of this and earlier attempts is used.
+            result of this attempt and all earlier attempts is used.
         commit: the commit that this run checks. Results of other commits are ignored,
             but listed.
         running: whether the run is still active. In an active run, a session without a
@@ -178,7 +178,7 @@ class _Gathering:
             yield Node(job.name, job.summary, job.needs, sessions, skipped)
 
     def sessions(self, job: Job, states: Mapping[str, State]) -> tuple[Session, ...]:
-        """Return the sessions of a planned job with their states.
+        """Return the sessions of a planned job, with the sessions' states.
 
         `states` contains the states of all jobs that come before this job.
         """

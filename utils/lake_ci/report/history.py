@@ -80,7 +80,7 @@ def _check_changes(session: Session, before: PastSession) -> Iterator[tuple[str,
 
 
 def _time_change(session: Session, before: PastSession) -> Iterator[tuple[str, str]]:
-    """Yield the kind and the text if a passed session became slower or faster."""
+    """Yield the change's kind and text if a passed session became slower or faster."""
     if session.state not in (State.SUCCESS, State.WARNING) or not before.seconds:
         return
     by = session.seconds - before.seconds

@@ -43,7 +43,7 @@ class State(str, Enum):
 
     @classmethod
     def worst(cls, states: Iterable[State]) -> State:
-        """Return the worst of these states; skipped if there are none."""
+        """Return the worst of these states, or `skipped` if there are no states."""
         kinds = set(states)
         return next((state for state in cls if state in kinds), cls.SKIPPED)
 

@@ -35,7 +35,7 @@ class _Failure(NamedTuple):
 def failures(overview: Overview, base: str) -> str:
     """Return each failed session with its reason, findings, tests and rerun command.
 
-    Only the first findings, and the output of the first failed tests, are shown.
+    Of many findings or many failed tests, only the first ones are shown.
     """
     return render(
         "failures.html",
@@ -109,7 +109,7 @@ def _artifact_url(name: str) -> str | None:
 
 
 def coverage(overview: Overview, base: str) -> str:
-    """Return the coverage of each file in percent, lowest first, for each session."""
+    """For each session, return the coverage of each file in percent, lowest first."""
     variants = list(measured(overview))
     if not variants:
         return ""

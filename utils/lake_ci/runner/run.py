@@ -399,7 +399,7 @@ class Run:
         self._checks.append(self._shown(check))
 
     def _shown(self, check: CheckResult) -> CheckResult:
-        """Redact a check's row, print it, and return it."""
+        """Redact a check's row; print and return the redacted row."""
         redacted = self._redact.tree(check)
         self._say(terminal.row(redacted))
         return redacted

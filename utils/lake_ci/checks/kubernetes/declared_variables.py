@@ -1,4 +1,4 @@
-"""Finds the environment variables that a program reads, by parsing its code.
+"""Parses a program's code to find the environment variables that the program reads.
 
 The code is parsed but not imported, so its dependencies need not be installed.
 """
@@ -91,7 +91,7 @@ def _prefixed(body: Sequence[ast.stmt]) -> Iterator[str]:
 
 
 def _read(root: Path, folder: str) -> Iterator[str]:
-    """Yield the variables that the code in a folder reads by a literal name."""
+    """Yield the variables whose names the code in a folder contains as literals."""
     files = sorted((root / folder).rglob("*.py"))
     if not files:
         raise UsageError(f"no folder {folder!r} with Python code")

@@ -157,8 +157,8 @@ def server_path(manifest: Manifest, text: str) -> tuple[str | int, ...]:
         at = manifest.get(*path)
         name, selector = match[1], match[2]
         if isinstance(at, Mapping) and name and name not in at:
-            # A key may contain dots, so first look for a key with which the rest of the
-            # text begins.
+            # A key may contain dots. So first look for a key that is the beginning of
+            # the remaining text.
             rest = text[match.start() :]
             whole = [str(each) for each in at if rest.startswith(str(each))][:1]
             if whole:
@@ -181,7 +181,7 @@ def _step(at: Any, step: str) -> str | int:
 
 
 def index(items: Any, key: str, value: str) -> int:
-    """Return the index of the list item whose `key` has this value, or 0."""
+    """Return the index of the list item whose `key` has this value; else 0."""
     for number, item in enumerate(items if isinstance(items, list) else ()):
         if isinstance(item, Mapping) and str(item.get(key)) == value:
             return number

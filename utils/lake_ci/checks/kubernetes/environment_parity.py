@@ -23,8 +23,8 @@ Value = tuple[Manifest, tuple["str | int", ...], str]
 class EnvironmentParity(Check):
     """Check that staging and production have the same manifests.
 
-    Only the environments' names, their accounts, and the values that match `may_differ`
-    in pyproject.toml may differ.
+    The only allowed differences are the environments' names and accounts, and the
+    values that match `may_differ` in pyproject.toml.
     """
 
     name = "staging is production"
@@ -85,7 +85,7 @@ def _nobody() -> Value:
 
 
 def values(rendered: Rendered, account: str | None) -> dict[str, Value]:
-    """Return the values of an environment's objects by `Kind.name.path`.
+    """Return the values of an environment's objects; each key is `Kind.name.path`.
 
     The environment's name and account are replaced, and the hashes in the names of
     ConfigMaps are removed.

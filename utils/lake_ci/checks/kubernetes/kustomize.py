@@ -157,7 +157,7 @@ class BuildOverlay(Check):
         return ctx.root / WORK / "build" / self.environment / "rendered.json"
 
     def refusal(self, done: Completed, overlay: str, ctx: CheckContext) -> Finding:
-        """Return the finding of a failed build, with kustomize's file and line."""
+        """Return a failed build's finding, with the file and line from kustomize."""
         output = done.stderr.strip()
         message = output.replace(str(ctx.root) + "/", "").removeprefix("error: ")
         file: str | None = f"{overlay}/kustomization.yaml"

@@ -29,7 +29,7 @@ PRIVATE = (
     "fe80::/10",
 )
 ACCOUNT = re.compile(r"(?<!\d)\d{12}(?!\d)")
-# The kind of the object that a value refers to, by the end of the value's path.
+# For the end of a value's path, the kind of the object that the value refers to.
 NAMING = {
     "serviceAccountName": "ServiceAccount",
     "secretName": "Secret",
@@ -157,7 +157,7 @@ def _programs(images: Iterable[str], context: RuleContext) -> dict[str, frozense
 
 
 def given_to(rendered: Rendered, config: Manifest) -> Iterator[str]:
-    """Yield the image of each container that gets its variables from a ConfigMap."""
+    """Yield the image of each container that gets variables from this ConfigMap."""
     for manifest in rendered.workloads():
         for _, container in manifest.containers():
             if config in configs_of(rendered, container):

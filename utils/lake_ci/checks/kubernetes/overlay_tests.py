@@ -13,9 +13,8 @@ from lake_ci.model.results import Outcome, Status
 from lake_ci.runner.check import CheckContext
 
 TESTS = "testing/k8s"
-# The environment variable with the paths of the files of rendered manifests. The files
-# have the format of `Rendered.from_json`, and each is in a folder that is named after
-# the environment.
+# The environment variable that contains the paths of the rendered files. Each file has
+# the format of `Rendered.from_json`, and its folder is named after the environment.
 VARIABLE = "LAKE_CI_RENDERED"
 
 

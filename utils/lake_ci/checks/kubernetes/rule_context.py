@@ -49,7 +49,7 @@ def not_compared(root: Path) -> str | None:
 
 
 def built(root: Path) -> frozenset[str] | None:
-    """Return the names of all images that were built, without registry and tag.
+    """Return the names of all built images; a name has neither registry nor tag.
 
     The result is None if the docker session has no report, or built only some images.
     """

@@ -66,7 +66,7 @@ class UnusedSettings(Check):
     def _unused(
         self, ctx: CheckContext, kind: str, names: Iterable[str], used: Iterable[str]
     ) -> Iterator[Finding]:
-        """Yield a finding for each name in the settings that is not used."""
+        """Yield a finding for each unused name in the settings."""
         table, message = UNUSED[kind]
         for name in sorted(set(names) - set(used)):
             line = setting_line(ctx.root, table, name)

@@ -36,9 +36,9 @@ def _modules(folder: Path) -> Iterator[Path]:
 class FileCheck(CommandCheck):
     """The base class of tools that check each file separately.
 
-    The suite caches which files are clean, and the tool gets only the files that are
-    not in this cache. If all files are in the cache, the tool is not started: starting
-    black takes 0.7 s.
+    The suite caches which files are clean. The tool gets only the files that are not in
+    this cache. If all files are in the cache, the tool is not started: starting black
+    takes 0.7 s.
 
     Attributes:
         settings: the files that may contain the tool's settings. The lock file is
@@ -127,8 +127,8 @@ class Black(FileCheck):
     name = "black"
     settings = ("pyproject.toml",)
     finding_codes = (1, 123)
-    # `error: cannot parse for target version Python 3.9: FILE:ROW:COLUMN`, and on the
-    # next line the source line.
+    # black prints `error: cannot parse for target version Python 3.9: FILE:ROW:COLUMN`,
+    # and on the next line the line of the source code.
     PARSE = re.compile(
         r"^error: (?P<message>cannot parse[^:\n]*): (?P<file>.+):(?P<line>\d+):\d+$",
         re.MULTILINE,

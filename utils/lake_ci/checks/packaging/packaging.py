@@ -54,9 +54,9 @@ class Version(Check):
 
 
 def no_version(root: Path) -> str | None:
-    """Return why the version cannot be determined from git, and the next command.
+    """Return why git does not define the version, and the next command.
 
-    The result is None if the version can be determined.
+    The result is None if git defines the version.
     """
     if git.commit(root) is None:
         return "not a git checkout with a commit: run `git clone` and build there"

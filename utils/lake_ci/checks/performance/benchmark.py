@@ -291,7 +291,7 @@ class Benchmark(Check):
         return f"undecided for {names}: about {pairs} rounds are needed (run `{again}`)"
 
     def _without_old(self, ended: Completed) -> Outcome:
-        """Return the outcome of a benchmark that the baseline could not run."""
+        """Return the outcome of a benchmark that could not run on the baseline."""
         errors = _error_lines(ended)
         why = (
             errors[-1] if errors else (ended.last_lines(1) or f"exit code {ended.code}")

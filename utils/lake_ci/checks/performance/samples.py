@@ -95,9 +95,10 @@ class Samples:
         }
 
     def _is_judged(self, name: str) -> bool:
-        """Return whether a series is long enough, and was measured in all processes.
+        """Return whether a series takes long enough, and was measured in all processes.
 
-        The whole benchmark, whose name is the empty text, is always long enough.
+        The series with the empty name, which is the whole benchmark, always takes long
+        enough.
         """
         if not all(name in each.series for each in (*self.old, *self.new)):
             return False

@@ -1,10 +1,10 @@
 """Estimates the ratio of two series, and an interval that is robust against noise.
 
 All functions are pure. The input is a list of generations. A generation is a pair of
-processes, one of the old version and one of the new version, which take turns. Each
-turn of one process is next to a turn of the other process. So if a load on the machine
-lasts longer than a turn, it slows both turns. All statistics use the logarithm of the
-ratio of such a pair of turns.
+processes that take turns: one process of the old version, and one of the new version.
+Each turn of one process is next to a turn of the other process. So if a load on the
+machine lasts longer than a turn, the load slows both turns. All statistics use the
+logarithm of the ratio of such a pair of turns.
 
 A burst of load from another program can make the ratios of a few pairs arbitrarily bad.
 So the smallest 30 % and the largest 30 % of the ratios are left out, and the estimate
@@ -63,7 +63,7 @@ class Interval:
 
     @property
     def half_width(self) -> float:
-        """Half the interval's width, as a share of the ratio: 0.03 for 0.97 to 1.03."""
+        """Half the interval's width, as a share of the ratio; 0.03 for 0.97 to 1.03."""
         return math.sqrt(self.high / self.low) - 1
 
     @property
@@ -131,8 +131,8 @@ def compare(
     always gives the same interval, because the random generator is seeded.
 
     Raises:
-        ValueError: the series differ in their number of generations or rounds, contain
-            a value of 0 or less, or have too few pairs.
+        ValueError: the two series have different numbers of generations or rounds,
+            contain a value of 0 or less, or have too few pairs.
     """
     generations = [
         [math.log(after / before) for before, after in zip(olds, news, strict=True)]

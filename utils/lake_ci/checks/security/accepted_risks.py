@@ -100,7 +100,7 @@ class Register:
         return [tool for tool in tools if tool not in self._found]
 
     def security_findings(self) -> list[SecurityFinding]:
-        """Return the merged findings of all scanners, without accepted findings."""
+        """Return the merged findings of all scanners, but no accepted findings."""
         return merged(finding for found in self._found.values() for finding in found)
 
     def unused(self) -> list[AcceptedRisk]:

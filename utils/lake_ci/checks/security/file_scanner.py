@@ -146,7 +146,7 @@ class FileScanner(Scanner):
         cached: Mapping[str, FileRows],
         ctx: CheckContext,
     ) -> ScanResult:
-        """Return the rows and errors of a document, without the rows of cached files.
+        """Return the rows and errors of a document; rows of cached files are left out.
 
         Raises one of UNREADABLE.
         """
@@ -177,7 +177,7 @@ class FileScanner(Scanner):
     def _cacheable(
         self, cached: Mapping[str, FileRows], result: ScanResult, ctx: CheckContext
     ) -> dict[str, FileRows]:
-        """Return the results that may be cached, by file."""
+        """Return, for each file, the results that may be cached."""
         unread = {self.file(row, ctx) for row in result.errors}
         if result.unrequested or not unread <= {*cached, *result.rows}:
             # The scanner reported a file that was not requested. Cache nothing, so that

@@ -185,7 +185,7 @@ class Safety(Scanner):
         return text
 
     def clean(self, document: Any) -> Any:
-        # The URL of the repository may contain a token.
+        # The repository's URL may contain a token.
         document["report_meta"].pop("git", None)
         return document
 
@@ -259,7 +259,7 @@ class Safety(Scanner):
 
 
 def _severity(given: Any) -> str:
-    """Return the severity of an advisory; `high` if the database does not rate it."""
+    """Return an advisory's severity, or `high` if the database contains no severity."""
     scores = given if isinstance(given, dict) else {}
     word = str((scores.get("cvssv3") or {}).get("base_severity", "")).lower()
     return word if word in ("low", "medium") else "high"

@@ -28,7 +28,7 @@ class SecurityFinding:
 
     Attributes:
         tool: the scanner.
-        rule: the scanner's name of the rule (`B602`) or of the advisory
+        rule: the scanner's name for the rule (`B602`) or for the advisory
             (`PYSEC-2018-28`).
         message: the problem and how to fix it. The message never contains a secret.
         file: the path relative to the repository.
@@ -48,7 +48,7 @@ class SecurityFinding:
 
     @property
     def id(self) -> str:
-        """The id in exceptions and in SARIF, such as `bandit/B602`."""
+        """The finding's id in exceptions and in SARIF, such as `bandit/B602`."""
         return f"{self.tool}/{self.rule}"
 
     def at_least(self, severity: str) -> bool:

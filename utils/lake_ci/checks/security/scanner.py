@@ -53,7 +53,7 @@ class Scanner(Check):
         return done.stdout
 
     def clean(self, document: Any) -> Any:
-        """Return the document for the report, without scanned code and secrets."""
+        """Return the document for the report; scanned code and secrets are removed."""
         raise NotImplementedError
 
     def security_findings(
@@ -139,5 +139,5 @@ def masked(text: str) -> str:
 
 
 def shown(done: Completed) -> Completed:
-    """Return the completed command with its output masked, for messages."""
+    """Return the completed command for messages; the command's output is masked."""
     return replace(done, stdout=masked(done.stdout))

@@ -30,7 +30,7 @@ SEMGREP = ("--metrics=off", "--disable-version-check")
 
 
 class Bandit(FileScanner):
-    """Scan the project's Python code with bandit for dangerous calls and settings."""
+    """Use bandit to scan the project's Python code for dangerous calls and settings."""
 
     name = "bandit"
     report = "bandit.json"
@@ -100,7 +100,7 @@ class Semgrep(FileScanner):
     report = "semgrep.json"
     settings = (RULES, ".semgrepignore")
     SEVERITIES = {"ERROR": "high", "WARNING": "medium", "INFO": "low"}
-    # If more files than this must be scanned, scanning all files is faster.
+    # If more than this number of files must be scanned, scanning all files is faster.
     FEW = 100
 
     def files(self, ctx: CheckContext) -> Sequence[str]:
@@ -293,7 +293,7 @@ class Secrets(FileScanner):
         return [*scan, cache, "--git-history=none", "--format=json", *files]
 
     def files(self, ctx: CheckContext) -> list[str]:
-        """Return the files in git, and ignored files that would be distributed."""
+        """Return the files in git, and the ignored files that would be distributed."""
         targets = (
             read_project(ctx.root)["tool"]
             .get("hatch", {})

@@ -32,7 +32,7 @@ EVERY_TEST = ""
 # If the tests take at least this many seconds, several processes save more time than it
 # takes to start them.
 DISTRIBUTE_FROM = 30.0
-# A finding with one of these rules means that the run is incomplete.
+# A finding with any of these rules means that the run is incomplete.
 UNFINISHED = {"crash", "interrupted", "timeout"}
 
 
@@ -56,8 +56,8 @@ class Snapshot:
         """Return a snapshot of the repository's files that match the patterns `inputs`.
 
         Args:
-            before: an earlier snapshot; files that have not changed since are not
-                parsed again.
+            before: an earlier snapshot. Files that have not changed since the earlier
+                snapshot are not parsed again.
         """
         matches = matcher(inputs)
         names = [name for name in git.files(root) if matches(name)]
@@ -92,7 +92,7 @@ class LastRuns:
 
     @property
     def single_tests(self) -> dict[str, Mapping[str, Any]]:
-        """The records of tests, without the record of code that all tests run."""
+        """The records of tests; the record of code that all tests run is left out."""
         return {name: test for name, test in self.tests.items() if name != EVERY_TEST}
 
     @classmethod

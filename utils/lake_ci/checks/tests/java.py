@@ -1,4 +1,4 @@
-"""Provides the Java that Spark runs on, and the locked jars."""
+"""Provides the Java on which Spark runs, and provides the locked jars."""
 
 from __future__ import annotations
 

@@ -151,22 +151,22 @@ class Pytest(Check):
         return {"COVERAGE_FILE": str(ctx.reports / f".coverage.{self.name}")}
 
     def plugins(self, ctx: CheckContext) -> list[str]:
-        """Return the options for pytest-cov; none if tests are selected.
+        """Return the options for pytest-cov; no options if arguments select tests.
 
         Without these options, no coverage is measured, and the check `Coverage` is
         skipped.
         """
         if not self.cover or selects(ctx.posargs):
             return []
-        # The minimum is 0 here, because the check `Coverage` applies the minimum to all
-        # sets together.
+        # Set the minimum to 0, because the check `Coverage` applies the real minimum to
+        # all sets together.
         return [f"--cov={path}" for path in self.cover] + [
             "--cov-report=",
             "--cov-fail-under=0",
         ]
 
     def distribution(self, ctx: CheckContext) -> list[str]:
-        """Return the options for pytest-xdist; none if tests are selected.
+        """Return the options for pytest-xdist; no options if arguments select tests.
 
         Without these options, a single process runs the tests.
         """
@@ -334,7 +334,7 @@ def _test_id(case: ET.Element) -> str:
 
 
 def _name(case: ET.Element) -> str:
-    """Return the name of a test without the group that pytest-xdist appends.
+    """Remove the group that pytest-xdist has appended to the name of a test.
 
     In `test_a[1]@group`, this group is `@group`.
     """
@@ -392,7 +392,7 @@ class Coverage(Check):
         )
 
     def _below(self, files: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
-        """Yield a finding for each file below the minimum, lowest coverage first."""
+        """Yield a finding for each file with too low coverage, lowest first."""
         for name, body in sorted(files.items(), key=lambda item: _percent(item[1])):
             if _percent(body) < self.minimum:
                 message = (

@@ -54,7 +54,7 @@ CACHED = type(functools.lru_cache(lambda: None))
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """Start recording before the first import, and leave out the unaffected tests."""
+    """Start the recording before the first import, and leave out unaffected tests."""
     folder = Path(os.environ["LAKE_CI_AFFECTED"])
     early_config.pluginmanager.register(
         Recorder(early_config.rootpath, folder), RECORDER
@@ -184,7 +184,7 @@ class Recorder:
         self._coverage.save()
 
     def _needs(self) -> Dict[str, Set[str]]:
-        """Return the needs of each test and of each shared fixture, as recorded."""
+        """Return the recorded needs of each test and of each shared fixture."""
         needs: Dict[str, Set[str]] = defaultdict(set, self._opened)
         # Leave out the modules' files, because Python itself opened them for the
         # import.
@@ -251,8 +251,8 @@ class Recorder:
     def _forget_cached_results(self) -> None:
         """Clear the caches of `lru_cache` functions in the repository's modules.
 
-        If a result were cached, a test would not run a function that it needs, and the
-        need would not be recorded.
+        If a function's result were cached, a test that needs the function would not run
+        it, and so the need would not be recorded.
         """
         inside = str(self._root) + os.sep
         for module in list(sys.modules.values()):
