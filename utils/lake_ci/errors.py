@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 
 class LakeCiError(Exception):
-    """The base class of the suite's errors; the hint is what the user can do.
+    """The base class of the suite's errors; `hint` states what the user can do.
 
     The exit code is 1, unless a subclass sets a different one.
     """
@@ -24,7 +24,7 @@ class LakeCiError(Exception):
 
 
 class UsageError(LakeCiError):
-    """The command line, or a declaration in the noxfile, is wrong."""
+    """The command line is wrong, or a declaration in the noxfile is wrong."""
 
     exit_code = 2
 
@@ -52,7 +52,7 @@ class Interrupted(KeyboardInterrupt):  # noqa: N818 - nox must end as on Ctrl-C
 
 
 def nearest(word: str, known: Iterable[str] | Mapping[str, object]) -> str:
-    """Return a hint for a wrong name: the nearest known name, or else all of them."""
+    """Return a hint for a wrong name: the nearest known name, or else all names."""
     names = list(known)
     match = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
     return (

@@ -1,4 +1,4 @@
-"""Checks that a commit is on `main`, and so was reviewed, before it is released."""
+"""Checks that a commit is on `main`, where every commit has been reviewed."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from lake_ci.system import git
 
 
 class CommitOnMain(Check):
-    """Check that the commit is on `origin/main`, or on `main` if that does not exist.
+    """Check that the commit is on `origin/main`; if that branch is missing, on `main`.
 
     Args:
-        purpose: what only a reviewed commit may do, as the message says it, such as `be
+        purpose: the end of the message `only a reviewed commit may ...`, such as `be
             deployed to production`.
     """
 
@@ -52,8 +52,8 @@ def reviewed_branch(root: Path) -> str | None:
     """Return the full name of `origin/main`, or of `main` if there is no `origin/main`.
 
     The full name is used because a local branch or tag may also be called
-    `origin/main`. `origin/main` is preferred because a local commit does not change it.
-    The result is None if the clone has neither branch.
+    `origin/main`. `origin/main` is preferred to `main`, because a local commit changes
+    only `main`. The result is None if the clone has neither branch.
     """
     names = (f"refs/remotes/origin/{MAIN}", f"refs/heads/{MAIN}")
     return next(

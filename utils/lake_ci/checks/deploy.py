@@ -1,9 +1,9 @@
-"""Runs the session `deploy`, whose result has a row for each step of a deploy.
+"""Runs the session `deploy`; its result has one row for each step of a deploy.
 
 This module also defines the session's options, and starts the emulated workspace for a
-trial deploy. The deploy needs packages that nox's own
-environment does not have. So it runs in the session's environment, as the process
-`python -m lake_ci.deploy`. The process ends with the session.
+trial deploy. The deploy needs packages that nox's own environment does not have. So the
+deploy runs in the session's environment, as the process `python -m lake_ci.deploy`.
+When the session ends, the process ends, too.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class DeployOptions:
 
     Attributes:
         environment: the environment to deploy to.
-        command: the other arguments of the deploy process.
+        command: all arguments of the deploy process, except the environment.
         deploys: whether the command is a deploy, which uses the built artifacts.
         tear_down: whether the emulator's saved state is removed at the end.
     """
@@ -59,7 +59,7 @@ class DeployOptions:
 
 
 def parser(environment: str = TRIAL) -> Parser:
-    """Return the parser of `nox -s deploy`; `environment` is the default."""
+    """Return the parser of `nox -s deploy`; by default, `environment` is used."""
     parser = Parser("nox -s deploy --", "Deploy the wheel that `nox -s build` built.")
     parser.add_argument(
         "--environment",
@@ -118,7 +118,7 @@ def options(
 
 
 class NothingDeployed(Check):
-    """Record that the command does not use the built files."""
+    """Record a skipped row, because this command does not use the built files."""
 
     name = "artifacts"
     exclusive = True
@@ -160,14 +160,15 @@ def workspace(ctx: CheckContext, chosen: DeployOptions) -> Iterator[dict[str, st
 
     For a trial, the variables point to a workspace emulator that runs during the block.
     The emulator's state stays in `.cache/trial` for the next deploy. For any other
-    environment, these are the variables of the user's shell.
+    environment, the variables are the ones in the user's shell.
     """
     utils = str(ctx.root / "utils")
     if chosen.environment != TRIAL:
         yield {**ctx.env_of("deploy"), "PYTHONPATH": utils}
         return
     state = ctx.root / STATE
-    # Drop the variables of a real workspace: a trial must never reach one.
+    # Drop the variables with the address of a real workspace, because a trial must
+    # never connect to a real workspace.
     inherited = {
         name: value
         for name, value in ctx.env_of("packages").items()
@@ -249,7 +250,7 @@ class DeployProcess:
                 return event
 
     def completed(self) -> Completed:
-        """Wait for the process to end and return it; raise the error that ended it."""
+        """Wait until the process has ended; return its output, or raise its error."""
         self._thread.join()
         [ended] = self._ended
         if isinstance(ended, BaseException):
@@ -258,21 +259,22 @@ class DeployProcess:
 
     @property
     def last_text(self) -> str:
-        """Return the last text that the process printed, or an empty text."""
+        """Return the last text that the process printed; empty if there is none."""
         return self._texts[-1] if self._texts else ""
 
     def _take(self, line: str) -> None:
         try:
             event = json.loads(line)
         except ValueError:
-            # Other lines are output of libraries; they are shown if the process fails.
+            # All other lines are output of libraries, and are shown only if the process
+            # fails.
             return
         if isinstance(event, dict) and "event" in event:
             self._events.put(event)
 
 
 class DeployStep(Check):
-    """The row of a deploy step, whose name is known only after the step has ended."""
+    """The row of a deploy step; its name is known only after the step has ended."""
 
     name = "deploy"
     exclusive = True

@@ -1,4 +1,4 @@
-"""Creates the README's pictures of a run in a terminal, and of the run's report."""
+"""Creates the README's two pictures: a run in a terminal, and the run's report."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Picture(Check):
 
 
 class Screenshots(Check):
-    """Open the last run's report in a browser and take the README's pictures of it."""
+    """Open the last run's report in a browser, and take screenshots for the README."""
 
     name = "screenshots"
     exclusive = True

@@ -2,7 +2,7 @@
 
 The cache key of a file is a digest of the file's path, mode and content, and of all
 other inputs of the tool. So a cached result is used only if the file, the tool, the
-tool's settings and its Python are the same.
+tool's settings and the tool's Python have not changed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any, Optional
 
 from lake_ci.system.atomic_write import write_whole
 
-# The rows that a tool reported for a file; None if the tool does not check the file.
+# The rows that a tool has reported for a file; None if the tool does not check this
+# file.
 FileRows = Optional[list[Any]]
 
 
@@ -23,7 +24,8 @@ class FileCache:
     """The cached results of one tool; the key is the digest of the checked file.
 
     Args:
-        path: the file that stores the cache; if it is unreadable, the cache is empty.
+        path: the file that stores the cache; if the file is unreadable, the cache is
+            empty.
         root: the repository.
         context: all inputs of the tool besides the checked file.
     """
@@ -53,8 +55,8 @@ class FileCache:
         for file in files:
             path = self.root / file
             try:
-                # For a link, use the mode of the link and not of its target, because
-                # tools skip links.
+                # For a link, use the mode of the link instead of the mode of the
+                # target, because tools skip links.
                 mode, content = path.lstat().st_mode, path.read_bytes()
             except OSError:
                 continue
@@ -81,8 +83,8 @@ class FileCache:
 
         Args:
             digests: the digests of the files before the tool ran. If a file's digest
-                has changed since then, its result is dropped: it is unknown whether the
-                tool read the old or the new content.
+                has changed since the tool ran, the file's result is dropped: it is
+                unknown whether the tool read the old or the new content.
         """
         now = self.digests(results)
         current = {

@@ -38,16 +38,16 @@ AUTHOR = (
     "-c",
     "commit.gpgsign=false",
 )
-# Folders ignored by git that a job may use without a declaration, because the suite
-# creates them and checks their contents against the locks.
+# Folders that git ignores, but jobs may use without declaring them. The suite creates
+# these folders, and checks their contents against the locks.
 LENT = (".nox", ".cache/jars")
 NAMED = 5
 BACKDATED_SECONDS = 10
-# Files that git reads to list the repository's files. If one of them changes, the list
-# changes, too.
+# Files that git reads to list the repository's files. If such a file changes, the list
+# of the repository's files changes, too.
 GITS = (".gitignore", ".gitattributes", ".mailmap")
-# The parts of a row's text that differ in every run: times, sizes, and ids that depend
-# on the commit.
+# The parts of a row's text that differ in every run: times, sizes, and the ids that
+# depend on the commit.
 NOISE = re.compile(
     r"\d+(\.\d+)? ?(s|ms|min|MB|times)\b|\b(?=[0-9a-f]*\d)g?[0-9a-f]{7,}\b"
     r"|\d+\.\d+\.\d+\.dev\S+"
@@ -59,12 +59,12 @@ UNREAD_NS = 10**9
 
 @dataclass
 class Copies:
-    """The copies of the repository in one run, and the artifacts that jobs leave there.
+    """One run's copies of the repository, with the artifacts that jobs write to them.
 
     Attributes:
         root: the repository.
         folder: the folder that contains the copies.
-        left: the copy in which each passed job ran, by the job's name.
+        left: for each passed job, by its name, the copy in which the job ran.
     """
 
     root: Path
@@ -72,10 +72,10 @@ class Copies:
     left: dict[str, Path] = field(default_factory=dict)
 
     def make(self, name: str, files: Iterable[str]) -> Path:
-        """Make a clone with a new commit that has only these files of the checkout.
+        """Clone the repository, and add a commit with only these files of the checkout.
 
-        Tags, history, branch and `origin` are those of the checkout. The new commit has
-        the same date as the checkout's commit.
+        The clone has the tags, history, branch and `origin` of the checkout. The new
+        commit has the same date as the checkout's commit.
 
         Raises:
             LakeCiError: git failed.
@@ -85,8 +85,8 @@ class Copies:
             self.root, "clone", "--quiet", "--no-checkout", str(self.root), str(copy)
         )
         self._fill(copy, files)
-        # Without this, git would take the new access time of a file for a change, and
-        # read the file.
+        # By default, git would take the new access time of a file for a change, and
+        # would read the file.
         self._git(copy, "config", "core.trustCtime", "false")
         origin = git.ask(self.root, "remote", "get-url", "origin")
         self._git(
@@ -115,7 +115,7 @@ class Copies:
             target = copy / file
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(self.root / file, target, follow_symlinks=False)
-            # git rereads files that are newer than its index, and the check would take
+            # git rereads files that are newer than its index. The check would take
             # these reads for reads by the job.
             backdated = time.time() - BACKDATED_SECONDS
             if target.lstat().st_mtime > backdated:
@@ -131,10 +131,10 @@ class Copies:
         exclude.write_text("".join(f"/{lent}\n" for lent in LENT), encoding="utf-8")
 
     def take(self, copy: Path, job: Job, graph: Graph) -> str | None:
-        """Copy the artifacts that a job reads from the copies of other jobs.
+        """Copy the artifacts that a job reads, from the copies of the jobs it needs.
 
         Returns:
-            The first of the other jobs that has not passed, or None.
+            The first needed job that has not passed, or None.
         """
         for need in job.artifacts_from:
             if need not in self.left:
@@ -165,7 +165,7 @@ class Copies:
 
 
 class InputAudit(Check):
-    """Check that a job has the same result if only its declared inputs exist."""
+    """Check that a job's result does not change if only its declared inputs exist."""
 
     exclusive = True
 
@@ -201,7 +201,7 @@ class InputAudit(Check):
         return self.missed(result, expected, done, absent, were_read(full, unread))
 
     def files(self, ctx: CheckContext) -> tuple[list[str], list[str]]:
-        """Return all files of the checkout, and those that the job declares as inputs.
+        """Return all files of the checkout, and the files that are inputs of the job.
 
         Raises LakeCiError.
         """
@@ -218,7 +218,7 @@ class InputAudit(Check):
             raise LakeCiError(str(error)) from None
 
     def run_job(self, ctx: CheckContext, copy: Path) -> tuple[Completed, Result | str]:
-        """Run the job in a copy; return its result, or why it could not run."""
+        """Run the job in a copy; return its result, or why the job did not run."""
         job = self.variant.job
         absent = self.copies.take(copy, job, self.graph)
         if absent is not None:
@@ -226,7 +226,7 @@ class InputAudit(Check):
             return Completed((), 0, "", "", 0.0), message
         env = {**ctx.env_of("suite"), SWITCH: Mode.OFF.value}
         # Pass the real path of `.nox`: nox writes this path into new environments, and
-        # they are used after the copy is removed.
+        # the environments are still used after the copy has been removed.
         lent = f"--envdir={(copy / '.nox').resolve()}"
         done = ctx.execute(
             [sys.executable, "-m", "nox", lent, "-s", self.variant.session],
@@ -307,7 +307,7 @@ class InputAudit(Check):
 
 @dataclass(frozen=True)
 class InputAuditOptions:
-    """The options of `nox -s inputs`: the jobs to check, or an empty list for all."""
+    """The options of `nox -s inputs`: the jobs to check; an empty list means all."""
 
     jobs: Sequence[str]
 
@@ -355,8 +355,8 @@ def checks(
     """Return the checks of the jobs.
 
     Args:
-        folder: a folder for the copies. It must be outside the checkout, because tools
-            search parent folders for settings.
+        folder: a folder for the copies. The folder must be outside the checkout,
+            because tools search parent folders for settings.
     """
     copies = Copies(root, Path(folder))
     return [
@@ -370,7 +370,7 @@ def scratch() -> tempfile.TemporaryDirectory[str]:
 
 
 def passed(result: Result) -> bool:
-    """Return whether a job has passed, so that other jobs may use its artifacts."""
+    """Return whether a job has passed; if not, no other job may use its artifacts."""
     return result.status in (Status.SUCCESS, Status.WARNING)
 
 
@@ -380,7 +380,7 @@ def same_result(one: Result, other: Result) -> bool:
 
 
 def differing(one: Result, other: Result) -> list[str]:
-    """Return the rows that differ between two results, with both values."""
+    """Return the rows that differ between two results, with the values of both."""
     first, second = _rows(one), _rows(other)
     absent = ("absent", "")
     found = []
@@ -404,7 +404,7 @@ def _rows(result: Result) -> dict[str, tuple[str, ...]]:
 
 
 def _files(result: Result) -> list[str]:
-    """Return the artifacts' names without versions, which depend on the commit."""
+    """Return the artifacts' names without versions; a version depends on the commit."""
     return sorted(
         re.sub(r"^dist/.*?(\.whl|\.tar\.gz)$", r"dist/*\1", name)
         for name in result.artifacts
@@ -437,7 +437,8 @@ def mark_unread(copy: Path, names: Collection[str]) -> list[str]:
     """Give files an old access time, so that a later read can be detected.
 
     Returns:
-        The marked files; none if the file system does not update access times.
+        The marked files. No file is marked if the file system does not update access
+        times.
     """
     probe = copy / ".git" / "HEAD"
     os.utime(probe, ns=(UNREAD_NS, probe.stat().st_mtime_ns))
@@ -456,8 +457,8 @@ def mark_unread(copy: Path, names: Collection[str]) -> list[str]:
 def were_read(copy: Path, marked: Iterable[str]) -> list[str]:
     """Return the marked files that were read after they were marked.
 
-    The files in GITS, which git itself reads, are left out, unless no other file was
-    read.
+    git itself reads the files in GITS, so these files are returned only if no other
+    file was read.
     """
     read = [name for name in marked if (copy / name).lstat().st_atime_ns != UNREAD_NS]
     return [name for name in read if Path(name).name not in GITS] or read

@@ -18,10 +18,10 @@ def unmatched_patterns(
     names: Collection[str],
     noun: str,
 ) -> Iterator[Finding]:
-    """Yield a finding for each pattern of a table's `may_differ` that matches no name.
+    """Yield a finding for each pattern in a table's `may_differ` that matches no name.
 
     Args:
-        noun: what the names stand for, as a word for the message, such as `value`.
+        noun: the word in the message for a thing with such a name, for example `value`.
     """
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):

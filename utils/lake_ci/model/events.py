@@ -26,7 +26,7 @@ class Event:
 class Plan:
     """The jobs that an event starts, in the order of the noxfile.
 
-    `skipped` contains all other jobs, each with the reason.
+    `skipped` contains all other jobs, each with the reason why the job does not run.
     """
 
     event: Event
@@ -51,9 +51,9 @@ def current(
 ) -> Event:
     """Return the event that `nox` without arguments simulates.
 
-    On GitHub, return the event that started the workflow. Anywhere else, return a push
-    if the branch is `main` or `develop`, and a pull request for any other branch.
-    `name` and `branch` override what was found.
+    On GitHub, return the event that started the workflow. On any other machine, return
+    a push if the branch is `main` or `develop`, and a pull request for any other
+    branch. `name` and `branch` override the detected event and branch.
 
     Raises:
         UsageError: no event has this name.
@@ -85,7 +85,7 @@ def select(
     only: Iterable[str] = (),
     skip: Iterable[str] = (),
 ) -> Plan:
-    """Return which jobs an event starts, and why it does not start the others.
+    """Return which jobs an event starts, and why it does not start the remaining jobs.
 
     Args:
         only: run only these jobs, as if the jobs that they need had passed.
@@ -112,9 +112,9 @@ def select(
 def _deselected(
     job: Job, event: Event, wanted: Set[str], unwanted: Set[str]
 ) -> str | None:
-    """Return why the event or the options leave a job out, or None if they do not.
+    """Return why the event or the options leave a job out, or None if the job runs.
 
-    If a job is requested by name, no event leaves it out.
+    If `--only` names a job, the job runs for every event.
     """
     if job.name in unwanted:
         return "skipped by --skip"

@@ -10,7 +10,7 @@ from lake_ci.errors import UsageError, nearest
 
 ALWAYS = ("push", "pull_request", "merge_group", "workflow_dispatch", "tag")
 EVENTS = (*ALWAYS, "schedule")
-# The branch for which all changes are reviewed.
+# The branch that contains only reviewed changes.
 MAIN = "main"
 # A push to one of these branches starts the workflow.
 TRUNKS = (MAIN, "develop")
@@ -22,7 +22,7 @@ ENVIRONMENTS = ("trial", "dev", "staging", "production")
 
 @dataclass(frozen=True)
 class Variant:
-    """A job on one Python and one Java version, which nox runs as one session."""
+    """A job on one Python version and one Java version; nox runs it as one session."""
 
     job: Job
     python: str | None = None
@@ -53,44 +53,47 @@ class Variant:
 class Job:
     """A CI job, declared once in the noxfile.
 
-    nox, the plan, the workflow file and the summary are derived from it.
+    The nox session, the plan, the workflow file and the summary are derived from this
+    declaration.
 
     Attributes:
         name: the job's name, which is also the name of its nox session.
         function: the session.
         needs: the names of the jobs that must pass before the job runs.
-        events: the events that start the job: names in `EVENTS`, or `push:main` for
-            pushes to one branch only.
-        pythons: the Python versions of the job, each with its own session. If empty,
-            there is one session, on the version `python`, and the session's name
-            contains no version.
+        events: the events that start the job. Each event is a name in `EVENTS`, or
+            `push:main` for pushes to only one branch.
+        pythons: the Python versions of the job, each with its own session. If there are
+            no versions, the job has one session, on the version `python`, and the
+            session's name contains no version.
         javas: the Java versions of the job, each with its own session.
         python: the Python version if `pythons` is empty; None if the session has no
             environment.
-        inputs: patterns of the files that the job reads, relative to the repository; if
-            empty, the job may read all files.
-        reports: the names of the files that the job writes to `reports/<job>/`, and
-            `dist/` if the job writes to this folder.
+        inputs: patterns of the files that the job reads, relative to the repository. If
+            there are no patterns, the job may read all files.
+        reports: the names of the files that the job writes to `reports/<job>/`. If the
+            job writes to `dist/`, this folder is listed, too.
         setup: the programs that the machine must have, besides Python and git.
-        artifacts_from: the jobs in `needs` whose output this job reads. It reads no
-            output of other jobs, and if it is cached, no result.json.
-        external_inputs: the state outside the repository on which the result depends,
-            as names in `EXTERNAL_INPUTS`.
-        variables: the environment variables that the job reads, besides those that
-            every job reads (`external_inputs.VARIABLES`).
-        never_cached: whether the job always runs, because the cache cannot restore its
-            effect.
-        environment: whether the job deploys to the environment that the user chose when
-            starting the workflow.
+        artifacts_from: the jobs in `needs` whose output this job reads. The job must
+            not read the output of any other job. If the job is cached, it must not read
+            a result.json, either.
+        external_inputs: names in `EXTERNAL_INPUTS`. The result depends on this state
+            outside of the repository.
+        variables: the environment variables that this job reads, in addition to the
+            variables that every job reads (`external_inputs.VARIABLES`).
+        never_cached: whether the job always runs, because the cache cannot restore the
+            job's effect.
+        environment: whether the job deploys to an environment that the user chooses
+            when starting the workflow.
         history: whether the job needs the whole git history and all tags.
         minutes: the time limit.
-        parser: a function that creates the parser of the arguments after `--`, which
-            prints the job's `--help`. Without a parser, the job accepts no arguments.
+        parser: a function that creates the parser of the arguments after `--`. The
+            parser prints the job's `--help`. Without a parser, the job accepts no
+            arguments.
     """
 
     name: str
-    # The function's argument is a Run, but this module must not import from the higher
-    # layer that defines it.
+    # The function's argument is a `Run`. This module must not import `Run`, because a
+    # higher layer defines it.
     function: Callable[..., None]
     needs: tuple[str, ...] = ()
     events: tuple[str, ...] = ALWAYS
@@ -126,7 +129,7 @@ class Job:
     def variant(self, python: str | None, java: str | None) -> Variant:
         """Return the variant for the Python and the Java version that nox passes on.
 
-        Without versions, return a variant that stands for the whole job.
+        If nox passes no versions, the variant stands for the whole job.
         """
         return Variant(self, python or (None if self.pythons else self.python), java)
 
@@ -144,8 +147,8 @@ class Graph:
         """Add a job.
 
         Raises:
-            UsageError: another job has the name, the job has no docstring, or a needed
-                job, an event or an external input is unknown.
+            UsageError: another job has the same name, the job has no docstring, or the
+                job uses an unknown job, event or external input.
         """
         where = f"noxfile.py: job {job.name!r}"
         if job.name in self.jobs:

@@ -71,9 +71,9 @@ class Outcome:
     """The outcome of a check.
 
     Attributes:
-        not_checked: why a part of the work was not checked, or None. If set, the check
-            is a warning, or in strict mode a failure.
-        data: additional values for reports; they must be valid in JSON.
+        not_checked: why a part of the work was not checked, or None. If `not_checked`
+            is set, the check is a warning, or in strict mode a failure.
+        data: additional values for reports; all values must be valid in JSON.
         seconds: the duration, if another program measured it, or None.
     """
 
@@ -90,7 +90,7 @@ class Outcome:
     ) -> Outcome:
         """Return a failure with the findings, or a success if there are none.
 
-        If it is a success, its detail is `clean`.
+        The detail of a success is `clean`.
         """
         found = tuple(findings)
         if not found:
@@ -111,7 +111,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """A named row of a job's result. `seconds` is wall time.
+    """The row of one check in a job's result. `seconds` is wall time.
 
     If a check sets `data["panel"]`, reports/index.html shows it as a table:
     `{"title": "Benchmarks", "columns": ["name", "median"], "rows": [["merge", 0.41],
@@ -152,14 +152,16 @@ class CheckResult:
 class Result:
     """The result of one variant of a job, with the fields of `result.json`.
 
-    If the result comes from the cache, `reused` is set. It contains `run`, the id of
-    the earlier run that produced the result, and `since`, the time (UTC) when the job
-    ended in that run. `started` and `seconds` are then those of the earlier run, too.
+    If the result comes from the cache, `reused` is set. `reused` contains `run`, the id
+    of the earlier run that produced the result, and `since`, the time (UTC) when the
+    job ended in the earlier run. The values of `started` and `seconds` are also from
+    the earlier run.
 
     Attributes:
-        seconds: wall time, without `waited_seconds`.
-        processor_seconds: user and system time of the session's processes, except
-            processes of a container engine. None if this time was not measured.
+        seconds: the wall time of the session, without `waited_seconds`.
+        processor_seconds: the user and system time of the session's processes.
+            Processes of a container engine are not included. None if this time was not
+            measured.
         waited_seconds: how long the session waited for a lock, or for the preparation
             of the machine. None if this time was not measured.
     """
@@ -200,7 +202,7 @@ class Result:
 
     @property
     def as_of(self) -> str:
-        """Return, for a cached result, when and in which run it was produced.
+        """For a cached result, return when and in which run the result was produced.
 
         An example is `as of 2026-01-31 02:00 UTC, run 0123456789ab`. For a result of
         this run, the text is empty.
@@ -209,12 +211,12 @@ class Result:
 
 
 def is_seconds(value: object) -> bool:
-    """Return whether a value from a file is a finite number that is not negative."""
+    """Return whether a value from a file is a finite number, and at least 0."""
     return isinstance(value, (int, float)) and math.isfinite(value) and value >= 0
 
 
 def as_of(run: str, since: str) -> str:
-    """Return when and in which run a cached result was produced, as text."""
+    """Return as text when and in which run a cached result was produced."""
     return f"as of {since[:16].replace('T', ' ')} UTC, run {run}"
 
 
@@ -238,10 +240,10 @@ def from_json(body: Mapping[str, Any]) -> Result:
     Raises:
         KeyError: a field is missing.
         TypeError: `body` is not a JSON object.
-        ValueError: a field is unknown, or has a wrong type or an impossible value.
+        ValueError: a field is unknown, has a wrong type, or has an impossible value.
     """
     # Import msgspec only here: the tests of manifests and images use this module in
-    # environments that do not have it.
+    # environments without msgspec.
     import msgspec
 
     if body["schema"] != SCHEMA:
@@ -268,7 +270,7 @@ def from_json(body: Mapping[str, Any]) -> Result:
 def _refuse_other_fields(
     body: Mapping[str, Any], kind: type, also: Set[str] = frozenset()
 ) -> None:
-    """Raise KeyError if a field is missing, and ValueError if one is unknown."""
+    """Raise KeyError if a field is missing, and ValueError if a field is unknown."""
     fields = [each.name for each in dataclass_fields(kind)]
     for name in fields:
         if name not in body:
@@ -306,9 +308,9 @@ def read(folder: Path) -> Result:
 def incomplete(folder: Path) -> str | None:
     """Return why a job's reports may be incomplete, or None if they are complete.
 
-    If arguments select a part of a job, the run writes files with the usual names, but
-    with less content. So call this function before a job reads the files of another
-    job. A folder without result.json counts as complete: it was filled by hand.
+    If arguments select a part of a job, the job's files have their usual names, but
+    less content. So call this function before a job reads the files of another job. A
+    folder without result.json counts as complete, because it was filled by hand.
     """
     if not (folder / FILE_NAME).exists():
         return None

@@ -1,12 +1,12 @@
 """Computes the order in which sessions start, and how long a run takes.
 
 nox does list scheduling: a free worker looks through a list of sessions, and takes the
-first one that can start. A session can start if the sessions that it needs have passed.
-`start_order` returns the list.
+first session that can start. A session can start if all sessions that it needs have
+passed. `start_order` returns the list.
 
 A graph is a mapping from the name of each session to the names of the sessions that it
-needs. In the mapping, each session comes after the sessions that it needs. Needed
-sessions that are not keys of the mapping are ignored.
+needs. In the mapping, each session comes after the sessions that it needs. A needed
+session is ignored if it is not a key of the mapping.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ class Estimate:
 
     Attributes:
         order: all sessions of the plan, in the order in which they start.
-        cached: the sessions whose cached results are reused, so that they take no time.
-        unrecorded: the sessions that run and whose duration was never recorded. Their
-            seconds come from `[tool.lake_ci.seconds]`.
+        cached: the sessions that take no time, because their cached results are reused.
+        unrecorded: the sessions that run, but whose duration has never been recorded.
+            Their seconds come from `[tool.lake_ci.seconds]`.
         path: the sessions of the critical path, first to last.
         path_seconds: the sum of the seconds of the sessions in `path`.
         total_seconds: the sum of the seconds of all sessions.
         workers: how many sessions run at once.
-        quick: the first session that needs no other session, and this session's
-            seconds; None if the plan has only one session.
+        quick: the first session that needs no other session, with its seconds. None if
+            the plan has only one session.
     """
 
     order: tuple[str, ...]
@@ -45,14 +45,14 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
-        """The lower bound of the duration; list scheduling needs little more."""
+        """The lower bound of the duration; list scheduling takes little longer."""
         return max(self.path_seconds, self.total_seconds / self.workers)
 
 
 def longest_paths(needs: Needs, seconds: Mapping[str, float]) -> dict[str, float]:
-    """Return, for each session, the seconds of the longest path that starts there.
+    """For each session, return the seconds of the longest path that starts with it.
 
-    A path is a sequence of sessions, each of which needs the session before. A session
+    A path is a sequence of sessions; each session needs the previous session. A session
     that is not in `seconds` takes no time.
     """
     longest = dict.fromkeys(needs, 0.0)
@@ -68,15 +68,15 @@ def start_order(needs: Needs, seconds: Mapping[str, float]) -> list[str]:
     """Return the sessions sorted by their longest path, longest first.
 
     Sessions with equally long paths keep their order. The path from a needed session is
-    at least as long as the path from the session that needs it. So needed sessions come
-    first, and nox does not change the order.
+    at least as long as the path from the session that needs it. So a needed session
+    comes first, and nox does not change the order.
     """
     longest = longest_paths(needs, seconds)
     return sorted(needs, key=lambda name: -longest[name])
 
 
 def critical_path(needs: Needs, seconds: Mapping[str, float]) -> list[str]:
-    """Return the sessions of the longest path through the graph, first to last."""
+    """Return the sessions of the graph's longest path, from the first to the last."""
     longest = longest_paths(needs, seconds)
     dependents: dict[str, list[str]] = {name: [] for name in needs}
     for name in needs:

@@ -1,7 +1,7 @@
 """Reads `[tool.lake_ci]` in pyproject.toml, and converts it to typed settings.
 
-Each setting has a default, unless only the repository can know the value. If a setting
-is unknown or its value has the wrong type, the error names file and line.
+Each setting has a default, except settings whose value only the repository knows. If a
+setting is unknown or its value has the wrong type, the error names file and line.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Strings = tuple[str, ...]
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The base class of all tables, which rejects unknown names in a table."""
+    """The base class of all tables; it rejects unknown names in a table."""
 
 
 class Lock(Table, frozen=True):
@@ -73,7 +73,7 @@ class Cache(Table, frozen=True):
 
 
 class Tests(Table, frozen=True):
-    """The folders of the tests of a session, and of the code that they cover.
+    """The folders with a session's tests, and the folders with the tested code.
 
     All paths are relative to the repository.
     """
@@ -102,10 +102,10 @@ class KubernetesProgram(Table, frozen=True):
     Attributes:
         code: the folders with the program's code. The checks search the code for the
             environment variables that it reads.
-        settings: for each prefix of variables, `FILE:NAME` of the class or dictionary
-            that declares the variables.
-        grace: the environment variable with the seconds that the program may take to
-            shut down.
+        settings: for each prefix of variable names, the class or dictionary that
+            declares the variables, as `FILE:NAME`.
+        grace: the environment variable that sets how many seconds the program may take
+            to shut down.
     """
 
     code: Strings
@@ -147,12 +147,12 @@ class Kubernetes(Table, frozen=True):
 
 
 class Comparison(Table, frozen=True):
-    """A run of the sample on this machine, which defines the expected gold tables.
+    """A local run on the sample's data; its gold tables are the expected gold tables.
 
     Attributes:
         arguments: the arguments of Python; `{sample}` and `{lake}` are replaced by the
-            paths of these folders.
-        path: the folders in the run's PYTHONPATH, relative to the repository.
+            paths of the sample's folder and the lake's folder.
+        path: the folders that make up the run's PYTHONPATH, relative to the repository.
         environment: the environment variables that are set for the run.
         unset: patterns of the variables that the run must not inherit.
     """
@@ -168,15 +168,16 @@ class Limits(Table, frozen=True):
 
     Attributes:
         request: the limit for one request, or for one command of the CLI.
-        attempts: how often a request is sent at most, if its errors are retryable.
-        pause: the wait before the second attempt; before each later attempt, it
-            doubles.
+        attempts: the maximum number of times that a request with retryable errors is
+            sent.
+        pause: the wait before the second attempt. The wait doubles before each later
+            attempt.
         poll: the wait between two requests for a state.
         start: the limit for the start of a cluster.
         install: the limit for the installation of a wheel.
         run: the limit for a one-time run.
         busy: how long a restart of the cluster waits until the cluster's runs have
-            ended; if 0, the restart fails at once while there are runs.
+            ended. With 0, the restart fails at once if a run is active.
         whole: the limit for the whole deploy. The deploy's lock expires a little later.
     """
 
@@ -192,7 +193,7 @@ class Limits(Table, frozen=True):
 
 
 class Deploy(Table, frozen=True):
-    """The settings of a deploy, except those in databricks.yml.
+    """The settings of a deploy, except the settings in databricks.yml.
 
     Attributes:
         package: the distribution that is deployed.
@@ -201,9 +202,9 @@ class Deploy(Table, frozen=True):
         restore: the script that restores tables to an older version.
         protected: the environments to which only commits on `main` may be deployed.
         sample: the folder with the sample's source data.
-        sample_on: the environments to which the sample is uploaded as source data.
-        compare: the run of the sample on this machine that defines the expected gold
-            tables.
+        sample_on: the environments to which a deploy uploads the sample as source data.
+        compare: the local run on the sample's data, whose gold tables are the expected
+            gold tables.
         limits: the time limits.
     """
 
@@ -219,13 +220,13 @@ class Deploy(Table, frozen=True):
 
 
 class Performance(Table, frozen=True):
-    """The limits of `nox -s performance`. A ratio is this version / the baseline.
+    """The limits of `nox -s performance`; a ratio is this version / the baseline.
 
     Attributes:
         threshold: the largest accepted ratio of seconds.
         memory_threshold: the largest accepted ratio of peak memory.
         interval: a confidence interval is narrow enough if half its width is at most
-            this.
+            this value.
         seconds: the time limit per benchmark.
     """
 
@@ -239,14 +240,14 @@ class Docker(Table, frozen=True):
     """The checks of the images.
 
     Attributes:
-        prefix: the start of each image's name; the target is the end.
+        prefix: the start of each image's name; the name ends with the image's target.
         packages: for each target, the Python package that the image must contain.
         context: the files and folders that the images are built from.
-        planted: the files of the context into which the reproducibility check writes a
-            secret.
+        planted: files of the context. The reproducibility check writes a secret into
+            each of these files.
         megabytes: for each target, the maximum size of the image, in 10^6 bytes.
-        tests: the folder with the images' tests, which are in the file `test_TARGET.py`
-            for each target.
+        tests: the folder with the images' tests; the tests of each target are in the
+            file `test_TARGET.py`.
     """
 
     prefix: Annotated[str, Meta(min_length=1)]
@@ -257,7 +258,7 @@ class Docker(Table, frozen=True):
     tests: Annotated[str, Meta(min_length=1)]
 
     def image(self, target: str) -> str:
-        """Return the name of a target's image, without registry and tag."""
+        """Return a target's image name, which has neither registry nor tag."""
         return f"{self.prefix}{target}"
 
     def test_file(self, target: str) -> str:
@@ -282,8 +283,8 @@ class Build(Table, frozen=True):
 
     Attributes:
         files: patterns of the files that a package may contain. A pattern with `/` is
-            compared with the file's path, and a pattern without `/` with the file's
-            name.
+            compared with the path of a file, and a pattern without `/` with the name of
+            a file.
     """
 
     files: Strings = ("*.py", "*.pyi", "py.typed")
@@ -294,8 +295,9 @@ class Settings(Table, frozen=True):
 
     Attributes:
         locks: the lock files, by their names without suffix.
-        paths: patterns of files, by the names that jobs use for them in their inputs.
-        tests: the tests, by the names that sessions use for them.
+        paths: patterns of files, by the names that jobs use in `inputs` for the
+            patterns.
+        tests: the tests, by the names with which sessions select them.
         seconds: the estimated duration of each session, by the session's id or by the
             job's name.
     """
@@ -316,10 +318,10 @@ class Settings(Table, frozen=True):
 
 
 def read_settings(root: Path) -> Settings:
-    """Return the settings of a repository, or the defaults without pyproject.toml.
+    """Return a repository's settings, or the defaults if it has no pyproject.toml.
 
     Raises:
-        UsageError: pyproject.toml is not valid TOML, or a setting is missing or
+        UsageError: pyproject.toml is not valid TOML, or a setting is missing, is
             unknown, or has the wrong type.
     """
     if not (root / FILE).exists():
@@ -335,7 +337,7 @@ def read_settings(root: Path) -> Settings:
 
 
 def _line(root: Path, place: str, name: str) -> int | None:
-    """Return the line of a setting, or of the innermost table that has a line."""
+    """Return the line of a setting, or else of the innermost table that has a line."""
     while place:
         line = setting_line(root, place, name)
         if line is not None:
@@ -345,7 +347,7 @@ def _line(root: Path, place: str, name: str) -> int | None:
 
 
 def _problems(kind: Any, value: object, path: str) -> Iterator[tuple[str, str, str]]:
-    """Yield table, name and problem of each innermost setting that is wrong.
+    """Yield the table, name and problem of each wrong setting, also in inner tables.
 
     Each value is converted separately, because msgspec's messages lack the keys of
     dictionaries.
@@ -394,7 +396,7 @@ def _is_table(kind: object) -> bool:
 
 
 def _problem(kind: Any, value: object, path: str, message: str) -> tuple[str, str, str]:
-    """Return a setting's table, name, and the problem in msgspec's message."""
+    """Return a setting's table, name, and the problem stated in msgspec's message."""
     place, _, name = path.rpartition(".")
     quoted = message.partition("`")[2].partition("`")[0]
     if message.startswith("Object contains unknown field"):

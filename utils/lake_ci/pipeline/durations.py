@@ -1,4 +1,4 @@
-"""Finds the expected duration of each session, from its last run or an estimate."""
+"""Finds the expected duration of each session, from the last run or an estimate."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ DEFAULT_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Durations:
-    """The expected seconds of each session, and the sessions with an estimate only."""
+    """The expected seconds of each session.
+
+    `estimated` contains the sessions whose seconds are only an estimate.
+    """
 
     seconds: Mapping[str, float]
     estimated: frozenset[str]
@@ -35,19 +38,19 @@ def durations(
 ) -> Durations:
     """Return the expected seconds of the sessions.
 
-    If a complete run of a session has passed, the seconds of the last such run are
-    used. They are read from its result.json, or else from the history of this checkout,
-    or else from the result cache. If there is no such run, an estimate is used: the
-    value of the session or its job in `[tool.lake_ci.seconds]`, or else
-    `DEFAULT_SECONDS`.
+    If a complete run of a session has passed, the seconds of the last passed run are
+    used. The seconds are read from the session's result.json, or else from the history
+    of this checkout, or else from the result cache. If no complete run has passed, an
+    estimate is used: the value of the session or its job in `[tool.lake_ci.seconds]`,
+    or else `DEFAULT_SECONDS`.
 
     Args:
         cached: a function that returns the seconds of a session's newest cached result,
             or None. If this argument is None, the result cache is not read.
 
     Raises:
-        UsageError: in the table, a key is not a job or session, or a value is not a
-            number of seconds.
+        UsageError: in the table, a key is neither a job nor a session, or a value is
+            not a number of seconds.
     """
     if not variants:
         return Durations({}, frozenset())
@@ -105,8 +108,8 @@ def _past(root: Path) -> dict[str, float]:
         text = (root / REPORTS / history.FILE).read_text(encoding="utf-8")
         runs = history.from_text(text)
     except (OSError, ValueError):
-        # Ignore that the history is unreadable: the report states it, and durations can
-        # be estimated without the history.
+        # Ignore an unreadable history: the report shows the error, and durations can be
+        # estimated without the history.
         return {}
     return {
         name: session.seconds

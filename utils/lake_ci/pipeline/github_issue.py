@@ -1,6 +1,7 @@
 """Reports failed nightly runs in a single GitHub issue.
 
-If the issue is not open yet, a failed run opens it; otherwise, it adds a comment.
+If the issue is not open, a failed run opens it. If the issue is already open, a failed
+run adds a comment.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ TIMEOUT_SECONDS = 30
 
 
 def tell(text: str, env: Mapping[str, str]) -> str:
-    """Open the issue, or comment on the open issue, with this text; return the URL.
+    """Open the issue with this text, or add the text to the open issue; return the URL.
 
     Args:
-        text: Markdown. If the text is too long for an issue, its end is cut. The URL of
-            the run is added before the text.
+        text: Markdown. If the text is too long for an issue, the end of the text is cut
+            off. The URL of the run is added before the text.
         env: must contain GITHUB_API_URL, GITHUB_REPOSITORY, GITHUB_SERVER_URL,
             GITHUB_RUN_ID, and a GITHUB_TOKEN with the permission `issues: write`.
 

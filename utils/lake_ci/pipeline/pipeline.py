@@ -68,7 +68,7 @@ LAST = ".history/last.json"
 
 
 def arguments() -> Parser:
-    """Return the parser of the pipeline's arguments, which are those after `nox --`."""
+    """Return the parser of the pipeline's arguments: the arguments after `nox --`."""
     found = parser("")
     found.add_argument(
         "-j",
@@ -168,7 +168,7 @@ def expected(
 
 
 def cache_mode(suite: Suite, plan: Plan, *, no_cache: bool = False) -> Mode:
-    """Return the cache mode with which GitHub would run this plan."""
+    """Return the cache mode that GitHub would use for a run of this plan."""
     variables = {
         "tag": {"GITHUB_REF_TYPE": "tag"},
         "schedule": {"GITHUB_EVENT_NAME": "schedule"},
@@ -180,7 +180,7 @@ def cache_mode(suite: Suite, plan: Plan, *, no_cache: bool = False) -> Mode:
 def forecasting(
     suite: Suite, config: Any, out: Callable[[str], None] = print
 ) -> ResultCache:
-    """Return the result cache, which finds the environments that this nox uses."""
+    """Return the result cache for the environments that this nox uses."""
 
     def environment(variant: Variant) -> Path | None:
         if variant.job.python is None and not variant.job.pythons:
@@ -193,8 +193,9 @@ def forecasting(
 def summarize(suite: Suite, session: nox.Session) -> None:
     """Run the session `summary`: collect a run's results, and write the reports.
 
-    On GitHub, the run is the workflow run; elsewhere, it is the last pipeline run in
-    this checkout. If the run failed, the process exits with an error code.
+    On GitHub, the run is the workflow run. On any other machine, the run is the last
+    pipeline run in this checkout. If the run failed, the process exits with an error
+    code.
     """
     with exit_on_error(suite.redact):
         env = suite.env
@@ -214,7 +215,7 @@ def summarize(suite: Suite, session: nox.Session) -> None:
         )
         text = (suite.root / REPORTS / "summary.md").read_text(encoding="utf-8")
         # On GitHub, `write` has already logged the report, and has ensured that the
-        # runner does not take parts of it for commands.
+        # runner does not execute any part of the report as a command.
         if env.get("GITHUB_ACTIONS") != "true":
             print(text)
         if code != 0 and plan.event.name == "schedule" and env.get("GITHUB_TOKEN"):
@@ -253,18 +254,18 @@ def _last_run(root: Path) -> tuple[str, list[str], Workers | None]:
     try:
         last = json.loads((root / REPORTS / LAST).read_text(encoding="utf-8"))
         run, arguments = str(last["run"]), [str(each) for each in last["arguments"]]
-        # Files that an older version wrote do not contain the workers.
+        # The workers are missing in a file that an older version of the suite wrote.
         return run, arguments, Workers(**last["workers"]) if "workers" in last else None
     except (OSError, ValueError, KeyError, TypeError):
         raise UsageError("no pipeline has run in this checkout", "run `nox`") from None
 
 
 def _exit_code(found: Sequence[Result], nox_code: int) -> int:
-    """Return the pipeline's exit code, from the results and from nox's exit code."""
+    """Compute the pipeline's exit code from the results and from nox's exit code."""
     causes = {result.cause for result in found if result.status is Status.FAILURE}
     if causes:
         return MachineError.exit_code if causes == {provisioning.CAUSE} else 1
-    # No session failed. If nox failed nevertheless, there is a problem that no row
+    # No session failed. If nox failed nevertheless, there is a problem that no result
     # shows.
     return nox_code
 
@@ -351,8 +352,8 @@ class Pipeline:
         )
 
     def _inner(self, report: Path, running: Sequence[Variant]) -> int:
-        # nox starts the sessions in this order, but each after the sessions that it
-        # needs.
+        # nox starts the sessions in this order, but each session only after the
+        # sessions that it needs.
         starting = [variant.session for variant in running]
         env = {
             **self.suite.env,
@@ -379,7 +380,7 @@ class Pipeline:
     ) -> list[Result]:
         """Return the result of each planned session.
 
-        If a session wrote no result, create one that contains nox's reason.
+        If a session wrote no result, create a result that contains nox's reason.
         """
         found = []
         for variant in self.variants:
@@ -397,7 +398,7 @@ class Pipeline:
         return found
 
     def _report(self) -> None:
-        """Write the reports of the run; print its efficiency and the reports' path."""
+        """Write the run's reports; print the run's efficiency and the reports' path."""
         overview = _overview(self.suite, self.plan, self.run_id, shared=self.workers)
         summary.write(overview, self.suite.root, self.suite.env)
         last = {
@@ -413,7 +414,7 @@ class Pipeline:
     def _facts(self) -> dict[str, Any]:
         """Return the fields that have the same values in all results of this run.
 
-        git is asked only once, because an interrupted run has little time.
+        git is called only once, because an interrupted run has little time.
         """
         variables = {"LAKE_CI_RUN": self.run_id, "LAKE_CI_EVENT": self.plan.event.name}
         return facts(self.suite.root, {**self.suite.env, **variables})
@@ -423,8 +424,8 @@ class Pipeline:
     ) -> Result:
         check, cause = self._why_absent(entry, interrupted=interrupted)
         seconds = round(float((entry or {}).get("duration", 0.0)), 3)
-        # nox reports how long a session took, but not when it started. So assume that
-        # it ended now.
+        # nox reports how long a session took, but not when the session started. So
+        # assume that the session has ended now.
         started = datetime.now(timezone.utc) - timedelta(seconds=seconds)
         return Result(
             **self._facts,
@@ -440,9 +441,9 @@ class Pipeline:
     def _why_absent(
         self, entry: Mapping[str, Any] | None, *, interrupted: bool
     ) -> tuple[CheckResult, str | None]:
-        """Return the row of a session without a result, and the result's cause.
+        """Return the row and the cause for a session that wrote no result.
 
-        Both depend on nox's report about the session.
+        The row and the cause depend on nox's report about the session.
         """
         if entry is None:
             why, cause = (

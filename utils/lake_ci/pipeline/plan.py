@@ -92,8 +92,8 @@ def estimate(
             not be reused.
         workers: how many sessions run at once.
     """
-    # This includes sessions whose results are reused only after other sessions have
-    # passed.
+    # This includes the sessions whose cached results can be reused only after other
+    # sessions have passed.
     cached = frozenset(each.variant.session for each in decisions if each.entry)
     seconds = {name: each for name, each in times.seconds.items() if name not in cached}
     needs = _needs(plan)
@@ -112,21 +112,21 @@ def estimate(
 
 
 def _needs(plan: Plan) -> dict[str, list[str]]:
-    """Return, for each planned session, the planned sessions that it needs."""
+    """For each planned session, return the planned sessions that it needs."""
     sessions = {
         job.name: [each.session for each in job.variants] for job in plan.starts
     }
     needs: dict[str, list[str]] = {}
     for job in plan.starts:
         needed = [session for need in job.needs for session in sessions.get(need, ())]
-        # If sessions have equal durations, the one with the newest Python starts first,
-        # because it runs the most tests.
+        # If sessions have equal durations, the session with the newest Python starts
+        # first, because this session runs the most tests.
         needs.update((session, needed) for session in reversed(sessions[job.name]))
     return needs
 
 
 def _quick(plan: Plan, times: Durations, running: int) -> tuple[str, float] | None:
-    """Return the session of the plan's first job, and this session's seconds.
+    """Return the session of the plan's first job, with the session's seconds.
 
     The result is None if no other session runs, or if the first job has several
     sessions.
@@ -203,9 +203,9 @@ def _slowest(job: Job, times: Durations) -> float:
 
 
 def forecast_text(decisions: Sequence[CacheDecision]) -> list[str]:
-    """Return a line for each session, with the cached result's date or why it runs.
+    """Return a line for each session: when its cached result was made, or why it runs.
 
-    If a session runs, its line names the first inputs that differ from those of a
+    If a session runs, its line names the first inputs that differ from the inputs of a
     cached result.
     """
     words = {Answer.REUSE: "reused", Answer.RUN: "runs", Answer.LATER: "later"}
@@ -216,10 +216,10 @@ def forecast_text(decisions: Sequence[CacheDecision]) -> list[str]:
 
 
 def why_text(job: Job, decisions: Sequence[CacheDecision]) -> list[str]:
-    """Return why each session of a job runs or does not run.
+    """For each session of a job, return why the session runs or does not run.
 
-    If the session runs, each line names an input that differs from the most similar
-    cached result.
+    If a session runs, each of its lines names an input that differs from the inputs of
+    the most similar cached result.
     """
     if not decisions:
         return [

@@ -57,21 +57,21 @@ def collect(
     """Read each `reports/*/result.json`; return an overview of this run's results.
 
     Args:
-        run: the id of this run; results of other runs are ignored, but listed.
+        run: the id of this run. Results of other runs are ignored, but listed.
         attempt: the number of this attempt of the run. For each session, the newest
-            result of this and earlier attempts is used.
-        commit: the commit that this run checks; results for other commits are ignored,
+            result of this attempt and all earlier attempts is used.
+        commit: the commit that this run checks. Results of other commits are ignored,
             but listed.
-        running: whether the run is still active. If so, a session without a result is
-            still running; if not, it has failed.
+        running: whether the run is still active. In an active run, a session without a
+            result is still running. In a finished run, such a session has failed.
         github_results: the result of each job according to GitHub
             (`needs.<job>.result`). If GitHub reports that a job failed, the job is a
             failure, even if its result.json is a success. If GitHub reports that a job
             was skipped, and there is no result.json, the job is skipped.
-        itself: the job that writes the report; it is left out, because it has no result
-            yet.
-        workers: the machine that ran all sessions; None if each session had a machine
-            of its own.
+        itself: the job that writes the report. This job is left out, because it has no
+            result yet.
+        workers: the machine that ran all sessions; None if each session had its own
+            machine.
         clock: a function that returns the time of the report, in seconds since 1970.
     """
     reports = root / REPORTS
@@ -104,8 +104,8 @@ def write(
 ) -> int:
     """Write `reports/summary.md` and `reports/index.html`; on GitHub, print the log.
 
-    Returns the exit code of the whole run. If the run is not active any more, it is
-    added to the history.
+    Returns the exit code of the whole run. If the run has finished, the run is added to
+    the history.
     """
     reports = root / REPORTS
     source = source_url(root, env, overview)
@@ -128,10 +128,10 @@ def write(
 
 
 def source_url(root: Path, env: Mapping[str, str], overview: Overview) -> str | None:
-    """Return the URL of this commit's files on GitHub, or None.
+    """Return the base URL of this commit's files on GitHub, or None.
 
-    Outside of GitHub, the result is None if `origin` is not on github.com, if there are
-    uncommitted changes, or if the commit was not pushed.
+    On a machine outside of GitHub, the result is None if `origin` is not on github.com,
+    if there are uncommitted changes, or if the commit has not been pushed.
     """
     if overview.commit is None:
         return None
@@ -161,7 +161,7 @@ class _Gathering:
     def nodes(self, graph: Graph, plan: Plan, itself: str) -> Iterator[Node]:
         """Yield each job of the graph, except the job `itself`.
 
-        A job contains its sessions, or the reason why the plan has none.
+        A job contains its sessions, or the reason why none of them is planned.
         """
         started = {job.name for job in plan.starts}
         states: dict[str, State] = {}
@@ -178,9 +178,9 @@ class _Gathering:
             yield Node(job.name, job.summary, job.needs, sessions, skipped)
 
     def sessions(self, job: Job, states: Mapping[str, State]) -> tuple[Session, ...]:
-        """Return the sessions of a planned job with their states.
+        """Return the sessions of a planned job, with the sessions' states.
 
-        `states` contains the states of all jobs before this one.
+        `states` contains the states of all jobs that come before this job.
         """
         sessions = tuple(
             self._session(job, variant, states) for variant in job.variants
@@ -189,8 +189,8 @@ class _Gathering:
         if github_result in ("failure", "cancelled") and all(
             each.state is not State.FAILURE for each in sessions
         ):
-            # GitHub reports a single result for the whole matrix of a job. If it is a
-            # failure, any session may have failed.
+            # GitHub reports a single result for the whole matrix of a job. If this
+            # result is a failure, any session may have failed.
             return tuple(
                 replace(
                     each,
@@ -254,7 +254,7 @@ def _choose(
 ) -> tuple[dict[str, tuple[Path, Result]], list[Refused]]:
     """Return the newest result of each planned session, with the result's folder.
 
-    Also return all other results, each with the reason why it is not used.
+    In addition, return all unused results, each with the reason why it is not used.
     """
     candidates: dict[str, list[tuple[Path, Result]]] = {}
     refused = []

@@ -1,4 +1,4 @@
-"""Writes the results to GitHub's log, with commands that annotate lines of the diff."""
+"""Writes the results to GitHub's log, with commands that annotate the diff's lines."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def log(overview: Overview, token: str) -> str:
     workflow commands.
 
     Args:
-        token: a random word. Between two lines with this word, GitHub does not execute
-            commands.
+        token: a random word. The text contains two lines with this word. Between these
+            two lines, GitHub does not execute commands.
     """
     good = [
         session for session in overview.sessions if session.state is not State.FAILURE

@@ -1,10 +1,10 @@
 """Compares a run's duration with its lower bound, and reports why sessions waited.
 
-A run cannot be shorter than its critical path. This is the chain of sessions with the
-longest wall time in which each session needs the session before it. If all sessions
-share one machine, a run also cannot be shorter than the sessions' processor time (user
-and system) divided by the machine's cores. The larger of the two values is the lower
-bound, and the ratio of a run is
+A run cannot be shorter than its critical path. In a chain of sessions, each session
+needs the previous session; the critical path is the chain with the longest wall time.
+If all sessions share one machine, a run also cannot be shorter than the sessions'
+processor time (user and system) divided by the machine's cores. The larger of the two
+values is the lower bound, and the ratio of a run is
 
     wall time / max(critical path, processor time / cores)
 
@@ -22,20 +22,20 @@ from lake_ci.model.results import count
 from lake_ci.report.overview import Overview, critical_path
 from lake_ci.report.terminal import seconds
 
-# The maximum number of listed sessions; the sessions with the longest waits are listed.
+# How many sessions are listed; the listed sessions have the longest waits.
 SHOWN = 3
-# Shorter waits are not reported, because start times are only known to the second.
+# Shorter waits are not reported, because start times are recorded in whole seconds.
 NOTABLE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Wait:
-    """How long a session waited, in seconds, after the last needed session had ended.
+    """How long a session waited, in seconds, after all needed sessions had ended.
 
     Attributes:
         session: the name of the session.
-        ready: the time when the last needed session ended, or when the run began;
-            seconds since 1970 UTC.
+        ready: the time when all needed sessions had ended, or, if no session is needed,
+            when the run began; in seconds since 1970 UTC.
         worker: the wait for a free worker; 0 if each session has its own machine.
         prepared: the wait for a lock, or for the preparation of the machine
             (`Result.waited_seconds`).
@@ -85,7 +85,7 @@ class Efficiency:
 
     @property
     def ratio(self) -> float:
-        """Return wall time / lower bound. It is 1 for a run without any delay."""
+        """Return wall time / lower bound. If nothing delays a run, the ratio is 1."""
         return self.wall / self.bound
 
 
@@ -178,8 +178,8 @@ def _waits(overview: Overview) -> dict[str, Wait]:
     sessions = [
         (each.span, each) for each in overview.sessions if each.span is not None
     ]
-    # The time when each worker is free again. Workers are assigned to sessions in the
-    # order in which the sessions start.
+    # For each worker, the time when the worker is free again. Workers are assigned to
+    # sessions in the order in which the sessions start.
     number = overview.workers.number if overview.workers else len(spans)
     free = [overview.began] * number
     waits = {}
@@ -196,11 +196,11 @@ def _waits(overview: Overview) -> dict[str, Wait]:
 
 
 def _ready(overview: Overview) -> dict[str, float]:
-    """Return the time when all needed sessions of each session had ended.
+    """For each session, return the time when all sessions that it needs had ended.
 
     The keys are session ids.
 
-    A session that did not run counts as ended when the sessions that it needs have
+    A session that did not run counts as ended as soon as all its needed sessions have
     ended.
     """
     spans = overview.spans

@@ -1,7 +1,7 @@
 """Draws the dependency graph of the jobs as SVG.
 
-The levels are columns from left to right, and curves connect a job with the jobs that
-it needs.
+The levels are columns from left to right. Curves connect each job with the jobs that it
+needs.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from lake_ci.report.text import one_line
 WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 172, 52, 22, 14, 6
 NAME_LENGTH = 16
 
-# A position in a column. It is for a job, or (with a level) for a curve from this job
-# that passes the level.
+# A position in a column: the name of a job, and a level. On the job's own level, the
+# position is for the job. On a later level, the position is for a curve that starts at
+# the job and passes the level.
 Slot = tuple[str, int]
 
 
@@ -38,7 +39,7 @@ class Layout:
 
 
 def layout(nodes: tuple[Node, ...]) -> Layout:
-    """Place each job one level to the right of the last job that it needs.
+    """Place each job on the level to the right of the last job that it needs.
 
     If a curve passes a level, the layout reserves a slot for the curve. A slot's
     origins are the slots of the previous level from which curves lead to the slot.
@@ -101,8 +102,8 @@ def _source(need: str, level: int, levels: dict[str, int]) -> Slot:
 def draw(overview: Overview) -> str:
     """Return the graph as one `<svg>`.
 
-    Each job links to its section in the page, and shows its state as a word and a
-    color.
+    The box of a job links to the job's section in the page, and shows the job's state
+    as a word and a color.
     """
     place = layout(overview.nodes)
     width = 2 * MARGIN + len(place.columns) * (WIDTH + GAP_X) - GAP_X
@@ -136,7 +137,7 @@ def draw(overview: Overview) -> str:
 
 
 def _curve(need: str, name: str, place: Layout) -> str:
-    """Return the SVG path from a job's right side to the left side of a dependent."""
+    """Return the SVG path from a job's right side to a dependent job's left side."""
     start, end = place.levels[need], place.levels[name]
     x, y = place.point((need, start))
     path = f"M{x + WIDTH} {y + HEIGHT // 2}"

@@ -22,7 +22,7 @@ BAD = {"failure"}
 
 @dataclass(frozen=True)
 class Change:
-    """A difference of a session from the same session of the previous run.
+    """A difference between a session and the same session in the previous run.
 
     `kind` is failing, fixed, new, slower or faster.
     """
@@ -34,9 +34,9 @@ class Change:
 
 
 def compare(overview: Overview) -> tuple[Change, ...]:
-    """Return the differences from the previous run, new failures first.
+    """Return the differences between this run and the previous run, new failures first.
 
-    Without a previous run, the result is empty.
+    If there is no previous run, the result is empty.
     """
     past = overview.previous
     if past is None:
@@ -80,7 +80,7 @@ def _check_changes(session: Session, before: PastSession) -> Iterator[tuple[str,
 
 
 def _time_change(session: Session, before: PastSession) -> Iterator[tuple[str, str]]:
-    """Yield the kind and the text if a passed session became slower or faster."""
+    """Yield the change's kind and text if a passed session became slower or faster."""
     if session.state not in (State.SUCCESS, State.WARNING) or not before.seconds:
         return
     by = session.seconds - before.seconds

@@ -1,6 +1,7 @@
-"""Writes the report as one HTML file that works without a network and a server.
+"""Writes the report as one HTML file, which needs neither a network nor a server.
 
-The file is readable without its script, and the browser executes no other script in it.
+The file is readable even if its script does not run. The browser executes no script
+except the report's own script.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ def page(overview: Overview, *, source_url: str | None = None) -> str:
     """Return the whole `reports/index.html`.
 
     Args:
-        source_url: the base URL of links to the repository's files, ending in `/`; with
-            None, links lead to the files in the folder above the report, `../`.
+        source_url: the base URL of links to the repository's files, ending in `/`; if
+            None, links lead to files below `../`, the folder above the report.
 
     Raises:
         ValueError: `source_url` is not an https URL that ends in `/`.

@@ -18,16 +18,19 @@ from lake_ci.report.text import link, one_line, shorten, visible
 SHOWN = 10
 MESSAGE_LINES = 6
 MESSAGE_LIMIT = 600
-# A `_` is not escaped inside a word, because GitHub does not read it as emphasis there.
+# A `_` inside a word is not escaped, because GitHub does not read such a `_` as
+# emphasis.
 SPECIAL = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])")
 # Characters that start a list, a heading or a rule at the beginning of a text.
 LEADING = re.compile(r"^([-+=#]|\d+(?=[.)]))")
 # In an issue, GitHub notifies the account after `@`, and adds a cross-reference to the
-# issue after `#` or `GH-`, even after a backslash. A word joiner prevents both.
+# issue after `#` or `GH-`, even after a backslash. A word joiner after these characters
+# prevents the notification and the cross-reference.
 MENTION = re.compile(r"@(?=[^\W_])|#(?=\d)|\bGH-(?=\d)", re.IGNORECASE)
 WORD_JOINER = "\u2060"
-# GitHub also adds a cross-reference for the URL of an issue. So the URL gets another
-# host, which redirects to the issue and for which GitHub adds none.
+# GitHub also adds a cross-reference for the URL of an issue. So the URL's host is
+# replaced by `redirect.github.com`. This host redirects to the issue, but GitHub adds
+# no cross-reference for it.
 ISSUE_HOST = re.compile(
     r"\b(?:www\.)?github\.com(?=(?::\d+)?/+[\w.-]+/+[\w.-]+/+"
     r"(?:issues|pull|discussions)/+\d)",
@@ -39,8 +42,8 @@ def report(overview: Overview, *, source: str | None = None) -> str:
     """Return the whole report.
 
     Args:
-        source: the base URL of links to the repository's files; with None, there are no
-            links.
+        source: the base URL of links to the repository's files; if None, the report has
+            no links.
     """
     parts = [
         _head(overview),
@@ -63,7 +66,7 @@ def cut(text: str, limit: int, where: str) -> str:
     omitted lines.
 
     Args:
-        where: the file that has the whole text, for the last line.
+        where: the file with the whole text. The last line names this file.
     """
     if len(text.encode()) <= limit:
         return text
@@ -78,7 +81,8 @@ def cut(text: str, limit: int, where: str) -> str:
 def plain(text: str) -> str:
     """Return a tool's text as one line that Markdown does not format.
 
-    The line also does not mention accounts or issues.
+    In addition, GitHub does not take any part of the line for a mention of an account
+    or issue.
     """
     text = ISSUE_HOST.sub("redirect.github.com", one_line(text))
     text = MENTION.sub(rf"\g<0>{WORD_JOINER}", text)
@@ -92,7 +96,8 @@ def plain(text: str) -> str:
 def code(text: str) -> str:
     """Return text as a code span, even if it contains backticks.
 
-    Do not use this in tables, because a pipe ends a table cell even in a code span.
+    Do not use this function in tables, because a pipe ends a table cell even in a code
+    span.
     """
     text = one_line(text)
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
@@ -202,7 +207,7 @@ def _not_checked(overview: Overview) -> Iterator[str]:
 
 
 def _left(session: Session) -> list[CheckResult]:
-    """Return the skipped checks of a session, except if all its checks were skipped."""
+    """Return a session's skipped checks, or none if the whole session was skipped."""
     if session.state is State.SKIPPED:
         return []
     return [
@@ -240,7 +245,7 @@ def _coverage(overview: Overview) -> Iterator[str]:
 
 
 def coverage(overview: Overview) -> Iterator[tuple[Session, float, dict[str, float]]]:
-    """Yield the coverage of each session in percent, in total and per file."""
+    """Yield each session with its coverage in percent, in total and for each file."""
     for session in overview.sessions:
         for check in session.checks:
             percent, files = check.data.get("percent"), check.data.get("files")

@@ -1,4 +1,4 @@
-"""Describes one whole run: the planned sessions, their results, and missing results."""
+"""Describes a whole run: the planned sessions, and their results or missing results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lake_ci.model.results import TIME_FORMAT, CheckResult, Finding, Result
 
 
 class State(str, Enum):
-    """The state of a session: the status of its result, or `running` before its end."""
+    """The state of a session: its result's status, or `running` before it has ended."""
 
     FAILURE = "failure"
     RUNNING = "running"
@@ -38,12 +38,12 @@ class State(str, Enum):
 
     @property
     def counted(self) -> str:
-        """The word for this state after a number, as in `2 failed`."""
+        """The word for this state after a number, such as `failed` in `2 failed`."""
         return "with warnings" if self is State.WARNING else self.word
 
     @classmethod
     def worst(cls, states: Iterable[State]) -> State:
-        """Return the worst of these states; skipped if there are none."""
+        """Return the worst of these states, or `skipped` if there are no states."""
         kinds = set(states)
         return next((state for state in cls if state in kinds), cls.SKIPPED)
 
@@ -72,8 +72,8 @@ class Session:
     Attributes:
         id: the name of the session's folder, `tests-3.10-java17`.
         name: the session's name in nox, `tests-3.10(java17)`.
-        state: the status of the result. A session without a result is a failure, unless
-            a needed session did not pass or the run has not ended.
+        state: the status of the result. A session without a result is a failure, except
+            if a needed session did not pass, or if the run has not ended.
         why: why there is no result, or why the result was rejected.
         tests: the tests in the session's junit.xml.
         note: the error of a report that could not be read.
@@ -99,14 +99,13 @@ class Session:
 
     @property
     def headline(self) -> str:
-        """Return one line about the end of the session.
+        """Return one line about how the session ended.
 
-        The line is the reason why there is no result, or lists the checks that did not
-        pass.
+        The line states why there is no result, or lists the checks that did not pass.
         """
         if self.why or self.result is None:
             return self.why
-        # If a session was skipped, the detail of its check names the failed session.
+        # If a session was skipped, the detail of its check already names the cause.
         cause = (
             ""
             if self.state is State.SKIPPED
@@ -138,7 +137,7 @@ class Session:
     def span(self) -> tuple[float, float] | None:
         """Return the start and end of the session, in seconds since 1970 UTC.
 
-        The result is None if the session did not run or its result was reused.
+        The result is None if the session did not run, or if its result was reused.
         """
         if (
             self.result is None
@@ -160,7 +159,8 @@ class Session:
 class Node:
     """A job of the graph.
 
-    `skipped` is the reason why no session of the job was planned, else None.
+    `skipped` is the reason why no session of the job was planned. It is None if a
+    session of the job was planned.
     """
 
     name: str
@@ -230,12 +230,13 @@ class Overview:
     """Everything that the summary of a run shows.
 
     Attributes:
-        workers: None if each session had its own machine, as on GitHub.
+        workers: the machine that all sessions shared; None if each session had its own
+            machine, as on GitHub.
         made: the time when the results were collected, UTC.
         nodes: the jobs of the graph in order, planned or not.
         refused: the result files that were found but rejected.
         past: the earlier runs in the history, oldest first.
-        notes: errors of files, other than results and tests, that could not be read.
+        notes: the errors of unreadable files, except the files with results and tests.
     """
 
     run: str
@@ -267,7 +268,7 @@ class Overview:
 
     @property
     def exit_code(self) -> int:
-        """Return 1 if a session failed or left no result."""
+        """Return 1 if a session failed or has no result."""
         return int(self.state is State.FAILURE)
 
     @property
@@ -277,7 +278,7 @@ class Overview:
 
     @property
     def began(self) -> float:
-        """Return the start of the run, or of its first session if that is unknown.
+        """Return the start of the run, or the start of its first session if unknown.
 
         The result is in seconds since 1970 UTC.
         """
@@ -310,7 +311,7 @@ class Overview:
 
     @property
     def tally(self) -> str:
-        """Return `2 failed, 1 warning, 8 passed`: sessions and unplanned jobs."""
+        """Count sessions and unplanned jobs by state, as in `2 failed, 8 passed`."""
         states = [session.state for session in self.sessions]
         states += [State.SKIPPED for node in self.nodes if node.skipped is not None]
         words = [
@@ -321,7 +322,7 @@ class Overview:
         return ", ".join(words) or "nothing to run"
 
     def not_checked(self) -> Iterator[tuple[Session, CheckResult, str]]:
-        """Yield every incomplete check, with the part that was not checked."""
+        """Yield every incomplete check, its session, and the part it did not check."""
         for session in self.sessions:
             for check in session.checks:
                 if check.not_checked is not None:

@@ -1,4 +1,4 @@
-"""Builds the JSON with findings and tests for the page's script; it is safe in HTML."""
+"""Builds the page's JSON of findings and tests, which is safe to embed in HTML."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MESSAGE_LIMIT = 4_000
 
 @dataclass
 class Table:
-    """Stores each text of the rows only once; rows contain the number of a text."""
+    """Stores each text only once; rows contain the number of a text, not the text."""
 
     rows: list[str] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
@@ -46,9 +46,9 @@ class PageData:
 def build(overview: Overview, base: str) -> PageData:
     """Build the page's data: the findings and the tests.
 
-    Errors come before all other findings; within both groups, findings are in the order
-    of the graph. Tests are sorted by duration, slowest first. If there are too many
-    tests, passed tests are left out before failed tests.
+    Errors come first, in the order of the graph. All other findings follow, in the
+    order of the graph, too. Tests are sorted by duration, slowest first. If there are
+    too many tests, passed tests are left out before failed tests.
 
     Args:
         base: the base URL of the repository's files.
@@ -86,7 +86,7 @@ def build(overview: Overview, base: str) -> PageData:
 def _finding_rows(
     found: Iterable[tuple[Session, CheckResult, Finding]], words: Table, files: Table
 ) -> list[list[Any]]:
-    """Return a row for each finding; add its texts to the tables.
+    """Return a row for each finding; add the findings' texts to the tables.
 
     The first value of a row is the finding's id.
     """
@@ -117,7 +117,7 @@ def _finding_rows(
 def _test_row(
     session: Session, test: TestCase, words: Table, files: Table
 ) -> list[Any]:
-    """Return the row of a test; add its texts to the tables."""
+    """Return the row of a test; add the test's texts to the tables."""
     return [
         words.number(session.id),
         visible(test.name),
@@ -129,7 +129,7 @@ def _test_row(
 
 
 def _place(each: Finding | TestCase, files: Table) -> tuple[int, int]:
-    """Return the number of the file's text, and the line; if unknown, -1 and 0."""
+    """Return the number of the file's text, or -1; and the line, or 0."""
     return -1 if each.file is None else files.number(each.file), each.line or 0
 
 
@@ -140,11 +140,11 @@ def _fails(check: CheckResult, found: Finding) -> bool:
 def finding_id(seen: dict[str, int], *parts: str) -> str:
     """Return the HTML id of a finding in the page.
 
-    The same finding has the same id in the next run.
+    If the next run has the same finding, the finding has the same id.
 
     Args:
-        seen: how often each id was used. If an id was already used, a number is added
-            to it.
+        seen: how often each id has been used. If an id was already used, a number is
+            appended to the id.
     """
     text = "\0".join(parts).encode("utf-8", "replace")
     digest = hashlib.sha256(text).hexdigest()[:12]
@@ -155,7 +155,7 @@ def finding_id(seen: dict[str, int], *parts: str) -> str:
 def to_script(body: object) -> str:
     """Return JSON that cannot end a `<script>` element.
 
-    All JSON parsers read the same data from it.
+    The escaped JSON contains the same data for every JSON parser.
     """
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for char in "<>&\u2028\u2029":

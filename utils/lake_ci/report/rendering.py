@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def render(template: str, **values: object) -> Markup:
-    """Render a file of `templates/`; another template can insert the result unchanged.
+    """Render a file in `templates/`; other templates can insert the result unchanged.
 
     Jinja2 is imported in the first call, because most runs of nox write no report.
     """
@@ -66,8 +66,8 @@ def _bytecode_cache() -> BytecodeCache | None:
         return None
     from jinja2 import FileSystemBytecodeCache
 
-    # Include this file in the key, because compiled templates also depend on its
-    # settings.
+    # Include this file in the key, because compiled templates also depend on the
+    # settings in this file.
     compiler = f"{version('jinja2')} {Path(__file__).read_text(encoding='utf-8')}"
     folder = Path(cache_from_source(__file__)).parent
 

@@ -15,7 +15,7 @@ def rejection_reason(
     attempt: int,
     commit: str | None,
 ) -> str | None:
-    """Return the reason why a run rejects a result; None if the result is valid.
+    """Return the reason why a run rejects a result, or None if the result is valid.
 
     Args:
         planned: the ids of the planned sessions.

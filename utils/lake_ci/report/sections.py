@@ -23,7 +23,7 @@ ARTIFACTS_SHOWN = 50
 
 
 class _Failure(NamedTuple):
-    """A failed session with its failed checks and tests."""
+    """A failed session, with the session's failed checks and tests."""
 
     session: Session
     cause: str
@@ -35,7 +35,7 @@ class _Failure(NamedTuple):
 def failures(overview: Overview, base: str) -> str:
     """Return each failed session with its reason, findings, tests and rerun command.
 
-    Only the first findings, and the output of the first failed tests, are shown.
+    Of many findings or many failed tests, only the first ones are shown.
     """
     return render(
         "failures.html",
@@ -109,7 +109,7 @@ def _artifact_url(name: str) -> str | None:
 
 
 def coverage(overview: Overview, base: str) -> str:
-    """Return the coverage of each file in percent, lowest first, for each session."""
+    """For each session, return the coverage of each file in percent, lowest first."""
     variants = list(measured(overview))
     if not variants:
         return ""
@@ -129,7 +129,7 @@ def coverage(overview: Overview, base: str) -> str:
 
 
 class _Panel(NamedTuple):
-    """A table from `data["panel"]` of a check, see `CheckResult`."""
+    """A table from a check's `data["panel"]`; see `CheckResult`."""
 
     title: str
     head: Sequence[str]
@@ -168,7 +168,7 @@ def _cell(value: object) -> str:
 
 
 def comparison(overview: Overview) -> str:
-    """Return the differences from the previous run."""
+    """Return the differences between this run and the previous run."""
     if overview.previous is None:
         return ""
     return render(

@@ -20,7 +20,8 @@ COMMAND = re.compile(r"^([^\S\n]*)::|##(?=\[)", re.MULTILINE)
 def plain(text: str) -> str:
     """Return text of tools for a terminal and for GitHub's log.
 
-    No character in it hides or reorders others, and no line is a workflow command.
+    In the returned text, no character hides or reorders other characters, and no line
+    is a workflow command.
     """
     return COMMAND.sub(
         lambda match: "⟨##⟩" if match[1] is None else f"{match[1]}⟨::⟩", visible(text)
@@ -28,7 +29,7 @@ def plain(text: str) -> str:
 
 
 def row(check: CheckResult, *, shown: int = SHOWN, symbols: bool | None = None) -> str:
-    """Return the row of a check, its first findings, and the number of the rest."""
+    """Return the row of a check, its first findings, and the number of the others."""
     words = (
         f"{mark(check.status, symbols)} {check.name:<22} {seconds(check.seconds):>8}"
     )
@@ -83,7 +84,7 @@ def table(
 
 
 def job(result: Result, *, symbols: bool | None = None) -> str:
-    """Return a job's line and its checks; for a failed job, also the rerun command."""
+    """Return a job's line and its checks; if it failed, also the rerun command."""
     lines = [
         f"{mark(result.status, symbols)} {result.session:<22}"
         f" {seconds(result.seconds):>8}{_cause(result)}"

@@ -1,4 +1,4 @@
-"""Makes characters visible that could hide or reorder the text of tools."""
+"""Replaces characters that could hide or reorder the text of tools by visible text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HIDDEN = re.compile(
 def visible(text: str) -> str:
     """Return the text without terminal colors, and with hidden characters replaced.
 
-    Such a character is replaced by its code, for example `⟨U+202E⟩`.
+    Each hidden character is replaced by its code, for example `⟨U+202E⟩`.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -50,8 +50,8 @@ def shorten(text: str, limit: int) -> str:
 def link(base: str, file: str | None, line: int | None = None) -> str | None:
     """Return the URL of a repository file below `base`, or None.
 
-    The result is None for a path that leads out of the repository. Characters that
-    could end the path, or change it into a scheme (`javascript:`), are encoded.
+    The result is None for a path that leads out of the repository. A character is
+    encoded if it could end the path, or turn the path into a scheme (`javascript:`).
     """
     if not file or file.startswith("/") or "\\" in file or ".." in file.split("/"):
         return None

@@ -1,4 +1,4 @@
-"""Draws a timeline of a run's sessions as SVG, with the critical path marked."""
+"""Draws a timeline of a run's sessions as SVG, and marks the critical path."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Scale(NamedTuple):
 
 
 class _Bar(NamedTuple):
-    """The row of a session: when it ran, and the times and reasons of long waits."""
+    """The row of a session: when the session ran, and how long and why it waited."""
 
     session: Session
     critical: bool
@@ -44,7 +44,7 @@ class _Bar(NamedTuple):
 
 
 def draw(overview: Overview) -> str:
-    """Return the SVG of the sessions that ran, sorted by start; empty if none ran."""
+    """Return the SVG of the sessions that ran, by start; empty if no session ran."""
     found = efficiency.of(overview)
     if found is None:
         return ""

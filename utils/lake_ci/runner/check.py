@@ -31,14 +31,15 @@ class CheckContext:
         reports: the folder for the job's reports; it exists already.
         python: the interpreter of the job's environment.
         env: the environment variables for the job's tools. A check may add variables
-            for the checks after it.
+            for later checks.
         posargs: the arguments after `--`.
-        execute: the function `execute(argv, cwd=, env=, echo=, attached=)`, which runs
-            a command to its end, within the job's time limit.
-        strict: whether a check that checked only a part is a failure.
+        execute: the function `execute(argv, cwd=, env=, echo=, attached=)`. The
+            function runs a command to its end, within the job's time limit.
+        strict: whether a check fails if it could check only a part.
         workers: the maximum number of processes that a tool may use.
-        serve: the context manager `serve(argv, env=)`, which runs a server during a
-            `with` block, and returns the first line that the server prints.
+        serve: the context manager `serve(argv, env=)`. The context manager runs a
+            server during a `with` block, and returns the first line that the server
+            prints.
         withheld: the variables that contain secrets; `env` does not contain them.
     """
 
@@ -57,12 +58,12 @@ class CheckContext:
     def env_of(self, tool: str) -> dict[str, str]:
         """Return the variables of a tool that needs secrets.
 
-        The tools are the rows of `secret_variables.TOOLS`.
+        `secret_variables.TOOLS` has a row for each of these tools.
         """
         return {**self.env, **secret_variables.of(tool, self.withheld)}
 
     def relative(self, path: str | Path) -> str:
-        """Return a path as results contain it: relative, if it is in the repository."""
+        """Return a path for a result; a path in the repository becomes relative."""
         absolute = Path(self.root, path)
         return (
             absolute.relative_to(self.root).as_posix()
@@ -78,7 +79,7 @@ class CheckContext:
 class Check:
     """The base class of checks; a check is one row of the result.
 
-    A subclass describes its check in the docstring.
+    The docstring of a subclass describes the check.
 
     Attributes:
         name: the row's name.
@@ -100,8 +101,9 @@ class Check:
 
 
 # A stage is a list of checks that may run in parallel. The generator yields a stage
-# after the stage before it has ended, so a stage may depend on earlier outcomes. If the
-# generator starts a server or a container, this ends when the generator is closed.
+# only after the previous stage has ended, so a stage may depend on earlier outcomes. If
+# the generator starts a server or a container, the server or container ends when the
+# generator is closed.
 Stages = Generator[Sequence[Check], None, None]
 
 
@@ -110,7 +112,7 @@ class CommandCheck(Check):
 
     Attributes:
         finding_codes: the exit codes with which the command reports findings; any other
-            code except 0 means that it crashed.
+            code except 0 means that the command crashed.
     """
 
     finding_codes: Sequence[int] = (1,)

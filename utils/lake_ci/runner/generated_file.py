@@ -1,4 +1,4 @@
-"""Writes generated files, but does not overwrite files that were written by hand.
+"""Writes generated files, but does not overwrite a file that was written by hand.
 
 The first line of a generated file names the session that generated it. A file with any
 other first line was written by hand, and is overwritten only with `--force`.
@@ -38,7 +38,8 @@ class Generated:
     def foreign(self, tool: str, ctx: CheckContext) -> Finding | None:
         """Return a finding if the existing file was written by hand, or else None.
 
-        An empty file may be overwritten, because it has no content to lose.
+        An empty file may be overwritten, because it contains nothing that could be
+        lost.
         """
         path = ctx.root / self.file
         if not path.exists():

@@ -1,6 +1,6 @@
-"""Reads nox's private attributes and messages; no other module does.
+"""Reads nox's private attributes and messages; no other module may read them.
 
-The noxfile pins the version of nox, because any new version may change them.
+The noxfile pins the version of nox, because a new version may change both.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def workers(config: Any, parallel: str | None) -> int:
 
 
 def read_report(path: Path) -> dict[str, Mapping[str, Any]]:
-    """Return the entries of nox's report by session; none if there is no report."""
+    """Return the entries of nox's report by session; empty if there is no report."""
     try:
         sessions = json.loads(path.read_text(encoding="utf-8"))["sessions"]
     except (OSError, ValueError, KeyError):
@@ -104,6 +104,6 @@ def missing_interpreter(entry: Mapping[str, Any]) -> str | None:
 
 
 def failed_need(entry: Mapping[str, Any]) -> str | None:
-    """Return the failed session because of which nox skipped a session, or None."""
+    """Return the failed session that made nox skip a session, or None."""
     found = FAILED_NEED.fullmatch(str(entry.get("reason") or ""))
     return found[1] if found and entry["result"] == "aborted" else None

@@ -13,7 +13,7 @@ HELP = frozenset({"-h", "--help"})
 
 
 class Options(Protocol):
-    """The interface of all classes of parsed arguments."""
+    """The interface of the classes that store a session's parsed arguments."""
 
     @property
     def partial(self) -> bool:
@@ -35,14 +35,14 @@ class Parser(argparse.ArgumentParser):
         super().__init__(command, description=description, allow_abbrev=False)
 
     def add_part(self, option: str, parts: Sequence[str], what: str = "") -> None:
-        """Add an option that selects a part of the job's work and may be repeated.
+        """Add a repeatable option that selects a part of the job's work.
 
-        The value of the option is a list of the selected parts, in the order of
-        `parts`, and without duplicates. If the option is not used, the list is empty.
+        The value of the option is the list of the selected parts, without duplicates,
+        in the order of `parts`. If the option is not used, the list is empty.
 
         Args:
-            what: the word for a part in `--help`; by default, the option's name without
-                dashes.
+            what: the word that `--help` uses for a part; by default, the option's name
+                without dashes.
         """
         self.add_argument(
             option,

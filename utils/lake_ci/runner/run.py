@@ -39,10 +39,11 @@ from lake_ci.system.processes import Completed, Processes, processor_seconds
 from lake_ci.system.redaction import HIDDEN, Redactor
 
 HELPERS = ".cache/sessions"
-# How often the main thread wakes up, in seconds. Python handles signals only while this
-# thread is awake.
+# After how many seconds the main thread wakes up. Python handles signals only while the
+# main thread is awake.
 SIGNAL_CHECK_SECONDS = 0.2
-# For each cause of an error before the checks: the name of the error's row.
+# The name of the row for an error that occurs before the checks, by the cause of the
+# error.
 ROWS: Mapping[str | None, str] = {
     "no-environment": "environment",
     provisioning.CAUSE: "machine",
@@ -53,7 +54,8 @@ Chosen = TypeVar("Chosen", bound=Options)
 class Run:
     """One run of one session.
 
-    It is a context manager; at its end, it writes `reports/<session>/result.json`.
+    A run is a context manager: at the end of the `with` block, it writes
+    `reports/<session>/result.json`.
 
     Attributes:
         python: the Python version of the session, such as `3.10`.
@@ -66,8 +68,8 @@ class Run:
     Args:
         workers: the maximum number of processes that one tool may use.
         ended: a function that is called with the result, after the result was written,
-            and before other runs can write to the reports. It may return a message for
-            the user.
+            and before other runs can write to the reports. The function may return a
+            message for the user.
         provisioned: a function that is called after the session has waited for the
             machine.
         clock: a function that returns the time in seconds, for the job's time limit.
@@ -123,7 +125,7 @@ class Run:
 
     def _check_context(self, workers: int) -> CheckContext:
         # A job that no event starts is a helper. The summary collects all results in
-        # reports/, so a helper writes its output elsewhere.
+        # reports/, so a helper must write its output to another folder.
         job = self.variant.job
         reports = REPORTS if job.events else HELPERS
         env, withheld = secret_variables.split(self.environment.variables(self._env))
@@ -162,8 +164,8 @@ class Run:
     def options(self, read: Callable[[Sequence[str]], Chosen]) -> Chosen:
         """Parse the arguments after `--` with `read`; return the parsed arguments.
 
-        If these have `partial` set, the run is partial, too. Raises any error of
-        `read`.
+        If the parsed arguments have `partial` set, the run is partial, too. Raises any
+        error of `read`.
         """
         chosen = read(self.posargs)
         self.partial = chosen.partial
@@ -181,7 +183,7 @@ class Run:
                 self._run_together(together)
 
     def run_stages(self, stages: Generator[Sequence[Check], None, object]) -> None:
-        """Run the checks of one stage after the other; always close the generator."""
+        """Run one stage of checks after the other; always close the generator."""
         try:
             self._wait_for_machine()
             for stage in stages:
@@ -205,7 +207,7 @@ class Run:
     ) -> Completed:
         """Run a command to its end, within the job's time limit.
 
-        If the program is missing, the exit code is 127, as in a shell.
+        If the program does not exist, the exit code is 127, as in a shell.
         """
         try:
             return self._processes.run(
@@ -233,8 +235,8 @@ class Run:
     # The context manager
 
     def __enter__(self) -> Run:
-        # Two runs that share an environment or a reports folder would corrupt each
-        # other's files.
+        # Take a lock, because two runs that share an environment or a reports folder
+        # would corrupt each other's files.
         folder = self.environment.folder
         lock = folder.with_name(f"{folder.name}.lock")
         if not self.environment.own:
@@ -298,9 +300,9 @@ class Run:
             self._record(_failed("session", LakeCiError(what)))
 
     def _matched_nothing(self) -> bool:
-        """Return whether no check does what the arguments after `--` selected.
+        """Return whether the run is partial, and all of its checks were skipped.
 
-        If so, all checks were skipped, except those that only prepare other checks.
+        Checks that only prepare other checks do not count.
         """
         selectable = [
             check for check in self._checks if check.name not in self._preparing
@@ -314,7 +316,7 @@ class Run:
     def _wait_for_machine(self) -> None:
         """Wait until the job's declared resources are ready; only the first call waits.
 
-        The time of the wait is not a part of the job's time.
+        The time that this wait takes does not count for the job's time limit.
         """
         if self._machine_is_ready or self.environment.install_only:
             return
@@ -397,7 +399,7 @@ class Run:
         self._checks.append(self._shown(check))
 
     def _shown(self, check: CheckResult) -> CheckResult:
-        """Redact a check's row, print it, and return it."""
+        """Redact a check's row; print and return the redacted row."""
         redacted = self._redact.tree(check)
         self._say(terminal.row(redacted))
         return redacted
@@ -432,7 +434,8 @@ class Run:
             **facts(self.root, self._env),
             job=self.variant.id,
             session=self.variant.session,
-            # `seconds` does not include the wait for locks and for the machine.
+            # `seconds` includes neither the wait for locks nor the wait for the
+            # machine.
             started=(datetime.now(timezone.utc) - timedelta(seconds=seconds)).strftime(
                 TIME_FORMAT
             ),
@@ -453,7 +456,7 @@ class Run:
 def facts(root: Path, env: Mapping[str, str]) -> dict[str, Any]:
     """Return the fields that have the same values in all results of a run.
 
-    These fields are run, attempt, event, commit and dirty.
+    The fields are run, attempt, event, commit and dirty.
     """
     return {
         "run": (

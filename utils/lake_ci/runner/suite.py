@@ -42,8 +42,8 @@ class Suite:
         root: the repository.
         graph: the jobs of the pipeline, in the order of the noxfile.
         redact: a function that replaces secrets in what the suite prints or writes.
-        planned: the sessions that the pipeline runs; None if no pipeline started this
-            process, so that `nox -s X` runs only X.
+        planned: the sessions that the pipeline runs. None if no pipeline started this
+            process; then, `nox -s X` runs only X.
     """
 
     def __init__(self, root: Path, env: MutableMapping[str, str] = os.environ) -> None:
@@ -75,9 +75,10 @@ class Suite:
 
     @property
     def strict(self) -> bool:
-        """Whether a check that checked only a part is a failure.
+        """Whether a check fails if it could check only a part.
 
-        LAKE_CI_STRICT=1 switches strict mode on. The workflow on GitHub sets it.
+        LAKE_CI_STRICT=1 switches strict mode on. The workflow on GitHub sets this
+        variable.
         """
         return self.env.get("LAKE_CI_STRICT") == "1"
 
@@ -102,7 +103,7 @@ class Suite:
         `[tool.lake_ci.paths]` defines the patterns for each name.
 
         Raises:
-            UsageError: the table does not define a name that the job uses.
+            UsageError: the job uses a name that the table does not define.
         """
         inputs: list[str] = []
         for pattern in job.inputs:
@@ -119,7 +120,7 @@ class Suite:
         return replace(job, inputs=tuple(inputs))
 
     def helper(self, **declaration: Any) -> Callable[[Function], Job]:
-        """Declare a helper: a session that developers start, and no event of CI."""
+        """Declare a helper: a session that developers start, and no CI event starts."""
 
         def decorate(function: Function) -> Job:
             with exit_on_error(self.redact):
@@ -213,9 +214,9 @@ class Suite:
     ) -> SessionCache | None:
         """Look up a session in the result cache before the session runs.
 
-        The result is None if the session must not use the cache. This is the case if
-        the cache is off, if there are arguments after `--`, if the job is never cached,
-        or if the suite may not install packages into the environment.
+        The result is None if the session must not use the cache. A session must not use
+        the cache if the cache is off, if there are arguments after `--`, if the job is
+        never cached, or if the suite may not install packages into the environment.
         """
         mode = lookup.mode(self.env)
         if mode is Mode.OFF or not self._may_cache(variant.job, where, posargs):
@@ -232,14 +233,14 @@ class Suite:
         return SessionCache(cache, decision)
 
     def _may_cache(self, job: Job, where: Environment, posargs: Sequence[str]) -> bool:
-        """Return whether a session's result depends only on the declared inputs."""
+        """Return whether a session's result can depend only on its declared inputs."""
         is_cached_job = self.graph.jobs.get(job.name) is job and not job.never_cached
         is_whole_run = not posargs and not where.install_only
         is_known_environment = where.may_install or not where.own
         return is_cached_job and is_whole_run and is_known_environment
 
     def _reused(self, cached: SessionCache) -> bool:
-        """Restore the cached result, if any; return whether it was restored."""
+        """Try to restore the cached result; return whether the result was restored."""
         if cached.decision.entry is None:
             return False
         result = cached.cache.restore(cached.decision, facts(self.root, self.env))
@@ -251,13 +252,13 @@ class Suite:
 
 @dataclass(frozen=True)
 class SessionCache:
-    """The cache's decision about a session, made before the session runs."""
+    """The cache's decision about a session; it is made before the session runs."""
 
     cache: ResultCache
     decision: CacheDecision
 
     def keep(self, result: Result) -> str | None:
-        """Store the session's result in the cache, if it may be cached."""
+        """Store the session's result in the cache, if the result may be cached."""
         return (
             self.cache.keep(self.decision.fingerprint, result)
             if self.decision.fingerprint
@@ -305,8 +306,8 @@ def processors() -> int:
 def exit_on_error(redact: Callable[[str], str] = str) -> Iterator[None]:
     """Print a LakeCiError as one line, and exit with the error's exit code.
 
-    If standard output is a pipe whose reader has ended, as in `| head`, exit without a
-    message.
+    If standard output is a pipe, and the program that reads the pipe has ended (for
+    example `| head`), exit without a message.
 
     Args:
         redact: a function that replaces secrets in the error's text.
@@ -317,8 +318,8 @@ def exit_on_error(redact: Callable[[str], str] = str) -> Iterator[None]:
         print(terminal.plain(redact(str(error))), file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        # Without this, Python would try to write its buffer to the closed pipe at exit,
-        # and print an error.
+        # Otherwise, Python would try at exit to write its buffer to the closed pipe,
+        # and would print an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
     except Exception as error:  # noqa: B902 - printed by nox with secrets

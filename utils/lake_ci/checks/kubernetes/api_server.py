@@ -51,8 +51,8 @@ class Api:
         endpoint: the output of `scripts/serve_kubernetes.py`, which has either the key
             `socket`, or the keys `url`, `ca` and `token`.
         label: the server's name in messages.
-        own: whether the session itself started the server; only then may the checks
-            store objects on it.
+        own: whether the session itself started the server. Checks may store objects
+            only on such a server.
     """
 
     endpoint: Mapping[str, str]
@@ -60,7 +60,7 @@ class Api:
     own: bool
 
     def connect(self) -> ApiConnection:
-        """Open a connection. Only one thread may use it."""
+        """Open a connection, which only one thread may use."""
         if "socket" in self.endpoint:
             return ApiConnection(_Unix(self.endpoint["socket"]), {})
         url = urlsplit(self.endpoint["url"])
@@ -76,7 +76,8 @@ class Api:
 class _Unix(http.client.HTTPConnection):
     """HTTP over a Unix socket.
 
-    The socket's path is relative, because it may have only about 100 characters.
+    The path of a Unix socket may have only about 100 characters. A relative path is
+    used, because it is usually shorter than an absolute path.
     """
 
     def __init__(self, address: str) -> None:
@@ -103,7 +104,7 @@ class ApiConnection:
         """Apply an object as `kubectl apply --server-side` does.
 
         Args:
-            dry_run: whether the server only validates the object and does not store it.
+            dry_run: whether the server only validates the object, without storing it.
         """
         path = self.path(thing)
         if isinstance(path, ApiResponse):
@@ -114,7 +115,7 @@ class ApiConnection:
         return self.ask("PATCH", f"{path}?{query}", thing)
 
     def path(self, thing: Mapping[str, Any]) -> str | ApiResponse:
-        """Return an object's URL path, or the server's error if it lacks the kind."""
+        """Return an object's URL path, or an error if the server lacks its kind."""
         version, kind = thing["apiVersion"], thing["kind"]
         base = f"/apis/{version}" if "/" in version else f"/api/{version}"
         if version not in self._resources:
@@ -145,7 +146,7 @@ class ApiConnection:
         """Send one request.
 
         Raises:
-            LakeCiError: the server does not answer, or does not answer with JSON.
+            LakeCiError: the server does not answer, or its answer is not JSON.
         """
         headers = {"Accept": "application/json", **self._headers}
         if body is not None:

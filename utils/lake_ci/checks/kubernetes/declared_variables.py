@@ -1,4 +1,4 @@
-"""Finds the environment variables that a program reads, by parsing its code.
+"""Parses a program's code to find the environment variables that the program reads.
 
 The code is parsed but not imported, so its dependencies need not be installed.
 """
@@ -15,15 +15,15 @@ from lake_ci.errors import UsageError
 def variables(
     root: Path, code: Sequence[str], settings: Mapping[str, str]
 ) -> frozenset[str]:
-    """Return the environment variables that a program reads, directly or as settings.
+    """Return the environment variables that a program reads by name or as settings.
 
     Settings are the keys of a dictionary, or the fields of a class, in the program's
-    code. The variable of a setting is a prefix and the setting's name.
+    code. The variable's name is a prefix followed by the setting's name.
 
     Args:
         code: the folders of the program's code, relative to the repository.
-        settings: for each prefix of variables, `FILE:NAME` of the dictionary or class
-            that contains the settings.
+        settings: for each prefix of variable names, the dictionary or class that
+            contains the settings, as `FILE:NAME`.
 
     Raises:
         UsageError: a folder or a declaration does not exist.
@@ -35,7 +35,7 @@ def variables(
 
 
 def _declared(root: Path, place: str) -> list[str]:
-    """Return the settings' names, which are the variables without their prefix."""
+    """Return the settings' names: the names of the variables without their prefix."""
     file, _, name = place.rpartition(":")
     path = root / file
     if not path.is_file():
@@ -80,7 +80,7 @@ def _fields(body: Sequence[ast.stmt], name: str) -> list[str]:
 
 
 def _prefixed(body: Sequence[ast.stmt]) -> Iterator[str]:
-    """Yield the part after the prefix in names such as `f"{PREFIX}TOKENS"`."""
+    """Yield `TOKENS` for an assigned name such as `f"{PREFIX}TOKENS"`."""
     for node in body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.JoinedStr):
             yield from (
@@ -91,7 +91,7 @@ def _prefixed(body: Sequence[ast.stmt]) -> Iterator[str]:
 
 
 def _read(root: Path, folder: str) -> Iterator[str]:
-    """Yield the variables that the code in a folder reads by a literal name."""
+    """Yield the variables whose names the code in a folder contains as literals."""
     files = sorted((root / folder).rglob("*.py"))
     if not files:
         raise UsageError(f"no folder {folder!r} with Python code")

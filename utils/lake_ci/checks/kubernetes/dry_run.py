@@ -1,7 +1,7 @@
 """Checks the manifests by dry-runs on a real API server.
 
-The server's errors and warnings become findings, each with the file and line in the
-manifests' source.
+Each error or warning of the server becomes a finding, with its file and line in the
+source of the manifests.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class DryRun(Check):
         """Dry-run each object, and return the outcome.
 
         Objects in a namespace can be applied only if the namespace exists. The check
-        creates the namespace only on the session's own server; on a cluster, it must
-        already exist.
+        creates the namespace only on the session's own server. On a cluster, the
+        namespace must already exist.
         """
         found: list[Finding] = []
         for space in rendered.of("Namespace"):
@@ -119,7 +119,7 @@ class DryRun(Check):
 
 
 def refused_path(manifest: Manifest, message: str) -> tuple[str | int, ...]:
-    """Return the path of the field that is named in an error without causes."""
+    """Return the path of the field in an error message, for errors without causes."""
     undeclared = UNDECLARED.search(message)
     if undeclared:
         return server_path(manifest, undeclared[1])
@@ -131,9 +131,10 @@ def refused_path(manifest: Manifest, message: str) -> tuple[str | int, ...]:
 
 
 def warned_path(manifest: Manifest, message: str) -> tuple[str | int, ...]:
-    """Return the path of the field that a warning names, or of a security context.
+    """Return the path of the field in a warning; if none is found, a security context.
 
-    A warning contains only the end of the path, such as `securityContext.privileged`.
+    A warning contains only the end of the field's path, such as
+    `securityContext.privileged`.
     """
     for match in SETTING.finditer(message):
         wanted = tuple(
@@ -156,8 +157,8 @@ def server_path(manifest: Manifest, text: str) -> tuple[str | int, ...]:
         at = manifest.get(*path)
         name, selector = match[1], match[2]
         if isinstance(at, Mapping) and name and name not in at:
-            # A key may contain dots, so first look for a key with which the rest of the
-            # text begins.
+            # A key may contain dots. So first look for a key that is the beginning of
+            # the remaining text.
             rest = text[match.start() :]
             whole = [str(each) for each in at if rest.startswith(str(each))][:1]
             if whole:
@@ -175,12 +176,12 @@ def _selected(at: Any, selector: str) -> str | int:
 
 
 def _step(at: Any, step: str) -> str | int:
-    """Return a step of a path: as an index if `at` is a list, or else as a key."""
+    """Return a step of a path: an index if `at` is a list, or else a key."""
     return int(step) if isinstance(at, list) and step.isdigit() else step
 
 
 def index(items: Any, key: str, value: str) -> int:
-    """Return the index of the list item whose `key` has this value, or 0."""
+    """Return the index of the list item whose `key` has this value; else 0."""
     for number, item in enumerate(items if isinstance(items, list) else ()):
         if isinstance(item, Mapping) and str(item.get(key)) == value:
             return number

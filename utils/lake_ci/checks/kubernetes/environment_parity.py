@@ -21,10 +21,10 @@ Value = tuple[Manifest, tuple["str | int", ...], str]
 
 
 class EnvironmentParity(Check):
-    """Check that the manifests of staging and production are the same.
+    """Check that staging and production have the same manifests.
 
-    Only the environments' names, their accounts, and the values that match `may_differ`
-    in pyproject.toml may differ.
+    The only allowed differences are the environments' names and accounts, and the
+    values that match `may_differ` in pyproject.toml.
     """
 
     name = "staging is production"
@@ -63,8 +63,8 @@ class EnvironmentParity(Check):
     ) -> list[Finding]:
         """Yield a finding for each value that differs between staging and production.
 
-        The finding has the line of the value in production, or, if production lacks the
-        value, in staging.
+        The finding is at the line of the value in production. If production lacks the
+        value, the finding is at the line of the value in staging.
         """
         found = []
         for key in sorted(staging.keys() | production.keys()):
@@ -85,7 +85,7 @@ def _nobody() -> Value:
 
 
 def values(rendered: Rendered, account: str | None) -> dict[str, Value]:
-    """Return the values of an environment's objects by `Kind.name.path`.
+    """Return the values of an environment's objects; each key is `Kind.name.path`.
 
     The environment's name and account are replaced, and the hashes in the names of
     ConfigMaps are removed.

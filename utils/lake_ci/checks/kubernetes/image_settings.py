@@ -1,7 +1,7 @@
 """Reads `[tool.lake_ci.k8s]` of pyproject.toml.
 
-The table defines which program each image runs, which environment variables each
-program reads, and which variables each image needs.
+The table defines the program of each image, the environment variables that each program
+reads, and the variables that each image needs.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ TABLE = "tool.lake_ci.k8s"
 
 @dataclass(frozen=True)
 class Program:
-    """A program that images run.
+    """A program that runs in images.
 
     Attributes:
         reads: the environment variables that the program reads.
-        grace: the environment variable with the seconds that the program may take to
-            shut down, or None.
+        grace: the environment variable that sets how many seconds the program may take
+            to shut down, or None.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Program:
 
 @dataclass(frozen=True)
 class Image:
-    """An image, with the program that it runs.
+    """An image, and the program that the image runs.
 
     Attributes:
         environment: the environment variables that the image needs, with their values.
@@ -47,7 +47,7 @@ class Image:
 def read_images(root: Path) -> dict[str, Image]:
     """Return the images in pyproject.toml by name.
 
-    The names of the images are without registry and tag.
+    The names of the images contain neither registry nor tag.
 
     Raises:
         UsageError: a setting is wrong, or refers to a file, program or variable that

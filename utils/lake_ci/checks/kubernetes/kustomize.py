@@ -24,8 +24,8 @@ from lake_ci.system.processes import Completed
 
 WORK = ".cache/kubernetes"
 RENDER = "scripts/render_manifests.py"
-# A message of kustomize ends with the file, relative to one of the folders that
-# kustomize has read.
+# A message of kustomize ends with the file's path, relative to a folder that kustomize
+# has read.
 PLACES = (
     re.compile(
         r"yaml: line (?P<line>\d+): (?P<message>[^\n]+?)(?: in File: (?P<file>\S+))?$",
@@ -71,7 +71,7 @@ def options(posargs: Sequence[str]) -> KubernetesOptions:
 
 
 class YamlLint(CommandCheck):
-    """Lint the YAML files with yamllint: find tabs, duplicate keys and bare `on`."""
+    """Lint the YAML files with yamllint: tabs, duplicate keys and unquoted `on`."""
 
     name = "yaml"
     LINE = re.compile(
@@ -109,7 +109,7 @@ class BuildOverlay(Check):
     The objects are written to `reports/k8s/<environment>/manifests.yaml`.
 
     Attributes:
-        result: the built objects; other checks wait for them.
+        result: the built objects, for which other checks wait.
     """
 
     def __init__(self, environment: str) -> None:
@@ -124,7 +124,7 @@ class BuildOverlay(Check):
             self.result.set(None)
 
     def build(self, ctx: CheckContext) -> Outcome:
-        """Build the overlay inside a second one, which adds each object's origin."""
+        """Build the overlay in a second overlay, which adds each object's origin."""
         overlay = f"{FOLDER}/overlays/{self.environment}"
         wrapper = self.places(ctx).parent
         target = os.path.relpath(ctx.root / overlay, wrapper)
@@ -157,7 +157,7 @@ class BuildOverlay(Check):
         return ctx.root / WORK / "build" / self.environment / "rendered.json"
 
     def refusal(self, done: Completed, overlay: str, ctx: CheckContext) -> Finding:
-        """Return the finding of a failed build, with kustomize's file and line."""
+        """Return a failed build's finding, with the file and line from kustomize."""
         output = done.stderr.strip()
         message = output.replace(str(ctx.root) + "/", "").removeprefix("error: ")
         file: str | None = f"{overlay}/kustomization.yaml"
@@ -171,9 +171,9 @@ class BuildOverlay(Check):
         return Finding(self.name, "kustomize", message, file, line)
 
     def found(self, name: str, ctx: CheckContext) -> str | None:
-        """Return the repository's file for a file name in kustomize's output.
+        """Return the repository's file for a file name from kustomize's output.
 
-        The result is None if no file or several files match the name.
+        The result is None if no file matches the name, or if several files do.
         """
         paths = [
             path

@@ -1,4 +1,4 @@
-"""Defines the built manifests; each value has its source file and line."""
+"""Defines the objects in built manifests; each value has its source file and line."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Manifest:
     Attributes:
         body: the object.
         places: the file and line of each value, by the value's path. If a list item has
-            a name, such as `api`, its step in the path is `name=api`; otherwise, the
-            step is its index.
+            a name, such as `api`, the item's step in the path is `name=api`. If the
+            item has no name, the step is the item's index.
     """
 
     body: Mapping[str, Any]
@@ -61,7 +61,7 @@ class Manifest:
         return at
 
     def place(self, path: Path = ()) -> tuple[str | None, int | None]:
-        """Return the file and line of a value, or of its parent if it is missing."""
+        """Return the file and line of a value, or of the parent of a missing value."""
         named = self._named(path)
         for length in range(len(named), -1, -1):
             if named[:length] in self.places:
@@ -184,7 +184,7 @@ class Rendered:
         return (each for each in self.manifests if each.kind in kinds)
 
     def named(self, kind: str, name: str) -> Manifest | None:
-        """Return the object of that kind and name."""
+        """Return the object of this kind and name."""
         return next((each for each in self.of(kind) if each.name == name), None)
 
     def workloads(self) -> Iterator[Manifest]:
@@ -194,8 +194,8 @@ class Rendered:
     def missing(self, tool: str, rule: str, message: str, kind: str) -> Finding:
         """Return a finding about an object that is missing from the overlay.
 
-        The finding is at the patch that deletes the object, or else at the overlay's
-        kustomization.yaml.
+        If a patch deletes the object, the finding is at the patch. If no patch deletes
+        the object, the finding is at the overlay's kustomization.yaml.
         """
         for each in self.deleted:
             if each.kind == kind:
@@ -215,5 +215,5 @@ class BuildResult:
             self._future.set_result(rendered)
 
     def wait(self) -> Rendered | None:
-        """Wait for the build to end, and return its objects, or None if it failed."""
+        """Wait for the build to end; return the built objects, or None if it failed."""
         return self._future.result()

@@ -29,7 +29,7 @@ PRIVATE = (
     "fe80::/10",
 )
 ACCOUNT = re.compile(r"(?<!\d)\d{12}(?!\d)")
-# The kind of the object that a value refers to, by the end of the value's path.
+# For the end of a value's path, the kind of the object that the value refers to.
 NAMING = {
     "serviceAccountName": "ServiceAccount",
     "secretName": "Secret",
@@ -80,10 +80,10 @@ def egress(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
 
 
 def _private_ranges(block: Mapping[str, Any]) -> Iterator[str]:
-    """Yield each private address range to which an `ipBlock` allows traffic.
+    """Yield each private address range that an `ipBlock` allows as a whole.
 
-    A block that is only a part of a private range, such as the address of an endpoint,
-    is allowed.
+    An `ipBlock` may contain a part of a private range, such as the address of an
+    endpoint.
     """
     for private in PRIVATE:
         excluded = any(_contains(each, private) for each in block.get("except") or ())
@@ -122,7 +122,7 @@ def namespace(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
 
 
 def account(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
-    """Each account number is that of the environment's account in terraform/."""
+    """Each account number is the number of the environment's account in terraform/."""
     for manifest in rendered.manifests:
         for path, value in leaves(manifest.body):
             for number in ACCOUNT.findall(str(value)):
@@ -140,7 +140,7 @@ def unread(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
         images = set(given_to(rendered, config))
         programs = _programs(images, context)
         if images and not programs:
-            continue  # the rule `undescribed` reports the image
+            continue  # the rule `undescribed` reports this image
         who = " or ".join(sorted(programs))
         problem = f" is not read by {who}" if who else ": no pod uses it"
         read = frozenset[str]().union(*programs.values())
@@ -157,7 +157,7 @@ def _programs(images: Iterable[str], context: RuleContext) -> dict[str, frozense
 
 
 def given_to(rendered: Rendered, config: Manifest) -> Iterator[str]:
-    """Yield the image of each container that gets its variables from a ConfigMap."""
+    """Yield the image of each container that gets variables from this ConfigMap."""
     for manifest in rendered.workloads():
         for _, container in manifest.containers():
             if config in configs_of(rendered, container):
@@ -165,7 +165,7 @@ def given_to(rendered: Rendered, config: Manifest) -> Iterator[str]:
 
 
 def undescribed(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
-    """pyproject.toml has an entry for each image with a ConfigMap."""
+    """pyproject.toml has an entry for each image that gets a ConfigMap."""
     for manifest in rendered.workloads():
         for path, container in manifest.containers():
             name = image_of(container)
@@ -205,12 +205,14 @@ def _given(
     """Return a variable's value in a container, and the ConfigMap that sets it.
 
     If the container itself sets the variable, the ConfigMap is None. If nothing sets
-    the variable, the value is None, and the ConfigMap is that which should set it.
+    the variable, the value is None, and the ConfigMap is the one that should set the
+    variable.
     """
     for each in container.get("env") or ():
         if each.get("name") == key:
             return each.get("value"), None
-    # As in Kubernetes, the last of several ConfigMaps has precedence.
+    # If several ConfigMaps set a variable, the last one has precedence, as in
+    # Kubernetes.
     for config in reversed(configs):
         if key in (config.body.get("data") or {}):
             return str(config.body["data"][key]), config
@@ -218,7 +220,7 @@ def _given(
 
 
 def references(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
-    """Each referenced object exists; Secrets are listed in pyproject.toml."""
+    """Each referenced object exists; each referenced Secret is in pyproject.toml."""
     for manifest in rendered.manifests:
         for path, value in leaves(manifest.body):
             kind = named_kind(path)
@@ -237,7 +239,7 @@ def references(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
 
 
 def named_kind(path: tuple[str | int, ...]) -> str | None:
-    """Return the kind of the object to which the value at a path refers, or None."""
+    """Return the kind of the object that the value at a path refers to, or None."""
     end = ".".join(map(str, path[-2:]))
     return NAMING.get(end) or NAMING.get(end.rpartition(".")[2])
 

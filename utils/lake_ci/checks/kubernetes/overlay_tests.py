@@ -1,4 +1,4 @@
-"""Runs pytest for the project's own tests of the objects that its overlays render."""
+"""Runs the project's own tests of the rendered overlays with pytest."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from lake_ci.model.results import Outcome, Status
 from lake_ci.runner.check import CheckContext
 
 TESTS = "testing/k8s"
-# The environment variable with the paths of the files of rendered manifests. The files
-# have the format of `Rendered.from_json`, and each is in a folder that is named after
-# the environment.
+# The environment variable that contains the paths of the rendered files. Each file has
+# the format of `Rendered.from_json`, and its folder is named after the environment.
 VARIABLE = "LAKE_CI_RENDERED"
 
 
 class OverlayTests(Pytest):
     """Run the tests in testing/k8s, which check rules specific to this project."""
 
-    # Other checks of this job may run at the same time, because none of them writes to
-    # junit.xml.
+    # Other checks of this job may run at the same time, because no other check writes
+    # to junit.xml.
     exclusive = False
 
     def __init__(self, builds: Sequence[BuildOverlay]) -> None:
@@ -42,5 +41,5 @@ class OverlayTests(Pytest):
         return {VARIABLE: os.pathsep.join(files)}
 
     def _built(self) -> list[BuildOverlay]:
-        """Wait for all builds, and return those that succeeded."""
+        """Wait for all builds, and return the overlays whose build succeeded."""
         return [build for build in self.builds if build.result.wait()]

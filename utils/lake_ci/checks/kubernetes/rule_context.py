@@ -21,8 +21,8 @@ class RuleContext:
     """The data that rules need in addition to the manifests.
 
     Attributes:
-        built: the names of the images that the docker session built; None if it has no
-            report, or built only some images.
+        built: the names of the images that the docker session built; None if the
+            session has no report, or built only some images.
         images: the images that pyproject.toml describes, by name.
         secrets: the names of the Secrets that people or an operator create.
         account: the cloud account of the environment.
@@ -41,7 +41,7 @@ Rule = Callable[[str, Rendered, RuleContext], Findings]
 
 
 def not_compared(root: Path) -> str | None:
-    """Return why the images cannot be compared with the built images, or None."""
+    """Return why the list of built images is missing or incomplete, or None."""
     path = root / IMAGES
     if not path.exists():
         return f"{IMAGES} is missing"
@@ -49,7 +49,7 @@ def not_compared(root: Path) -> str | None:
 
 
 def built(root: Path) -> frozenset[str] | None:
-    """Return the names of all images that were built, without registry and tag.
+    """Return the names of all built images; a name has neither registry nor tag.
 
     The result is None if the docker session has no report, or built only some images.
     """

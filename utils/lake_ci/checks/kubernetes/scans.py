@@ -19,8 +19,8 @@ from lake_ci.system.processes import Completed
 SCAN = "scripts/scan_manifests.py"
 VALIDATE = "scripts/validate_manifests.py"
 NOT_BUILT = "skipped: the overlay was not built"
-# These environment variables are removed, because they would make checkov call a
-# service, or skip or add checks without a message.
+# Remove these environment variables, because they would make checkov call a service, or
+# silently skip or add checks.
 CHECKOV_SETTINGS = re.compile(r"(BC|CKV|CHECKOV|PRISMA)_.*|LOG_LEVEL")
 
 
@@ -54,7 +54,7 @@ class SchemaValidation(Check):
 class CheckovScan:
     """One run of checkov for all environments.
 
-    All environments share one run, because most of its time is the start of checkov.
+    All environments share one run, because checkov spends most of its time on starting.
     """
 
     def __init__(self, builds: Sequence[BuildOverlay]) -> None:
@@ -108,7 +108,7 @@ class KubernetesCheckov(Check):
     def findings(
         self, report: dict[str, Any], rendered: Rendered, ctx: CheckContext
     ) -> Iterator[Finding]:
-        """Yield this environment's findings, except those of accepted rules."""
+        """Yield this environment's findings, except the findings of accepted rules."""
         file = ctx.relative(rendered.file)
         accepted = read_settings(ctx.root).k8s.accepted
         if any(str(each).endswith(file) for each in report["unreadable"]):
@@ -149,7 +149,7 @@ def named(rendered: Rendered, resource: str) -> Manifest | None:
 
 
 def checkov_path(steps: Sequence[str]) -> tuple[str | int, ...]:
-    """Convert checkov's steps, such as `spec`, `containers`, `[0]`, to a path."""
+    """Convert the steps in checkov's report, such as `spec` and `[0]`, to a path."""
     return tuple(
         int(step[1:-1]) if re.fullmatch(r"\[\d+\]", step) else step for step in steps
     )

@@ -16,8 +16,8 @@ from lake_ci.model.settings import read_settings
 from lake_ci.runner.check import Check, CheckContext
 from lake_ci.system.pyproject import setting_line
 
-# For each kind of setting: its table in pyproject.toml, and the message if it is
-# unused.
+# For each kind of setting, the table in pyproject.toml, and the message for an unused
+# setting.
 UNUSED = {
     "image": (f"{TABLE}.images", "no environment runs the image"),
     "secret": (TABLE, "no environment uses the Secret"),
@@ -28,8 +28,8 @@ UNUSED = {
 class UnusedSettings(Check):
     """Check that each image and Secret in pyproject.toml is used by an environment.
 
-    In addition, each accepted rule of checkov must be violated in an environment, or
-    else it need not be accepted.
+    In addition, each accepted checkov rule must be violated in an environment. If no
+    environment violates the rule, there is no reason to accept the rule.
     """
 
     name = "settings"
@@ -66,7 +66,7 @@ class UnusedSettings(Check):
     def _unused(
         self, ctx: CheckContext, kind: str, names: Iterable[str], used: Iterable[str]
     ) -> Iterator[Finding]:
-        """Yield a finding for each name in the settings that is not used."""
+        """Yield a finding for each unused name in the settings."""
         table, message = UNUSED[kind]
         for name in sorted(set(names) - set(used)):
             line = setting_line(ctx.root, table, name)

@@ -20,7 +20,7 @@ class Imports(CommandCheck):
 
     name = "imports"
     # The heading of a broken contract. Below the heading, import-linter lists chains of
-    # forbidden imports, or packages without a layer.
+    # forbidden imports, or the packages that have no layer.
     BROKEN = re.compile(r"^(\S+) is not allowed to import (\S+):$")
     CHAIN = re.compile(r"^- +(?P<importer>\S+) -> (?P<imported>\S+) \(l\.(?P<line>\d+)")
     UNLISTED = re.compile(r"^- (?P<module>[\w.]+)$")

@@ -1,7 +1,7 @@
 """Compiles the lock files in `requirements/`, and checks them against pyproject.toml.
 
 The header of each lock file contains a digest of the lock's inputs and of the file's
-body. So the check is fast, needs no network, and detects manual edits.
+body. So the check of a lock file is fast, needs no network, and detects manual edits.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def declared_locks(root: Path) -> list[RequirementsLock]:
 
 
 def generated_lock(file: str) -> Generated:
-    """Return the description of a lock file that `nox -s lock` generates."""
+    """Describe a lock file as a file that `nox -s lock` generates."""
     return Generated(file, session="lock", source="pyproject.toml")
 
 
@@ -113,7 +113,7 @@ def lock_text(title: str, inputs: object, body: str) -> str:
 
 
 def lock_problem(file: Path, title: str, inputs: object) -> str | None:
-    """Return why a lock file does not match its inputs, or None if it does."""
+    """Return why a lock file does not match its inputs, or None if it matches."""
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -130,7 +130,7 @@ JARS_TITLE = "jars: what Spark needs for Delta, as coordinates and sha256"
 
 
 def parser() -> Parser:
-    """Return the parser of `nox -s lock`; options that it does not know go to uv."""
+    """Return the parser of `nox -s lock`; unknown options are passed to uv."""
     parser = Parser("nox -s lock --", "Compile requirements/ from pyproject.toml.")
     parser.add_argument(
         "--check", action="store_true", help="compare and write nothing"
@@ -187,9 +187,9 @@ class Locks(Check):
 
 
 class CompileLock(Check):
-    """Compile one lock file with uv, with hashes, and valid on all platforms.
+    """Compile one lock file with uv; the file has hashes and covers all platforms.
 
-    Without `--upgrade`, locked versions stay the same.
+    Locked versions change only with the option `--upgrade`.
     """
 
     def __init__(self, lock: RequirementsLock) -> None:
@@ -258,7 +258,7 @@ def read_jars(root: Path) -> list[Jar]:
     """Return the jars that are locked in `requirements/jars.txt`.
 
     Raises:
-        LakeCiError: a line is not a locked jar.
+        LakeCiError: a line does not describe a locked jar.
     """
     path = root / JARS_FILE
     jars = []

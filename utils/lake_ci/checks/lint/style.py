@@ -26,7 +26,7 @@ def python_files(ctx: CheckContext) -> list[str]:
 
 
 def _modules(folder: Path) -> Iterator[Path]:
-    """Return the Python files and folders in a folder that may be modules."""
+    """Return the modules and packages in a folder, recognized by their file names."""
     for path in folder.glob("*"):
         is_module = path.suffix == ".py" or (path.is_dir() and not path.suffix)
         if is_module and path.stem.isidentifier() and path.name != "__pycache__":
@@ -36,13 +36,14 @@ def _modules(folder: Path) -> Iterator[Path]:
 class FileCheck(CommandCheck):
     """The base class of tools that check each file separately.
 
-    The suite caches which files are clean, and the tool gets only the files that are
-    not in this cache. If there are none, the tool is not started: the start of black
-    alone takes 0.7 s.
+    The suite caches which files are clean. The tool gets only the files that are not in
+    this cache. If all files are in the cache, the tool is not started: starting black
+    takes 0.7 s.
 
     Attributes:
-        settings: the files that may contain the tool's settings. The versions of the
-            tool and its plugins are in the lock file, which is always an input.
+        settings: the files that may contain the tool's settings. The lock file is
+            always an input, because it contains the versions of the tool and its
+            plugins.
     """
 
     settings: Sequence[str] = ()
@@ -96,8 +97,8 @@ class Flake8(FileCheck):
 
     def command(self, ctx: CheckContext) -> list[str]:
         format_ = "%(path)s\t%(row)d\t%(code)s\t%(text)s"
-        # Use one process: other tools use the other cores, and a pool of processes
-        # takes flake8 more time to start than it saves.
+        # Use one process: other tools use the other cores, and for flake8, starting a
+        # pool of processes takes more time than the pool saves.
         return [
             ctx.bin("flake8"),
             "--jobs=1",
@@ -119,15 +120,15 @@ class Flake8(FileCheck):
 class Black(FileCheck):
     """Check the formatting with black.
 
-    With `--diff`, black does not use its own cache. So only the files that `--check`
-    has rejected are checked with `--diff`.
+    With `--diff`, black does not use its own cache. So `--diff` is used only for the
+    files that `--check` has rejected.
     """
 
     name = "black"
     settings = ("pyproject.toml",)
     finding_codes = (1, 123)
-    # `error: cannot parse for target version Python 3.9: FILE:ROW:COLUMN`, and on the
-    # next line the source line.
+    # black prints `error: cannot parse for target version Python 3.9: FILE:ROW:COLUMN`,
+    # and on the next line the line of the source code.
     PARSE = re.compile(
         r"^error: (?P<message>cannot parse[^:\n]*): (?P<file>.+):(?P<line>\d+):\d+$",
         re.MULTILINE,
@@ -171,7 +172,8 @@ class Isort(FileCheck):
         """Return the inputs, including the names of the modules in the source folders.
 
         isort treats an import as first-party if a source folder has a module of that
-        name. So a new module can change the result of the files that import it.
+        name. So a new module can change the result of all files that import this
+        module.
         """
         has_project = (ctx.root / "pyproject.toml").exists()
         tools = read_project(ctx.root).get("tool", {}) if has_project else {}
@@ -199,8 +201,8 @@ class Mypy(CommandCheck):
 
     name = "mypy"
     # Exit code 2 has two meanings. If mypy cannot parse a file, it prints findings, as
-    # with code 1. If an option is wrong, it prints none, and this is reported as a
-    # crash.
+    # with code 1. If an option is wrong, mypy prints no findings, and the check reports
+    # a crash.
     finding_codes = (1, 2)
 
     def command(self, ctx: CheckContext) -> list[str]:

@@ -54,9 +54,9 @@ class Version(Check):
 
 
 def no_version(root: Path) -> str | None:
-    """Return why the version cannot be determined from git, and the next command.
+    """Return why git does not define the version, and the next command.
 
-    The result is None if the version can be determined.
+    The result is None if git defines the version.
     """
     if git.commit(root) is None:
         return "not a git checkout with a commit: run `git clone` and build there"
@@ -95,7 +95,7 @@ def build_command(
 def build_env(ctx: CheckContext) -> dict[str, str]:
     """Return the environment variables of a build.
 
-    They set the date of all files in the archives to the date of the commit.
+    With these variables, all files in the archives have the date of the commit.
     """
     return {**ctx.env, "SOURCE_DATE_EPOCH": str(git.commit_time(ctx.root))}
 
@@ -127,7 +127,7 @@ class BuildDistribution(Check):
 
 
 class DistributionCheck(Check):
-    """The base class of checks of wheel and sdist; skipped if one is missing."""
+    """The base class of checks; a check is skipped if wheel or sdist is missing."""
 
     def run(self, ctx: CheckContext) -> Outcome:
         wheel, sdist = (
@@ -146,7 +146,7 @@ class DistributionCheck(Check):
 
 
 class _Command(CommandCheck):
-    """Runs a command on the wheel and the sdist, for one of the checks below."""
+    """Runs a program on the wheel and the sdist; the checks below use this class."""
 
     def __init__(self, name: str, program: str, arguments: Iterable[str]) -> None:
         self.name = name
@@ -170,8 +170,8 @@ class Twine(DistributionCheck):
         def findings(self, done: Completed, ctx: CheckContext) -> Iterator[Finding]:
             readme = read_project(ctx.root)["project"].get("readme", "pyproject.toml")
             seen = set()
-            # The indented lines below a message belong to the message. One of them
-            # contains the line number.
+            # The indented lines below a message belong to the message. One of the
+            # indented lines contains the line number.
             for match in re.finditer(
                 r"^(ERROR|WARNING) +(.+(?:\n +.*)*)", done.stdout, re.MULTILINE
             ):
@@ -228,10 +228,10 @@ class WheelContents(DistributionCheck):
 
 
 class DistributionContents(DistributionCheck):
-    """Check that wheel and sdist contain the packages' files in git, and no others.
+    """Check that wheel and sdist contain exactly the packages' files in git.
 
-    All files in a package's folder are shipped, even a backup. So each file must match
-    a pattern of `files` in `[tool.lake_ci.build]`.
+    A build ships all files in a package's folder, even a backup file. So each file must
+    match a pattern of `files` in `[tool.lake_ci.build]`.
     """
 
     name = "contents"
@@ -314,10 +314,10 @@ class DistributionContents(DistributionCheck):
 
 
 class ReproducibilityCheck(DistributionCheck):
-    """Check that a second build gives the same archives, byte for byte.
+    """Check that a second build creates the same archives, byte for byte.
 
     The second build has a different umask, time zone and hash seed. In addition, a
-    wheel is built from the sdist, and must be the same.
+    wheel is built from the sdist, and must be identical to the wheel in dist/.
     """
 
     name = "reproducible"
@@ -386,8 +386,8 @@ def archive_differences(first: Path, second: Path) -> Iterator[tuple[str, str]]:
 def _members(archive: Path) -> dict[str, bytes]:
     """Return the contents of the files in an archive, by the files' names.
 
-    RECORD is left out: it contains the hashes of the other files, and so would only
-    repeat their differences.
+    RECORD is left out: RECORD contains the hashes of all other files, and so would only
+    repeat the differences of those files.
     """
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as wheel:
@@ -432,8 +432,8 @@ class InstallWheel(DistributionCheck):
         install = [uv, "pip", "install", "--quiet", "--python", str(folder)]
         for step in (
             [*install, "--require-hashes", "-r", "requirements/runtime.txt"],
-            # Install by name; given a path, the environment and the SBOM would record
-            # that path.
+            # Install the wheel by its name. If the wheel were installed by its path,
+            # the environment and the SBOM would contain this path.
             [
                 *install,
                 "--no-deps",
@@ -503,7 +503,7 @@ class Sbom(DistributionCheck):
 
 
 class Checksums(DistributionCheck):
-    """Write SHA256SUMS of the wheel and the sdist, and record the digests."""
+    """Write SHA256SUMS of the wheel and the sdist; add the digests to the result."""
 
     name = "checksums"
 
@@ -523,6 +523,6 @@ class Checksums(DistributionCheck):
         }
         lines = [f"{digest}  {name}\n" for name, digest in digests.items()]
         write_whole(ctx.reports / "SHA256SUMS", "".join(lines))
-        # `nox -s verify` compares the digests in the result with the files.
+        # `nox -s verify` compares these digests with the files.
         data = {"sha256": digests}
         return Outcome(Status.SUCCESS, count(len(files), "file"), data=data)

@@ -1,7 +1,7 @@
-"""Verifies the built files, and that GitHub built them from this commit.
+"""Verifies the built files, and verifies that GitHub built them from this commit.
 
-The session `verify` runs these checks before a release, and `deploy` runs them before
-it connects to a workspace.
+The session `verify` runs these checks before a release. The session `deploy` runs these
+checks before it connects to a workspace.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lake_ci.runner.check import Check, CheckContext, stopped
 from lake_ci.system import git
 from lake_ci.system.processes import Completed
 
-# The signature of the job `build` on GitHub, which `artifacts-in` downloads.
+# The signature that the job `build` on GitHub creates, and `artifacts-in` downloads.
 BUNDLE = "reports/build/attestation.json"
 WORKFLOW = ".github/workflows/ci.yml"
 REBUILD = "rerun the job `build` on GitHub, and use all of its artifacts"
@@ -58,8 +58,8 @@ class ArtifactsCheck(Check):
 class AttestationCheck(Check):
     """Check with `gh` that the workflow of this repository built the files on GitHub.
 
-    On GitHub, a missing `gh` or signature is a failure. On other machines, the row is
-    then skipped, because only GitHub signs builds.
+    If `gh` or the signature is missing, the check fails on GitHub. On any other
+    machine, the check is skipped, because only GitHub signs builds.
 
     Attributes:
         passed: whether the check found no problem.
@@ -99,9 +99,9 @@ class AttestationCheck(Check):
     def _refused(
         self, file: Path, done: Completed, ctx: CheckContext
     ) -> Outcome | None:
-        """Return the failure for a file that `gh` refused, or None.
+        """Return the failure of a file without a verified attestation, or None.
 
-        Before version 2.67, `gh` also exits with 0 if it verified no attestation.
+        Before version 2.67, `gh` exits with 0 even if it has verified no attestation.
         """
         if done.code == 0 and _names_digest(done.stdout, file):
             return None
@@ -128,9 +128,9 @@ def stages(*, attested: bool = True) -> Generator[Sequence[Check], None, bool]:
 
 
 def is_attested(env: Mapping[str, str]) -> bool:
-    """Return whether this is a run on GitHub whose build signs its files.
+    """Return whether this is a run on GitHub in which the build signs its files.
 
-    The build of a pull request signs nothing, because it has no right to.
+    The build of a pull request signs nothing, because it lacks the permission.
     """
     return (
         env.get("GITHUB_ACTIONS") == "true"
@@ -139,7 +139,7 @@ def is_attested(env: Mapping[str, str]) -> bool:
 
 
 def _missing(ctx: CheckContext, gh: str | None, repository: str) -> str | None:
-    """Return what the proof lacks, with the next command; None if nothing."""
+    """Return what the verification lacks, with the next command; None if nothing."""
     if not (ctx.root / BUNDLE).is_file():
         return f"{BUNDLE} is missing: {REBUILD}"
     if gh is None:

@@ -24,7 +24,7 @@ def checks(pythons: Sequence[str], event: str) -> list[Check]:
 
     Args:
         event: the event of the run. For a `tag`, the files are published, so the tagged
-            commit must be a reviewed one.
+            commit must have been reviewed.
     """
     tagged = [CommitOnMain("be published")] if event == "tag" else []
     built = [

@@ -27,7 +27,7 @@ NOTHING = "0" * 40
 
 @dataclass
 class Reference:
-    """The commit to compare with, and why it was chosen, or why there is none."""
+    """The commit to compare with, and why it was chosen; or why there is no commit."""
 
     commit: str | None
     why: str
@@ -38,9 +38,9 @@ def reference(
 ) -> Reference:
     """Return the commit to compare with.
 
-    This is the requested commit, if there is one, or else the commit before this push.
-    For any other run, it is the current commit if there are uncommitted changes, or
-    else the first parent.
+    If a commit is requested, return this commit. If not, return the commit before this
+    push. If the run is not for a push, return the current commit if there are
+    uncommitted changes, or else the first parent.
 
     Raises:
         UsageError: the requested commit does not exist.
@@ -75,7 +75,7 @@ def reference(
 
 
 def pushed_from(env: Mapping[str, str]) -> str | None:
-    """Return the branch's commit before this push, as GitHub reports it, or None."""
+    """Return the commit that GitHub reports as the one before this push, or None."""
     if env.get("GITHUB_EVENT_NAME") != "push" or not env.get("GITHUB_EVENT_PATH"):
         return None
     try:
@@ -124,7 +124,7 @@ class Side:
 
     Attributes:
         name: `old` or `new`.
-        folder: the folder with the version's wheel and the version's copy of the suite.
+        folder: the folder that contains the version's wheel and its copy of the suite.
         tree: the version's source tree.
         environment: the environment in which the version's wheel is installed; it is
             not the session's environment.
@@ -246,8 +246,7 @@ class InstallVersion(Check):
             done = ctx.execute(make)
             if done.code != 0:
                 return stopped_or_crashed(self.name, done)
-        # If a version has no lock file for benchmarks, use the lock file of this
-        # checkout.
+        # If the version has no lock file for benchmarks, use this checkout's lock file.
         locked = side.tree if (side.tree / LOCK).exists() else ctx.root
         execute = partial(ctx.execute, cwd=locked, env=ctx.env_of("packages"))
         side.environment.install(locked, PURPOSE, execute)
@@ -277,7 +276,7 @@ class InstallVersion(Check):
 
 
 def check_out(root: Path, tree: Path, commit: str) -> None:
-    """Create a git worktree of a commit at `tree`; remove an older worktree there.
+    """Create a git worktree of a commit at `tree`, and remove any older worktree there.
 
     Raises:
         LakeCiError: git failed.
@@ -304,7 +303,7 @@ def worktree(root: Path) -> Iterator[None]:
 
 
 def remove(root: Path, tree: Path) -> None:
-    """Remove a worktree from the disk and from git's list of worktrees."""
+    """Remove a worktree, both from the disk and from git's list of worktrees."""
     if tree.exists():
         git.ask(root, "worktree", "remove", "--force", "--force", str(tree))
     shutil.rmtree(tree, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Runs one benchmark on two versions, which take turns after each round.
+"""Runs one benchmark on two versions; the versions take turns after each round.
 
 The check fails only if the new version is significantly slower.
 """
@@ -29,7 +29,7 @@ FOLDER = "testing/performance"
 # Patterns of the files that every benchmark depends on.
 ALWAYS = (LOCK, "requirements/jars.txt", "pyproject.toml", f"{FOLDER}/*")
 ROUNDS, WARM_UPS = 6, 1
-# The errors of a version that does not contain the benchmarked code yet.
+# The errors that a version raises if it does not contain the benchmarked code yet.
 LACKING = re.compile(
     r"(?:ImportError|ModuleNotFoundError|AttributeError|TypeError: .*(?:unexpected"
     r" keyword|positional argument)).*"
@@ -70,8 +70,9 @@ def read_specs(rows: Sequence[Mapping[str, Any]]) -> list[BenchmarkSpec]:
 
 def pytest_command(side: Side, *arguments: str) -> list[str]:
     """Return the command that runs this checkout's benchmarks on a version."""
-    # Override two settings of pyproject.toml: one adds this checkout's packages to the
-    # path, the other turns warnings into errors, also those of an old version.
+    # Override two settings of pyproject.toml. `pythonpath` would add this checkout's
+    # packages to the path. `filterwarnings` would turn warnings into errors, even the
+    # warnings of an old version.
     own = [
         "--override-ini=pythonpath=",
         "--override-ini=filterwarnings=",
@@ -91,7 +92,7 @@ def pytest_command(side: Side, *arguments: str) -> list[str]:
 
 
 class Benchmark(Check):
-    """Check that a benchmark needs no more time and memory than on the baseline."""
+    """Check that a benchmark needs no more time or memory than on the baseline."""
 
     exclusive = True
 
@@ -116,7 +117,7 @@ class Benchmark(Check):
 
     def run(self, ctx: CheckContext) -> Outcome:
         new, old = self.new.side, self.old.side
-        assert new is not None  # without the new version, no benchmark is collected
+        assert new is not None  # if it is None, no benchmark is collected
         reason = self._skip_reason(old)
         if reason is not None:
             return Outcome(Status.SKIPPED, reason)
@@ -153,7 +154,7 @@ class Benchmark(Check):
         return None
 
     def _is_enough(self, found: Samples, begun: float) -> bool:
-        """Return whether no more pairs of processes are needed, or the time is over."""
+        """Return whether there are enough pairs of processes, or the time is over."""
         minimum = self.options.generations or self.spec.generations
         if len(found.new) < minimum:
             return False
@@ -171,7 +172,7 @@ class Benchmark(Check):
     def _generation(
         self, ctx: CheckContext, sides: Sequence[Side], number: int
     ) -> dict[str, Completed]:
-        """Run a pair of processes, which take turns after each round, to their end."""
+        """Run a pair of processes until both end; they take turns after each round."""
         with TurnServer() as turns, ThreadPoolExecutor(len(sides)) as pool:
             running: dict[str, Future[Completed]] = {}
             for side in sides:
@@ -181,13 +182,13 @@ class Benchmark(Check):
                     **side.variables(ctx),
                     "LAKE_CI_TURNS": turns.address,
                     "LAKE_CI_ROUNDS": str(self.spec.rounds),
-                    # Both processes of a pair have the same seed, and no two pairs have
-                    # the same.
+                    # Both processes of a pair have the same seed, but each pair has a
+                    # different seed.
                     "PYTHONHASHSEED": str(number + 1),
                     "PYTHONDONTWRITEBYTECODE": "1",
                 }
                 # Use this folder for temporary files, instead of the system's folder.
-                # pytest empties it at the start of each process.
+                # pytest empties this folder at the start of each process.
                 scratch = side.folder / "scratch"
                 command = pytest_command(side, self.spec.id, f"--benchmark-json={file}")
                 command.append(f"--basetemp={scratch}")
@@ -220,10 +221,11 @@ class Benchmark(Check):
         )
 
     def _tells(self, found: Samples) -> bool:
-        """Return whether no more rounds are needed.
+        """Return whether the rounds so far are enough for a verdict.
 
-        This is the case if a ratio is above the threshold; or if all ratios are below
-        it, and the interval of the whole benchmark is narrow enough.
+        The rounds are enough if a ratio is above the threshold. They are also enough if
+        all ratios are below the threshold and the interval of the whole benchmark is
+        narrow enough.
         """
         compared = found.compared()
         threshold = self.options.threshold
@@ -274,7 +276,7 @@ class Benchmark(Check):
         return [self._finding("memory", f"{self.name} uses {times}; {allowed}")]
 
     def _more(self, undecided: Mapping[str, SeriesRatio]) -> str:
-        """Return a text with the undecided series, and how many rounds they need."""
+        """Return a text with the undecided series, and how many rounds each needs."""
         threshold = self.options.threshold
         needed = [each.narrower.pairs_needed(threshold) for each in undecided.values()]
         names = ", ".join(name or "the whole" for name in undecided)
@@ -289,7 +291,7 @@ class Benchmark(Check):
         return f"undecided for {names}: about {pairs} rounds are needed (run `{again}`)"
 
     def _without_old(self, ended: Completed) -> Outcome:
-        """Return the outcome of a benchmark that the baseline could not run."""
+        """Return the outcome of a benchmark that could not run on the baseline."""
         errors = _error_lines(ended)
         why = (
             errors[-1] if errors else (ended.last_lines(1) or f"exit code {ended.code}")
@@ -364,7 +366,7 @@ class Benchmark(Check):
         return data
 
     def _interval(self, compared: SeriesRatio) -> dict[str, Any]:
-        """Return the verdict, `detects`, and the ratio and interval by each clock."""
+        """Return the verdict, `detects`, and the ratio and interval for each clock."""
         clocks = {"wall": compared.wall, "cpu": compared.cpu}
         return {
             "verdict": compared.verdict(self.options.threshold).value,

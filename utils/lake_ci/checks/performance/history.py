@@ -19,10 +19,10 @@ SCHEMA = 1
 class Figures:
     """The figures of a whole benchmark, or of a part of it, such as one table.
 
-    `seconds` is the median of the new version's rounds. The other values exist only if
-    there is a baseline. `ratio` is new / old, and its 95 % interval is from `low` to
-    `high`. If the true ratio were `detects`, 19 of 20 runs would find the new version
-    slower.
+    `seconds` is the median of the new version's rounds. All values except `seconds`
+    exist only if there is a baseline. `ratio` is new / old; the 95 % interval of the
+    ratio is from `low` to `high`. If the true ratio were `detects`, 19 of 20 runs would
+    find the new version slower.
     """
 
     seconds: float
@@ -73,7 +73,7 @@ def describe_machine() -> dict[str, object]:
 
 
 def same_machine(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
-    """Return whether seconds measured on the two machines can be compared."""
+    """Return whether the times measured on the two machines can be compared."""
     return all(one.get(fact) == other.get(fact) for fact in ("processor", "cores"))
 
 
@@ -127,7 +127,7 @@ def from_line(line: str) -> Record:
 def read_history(path: Path) -> tuple[list[Record], int]:
     """Return the records, oldest first, and the number of unreadable lines.
 
-    A missing file is an empty history.
+    A missing file counts as an empty history.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

@@ -1,8 +1,8 @@
-"""Interleaves processes: one process runs a round while the other processes wait.
+"""Interleaves processes: while one process runs a round, all other processes wait.
 
-Each process connects to a socket and sends its name in one line. It sends `.` to
-request a turn, and starts the round when it gets the answer `!`. The turn ends when the
-same process sends the next `.`. Until then, no other process runs.
+Each process connects to a socket and sends its name in one line. The process sends `.`
+to request a turn, and starts the round when it gets the answer `!`. The turn ends when
+the same process sends the next `.`. During a turn, no other process runs.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-# How often, in seconds, to check whether a process that sends nothing still runs.
+# After this many seconds without input from a process, check whether the process is
+# still running.
 ALIVE_SECONDS = 0.1
 
 
 def order(names: Sequence[str], rounds: int) -> Iterator[str]:
     """Yield the order of the turns: `old new new old old new ...`.
 
-    In this order, each of the two processes runs first equally often.
+    In this order, `old` runs before `new` as often as `new` runs before `old`.
     """
     for number in range(rounds):
         yield from names if number % 2 == 0 else reversed(names)
@@ -31,8 +32,8 @@ class TurnServer:
     """A context manager that listens on a socket, and grants turns to processes.
 
     Attributes:
-        address: the path of the socket. It is outside the repository, so it is short
-            even if the repository's path is long.
+        address: the path of the socket. The socket is outside the repository, so its
+            path is short even if the repository's path is long.
     """
 
     def __init__(self) -> None:
@@ -59,7 +60,8 @@ class TurnServer:
         A process that ends or never connects loses its turns.
 
         Args:
-            alive: a function that returns whether the process of a name is running.
+            alive: a function that gets the name of a process, and returns whether this
+                process is running.
         """
         players = self._players(names, alive)
         with contextlib.ExitStack() as held:
@@ -104,7 +106,7 @@ class _Client:
         self.connection.settimeout(ALIVE_SECONDS)
 
     def name(self, awaited: Callable[[], bool]) -> str:
-        """Read the process's name; return only a part if no process is awaited."""
+        """Read the process's name; stop early if no process is awaited any more."""
         line = b""
         while not line.endswith(b"\n") and awaited():
             with contextlib.suppress(TimeoutError):

@@ -15,16 +15,16 @@ class PerformanceOptions:
     """The options after `--`, with defaults from `[tool.lake_ci.performance]`.
 
     Attributes:
-        baseline: the commit to compare with; None for the previous commit.
+        baseline: the commit to compare with; if None, the previous commit.
         every: whether to run all benchmarks, even if their code did not change.
         select: the expression for pytest's option `-k`.
-        generations: the minimum number of pairs of processes per benchmark; None for
-            the number that the benchmark declares.
+        generations: the minimum number of pairs of processes per benchmark; if None,
+            each benchmark declares the number.
         seconds: the time per benchmark after which no more pairs of processes are
             started.
         threshold: the ratio of seconds, new / old, above which a benchmark fails.
         memory: the ratio of peak memory, new / old, above which a benchmark fails.
-        width: an interval is narrow enough if half its width is at most this.
+        width: an interval is narrow enough if half its width is at most this value.
     """
 
     baseline: str | None = None

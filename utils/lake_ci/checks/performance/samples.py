@@ -1,4 +1,4 @@
-"""Computes ratios from the measurements of a benchmark's pairs of processes."""
+"""Computes the ratios of a benchmark from the measurements of pairs of processes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from lake_ci.checks.performance.history import Figures, Measurement
 from lake_ci.checks.performance.statistics import Interval, SpeedVerdict, compare
 
-# If a part takes less than this time on both versions, it is not compared: such a short
-# time depends mostly on the clock and the scheduler.
+# If a part takes less than this time on both versions, the part is not compared: such a
+# short time depends mostly on the clock and the scheduler.
 SHORTEST_SECONDS = 0.01
 
 
@@ -44,9 +44,9 @@ class SeriesRatio:
     def verdict(self, threshold: float) -> SpeedVerdict:
         """Return whether the new version is slower, by wall clock or by processor time.
 
-        If the wall clock is undecided, processor time decides. But a process that waits
-        uses no processor time. So the verdict FINE by processor time counts only if the
-        ratio by wall clock is not above the threshold.
+        If the verdict by wall clock is undecided, processor time decides. But a process
+        that waits uses no processor time. So if processor time gives the verdict FINE,
+        the verdict counts only if the ratio by wall clock is not above the threshold.
         """
         first = self.wall.verdict(threshold)
         if first is not SpeedVerdict.UNDECIDED or self.cpu is None:
@@ -60,7 +60,7 @@ class SeriesRatio:
 
     @property
     def narrower(self) -> Interval:
-        """The interval of the more precise clock."""
+        """The interval by the clock whose interval is narrower."""
         if self.cpu is not None and self.cpu.half_width < self.wall.half_width:
             return self.cpu
         return self.wall
@@ -95,9 +95,10 @@ class Samples:
         }
 
     def _is_judged(self, name: str) -> bool:
-        """Return whether a series is long enough, and was measured in all processes.
+        """Return whether a series takes long enough, and was measured in all processes.
 
-        The whole benchmark, whose name is the empty text, is always long enough.
+        The series with the empty name, which is the whole benchmark, always takes long
+        enough.
         """
         if not all(name in each.series for each in (*self.old, *self.new)):
             return False

@@ -45,7 +45,7 @@ def stages(
     """Yield a stage that builds both versions, then a stage with the benchmarks.
 
     Args:
-        env: the environment variables, including those with which GitHub describes the
+        env: the environment variables, including GitHub's variables that describe the
             push.
     """
     before = Baseline(env, chosen.baseline)
@@ -57,7 +57,7 @@ def stages(
 
 
 class Collect(Check):
-    """Collect the benchmarks, and report those that only the baseline has."""
+    """Collect the benchmarks, and report the benchmarks that only the baseline has."""
 
     name = "benchmarks"
     exclusive = True
@@ -100,7 +100,7 @@ class Collect(Check):
         return self._compared(ctx, listed)
 
     def _compared(self, ctx: CheckContext, listed: Sequence[BenchmarkSpec]) -> Outcome:
-        """Return the outcome, and name the benchmarks that only the baseline has."""
+        """Return the outcome; it names the benchmarks that only the baseline has."""
         detail = count(len(listed), "benchmark")
         if (
             self.old.side is None
@@ -135,7 +135,8 @@ class Collect(Check):
                 return stopped_or_crashed(self.name, done)
             return read_specs(json.loads(file.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError):
-            # If the version is older than the benchmarks, its tests write no list.
+            # An old version may not be able to list its benchmarks yet, and writes no
+            # file.
             return []
         finally:
             file.unlink(missing_ok=True)

@@ -1,22 +1,22 @@
 """Estimates the ratio of two series, and an interval that is robust against noise.
 
-All functions are pure. Their input is a list of generations. A generation is a pair of
-processes, one of the old version and one of the new version, which take turns. Each
-turn of one process is next to a turn of the other process. So if a load on the machine
-lasts longer than a turn, it slows both turns. All statistics use the logarithm of the
-ratio of such a pair of turns.
+All functions are pure. The input is a list of generations. A generation is a pair of
+processes that take turns: one process of the old version, and one of the new version.
+Each turn of one process is next to a turn of the other process. So if a load on the
+machine lasts longer than a turn, the load slows both turns. All statistics use the
+logarithm of the ratio of such a pair of turns.
 
 A burst of load from another program can make the ratios of a few pairs arbitrarily bad.
-So the smallest 30 % and the largest 30 % of the pairs are left out, and the estimate is
-the mean of the others. Wilcox usually leaves out 20 %; with 20 % and a burst in every
-tenth pair, an eighth of the slower versions was no longer detected.
+So the smallest 30 % and the largest 30 % of the ratios are left out, and the estimate
+is the mean of the remaining ratios. Wilcox usually leaves out 20 %. But with 20 %, if a
+burst hit every tenth pair, one of eight slower versions was no longer detected.
 
-The interval comes from a bootstrap. It first draws generations, and then pairs within
-each generation. This is because even two processes with the same code differ in speed
-(memory layout, hash seeds, decisions of the JIT). For small samples, the percentiles
-must be a little further out than 2.5 and 97.5: see Hesterberg, "What Teachers Should
-Know About the Bootstrap", 2015, section 4.2. For the trimmed mean see Wilcox,
-"Introduction to Robust Estimation and Hypothesis Testing", chapter 4.
+The interval comes from a bootstrap. The bootstrap first draws generations, and then
+pairs within each generation. The reason is that even two processes with the same code
+differ in speed (memory layout, hash seeds, decisions of the JIT). For small samples,
+the percentiles must be a little further out than 2.5 and 97.5: see Hesterberg, "What
+Teachers Should Know About the Bootstrap", 2015, section 4.2. For the trimmed mean see
+Wilcox, "Introduction to Robust Estimation and Hypothesis Testing", chapter 4.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ RESAMPLES = 1000
 LEVEL = 0.95
 POWER = 0.95
 # The width of the interval varies from run to run. This factor, which comes from a
-# simulation, corrects `detects` for that.
+# simulation, corrects `detects` for this variation.
 VARYING = 1.15
 # With fewer pairs, the bootstrap draws from too few values, and its interval is far too
 # narrow.
@@ -51,7 +51,7 @@ class SpeedVerdict(Enum):
 
 @dataclass(frozen=True)
 class Interval:
-    """A ratio (new / old), its 95 % interval, and the number of measured pairs.
+    """A ratio (new / old), its 95 % interval, and the number of the measured pairs.
 
     A ratio above 1 means that the new version is slower.
     """
@@ -63,7 +63,7 @@ class Interval:
 
     @property
     def half_width(self) -> float:
-        """Half the interval's width, as a share of the ratio: 0.03 for 0.97 to 1.03."""
+        """Half the interval's width, as a share of the ratio; 0.03 for 0.97 to 1.03."""
         return math.sqrt(self.high / self.low) - 1
 
     @property
@@ -82,10 +82,10 @@ class Interval:
         return SpeedVerdict.UNDECIDED if self.high > threshold else SpeedVerdict.FINE
 
     def detects(self, threshold: float) -> float:
-        """Return the smallest true ratio that about 19 of 20 runs find to be slower.
+        """Return the smallest true ratio that about 19 of 20 runs detect as slower.
 
-        This ratio is above the threshold. It assumes that each run has as many pairs as
-        this one.
+        The returned ratio is above the threshold. It assumes that each run has as many
+        pairs as this run.
         """
         quantiles = NORMAL.inv_cdf((1 + LEVEL) / 2) + NORMAL.inv_cdf(POWER)
         return threshold * math.exp(VARYING * quantiles * self.error)
@@ -93,8 +93,9 @@ class Interval:
     def pairs_needed(self, threshold: float) -> int | None:
         """Return how many pairs are needed until the interval excludes the threshold.
 
-        This assumes that the ratio stays the same. The result is None if the ratio is
-        so near the threshold that even a hundred times as many pairs might be too few.
+        The number assumes that more pairs do not change the ratio. The result is None
+        if the ratio is so near the threshold that even a hundred times as many pairs
+        might be too few.
         """
         distance = abs(math.log(self.ratio / threshold))
         half = max(math.log(self.high / self.ratio), math.log(self.ratio / self.low))
@@ -104,9 +105,10 @@ class Interval:
 
 
 def trimmed_mean(values: Sequence[float], share: float = TRIMMED) -> float:
-    """Return the mean without this share of the values at each end.
+    """Return the mean, without the smallest and the largest values.
 
-    Raises ValueError if there are no values.
+    `share` is the share of the values to leave out at each end. Raises ValueError if
+    there are no values.
     """
     if not values:
         raise ValueError("no values")
@@ -122,15 +124,15 @@ def compare(
     *,
     resamples: int = RESAMPLES,
 ) -> Interval:
-    """Return the ratio of two series, which are lists of generations of rounds.
+    """Return the ratio of two series; a series is a list of generations of rounds.
 
     A generation contains the seconds of the rounds of one process. The n-th round of
     the old series and the n-th round of the new series are a pair. The same input
     always gives the same interval, because the random generator is seeded.
 
     Raises:
-        ValueError: the series differ in their number of generations or rounds, contain
-            a value of 0 or less, or have too few pairs.
+        ValueError: the two series have different numbers of generations or rounds,
+            contain a value of 0 or less, or have too few pairs.
     """
     generations = [
         [math.log(after / before) for before, after in zip(olds, news, strict=True)]
@@ -144,7 +146,7 @@ def compare(
     tail = _tail(len(pairs))
     low, high = (_quantile(estimates, share) for share in (tail, 1 - tail))
     estimate = trimmed_mean(pairs)
-    # With few pairs, the estimate may be outside the percentiles.
+    # With few pairs, the estimate may be outside the interval of the percentiles.
     low, high = min(low, estimate), max(high, estimate)
     return Interval(math.exp(estimate), math.exp(low), math.exp(high), len(pairs))
 
@@ -163,7 +165,8 @@ def _resampled(generations: Sequence[Sequence[float]], resamples: int) -> list[f
 def _tail(pairs: int) -> float:
     """Return the share of the bootstrap's values to leave out at each end.
 
-    With this share, intervals of few and of many pairs have the same coverage.
+    With this share, an interval of few pairs has the same coverage as an interval of
+    many pairs.
     """
     freedom = pairs - 1
     z = NORMAL.inv_cdf((1 + LEVEL) / 2)

@@ -1,4 +1,4 @@
-"""Draws the history of the benchmarks as SVG, with one line for each benchmark."""
+"""Draws the history of all benchmarks as SVG, with one line for each benchmark."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Row(NamedTuple):
 
 
 def draw_trend(records: Sequence[Record]) -> str:
-    """Draw the newest runs on the machine of the last run; return the SVG as text.
+    """Return an SVG of the newest runs; it shows only the machine of the last run.
 
     The scale of a line goes from zero to the slowest run of the benchmark, so that the
     line's slope shows the relative change.

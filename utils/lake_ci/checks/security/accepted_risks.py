@@ -24,7 +24,7 @@ LONGEST_DAYS = 366
 
 @dataclass(frozen=True)
 class AcceptedRisk:
-    """An exception that accepts the findings with an id until a date."""
+    """An exception, which accepts all findings with this id until it expires."""
 
     id: str
     reason: str
@@ -43,7 +43,7 @@ class AcceptedRisk:
 
 
 class Register:
-    """Collects the findings of one run, and decides which of them fail the run.
+    """Collects the findings of one run, and decides which findings fail the run.
 
     Args:
         root: the repository.
@@ -100,11 +100,11 @@ class Register:
         return [tool for tool in tools if tool not in self._found]
 
     def security_findings(self) -> list[SecurityFinding]:
-        """Return the merged findings of all scanners, without accepted findings."""
+        """Return the merged findings of all scanners, but no accepted findings."""
         return merged(finding for found in self._found.values() for finding in found)
 
     def unused(self) -> list[AcceptedRisk]:
-        """Return the unused exceptions for findings of completed scanners."""
+        """Return the unused exceptions, but only for scanners that have completed."""
         return [
             each
             for each in self.accepted

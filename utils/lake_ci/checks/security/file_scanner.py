@@ -39,10 +39,10 @@ class ScanResult:
 
 
 class FileScanner(Scanner):
-    """The base class of scanners of files, which scan only files that are not cached.
+    """The base class of scanners of files; files with a cached result are not scanned.
 
-    The cleaned document has two lists of rows: the findings in `results`, and the
-    unreadable files in `errors`.
+    The document that `clean` returns has two lists of rows: the findings in `results`,
+    and the unreadable files in `errors`.
 
     Attributes:
         settings: git patterns of the files with the scanner's settings and rules.
@@ -57,7 +57,8 @@ class FileScanner(Scanner):
     def scan(self, ctx: CheckContext, files: Sequence[str]) -> list[str]:
         """Return the command that scans these files.
 
-        The command runs at the root of the repository, and may also scan other files.
+        The command runs at the root of the repository. The command may also scan files
+        that were not requested.
         """
         raise NotImplementedError
 
@@ -72,7 +73,7 @@ class FileScanner(Scanner):
         raise NotImplementedError
 
     def file(self, row: Any, ctx: CheckContext) -> str:
-        """Return the file to which a row of the cleaned document belongs."""
+        """Return the file of a row in the document that `clean` returns."""
         raise NotImplementedError
 
     def run(self, ctx: CheckContext) -> Outcome:
@@ -109,7 +110,7 @@ class FileScanner(Scanner):
     def _scan_files(
         self, files: Sequence[str], cached: Mapping[str, FileRows], ctx: CheckContext
     ) -> ScanResult | Outcome:
-        """Scan files; return an outcome if the scanner failed."""
+        """Scan files; return an outcome only if the scanner failed."""
         done = ctx.execute(self.scan(ctx, files), env=self.environment(ctx))
         ended = self.ended_badly(done)
         if ended is not None:
@@ -125,7 +126,7 @@ class FileScanner(Scanner):
     def _context(self, ctx: CheckContext) -> list[str]:
         """Return all inputs of a file's result besides the file itself.
 
-        These are settings, versions, and the code of the scanner.
+        The inputs are the scanner's settings, versions and code.
         """
         names = git.files(ctx.root, LOCK, *self.settings)
         texts = [
@@ -145,7 +146,7 @@ class FileScanner(Scanner):
         cached: Mapping[str, FileRows],
         ctx: CheckContext,
     ) -> ScanResult:
-        """Return the rows and errors of a document, without the rows of cached files.
+        """Return the rows and errors of a document; rows of cached files are left out.
 
         Raises one of UNREADABLE.
         """
@@ -176,11 +177,11 @@ class FileScanner(Scanner):
     def _cacheable(
         self, cached: Mapping[str, FileRows], result: ScanResult, ctx: CheckContext
     ) -> dict[str, FileRows]:
-        """Return the results that may be cached, by file."""
+        """Return, for each file, the results that may be cached."""
         unread = {self.file(row, ctx) for row in result.errors}
         if result.unrequested or not unread <= {*cached, *result.rows}:
             # The scanner reported a file that was not requested. Cache nothing, so that
-            # the next run reports it again.
+            # the next run reports this file again.
             return {}
         unsure = unread | _skipped_by_mistake(cached, result)
         return {
@@ -193,7 +194,8 @@ class FileScanner(Scanner):
 def _skipped_by_mistake(cached: Mapping[str, FileRows], result: ScanResult) -> set[str]:
     """Return the files that the scanner has probably skipped by mistake.
 
-    In an earlier run, the scanner did not skip files with the same suffix.
+    The scanner skipped these files, although in earlier runs it scanned files with the
+    same suffix.
     """
     suffixes = {
         PurePath(file).suffix for file, rows in cached.items() if rows is not None

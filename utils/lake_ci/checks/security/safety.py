@@ -1,4 +1,4 @@
-"""Scans locked packages, and the newest packages that the wheel allows, with safety."""
+"""Uses safety to scan locked packages, and the newest packages the wheel allows."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
 
 VARIABLE = "LAKE_CI_ADVISORIES"
-# The server of safety's live database, which needs no account (safety 3.7). Below: the
-# environment variables that a connection to it may need.
+# The server of safety's live database; safety 3.7 uses it without an account. NETWORK
+# matches the environment variables that a connection to this server may need.
 LIVE = "https://pyup.io/"
 NETWORK = re.compile(
     r"SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|(?i:(https?|all|no)_proxy)"
 )
 PROBE_SECONDS = 3
 OLD_DAYS = 30
-# safety's exit codes if there is no network, and if it sent too many requests.
+# safety's exit codes for a missing network, and for too many requests.
 NO_ANSWER = (66, 68)
 NONE = (
     "no advisory database: connect to the network, or set"
@@ -43,7 +43,7 @@ UNRESOLVED = "the current dependencies of the wheel could not be resolved"
 
 @dataclass(frozen=True)
 class Database:
-    """An advisory database: its name, its date, and the arguments to use it."""
+    """An advisory database: its name, its date, and safety's arguments to use it."""
 
     arguments: tuple[str, ...]
     name: str
@@ -62,7 +62,7 @@ def online() -> bool:
 
 
 def from_folder(env: Mapping[str, str]) -> Database | None:
-    """Return the database in the folder LAKE_CI_ADVISORIES, or None if that is unset.
+    """Return the database in the folder LAKE_CI_ADVISORIES; None if it is unset.
 
     Raises:
         LakeCiError: the folder contains no valid database.
@@ -177,15 +177,15 @@ class Safety(Scanner):
         return super().environment(ctx) | network
 
     def text(self, done: Completed, ctx: CheckContext) -> str:
-        # Read the file that safety saved, because its standard output begins with a
-        # banner.
+        # Read the file that safety saved, because safety's standard output begins with
+        # a banner.
         raw = self._raw(ctx)
         text = raw.read_text(encoding="utf-8") if raw.exists() else ""
         raw.unlink(missing_ok=True)
         return text
 
     def clean(self, document: Any) -> Any:
-        # The URL of the repository may contain a token.
+        # The repository's URL may contain a token.
         document["report_meta"].pop("git", None)
         return document
 
@@ -199,8 +199,8 @@ class Safety(Scanner):
         unseen = sorted({pin.name for pin in self._pins} - seen)
         if unseen:
             raise ValueError(f"not scanned: {', '.join(unseen)}")
-        # Include what safety's policy files ignore: exceptions are allowed only in
-        # security/exceptions.toml.
+        # Include the vulnerabilities that safety's policy files ignore: exceptions are
+        # allowed only in security/exceptions.toml.
         for row in [*document["vulnerabilities"], *document["ignored_vulnerabilities"]]:
             name = locked_packages.normalized_name(row["package_name"])
             cve = f" ({row['CVE']})" if row["CVE"] else ""
@@ -259,7 +259,7 @@ class Safety(Scanner):
 
 
 def _severity(given: Any) -> str:
-    """Return the severity of an advisory; `high` if the database does not rate it."""
+    """Return an advisory's severity, or `high` if the database contains no severity."""
     scores = given if isinstance(given, dict) else {}
     word = str((scores.get("cvssv3") or {}).get("base_severity", "")).lower()
     return word if word in ("low", "medium") else "high"

@@ -17,8 +17,8 @@ SEVERITIES = {
     "medium": ("warning", "5.5"),
     "high": ("error", "8.0"),
 }
-# Each class counts as the wider class of another scanner: a password in the code is
-# also a secret in the code.
+# For a narrow class, the wider class that another scanner uses: a password in the code
+# is also a secret in the code.
 SAME_CLASS = {"CWE-259": "CWE-798"}
 
 
@@ -28,11 +28,11 @@ class SecurityFinding:
 
     Attributes:
         tool: the scanner.
-        rule: the scanner's name of the rule (`B602`) or of the advisory
+        rule: the scanner's name for the rule (`B602`) or for the advisory
             (`PYSEC-2018-28`).
-        message: the problem and how to fix it. It never contains a secret.
+        message: the problem and how to fix it. The message never contains a secret.
         file: the path relative to the repository.
-        line: the line number, from 1.
+        line: the line number, counted from 1.
         severity: a key of `SEVERITIES`.
         cwe: the class of the weakness, such as `CWE-78`, or None. All scanners use the
             same classes.
@@ -48,7 +48,7 @@ class SecurityFinding:
 
     @property
     def id(self) -> str:
-        """The id in exceptions and in SARIF, such as `bandit/B602`."""
+        """The finding's id in exceptions and in SARIF, such as `bandit/B602`."""
         return f"{self.tool}/{self.rule}"
 
     def at_least(self, severity: str) -> bool:
@@ -72,8 +72,9 @@ class SecurityFinding:
 def merged(security_findings: Iterable[SecurityFinding]) -> list[SecurityFinding]:
     """Return the findings sorted by file and line, without duplicates.
 
-    Findings of the same class, file and line are duplicates. Of duplicates, only the
-    most severe is returned; its message lists the others.
+    Findings of the same class, file and line are duplicates. If findings are
+    duplicates, only the most severe one is returned. The message of this finding lists
+    the others.
     """
     ranks = list(SEVERITIES)
     unique: dict[tuple[str, int, str], SecurityFinding] = {}

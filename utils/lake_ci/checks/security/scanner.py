@@ -1,8 +1,9 @@
 """Defines the base class of the security scanners, which run commands that print JSON.
 
 The JSON document that a scanner prints may contain the secrets that the scanner found.
-So the output stays in memory; only a complete document is written as the report, after
-its secrets are removed. A scanner gets no credentials in its environment.
+So the output stays in memory. The report is written only if the document is complete,
+and after its secrets have been removed. A scanner gets no credentials in its
+environment.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Scanner(Check):
     Attributes:
         report: the file name of the report.
         finding_codes: the exit codes with which the command reports findings; any other
-            code except 0 means that it crashed.
+            code except 0 means that the command crashed.
     """
 
     report = ""
@@ -52,7 +53,7 @@ class Scanner(Check):
         return done.stdout
 
     def clean(self, document: Any) -> Any:
-        """Return the document for the report, without scanned code and secrets."""
+        """Return the document for the report; scanned code and secrets are removed."""
         raise NotImplementedError
 
     def security_findings(
@@ -108,7 +109,7 @@ class Scanner(Check):
         return json.JSONDecoder().raw_decode(self.text(done, ctx).lstrip())[0]
 
     def unreadable(self, done: Completed, error: Exception) -> Outcome:
-        """Return the failure of a command whose document is incomplete or unknown."""
+        """Return the failure if a document is incomplete or has an unknown format."""
         return crashed(self.name, shown(done), f"wrote an unexpected report: {error}")
 
     def write(self, document: Any, ctx: CheckContext) -> None:
@@ -130,7 +131,7 @@ def minimal_env(ctx: CheckContext) -> dict[str, str]:
 def masked(text: str) -> str:
     """Return a scanner's output; if it is JSON, all text values are masked.
 
-    The values may contain scanned code.
+    A text value may contain scanned code.
     """
     if not text.lstrip().startswith(("{", "[")):
         return text
@@ -138,5 +139,5 @@ def masked(text: str) -> str:
 
 
 def shown(done: Completed) -> Completed:
-    """Return the completed command with its output masked, for messages."""
+    """Return the completed command for messages; the command's output is masked."""
     return replace(done, stdout=masked(done.stdout))

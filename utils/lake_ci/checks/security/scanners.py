@@ -30,7 +30,7 @@ SEMGREP = ("--metrics=off", "--disable-version-check")
 
 
 class Bandit(FileScanner):
-    """Scan the project's Python code with bandit for dangerous calls and settings."""
+    """Use bandit to scan the project's Python code for dangerous calls and settings."""
 
     name = "bandit"
     report = "bandit.json"
@@ -86,7 +86,7 @@ class Bandit(FileScanner):
 
 
 def _without_secret(row: dict[str, Any]) -> str:
-    """Return bandit's message; B105 to B107 without the hard-coded password."""
+    """Return bandit's message; for B105 to B107, without the hard-coded password."""
     message = str(row["issue_text"])
     if row["test_id"] in ("B105", "B106", "B107"):
         return message.partition(":")[0]
@@ -94,13 +94,13 @@ def _without_secret(row: dict[str, Any]) -> str:
 
 
 class Semgrep(FileScanner):
-    """Scan all files with semgrep, offline, for the rules in security/rules."""
+    """Scan all files with semgrep and the rules in security/rules, offline."""
 
     name = "semgrep"
     report = "semgrep.json"
     settings = (RULES, ".semgrepignore")
     SEVERITIES = {"ERROR": "high", "WARNING": "medium", "INFO": "low"}
-    # If more files than this must be scanned, scanning all files is faster.
+    # If more than this number of files must be scanned, scanning all files is faster.
     FEW = 100
 
     def files(self, ctx: CheckContext) -> Sequence[str]:
@@ -117,9 +117,9 @@ class Semgrep(FileScanner):
             *SEMGREP,
             "--disable-nosem",
         ]
-        # Select files with `--include`: if they were positional arguments, semgrep
-        # would scan them even if .semgrepignore lists them. `--include` expects a
-        # pattern, so a file whose name contains special characters cannot be selected.
+        # Select files with `--include`: semgrep scans a file that is a positional
+        # argument even if .semgrepignore lists the file. `--include` expects a pattern,
+        # so a file whose name contains special characters cannot be selected.
         few = len(files) <= self.FEW and not any(
             re.search(r"[*?\[\]{}!\\]", file) for file in files
         )
@@ -269,7 +269,7 @@ class Rules(CommandCheck):
 
 
 class Secrets(FileScanner):
-    """Scan all files in git and in the distributions for secrets, with kingfisher."""
+    """Scan all files in git, and in the distributions, for secrets with kingfisher."""
 
     name = "secrets"
     report = "secrets.json"
@@ -293,7 +293,7 @@ class Secrets(FileScanner):
         return [*scan, cache, "--git-history=none", "--format=json", *files]
 
     def files(self, ctx: CheckContext) -> list[str]:
-        """Return the files in git, and ignored files that would be distributed."""
+        """Return the files in git, and the ignored files that would be distributed."""
         targets = (
             read_project(ctx.root)["tool"]
             .get("hatch", {})
@@ -314,8 +314,8 @@ class Secrets(FileScanner):
     def seen(
         self, document: Any, files: Sequence[str], ctx: CheckContext
     ) -> Sequence[str]:
-        # kingfisher lists only the files with findings, so compare the numbers of
-        # files.
+        # kingfisher lists only the files with findings. So compare kingfisher's numbers
+        # of files to check that all files were scanned.
         if not document["metadata"]["summary"]["blobs_scanned"]:
             raise ValueError("no file was scanned")
         scans = document["audit"]["summary"]
@@ -359,7 +359,7 @@ class Secrets(FileScanner):
 
 
 class Sarif(Check):
-    """Write all findings to findings.sarif, and validate it against its schema."""
+    """Write all findings to findings.sarif, and validate it against SARIF's schema."""
 
     name = REPORT
     exclusive = True
@@ -371,8 +371,8 @@ class Sarif(Check):
     def run(self, ctx: CheckContext) -> Outcome:
         unfinished = self.register.unfinished(scanner.name for scanner in self.scanners)
         if unfinished:
-            # Do not write an incomplete file: GitHub would close the alerts of the
-            # findings that the file lacks.
+            # Do not write an incomplete file: if a finding is missing in the file,
+            # GitHub closes the finding's alert.
             return Outcome(
                 Status.SKIPPED, f"not written: {', '.join(unfinished)} did not finish"
             )

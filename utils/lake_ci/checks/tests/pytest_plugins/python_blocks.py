@@ -69,7 +69,7 @@ def split(source: str) -> Dict[str, CodeBlock]:
 
 
 def by_line(blocks: Dict[str, CodeBlock]) -> Dict[int, str]:
-    """Return, for each line in a function, the key of the innermost function."""
+    """For each line in a function, return the key of the innermost function."""
     keys: Dict[int, str] = {}
     widest_first = sorted(blocks, key=lambda key: blocks[key].first - blocks[key].last)
     for key in widest_first:

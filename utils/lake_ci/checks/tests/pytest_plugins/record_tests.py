@@ -1,16 +1,16 @@
 """Records which functions each test runs, and leaves out unaffected tests.
 
-pytest loads this plugin by `-p record_tests`. LAKE_CI_AFFECTED is a folder. The file
-`leave_out.json` in the folder LAKE_CI_AFFECTED contains the ids of the tests to leave
-out. Each process that runs tests writes a file `recorded-*.json` to this folder. It
-contains, for each test, the needs, the seconds, and whether the test failed. The needs
-of a test are a list of texts. `FILE::FUNCTION` stands for a function that ran, and
-`FILE::*` for a Python file that the test opened. `*` means that the test started a
-process that may run any code.
+pytest loads this plugin by `-p record_tests`. The variable LAKE_CI_AFFECTED contains
+the path of a folder. The folder's file `leave_out.json` contains the ids of the tests
+to leave out. Each process that runs tests writes a file `recorded-*.json` to the
+folder. The file contains, for each test, the needs, the seconds, and whether the test
+failed. The needs of a test are a list of texts. `FILE::FUNCTION` stands for a function
+that ran, and `FILE::*` for a Python file that the test opened. `*` means that the test
+started a process that may run any code.
 
-If several tests share a fixture, the needs of the fixture are added to each of them.
-Code that runs while modules are imported is needed by all tests, and is recorded under
-the empty id.
+If several tests share a fixture, the needs of the fixture are added to the needs of
+each test. Code that runs while modules are imported is needed by all tests, and is
+recorded under the empty id.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ CACHED = type(functools.lru_cache(lambda: None))
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """Start recording before the first import, and leave out the unaffected tests."""
+    """Start the recording before the first import, and leave out unaffected tests."""
     folder = Path(os.environ["LAKE_CI_AFFECTED"])
     early_config.pluginmanager.register(
         Recorder(early_config.rootpath, folder), RECORDER
@@ -184,9 +184,10 @@ class Recorder:
         self._coverage.save()
 
     def _needs(self) -> Dict[str, Set[str]]:
-        """Return the needs of each test and of each shared fixture, as recorded."""
+        """Return the recorded needs of each test and of each shared fixture."""
         needs: Dict[str, Set[str]] = defaultdict(set, self._opened)
-        # Leave out the files that Python itself opened for an import.
+        # Leave out the modules' files, because Python itself opened them for the
+        # import.
         modules = {
             vars(module).get("__file__") for module in list(sys.modules.values())
         }
@@ -221,7 +222,7 @@ class Recorder:
         return os.path.relpath(path, self._root).replace(os.sep, "/")
 
     def _attribute_imports(self) -> None:
-        """Record code that runs during an import as needed by all tests."""
+        """Record the code that runs during an import as a need of all tests."""
         loader = importlib.machinery.SourceFileLoader
         execute, inside = loader.exec_module, str(self._root) + os.sep
 
@@ -250,8 +251,8 @@ class Recorder:
     def _forget_cached_results(self) -> None:
         """Clear the caches of `lru_cache` functions in the repository's modules.
 
-        If a result were cached, a test would not run a function that it needs, and the
-        need would not be recorded.
+        If a function's result were cached, a test that needs the function would not run
+        it, and so the need would not be recorded.
         """
         inside = str(self._root) + os.sep
         for module in list(sys.modules.values()):
@@ -283,7 +284,7 @@ class Recorder:
 
 
 def _program(event: str, arguments: Tuple[Any, ...]) -> Any:
-    """Return the program whose start an audit event reports, or None."""
+    """Return the program that is started according to an audit event, or None."""
     program = arguments[0] if arguments else None
     if event == "subprocess.Popen" and program is None:
         command = arguments[1]
@@ -299,9 +300,9 @@ def _is_harmless(program: Any) -> bool:
 
 
 def test_id(nodeid: str) -> str:
-    """Return `test_a[1]` for `test_a[1]@group`, an id to which pytest-xdist appends."""
+    """Remove what pytest-xdist appends: `test_a[1]@group` becomes `test_a[1]`."""
     return re.sub(r"@[\w-]+$", "", nodeid)
 
 
-# Without this, pytest would collect the function as a test where it is imported.
+# Otherwise, pytest would collect this function as a test of the modules that import it.
 test_id.__test__ = False  # type: ignore[attr-defined]  # pytest's own mark
