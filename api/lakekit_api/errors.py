@@ -1,4 +1,6 @@
-"""Errors of the API: HTTP error responses (RFC 9457 problems), and startup errors."""
+"""The errors of the API: problems (RFC 9457), which are HTTP responses, and startup
+errors.
+"""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ MOST_PARAMETERS = 200
 
 @dataclass(frozen=True)
 class Filter:
-    """A filter parameter, with the column and the operation that it selects."""
+    """A parameter that filters rows: its name, the column, and the operation."""
 
     parameter: str
     column: Column
@@ -53,8 +53,8 @@ class Filter:
 
 
 def filters(table: Table) -> Dict[str, Filter]:
-    """Return all filters of a table, by parameter. If a column has a name that the API
-    reserves, its parameter is NAME.eq.
+    """Return all filters of a table, by parameter. The parameter for equality is the
+    column's name, or NAME.eq if the API reserves this name.
     """
     found = []
     for column in table.columns:
@@ -76,8 +76,9 @@ def normalize(query: bytes) -> str:
 
 
 def read_parameters(query: bytes, known: Sequence[str]) -> Dict[str, List[str]]:
-    """Return the parameters of a query string by name. Raises InvalidParameterError for
-    a parameter that is not in `known`.
+    """Return the values of each parameter in a query string. Raises
+    InvalidParameterError for a parameter that is not in `known`, and for too many
+    parameters.
     """
     try:
         pairs = parse_qsl(

@@ -96,7 +96,8 @@ def _log_start(
 
 
 def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
-    # uvicorn declares this argument as a class, but only calls it.
+    # uvicorn declares that this argument is a class, but accepts any function that
+    # returns a protocol.
     protocol = partial(LimitedProtocol, settings, IdleConnections(), app.state.metrics)
     return uvicorn.Config(
         app,

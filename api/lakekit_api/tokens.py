@@ -32,7 +32,7 @@ MAKE = "Make a line with `lakekit-api token --name NAME --tables TABLE`."
 
 @dataclass(frozen=True)
 class Token:
-    """A token: the name of its holder, and the tables that it allows."""
+    """A token: the name of its holder, and the tables that the holder may read."""
 
     name: str
     tables: FrozenSet[str]
@@ -54,10 +54,11 @@ class Token:
 
 
 def expiry(text: str, now: datetime.datetime) -> datetime.datetime:
-    """Return the instant at which a token expires, from the text of --expires.
+    """Return the instant at which a token expires, given the text of --expires.
 
     The text is a date, an instant, or a duration from now such as 90d, 12h or 30m. With
-    a date, the token expires at the end of that day in UTC. Raises StartupError.
+    a date, the token expires at the end of that day in UTC. Raises StartupError if the
+    text is not valid, or if the instant is not in the future.
     """
     duration = re.fullmatch(r"([0-9]{1,6})([dhm])", text)
     try:
@@ -118,7 +119,7 @@ def read_valid(
 
 
 def _entries(text: str, source: str) -> Iterator[Tuple[str, str]]:
-    """Yield each line that is not empty or a comment, and its location for messages."""
+    """Yield the lines and their locations, without empty lines and comments."""
     for number, line in enumerate(text.replace(";", "\n").splitlines(), 1):
         entry = line.partition("#")[0].strip()
         if entry:
@@ -159,8 +160,9 @@ def check(tables: FrozenSet[str], declared: Sequence[str], where: str) -> None:
 
 
 def find(tokens: Sequence[Token], secret: str) -> Optional[Token]:
-    """Return the token of a secret, or None. All hashes are compared in constant time,
-    so the response time reveals nothing about them.
+    """Return the token that has this secret, or None if there is no such token. All
+    hashes are compared in constant time, so the response time reveals nothing about
+    them.
     """
     digest, found = _digest(secret), None
     for token in tokens:
