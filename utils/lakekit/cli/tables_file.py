@@ -33,7 +33,7 @@ def load_tables(name: str) -> TableSet:
     import runpy  # a slow import that `lakekit --help` does not need
 
     try:
-        # A file is run instead of imported: after an edit within the same second, an
+        # A file is run, not imported: if the file was edited again within a second, an
         # import would use the old cached byte code.
         found = (
             runpy.run_path(str(Path(name).absolute()))
@@ -49,8 +49,8 @@ def load_tables(name: str) -> TableSet:
 
 
 def locate(error: DeclarationError, name: Optional[str]) -> None:
-    """Put the file and line of a declaration, or its module, before the text of an
-    error.
+    """Prefix the text of an error with the file and line of a declaration, or with its
+    module.
     """
     if name is not None:
         at = name + (_line(Path(name), error.table) if name.endswith(".py") else "")
@@ -94,8 +94,8 @@ def _reason(name: str, error: BaseException) -> Tuple[str, str]:
 
 
 def _line_of(name: str, error: BaseException) -> Optional[int]:
-    """Return the line of the file `name` that led to the error; None if no line of this
-    file did.
+    """Return the line of the file `name` that led to the error; None if there is no
+    such line.
     """
     import traceback  # a slow import
 

@@ -39,8 +39,8 @@ class DdlResult:
 def ddl(schema: str, *, tables: TableSet = TABLES) -> DdlResult:
     """Return the DDL that creates all tables in a schema `catalog.schema`.
 
-    A table `layer.table` has the name `layer_table` there. Databricks has no ADD
-    CONSTRAINT IF NOT EXISTS, so the DDL drops each existing constraint and adds it
+    In the schema, the table `layer.table` has the name `layer_table`. Databricks has no
+    ADD CONSTRAINT IF NOT EXISTS, so the DDL drops each existing constraint and adds it
     again. Databricks then checks all rows again.
 
     Raises InvalidLakeError if `schema` is not a valid `catalog.schema`.

@@ -49,7 +49,7 @@ def init(folder: Union[str, os.PathLike[str]]) -> InitResult:
 
 
 def _copy_template(target: Path) -> None:
-    """Copy the content of the template but not its permissions, because installed files
+    """Copy the files of the template without their permissions, because installed files
     may be read-only.
     """
     ignored = shutil.ignore_patterns("__pycache__", "*.pyc")

@@ -1,4 +1,4 @@
-"""The rules that a declaration of a table must follow, apart from its SQL."""
+"""Checks the declarations of tables, except their SQL."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Checks the values of a declaration's fields against the types of its class.
 
 Python does not check these types. Without this check, a severity `Drop` would be
-ignored, and a key `("id")`, which lacks a comma, would be read as two columns.
+ignored. A key `("id")`, which lacks a comma, would be read as the two columns `i` and
+`d`.
 """
 
 from __future__ import annotations
@@ -94,7 +95,9 @@ def _wrong_type(declaration: Any, name: str, value: object, hint: Any) -> Fault:
 def no_tuple(
     declaration: Any, name: str, value: object, kinds: Tuple[Any, ...]
 ) -> Fault:
-    """Return the fault of a field that is not a tuple of these kinds."""
+    """Return the fault of a field whose value is not a tuple of these kinds of
+    items.
+    """
     of = getattr(kinds[0], "__name__", "") if is_dataclass(kinds[0]) else "texts"
     next_step = (
         f"Write {name}=(..., ...) with round brackets."

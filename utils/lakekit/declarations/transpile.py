@@ -98,8 +98,8 @@ def parse_query(table: str, sql: str, reads: Iterable[str]) -> exp.Query:
     """Return the parsed SQL of a table: one SELECT that reads exactly the tables
     `reads`.
 
-    Raises UnsupportedSqlError if the SQL does not parse, is not one query, or has a
-    construct that is not allowed; DeclarationError if it does not read the declared
+    Raises UnsupportedSqlError if the SQL cannot be parsed, is not one query, or has a
+    construct that is not allowed; DeclarationError if it does not read exactly these
     tables.
     """
     query = _parse(table, sql)
@@ -120,7 +120,9 @@ def parse_query(table: str, sql: str, reads: Iterable[str]) -> exp.Query:
 
 
 def parse_predicate(table: str, sql: str) -> exp.Expr:
-    """Return the expression of a declared predicate. Raises UnsupportedSqlError."""
+    """Return the expression of a declared predicate. Raises UnsupportedSqlError if the
+    predicate is not allowed.
+    """
     predicate = _parse(table, sql)
     if isinstance(predicate.unnest(), NOT_CONDITIONS) or predicate.find(*MANY_ROWS):
         raise UnsupportedSqlError(
@@ -177,7 +179,7 @@ def _reason(error: SqlglotError) -> str:
     faults = getattr(error, "errors", [])
     if faults and faults[0].get("line"):
         what = str(faults[0]["description"])
-        # sqlglot's message about a missing operand contains names of its own classes.
+        # sqlglot's message about a missing operand contains names of sqlglot's classes.
         what = "an operand is missing" if "Required keyword" in what else what
         return f"line {faults[0]['line']}: {what}"
     return " ".join(str(error).split())
