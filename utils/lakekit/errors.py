@@ -124,7 +124,7 @@ class RefusedFilesError(LakekitError):
 
 
 class UnreadableFilesError(RefusedFilesError):
-    """The same as RefusedFilesError, if none of the refused files can be read."""
+    """Like RefusedFilesError, but none of the refused files can be read."""
 
     exit_code = 3
 
@@ -240,7 +240,7 @@ class SettingsError(LakekitError):
 
 
 class FolderNotEmptyError(LakekitError):
-    """The folder for `lakekit init` is neither new nor empty."""
+    """The folder for `lakekit init` already has files."""
 
     exit_code = 2
 
@@ -308,7 +308,7 @@ STORAGE_CAUSES: Sequence[Tuple[str, str]] = (
         "Check what else changes that folder, and correct the path",
     ),
 )
-"""Patterns of error messages of the storage, in lower case, each with its next step."""
+"""Patterns of the storage's error messages in lower case, each with its next step."""
 
 
 class StorageError(LakekitError):
@@ -329,7 +329,9 @@ class StorageError(LakekitError):
 
 
 class MemoryLimitError(LakekitError):
-    """A query needs more memory than DuckDB's memory limit. Every table is complete."""
+    """A query needs more memory than DuckDB's memory limit allows. Every table is
+    complete.
+    """
 
     exit_code = 3
 
@@ -370,8 +372,8 @@ class ReaderTooOldError(LakekitError):
     """The installed deltalake cannot open a version, although the version is not
     damaged. Nothing was changed.
 
-    The reason is that deltalake 1.2 also parses the commits before this version, even
-    after a restore.
+    The reason is that deltalake 1.2 also parses earlier commits, which may be damaged,
+    even after a restore.
     """
 
     exit_code = 3

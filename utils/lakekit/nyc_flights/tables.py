@@ -290,7 +290,7 @@ GOLD_BUSIEST_HOURS = Table(
 
 
 def _dimension(source: Source, *key: str) -> Table:
-    """Return the silver table of a source. This table only needs typed columns and a
+    """Return the silver table of a source. The table only has typed columns and a
     unique key.
     """
     columns = tuple(

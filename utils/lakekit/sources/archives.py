@@ -27,11 +27,12 @@ CHUNK = 1 << 20
 SIZES: Mapping[str, int] = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 DEFAULT_LIMIT = "100GB"
 MAX_RATIO = 200
-"""The maximum ratio of an unpacked file's size to its archive's size. Tables as text
-reach a ratio of 50.
+"""The maximum ratio of an unpacked file's size to its archive's size. Files with tables
+reach a ratio of up to 50.
 """
 RATIO_FROM = 100 * SIZES["MB"]
-"""The ratio is only checked if the unpacked size in bytes is larger than this."""
+"""The ratio is only checked if the unpacked size is larger than this number of bytes.
+"""
 FREE_CHECK = 16 * CHUNK
 """The number of unpacked bytes between two checks of the free space."""
 MIN_FREE = 256 * SIZES["MB"]
@@ -79,8 +80,8 @@ class Unpacker:
             # compression.
             raise SourceError(f"{archive} cannot be unpacked ({error})") from error
         except OSError as error:
-            # The error of a full disk has no file name. The error of an unreadable
-            # archive has one.
+            # The error of an unreadable archive has a file name. The error of a full
+            # disk has none.
             raise StorageError(
                 Path(error.filename or target), error.strerror or str(error)
             ) from error
@@ -116,8 +117,8 @@ class Unpacker:
 
 def _block(archive: Path, packed: IO[bytes]) -> bytes:
     """Return the next unpacked bytes. Raises UnreadableSourceError if the archive
-    cannot be read. Otherwise the error would be reported as an error of the scratch
-    folder.
+    cannot be read. If this error were not raised, the failure would be reported as a
+    failure of the scratch folder.
     """
     try:
         return packed.read(CHUNK)

@@ -1,9 +1,9 @@
-"""Makes the commits of the embedded engine: delta-rs adds the data files of DuckDB to
-the log.
+"""Makes the commits of the embedded engine: delta-rs adds the data files that DuckDB
+wrote to the log.
 
 A commit succeeds only if the table is still at the version that was read. Staged files
-that are not committed are deleted. Files of a killed process are deleted by Delta's
-VACUUM, like all files that no version uses.
+that are not committed are deleted when the engine is closed. If the process is killed,
+Delta's VACUUM deletes them later, like all files that no version uses.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ except ModuleNotFoundError as missing:
 OLD_WRITER = tuple(int(part) for part in DELTALAKE.split(".")[:2]) < (1, 6)
 """Whether delta-rs is older than 1.6.
 
-Older versions cannot add files of another writer together with a transaction
-identifier, and cannot change a table's partitioning.
+Older versions cannot make a commit that has both a transaction identifier and files
+that another writer wrote. They also cannot change a table's partitioning.
 """
 
 
@@ -105,7 +105,7 @@ class Commits:
         keys: str,
         touched: Sequence[Any],
     ) -> int:
-        """Replace the rows that have these keys with the staged rows; return the new
+        """Replace the rows with the keys in `keys` with staged rows; return the new
         version.
 
         Rewrites the partitions that lose rows (`touched`) and the partitions that gain
@@ -128,7 +128,7 @@ class Commits:
             these = ", ".join(
                 f"CAST({statements.text(value)} AS {kind})" for value in partitions
             )
-            rows += (  # literals, so that Delta reads no other partition
+            rows += (  # literals, so that Delta reads only these partitions
                 f" where {statements.name(table.partition)} in ({these})"
             )
         merged = f"{view}_merged"

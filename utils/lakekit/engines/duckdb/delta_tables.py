@@ -1,6 +1,7 @@
 """Opens the Delta tables of one lake with delta-rs.
 
-A table is opened once. It stays at the version that was read until it is refreshed.
+A table is opened once. Until it is refreshed, all reads return the version that was
+opened.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class DeltaTables:
         return delta
 
     def now(self, table: Table) -> DeltaTable:
-        """Return the table like `open`. Raises StorageError if the table does not
+        """Return the table as `open` does. Raises StorageError if the table does not
         exist.
         """
         delta = self.open(table)
@@ -65,8 +66,8 @@ class DeltaTables:
         return delta
 
     def at(self, table: Table, head: Head) -> DeltaTable:
-        """Return the table. Raises ConflictError if it is no longer at the version of
-        `head`.
+        """Return the table. Raises ConflictError if the table is no longer at the
+        version of `head`.
         """
         delta = self.now(table)
         if delta.version() != head.version:

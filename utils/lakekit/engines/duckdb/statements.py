@@ -78,10 +78,10 @@ def read_file(
             "delim = ',', quote = '\"', escape = '\"',"
             " strict_mode = true, null_padding = false, "
             "allow_quoted_nulls = false, "
-            # Do not read a folder `month=7` above the file as a column.
+            # A folder such as `month=7` above the file must not become a column.
             f"hive_partitioning = false{_row_size(opened)})"
         )
-        if len(opened.header) == 1:  # with more columns, DuckDB skips blank lines
+        if len(opened.header) == 1:  # else DuckDB skips blank lines
             rows = f" WHERE {name(opened.header[0])} IS NOT NULL"
     else:
         missing = text(opened.source.missing)
@@ -132,7 +132,9 @@ def _day(value: str) -> str:
 
 
 def _instant(value: str, kind: str, written: Kind) -> str:
-    """Return SQL for the text of a timestamp. Its fraction has no trailing zeros."""
+    """Return SQL for the text of a timestamp. The fraction of the second has no
+    trailing zeros.
+    """
     if kind in NANOSECONDS:
         number = f"epoch_ns({value})"
         # The remainder of a division is negative before 1970.
@@ -153,8 +155,8 @@ def _instant(value: str, kind: str, written: Kind) -> str:
 def check_nanoseconds(opened: OpenedFile, kinds: Sequence[str]) -> None:
     """Raise SourceError for nanoseconds that DuckDB would cut off.
 
-    DuckDB before 2.0 reads instants in microseconds. `kinds` has DuckDB's types of the
-    columns.
+    Before version 2.0, DuckDB reads only the microseconds of an instant. `kinds` has
+    DuckDB's types of the columns.
     """
     for column, written, kind in zip(opened.header, opened.kinds, kinds):
         if written == "instant" and kind == ZONED:
@@ -238,8 +240,8 @@ def declared_columns(
 ) -> str:
     """Return a SELECT of the declared columns, in declared types.
 
-    A column is null in rows of a file whose older schema lacks the column. With
-    `naive`, timestamps are in UTC and have no time zone.
+    If a file was written before a column was added, the column is null in its rows.
+    With `naive`, timestamps are in UTC and have no time zone.
     """
     columns = []
     for column in table.columns:
@@ -266,7 +268,7 @@ def sql_reason(error: str) -> str:
 
 
 def storage_reason(error: str) -> str:
-    """Return why a file could not be written, in the words of the operating system.
+    """Return the operating system's reason why a file could not be written.
 
     In DuckDB's message, the reason follows the file's name; DuckDB 2 writes both as
     JSON.

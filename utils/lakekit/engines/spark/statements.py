@@ -30,7 +30,7 @@ CSV: Mapping[str, Any] = {
     "header": True,
     "quote": '"',
     "escape": '"',
-    "multiLine": True,  # also reads the file in one partition, so rows can be numbered
+    "multiLine": True,  # reads the file in one partition, so rows can be numbered
     "mode": "FAILFAST",
     "unescapedQuoteHandling": "RAISE_ERROR",
     "encoding": "UTF-8",
@@ -193,7 +193,8 @@ def _plain(column: str, written: Kind, kind: str) -> SparkColumn:
         return F.concat(_time(name(column), kind), F.lit("Z" * (written == "instant")))
     if written in ("float", "double"):
         # Java before 19 does not write the shortest text. The text of a float must be
-        # its own shortest text, not the text of its value as a double.
+        # the shortest text that identifies the float. As a double, the same value may
+        # have a longer text.
         exact = value if written == "double" else value.cast("string").cast("double")
         return F.udf(repr, "string")(exact)
     if written == "decimal":
@@ -238,8 +239,8 @@ def _column(field: StructField) -> Column:
 
 
 def literal(value: Any) -> Optional[str]:
-    """Return a value of `Engine.query` as an SQL literal. Returns None for a type whose
-    order does not help to skip files.
+    """Return a value of `Engine.query` as an SQL literal. Returns None for a type by
+    whose order Delta cannot skip files.
     """
     kinds = {int: "{}", datetime.date: "DATE '{}'", datetime.datetime: "TIMESTAMP '{}'"}
     if isinstance(value, str):
