@@ -120,8 +120,8 @@ class Sources:
             if value(node, "kind") != kind:
                 continue
             same = value(node, "metadata", "name") == name
-            # The name of a Namespace differs from the name in its file, because the
-            # overlay sets it.
+            # The name of a Namespace differs from the name in the file, because the
+            # overlay sets the name.
             if same or (kind == "Namespace" and file == origin):
                 yield from walk(node, [], file, below)
         if kind == "ConfigMap":
@@ -148,7 +148,9 @@ class Sources:
 
 
 def child(node: Any, key: str | int) -> Any:
-    """Return the child node with this key or index, or None if it does not exist."""
+    """Return the child node with this key or index, or None if there is no such
+    node.
+    """
     if isinstance(node, yaml.SequenceNode) and isinstance(key, int):
         return node.value[key]
     if isinstance(node, yaml.MappingNode):

@@ -4,10 +4,10 @@
         --run 17,18:1767225600000:1767225660000
 
 A table is restored only if runs of that deploy wrote all commits after this version.
-All other tables of the schema are listed but not changed. A table that these runs
-created is dropped. The last line of the output is JSON.
+All other tables of the schema are listed but not changed. If runs of that deploy
+created a table, the table is dropped. The last line of the output is JSON.
 
-A deploy that fails runs this script on the cluster.
+When a deploy fails, the deploy runs this script on the cluster.
 """
 
 import argparse

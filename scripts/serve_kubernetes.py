@@ -121,9 +121,9 @@ def commands() -> Iterator[tuple[int, str]]:
 
 @contextmanager
 def running(argv: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program during a `with` block, and write its log to a file in the folder.
-    At the end, the program is killed. A clean shutdown is not necessary, because the
-    data of the program are deleted.
+    """Run a program during a `with` block. The log of the program is a file in the
+    folder. At the end, the program is killed. A clean shutdown is not necessary,
+    because the data of the program are deleted.
     """
     with (folder / f"{Path(argv[0]).name}.log").open("wb") as log:
         process = subprocess.Popen(
@@ -189,8 +189,8 @@ def own_server(assets: Path, folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def write_credentials(folder: Path) -> str:
-    """Write credentials to the folder: a new certificate authority, a certificate with
-    its key, and a file with a new token. Returns the token.
+    """Write new credentials to the folder: a certificate authority, a certificate and
+    its key, and a file that contains a token. Returns the token.
     """
     import trustme  # imported here, because `--context` does not need this package
 

@@ -47,8 +47,9 @@ class Access:
         )
         status: Optional[int] = None
         is_head = scope["method"] == "HEAD"
-        # A HEAD request is handled as GET, and its body is not sent. The method is
-        # changed in a copy of the scope, because the server needs the original scope.
+        # A HEAD request is handled as GET, but the body of the response is not sent.
+        # The method is changed in a copy of the scope, because the server needs the
+        # original scope.
         inner = {**scope, "method": "GET"} if is_head else scope
 
         async def send_with_id(message: Message) -> None:

@@ -61,7 +61,7 @@ def unpack(text: str) -> Cursor:
 
 
 def order_digest(order: str) -> bytes:
-    """Return the digest of a sort order, to compare it with the digest in a cursor."""
+    """Return the digest of a sort order, for comparison with the digest in a cursor."""
     return hashlib.sha256(order.encode()).digest()[:DIGEST]
 
 

@@ -1,5 +1,5 @@
-"""The endpoints: the rows of each table, the list of tables, and the health and metrics
-of the service.
+"""The endpoints for the rows of each table, for the list of tables, and for the health
+and the metrics of the service.
 """
 
 from __future__ import annotations

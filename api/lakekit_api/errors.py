@@ -28,8 +28,8 @@ class AddressInUseError(LakekitError):
 
 
 class ProblemError(Exception):
-    """An HTTP error response. The detail is sent to the client, so it must not contain
-    a path, a token or SQL.
+    """An HTTP error response. The detail is sent to the client, so the detail must not
+    contain a path, a token or SQL.
     """
 
     def __init__(

@@ -1,9 +1,9 @@
 """Filters rows by the parameters of a request. The parameters are checked against the
 declared columns.
 
-`carrier=UA` selects the rows with that value, and `carrier=UA&carrier=DL` the rows with
-either value. `flights.ge=10` compares values (`gt`, `ge`, `lt`, `le`).
-`mean_dep_delay.null=true` selects missing values.
+`carrier=UA` selects the rows whose carrier is UA, and `carrier=UA&carrier=DL` selects
+the rows whose carrier is UA or DL. `flights.ge=10` compares values (`gt`, `ge`, `lt`,
+`le`). `mean_dep_delay.null=true` selects missing values.
 
 The SQL is generated from the declaration. Values from the request are always bound
 parameters.
@@ -116,7 +116,7 @@ def once(parameter: str, texts: Sequence[str]) -> str:
 def where(
     known: Mapping[str, Filter], given: Mapping[str, List[str]]
 ) -> Tuple[List[str], List[Any]]:
-    """Return SQL conditions, and the values to bind to their placeholders.
+    """Return SQL conditions, and the values for the placeholders in the conditions.
 
     Raises InvalidParameterError for an invalid value.
     """

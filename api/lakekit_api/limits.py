@@ -52,7 +52,7 @@ class IdleConnections:
         self._transports[transport] = None
 
     def remove(self, transport: asyncio.Transport) -> None:
-        """Remove a connection, if it is idle."""
+        """Remove a connection if it is in the list of idle connections."""
         self._transports.pop(transport, None)
 
     def evict(self) -> bool:

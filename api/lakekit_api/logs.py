@@ -85,7 +85,8 @@ def logged_stderr() -> Iterator[None]:
     """Log each line that is written to standard error, such as a panic of a native
     library.
 
-    Direct writes to standard error would block if its reader stopped reading.
+    Direct writes to standard error would block if the reader of standard error stopped
+    reading.
     """
     sys.stderr.flush()
     original = os.dup(STDERR)

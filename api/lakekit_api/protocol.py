@@ -189,8 +189,8 @@ class LimitedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             self._close()
             return
-        # If the next request has begun, its time limit is the limit for reading a
-        # request, not the limit for idle connections.
+        # If the next request has begun, the time limit for reading a request applies,
+        # not the time limit for idle connections.
         if self._begun:
             self._unset_keepalive_if_required()
         if not self._in_flight:
@@ -204,7 +204,7 @@ class LimitedProtocol(HttpToolsProtocol):
             super().shutdown()
 
     def timeout_keep_alive_handler(self) -> None:
-        # close() would wait until the client has read its response.
+        # close() would wait until the client has read the response.
         self.transport.abort()
 
     def pause_writing(self) -> None:

@@ -62,7 +62,7 @@ def serve(
     # would delay requests.
     gc.collect()
     gc.freeze()
-    # After its graceful shutdown, uvicorn restores this handler and raises the signal
+    # After a graceful shutdown, uvicorn restores this handler and raises the signal
     # again.
     signal.signal(signal.SIGTERM, _end)
     try:

@@ -135,7 +135,7 @@ class Store:
             limit /= PATIENCE
         if followed.failed and self._clock() - followed.look_started >= limit:
             return  # the look takes too long, so this request does not wait for it
-        # `asyncio.wait` does not raise the look's error; `_looked` records its outcome.
+        # `asyncio.wait` does not raise the look's error. `_looked` records the error.
         if probe:
             done, _ = await asyncio.wait({look}, timeout=limit)
         else:

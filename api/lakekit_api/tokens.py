@@ -1,5 +1,5 @@
 """Bearer tokens. The service stores only the SHA-256 of a token. A token has 256 random
-bits, so it cannot be guessed from its hash, and the hash needs no salt.
+bits. So a token cannot be guessed from its hash, and the hash needs no salt.
 
 A line of a tokens file is `NAME TABLES sha256:HEX`, followed by `expires:INSTANT` if
 the token expires. TABLES are table names separated by commas, or `*`. `#` starts a
@@ -85,8 +85,8 @@ def expiry(text: str, now: datetime.datetime) -> datetime.datetime:
 def make(
     name: str, tables: Sequence[str], expires: Optional[datetime.datetime] = None
 ) -> Tuple[str, Token]:
-    """Create a token. Returns the secret, and the Token with its hash. Raises
-    StartupError if the name is not valid in a tokens file.
+    """Create a token. Returns the secret, and the Token with the hash of the secret.
+    Raises StartupError if the name is not valid in a tokens file.
     """
     secret = f"lkt_{secrets.token_urlsafe(32)}"
     token = Token(name, frozenset(tables), _digest(secret), expires)
@@ -100,7 +100,7 @@ def make(
 
 def read(text: str, source: str, declared: Sequence[str]) -> Tuple[Token, ...]:
     """Return the tokens of a file or a variable. Raises StartupError for an invalid
-    line; the message contains the line's number but not its text.
+    line. The message contains the number of the line, but not its text.
     """
     return tuple(_token(*each, declared) for each in _entries(text, source))
 
@@ -108,7 +108,7 @@ def read(text: str, source: str, declared: Sequence[str]) -> Tuple[Token, ...]:
 def read_valid(
     text: str, source: str, declared: Sequence[str]
 ) -> Tuple[Tuple[Token, ...], List[str]]:
-    """Return the tokens of the valid lines, and a message for each invalid line."""
+    """Return the tokens in the valid lines, and a message for each invalid line."""
     found, problems = [], []
     for entry, where in _entries(text, source):
         try:

@@ -101,7 +101,9 @@ class OldVersions:
         last: Optional[Snapshot],
         abandoned: Abandonment,
     ) -> Snapshot:
-        """Return the loaded version if its content is unchanged; otherwise load it."""
+        """Return the loaded version if its content is unchanged; otherwise load it
+        again.
+        """
         abandoned.check()
         head = attempt(self._reader.head, table, version)
         assert head is not None, "only the newest version may be missing"

@@ -419,7 +419,7 @@ class DamagedLogError(LakekitError):
 
 
 class MissingExtraError(LakekitError):
-    """A package of one of lakekit's extras is not installed."""
+    """A package that belongs to an extra of lakekit is not installed."""
 
     exit_code = 3
 

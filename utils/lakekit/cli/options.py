@@ -109,8 +109,8 @@ def exit_code(
     """Run a command line and return its exit code: 0 to 4, or 130 after Ctrl-C, as
     defined in `lakekit.errors`.
 
-    Each error is printed with its next step. After Ctrl-C, `interrupted` is printed
-    unless it is empty.
+    Each error is printed with its next step. After Ctrl-C, the text `interrupted` is
+    printed if it is not empty.
     """
     # Otherwise delta-rs 1.2 logs harmless warnings to stderr, and delta-rs 1.6 logs
     # conflicts, which lakekit reports itself.

@@ -58,7 +58,7 @@ def locate(error: DeclarationError, name: Optional[str]) -> None:
 
 
 def _tables(name: str, module: Mapping[str, Any]) -> TableSet:
-    """Return TABLES. Raises SettingsError if the module does not define them."""
+    """Return TABLES. Raises SettingsError if the module does not define tables."""
     found = module.get("TABLES")
     if isinstance(found, TableSet):
         if not len(found):
@@ -123,7 +123,9 @@ def _similar(text: str) -> str:
 
 
 def _declaration_names() -> List[str]:
-    """Return the names of all classes for declarations, and of their fields."""
+    """Return the names of all classes for declarations, and the names of their
+    fields.
+    """
     names = list(declarations.__all__)
     for name in declarations.__all__:
         value = getattr(declarations, name)

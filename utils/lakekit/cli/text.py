@@ -34,7 +34,7 @@ def _escaped(character: str) -> str:
 
 
 def echo(text: str, err: bool = False) -> None:
-    """Print text of one or more lines, with escaped control characters."""
+    """Print a text of one or more lines, in which control characters are escaped."""
     click.echo(visible(text, line_ends=True), err=err)
 
 
@@ -98,7 +98,9 @@ def _valid(value: Any) -> Any:
 def table_of(
     header: Sequence[str], lines: Sequence[Sequence[str]], right: Sequence[int] = ()
 ) -> str:
-    """Align text columns to their widest cell. Columns in `right` are right-aligned."""
+    """Align columns of text to the widest cell of each column. Columns in `right` are
+    right-aligned.
+    """
     rows = [[visible(text) for text in line] for line in (header, *lines)]
     widths = [max(len(line[place]) for line in rows) for place in range(len(header))]
 

@@ -32,7 +32,7 @@ class DdlResult:
     statements: Tuple[str, ...]
 
     def script(self) -> str:
-        """Return the statements as one SQL script."""
+        """Return all statements as one SQL script."""
         return "\n\n".join(f"{statement};" for statement in self.statements) + "\n"
 
 

@@ -16,7 +16,9 @@ TEMPLATE = Path(__file__).parents[1] / "template"
 
 @dataclass(frozen=True)
 class InitResult:
-    """The folder of the new project, and its files as paths relative to the folder."""
+    """The folder of the new project, and the files of the project as paths relative to
+    the folder.
+    """
 
     folder: Path
     files: Tuple[str, ...]

@@ -70,7 +70,8 @@ class TableResult:
         groups_total: total number of groups, if the table is updated by groups.
         new_columns: columns of the source that are not declared. Bronze stores them,
             too.
-        why: the reason for a rebuild of the whole table; empty if it was not rebuilt.
+        why: the reason for a rebuild of the whole table; empty if the table was not
+            rebuilt.
         refused: for a bronze table, the reasons why files were left out. Each reason
             names the file.
     """
@@ -187,8 +188,8 @@ def _open_all(
     """Open the source files with `open_sources`, and report each file as a step."""
 
     def opening(table: str, name: str, files: int) -> ContextManager[None]:
-        # If a file is new, it has two more steps. The total is corrected when it is
-        # known which files are new.
+        # A new file has two more steps: it is read, and it is written. The total is
+        # corrected when it is known which files are new.
         steps.total = 3 * files + len(_derived(tables))
         return steps.step(table, f"open {name}")
 
@@ -487,8 +488,8 @@ class _Run:
 
 
 def _new_columns(files: Sequence[OpenedFile]) -> Tuple[str, ...]:
-    """Return the undeclared columns of a source's files, in lower case and without
-    duplicates.
+    """Return the columns of a source's files that are not declared, in lower case and
+    without duplicates.
     """
     return tuple(dict.fromkeys(c.lower() for file in files for c in file.new_columns))
 

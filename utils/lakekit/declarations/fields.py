@@ -1,4 +1,4 @@
-"""Checks the values of a declaration's fields against the types of its class.
+"""Checks that the values in a declaration have the types that its class defines.
 
 Python does not check these types. Without this check, a severity `Drop` would be
 ignored. A key `("id")`, which lacks a comma, would be read as the two columns `i` and
@@ -35,7 +35,7 @@ def faults(declaration: Any) -> Iterator[Fault]:
 
 
 def _hints(kind: Any) -> List[Tuple[str, Any]]:
-    """Return the fields of a dataclass with their types."""
+    """Return the name and the type of each field of a dataclass."""
     if kind not in _SEEN:
         hints = typing.get_type_hints(kind)
         _SEEN[kind] = [(each.name, hints[each.name]) for each in fields(kind)]
@@ -116,5 +116,7 @@ def label(declaration: Any) -> str:
 
 
 def _shown(value: object) -> str:
-    """Return a value as text for a message: a dataclass as its class and name."""
+    """Return a value as text for a message. For a dataclass, the text is its class and
+    name.
+    """
     return label(value) if is_dataclass(value) else repr(value)[:80]

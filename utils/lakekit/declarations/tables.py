@@ -33,9 +33,7 @@ table.
 """
 
 DELTA_COLUMNS = ("_metadata", "_change_type", "_commit_version", "_commit_timestamp")
-"""Names of columns that Spark, or Delta's change data feed, adds to rows when they are
-read.
-"""
+"""Names of columns that Spark or Delta's change data feed adds when rows are read."""
 INNER = ("_sign", "_new", "_nth", "_rule", "_going", *DELTA_COLUMNS)
 """`DELTA_COLUMNS`, and names of columns that lakekit's SQL adds to rows. No declared
 column may have one of these names.
@@ -149,7 +147,8 @@ class Source:
     Attributes:
         missing: the text that means a missing value in a file.
         misfits: the maximum share, from 0 to 1, of values in a column that do not
-            convert to its type. If the share is exceeded, the whole file is refused.
+            convert to the column's type. If the share is exceeded, the whole file is
+            refused.
     """
 
     name: str
@@ -170,8 +169,8 @@ class Table:
         key: columns that identify a row. In a table that is updated by `groups`, the
             key identifies a group. Every input table must have columns with the same
             names, which identify the group of a row.
-        latest: for `merge`, columns that decide which row of a key is the latest; if
-            their values are equal, `LATEST` decides.
+        latest: for `merge`, columns that decide which row of a key is the latest. If
+            rows have equal values in these columns, `LATEST` decides.
         partition: a required column with few distinct values; empty if the table is not
             partitioned.
         joins: for `merge`, how the input tables after the first are joined.
@@ -249,8 +248,8 @@ class Table:
 
 
 def bronze(source: Source, comment: str = "") -> Table:
-    """Return the bronze table of a source, with the source's columns as strings, and
-    with the columns for the origin of each row.
+    """Return the bronze table of a source. It has the source's columns, as strings, and
+    the columns for the origin of each row.
 
     Raises DeclarationError if fields of the source have wrong types.
     """
@@ -301,7 +300,7 @@ class TableSet:
     sql: Path
 
     def __post_init__(self) -> None:
-        # `checks` imports the classes above, so it can only be imported here.
+        # `checks` imports the classes above, so `checks` can only be imported here.
         from lakekit.declarations.checks import check_set, check_table
 
         check_set(self)

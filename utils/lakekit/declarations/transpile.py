@@ -1,5 +1,5 @@
-"""Rewrites Databricks SQL for the engines with sqlglot, and allows only SQL that has
-the same meaning on all engines.
+"""With sqlglot, rewrites Databricks SQL for the engines. Only SQL that has the same
+meaning on all engines is allowed.
 
 sqlglot translates some constructs wrongly without an error (`dayofweek`,
 `from_utc_timestamp`, `count_if` of only nulls, ...). So a transform may only use the
@@ -134,8 +134,8 @@ def parse_predicate(table: str, sql: str) -> exp.Expr:
 
 
 def with_views(query: exp.Query, views: Mapping[str, str]) -> exp.Query:
-    """Return the query with its tables replaced by views. A table without an alias gets
-    its short name as its alias, so that references to its columns stay valid.
+    """Return the query, in which views replace the tables. If a table has no alias, its
+    short name becomes its alias, so that references to its columns stay valid.
     """
 
     def replaced(node: exp.Expr) -> exp.Expr:
@@ -156,7 +156,7 @@ def with_views(query: exp.Query, views: Mapping[str, str]) -> exp.Query:
 
 def duckdb(expression: exp.Expr, table: str) -> str:
     """Return the expression in DuckDB SQL. An invalid date is null, as in Spark. Raises
-    UnsupportedSqlError.
+    UnsupportedSqlError if DuckDB has no equivalent SQL.
     """
 
     def replaced(node: exp.Expr) -> exp.Expr:

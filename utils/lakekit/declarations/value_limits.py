@@ -44,8 +44,8 @@ RANGES: Mapping[Type, Tuple[str, str]] = {
 def refusal_rules(table: Table) -> List[Tuple[str, str]]:
     """Return the rules by which a merged table moves rows to quarantine.
 
-    The SQL of a rule is valid on both engines. It is true for a row that violates the
-    rule, and false or null for other rows.
+    The SQL of a rule is valid on both engines. The SQL is true for a row that violates
+    the rule, and false or null for all other rows.
     """
     rules = []
     for column in table.columns:

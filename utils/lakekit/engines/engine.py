@@ -38,8 +38,8 @@ MAINTENANCE = frozenset(
     }
     | {"UPDATE TABLE METADATA", "SET TABLE COMMENT"}
 )
-"""Names of operations that do not change rows, as Spark and delta-rs write them to the
-Delta history.
+"""The operations that do not change rows, by the names that Spark and delta-rs write to
+the Delta history.
 """
 
 TABLE_PROPERTIES: Mapping[str, str] = {"delta.enableChangeDataFeed": "true"}
@@ -77,13 +77,13 @@ class Note:
 
     Attributes:
         digest: digest of the declaration and the SQL that produced the rows.
-        reads: for each input table, its Delta id, and the version up to which its rows
-            are included.
+        reads: for each input table, its Delta id, and the version up to which the rows
+            of the input table are included.
         data: false if the commit changes no row and only updates `reads`.
         misfits: for a bronze file, the number of values that do not convert to their
             declared types.
-        at: for a bronze file, the ingestion time of its rows, in ISO 8601. It is the
-            latest ingestion time in the table.
+        at: for a bronze file, the ingestion time of its rows, in ISO 8601. No row of
+            the table has a later ingestion time.
     """
 
     digest: str = ""
@@ -125,10 +125,10 @@ class Head:
     Attributes:
         id: Delta's table id. It changes if the table is recreated under the same name.
         version: the newest version.
-        data_version: the newest version that changed a row. Later versions are
+        data_version: the newest version that changed a row. Later versions contain only
             maintenance.
-        note: the note of lakekit's newest commit that changed rows; None if there is no
-            such commit.
+        note: the note in the newest commit of lakekit that changed rows; None if there
+            is no such commit.
         foreign: whether another writer changed rows after the commit of `note`.
         columns: names, types and nullability, as stored. If lakekit does not know a
             type, the column has the stored name of the type.
@@ -196,7 +196,7 @@ class Engine(Protocol):
 
     def damaged_files(self, table: Table) -> Mapping[str, str]:
         """Return the data files that are missing, or whose size differs from the log.
-        The result maps their paths or URLs to the reasons.
+        The result maps the path or URL of each such file to the reason.
 
         Checks the version that `head` last read. Spark can only check files in a
         folder. For any other lake, its result is empty, and DamagedTableError is raised
@@ -294,15 +294,15 @@ class Engine(Protocol):
         """
 
     def transform(self, table: Table, sql: str, views: Mapping[str, str]) -> str:
-        """Return the declared SQL of a table in the SQL of this engine. It reads these
-        views instead of tables.
+        """Return the declared SQL of a table in the SQL of this engine. The SQL reads
+        these views instead of the tables.
 
         Raises UnsupportedSqlError if the SQL is not allowed; DeclarationError if it
         does not read exactly the declared tables.
         """
 
     def check(self, table: Table, where: str, sql: str) -> None:
-        """Check SQL that returns the rows of a table, without running it.
+        """Check SQL that returns the rows of a table. The SQL is not run.
 
         Raises DeclarationError if the engine refuses the SQL, or if the names or types
         of the columns differ from the declaration. The text of the error starts with
@@ -310,8 +310,8 @@ class Engine(Protocol):
         """
 
     def stage(self, table: Table, view: str, sql: str, part: bool = False) -> Staged:
-        """Compute the rows of a table in their declared types. SQL can then read them
-        from `view`.
+        """Compute the rows of a table in their declared types. SQL can then read these
+        rows from `view`.
 
         If `part` is true, `commit` will be called with `keys`, so that existing rows
         with other keys stay in the table. Raises ComputeError if the SQL fails on the

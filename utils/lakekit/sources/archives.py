@@ -1,9 +1,9 @@
 """Unpacks source files from zip and gzip archives, within limits.
 
-An archive of a few kilobytes can unpack to terabytes, and its declared size may be
-false. So three limits are checked during unpacking: the ratio of the unpacked size to
-the archive's size, the total size of all files that a run unpacks, and the free space
-of the scratch folder.
+An archive of a few kilobytes can unpack to terabytes, and the size that the archive
+declares may be false. So three limits are checked during unpacking: the ratio of the
+unpacked size to the archive's size, the total size of all files that a run unpacks, and
+the free space of the scratch folder.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Unpacker:
         file's path.
 
         The archive is read to its end, so that its checksum is checked, too. Raises
-        SourceError if the archive is damaged, contains a file with another name, or
+        SourceError if the archive is damaged, contains a file with a different name, or
         exceeds a limit; StorageError if the scratch folder has no space.
         """
         target = self._scratch / name
@@ -139,7 +139,7 @@ def _check_free(archive: Path, folder: Path) -> None:
 
 def _reader(archive: Path, name: str) -> IO[bytes]:
     """Open the only file in an archive. Raises SourceError if a zip archive does not
-    contain exactly one file, or if this file has another name than `name`.
+    contain exactly one file, or if the name of this file is not `name`.
     """
     if archive.suffix == ".gz":
         return cast(IO[bytes], gzip.open(archive))

@@ -4,10 +4,10 @@ The CSV rule applies to the header and to every row:
 
 - The text is UTF-8, with or without a byte order mark. The first line is the header.
 - Every line outside quoted values has the same end as the header: LF, CRLF or CR.
-- A quoted value is quoted as a whole, and quotes within it are doubled. In any other
-  value, a quote is an ordinary character, but it must not follow leading spaces.
-- A row has as many values as the header, and at most `MAX_ROW` bytes. It
-  does not start with the character NUL.
+- A quoted value is quoted as a whole, and quotes within it are doubled. In a value that
+  is not quoted, a quote is an ordinary character, but must not follow leading spaces.
+- A row has as many values as the header, and at most `MAX_ROW` bytes. A row does not
+  start with the character NUL.
 - Blank lines are not rows.
 
 `_scan` reads a file in blocks, and tries to prove that the file follows the rule. If
@@ -52,8 +52,8 @@ class CsvFile:
 
     Attributes:
         header: its column names.
-        line_end: the end of all its lines, as text: LF, CRLF or CR.
-        rows: its number of rows.
+        line_end: how all its lines end, as text: LF, CRLF or CR.
+        rows: the number of rows.
         largest_row: an upper bound of the size of its rows, in bytes.
     """
 

@@ -58,7 +58,7 @@ class OpenedFile:
         digest: SHA-256 of its uncompressed content.
         modified: modification time and size of `given` when it was hashed.
         rows: number of rows.
-        line_end: the end of all lines of a CSV file: LF, CRLF or CR.
+        line_end: how all lines of a CSV file end: LF, CRLF or CR.
         largest_row: an upper bound of the size of the rows of a CSV file, in bytes.
         kinds: for each column of a Parquet file, how its values are written as text.
     """
@@ -180,7 +180,7 @@ def _list(folder: Path, source: Source, refuse: Refuse) -> List[Tuple[Path, str]
 
 
 def _files(folder: Path, source: Source) -> List[Tuple[Path, str]]:
-    """Return the files of a source, and their names without the suffix of the
+    """Return the files of a source, each with its name without the suffix of a
     compression. Raises SourceError if two files have the same name, or if a file is not
     a source file.
     """
@@ -201,8 +201,8 @@ def _files(folder: Path, source: Source) -> List[Tuple[Path, str]]:
 
 
 def _candidates(folder: Path, name: str) -> List[Path]:
-    """Return the files with this name and a known suffix, and all files in the
-    subfolder with this name.
+    """Return the files that have this name and a known suffix, and all files in the
+    subfolder that has this name.
     """
     within = folder / name
     inside = within.iterdir() if within.is_dir() else ()

@@ -1,5 +1,5 @@
-"""Checks the column types of Parquet files, and whether the files are damaged, before
-an engine reads them. The allowed types are the same for both engines.
+"""Before an engine reads Parquet files, checks their column types, and whether they are
+damaged. The allowed types are the same for both engines.
 
 The engines convert values to text as defined in `TYPES`, so bronze has the same text
 for all engines and file formats. A column whose type is not in `TYPES` is refused,

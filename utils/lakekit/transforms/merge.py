@@ -43,7 +43,7 @@ class Counts:
 @dataclass(frozen=True)
 class UpdateOutcome:
     """The result of an update, even if it made no commit. `why` is the reason for a
-    rebuild of the whole table; empty if it was not rebuilt.
+    rebuild of the whole table; it is empty if the table was not rebuilt.
     """
 
     mode: str

@@ -84,7 +84,7 @@ class Commits:
 
     def replace(self, table: Table, view: str, head: Head, note: Note) -> int:
         """Replace all rows of the table with staged rows; return the new version.
-        Raises ConflictError.
+        Raises ConflictError if another writer committed first.
         """
         delta = self._tables.at(table, head)
         if set(delta_log.partition(delta)) == ({table.partition} - {""}):
@@ -93,7 +93,9 @@ class Commits:
         return head.version + 1
 
     def add(self, table: Table, view: str, head: Head, note: Note) -> int:
-        """Add staged rows; return the new version. Raises ConflictError."""
+        """Add staged rows; return the new version. Raises ConflictError if another
+        writer committed first.
+        """
         return self._commit(table, view, head, note, "append")
 
     def merge(
@@ -109,7 +111,8 @@ class Commits:
         version.
 
         Rewrites the partitions that lose rows (`touched`) and the partitions that gain
-        rows. The existing rows are read from the view `_target`. Raises ConflictError.
+        rows. The existing rows are read from the view `_target`. Raises ConflictError
+        if another writer committed first.
         """
         columns = ", ".join(statements.name(column.name) for column in table.columns)
         rows = (
@@ -138,7 +141,9 @@ class Commits:
         return self._commit(table, merged, head, note, "overwrite", partitions)
 
     def advance(self, table: Table, head: Head, note: Note) -> int:
-        """Commit a note without rows; return the new version. Raises ConflictError."""
+        """Commit a note without rows; return the new version. Raises ConflictError if
+        another writer committed first.
+        """
         try:
             self._write(table, self._tables.at(table, head), [], "append", note)
         except CommitFailedError as error:

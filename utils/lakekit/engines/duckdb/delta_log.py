@@ -159,8 +159,8 @@ def reading(table: Table, location: str) -> Iterator[None]:
 
 
 def _unreadable(delta: DeltaTable) -> str:
-    """Return why Arrow cannot read a version that delta-rs has opened; empty if Arrow
-    can read it.
+    """Return why Arrow cannot read a version that delta-rs has opened; empty if there
+    is no reason.
     """
     for column in columns(delta):
         if "\0" in column.name:

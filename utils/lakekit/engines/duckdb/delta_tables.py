@@ -99,8 +99,8 @@ class DeltaTables:
     ) -> RestoreOutcome:
         """Restore an older version as a new commit, as `Engine.restore` does.
 
-        If delta-rs can open the newest version, it makes the commit; otherwise lakekit
-        writes the commit.
+        If delta-rs can open the newest version, delta-rs makes the commit. Otherwise
+        lakekit writes the commit itself.
         """
         target, newest = log_restore.states(files, version)
         added, removed = map(len, log_restore.difference(target, newest))
@@ -119,8 +119,8 @@ class DeltaTables:
 
     @contextmanager
     def changing(self, table: Table) -> Iterator[None]:
-        """While delta-rs changes a table, translate its errors into ConflictError or
-        StorageError, and drop the cached table.
+        """While delta-rs changes a table, translate errors of delta-rs into
+        ConflictError or StorageError. In any case, the cached table is dropped.
         """
         try:
             yield

@@ -4,8 +4,8 @@ log.
 Rows are first staged. Then one commit makes the staged rows part of the table. The
 commit succeeds only if the table is still at the version that was read
 (`lakekit.engines.duckdb.commits`). If a whole table is replaced, its new rows are
-staged as data files. If only some rows are added or replaced, they stay in DuckDB until
-the commit writes them to new data files.
+staged as data files. If only some rows are added or replaced, the new rows stay in
+DuckDB until the commit writes them to new data files.
 """
 
 from __future__ import annotations
@@ -256,7 +256,7 @@ class EmbeddedEngine:
             since = delta_log.settled(now, since)
             once = _net(table, since, now.version())
             if once in self._nets:
-                # Several tables may read the same changes, so their net difference is
+                # Several tables may read the same changes, so the net difference is
                 # stored.
                 self.define(view, f"select * from {once}")
                 return True
@@ -409,8 +409,8 @@ class EmbeddedEngine:
     # Internal methods
 
     def _stage_files(self, table: Table, view: str, query: str) -> Tuple[DataFile, ...]:
-        """Write rows as data files to their final path or, for S3, to the folder from
-        which they are uploaded.
+        """Write rows to data files. The files have their final paths, or for S3, paths
+        in the folder from which they are uploaded.
         """
         self._views.pop(view, None)
         return self._staging.write(

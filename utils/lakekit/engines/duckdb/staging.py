@@ -79,7 +79,9 @@ class StagedFiles:
 
 
 class Staging:
-    """A DuckDB connection, and its data files that are not committed yet."""
+    """A DuckDB connection, and the data files that it wrote and that are not committed
+    yet.
+    """
 
     def __init__(self, scratch: Path, memory: str = "") -> None:
         settings: Dict[str, Union[str, bool, int, float, List[str]]] = {
@@ -101,7 +103,7 @@ class Staging:
 
     def close(self) -> None:
         """Delete staged files that are not committed, and the folders that were created
-        for them.
+        for these files.
         """
         self.duckdb.close()
         for staged in self._staged.values():
@@ -180,8 +182,8 @@ class Staging:
         """Return a SELECT of the declared columns, in declared types, from data files.
 
         If the names of the files' folders contain the values of a column, `partition`
-        has the name and type of this column. `own` means that this engine has written
-        the files, so all of them have all columns.
+        has the name and type of this column. If `own` is true, this engine has written
+        the files, so every file has all columns.
         """
         scan = statements.data_files(files, partition)
         has = set()
@@ -312,8 +314,8 @@ class Staging:
         return self._staged[view].files
 
     def release(self, view: str) -> None:
-        """Forget the files staged under this name without deleting them, because they
-        are now part of the table.
+        """Forget the files that are staged under this name. The files are not deleted,
+        because they are now part of the table.
         """
         self._staged.pop(view)
 

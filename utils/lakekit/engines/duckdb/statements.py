@@ -60,8 +60,8 @@ def file(path: Path) -> str:
 def read_file(
     opened: OpenedFile, kinds: Sequence[str], origin: Mapping[str, str]
 ) -> str:
-    """Return a SELECT of all columns of a source file as text, and of the origin of
-    each row.
+    """Return a SELECT of all columns of a source file, as text, and of the columns for
+    the origin of each row.
 
     `origin` has SQL for columns of `lakekit.declarations.tables.ORIGIN`. For a Parquet
     file, `kinds` has DuckDB's types of the columns.
@@ -99,8 +99,8 @@ def _row_size(opened: OpenedFile) -> str:
     """Return options of read_csv for a file whose rows are larger than DuckDB's default
     limit.
 
-    The buffer size is set to DuckDB's default. Otherwise DuckDB would use 16 times the
-    maximum size of a row.
+    The buffer size is set to DuckDB's default. Otherwise DuckDB would use a buffer of
+    16 times the maximum size of a row.
     """
     if opened.largest_row <= DEFAULT_ROW:
         return ""
@@ -171,7 +171,7 @@ def check_nanoseconds(opened: OpenedFile, kinds: Sequence[str]) -> None:
 
 def misfit(column: Column, source: Source) -> str:
     """Return a condition that is true for a string that does not convert to the
-    column's type. It is also true for a missing value in a required column.
+    column's type. The condition is also true for a missing value in a required column.
     """
     value, missing, wrong = name(column.name), text(source.missing), "false"
     if column.type != "string":
@@ -190,11 +190,11 @@ def misfit(column: Column, source: Source) -> str:
 
 
 def as_declared(table: Table, query: str, found: Sequence[Tuple[str, str]]) -> str:
-    """Return the query with its columns cast to their declared types.
+    """Return the query, with each column cast to its declared type.
 
     `found` has the names and types of the query's columns. Raises DeclarationError if
-    they differ from the declared names and types. Integers may differ in width, because
-    the cast checks the range.
+    these names and types differ from the declaration. Only the width of integers may
+    differ, because the cast checks the range.
     """
     names, declared = [column for column, _ in found], [
         column.name for column in table.columns

@@ -1,5 +1,5 @@
-"""Reads the Delta logs of tables: from their files if the lake is a folder, otherwise
-with Spark.
+"""Reads the Delta logs of tables. If the lake is a folder, the files of the logs are
+read; otherwise Spark reads the logs.
 """
 
 from __future__ import annotations

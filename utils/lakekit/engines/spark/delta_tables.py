@@ -94,8 +94,8 @@ class SparkTables(SparkLogs):
     def _definition(self, table: Table, reference: str) -> str:
         properties = dict(PROPERTIES)
         if not on_databricks():
-            # Properties define the constraints in the same commit as the table. With
-            # SQL, ADD CONSTRAINT would need another commit.
+            # These properties define the constraints in the commit that creates the
+            # table. ADD CONSTRAINT would need another commit.
             properties.update(
                 {
                     f"{CONSTRAINT}{each.name.lower()}": each.sql

@@ -203,7 +203,7 @@ class SparkEngine:
                 if version is not None or self.ingested(table, [opened.digest]):
                     return version
                 if not self._tables.restored(table):
-                    return None  # a user deleted its rows
+                    return None  # a user deleted the file's rows
                 # A RESTORE removed the rows of the file, but not the transaction
                 # identifier.
                 number += 1
@@ -456,8 +456,8 @@ class SparkEngine:
         """Return a MERGE that deletes the rows with these keys and inserts the staged
         rows.
 
-        The MERGE compares only the keys with existing rows, not the staged rows. So
-        several staged rows may have the same key. A row that is deleted and inserted
+        The MERGE compares existing rows only with the keys, never with the staged rows.
+        So several staged rows may have the same key. A row that is deleted and inserted
         unchanged is not a net change.
         """
         bounds = ", ".join(f"min({name(key)}), max({name(key)})" for key in table.key)

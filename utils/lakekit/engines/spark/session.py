@@ -50,8 +50,8 @@ LOG_STORES = ("spark.delta.logStore.s3a.impl", "spark.delta.logStore.s3.impl")
 
 
 def on_databricks() -> bool:
-    """Return whether this is a Databricks runtime. Its SQL and its log store have more
-    features than open source Spark.
+    """Return whether this is a Databricks runtime. The SQL and the log store of
+    Databricks have more features than those of open source Spark.
     """
     return "DATABRICKS_RUNTIME_VERSION" in os.environ
 
@@ -100,7 +100,7 @@ def spark_session(
 
 
 def restore(session: SparkSession, name: str, value: Optional[str]) -> None:
-    """Set a setting to its previous value; remove it if it had no value."""
+    """Set a setting to its previous value. Remove the setting if it had no value."""
     if value is None:
         session.conf.unset(name)
     else:
