@@ -31,7 +31,7 @@ SYNONYMS: Mapping[str, str] = {
     "upsert": "merge",
     "overwrite": "whole",
 }
-"""Maps words of other systems to the names that declarations use, for `nearest`."""
+"""For `nearest`: maps names that other systems use to the names in declarations."""
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

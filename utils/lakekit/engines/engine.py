@@ -263,7 +263,7 @@ class Engine(Protocol):
         """
 
     def notes(self, table: Table, since: int) -> List[Optional[Note]]:
-        """Return the notes of all commits after version `since` that changed rows. For
+        """Return the notes of all commits that changed rows after version `since`. For
         a commit of another writer, the item is None.
         """
 

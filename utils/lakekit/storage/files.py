@@ -63,7 +63,9 @@ class Storage(Protocol):
 
 
 class FolderStorage:
-    """The files of a lake in a folder. New files are staged at their final location."""
+    """The files of a lake in a folder. Files are read, and new files are staged, at
+    their final location.
+    """
 
     def staging(self, table: str) -> Path:
         return Path(table)

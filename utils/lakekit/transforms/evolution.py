@@ -45,8 +45,8 @@ class Change:
 def plan_changes(table: Table, head: Optional[Head]) -> Tuple[Change, ...]:
     """Return the changes that make the table match its declaration.
 
-    Undeclared columns are dropped, except in bronze and quarantine tables, because new
-    columns of a source are stored there without a declaration.
+    Undeclared columns are dropped, except in bronze and quarantine tables, because
+    these tables also store new columns of a source, which are not declared.
     """
     if head is None:
         return (

@@ -145,7 +145,7 @@ class Lineage:
         return ""
 
     def moved(self, table: Table) -> List[str]:
-        """Return the input tables that have changes which the table does not include
+        """Return the input tables whose newest changes the table does not include
         yet.
         """
         return [name for name in followed(table) if self._has_moved(table, name)]

@@ -98,7 +98,7 @@ class SparkLogs:
         return self._history(table, 1)[0][0] if stamp is None else stamp[0]
 
     def notes(self, table: Table, since: int) -> List[Optional[Note]]:
-        """Return the notes of all commits after version `since` that changed rows,
+        """Return the notes of all commits that changed rows after version `since`,
         newest first.
         """
         newest = self.version(table)
@@ -293,7 +293,7 @@ class SparkLogs:
 
 
 def _check_features(table: Table, detail: Mapping[str, Any]) -> None:
-    """Raise InvalidLakeError if the table has features that another engine cannot
+    """Raise InvalidLakeError if the table has features that not all engines can
     handle.
     """
     if detail["minReaderVersion"] <= 1 and not detail.get("clusteringColumns"):

@@ -176,7 +176,7 @@ class SparkTables(SparkLogs):
         identifier.
 
         Returns the version, or None if the table already has this transaction. Because
-        of the identifier, Delta also makes a commit if there are no rows.
+        of the identifier, Delta makes a commit even if there are no rows.
         """
         settings = {
             NOTE: note.text(),
@@ -213,8 +213,8 @@ class SparkTables(SparkLogs):
     # Maintenance
 
     def optimize(self, table: Table) -> Mapping[str, int]:
-        """Compact small files. Delta makes no commit if no partition has two small
-        files.
+        """Compact small files. Delta makes a commit only if a partition has at least
+        two small files.
         """
         self._seen.pop(table.name, None)
         with translated(table.name, self.location(table), StorageError):

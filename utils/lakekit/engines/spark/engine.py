@@ -264,7 +264,7 @@ class SparkEngine:
             self._view(view, self._materialized(net.where("_sign <> 0")))
         except FAILURES:
             # The version was vacuumed or removed from the log, has no change feed, or
-            # has another schema.
+            # has a different schema.
             return False
         return True
 

@@ -32,7 +32,8 @@ SETTINGS: Mapping[str, str] = {
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
     "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
-    # Otherwise Spark cannot read source files with nanoseconds, which pandas writes.
+    # Without this setting, Spark cannot read the timestamps in nanoseconds that pandas
+    # writes.
     "spark.sql.legacy.parquet.nanosAsLong": "true",
     # Whether a row is malformed must not depend on the columns that a query reads.
     "spark.sql.csv.parser.columnPruning.enabled": "false",

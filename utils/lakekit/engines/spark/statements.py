@@ -50,7 +50,7 @@ def name(identifier: str) -> str:
 
 
 def own_quotes(sql: str) -> str:
-    """Return SQL that is written for both engines, with names in Spark's quotes. Spark
+    """Convert SQL that is written for both engines: names get Spark's quotes. Spark
     would read a name in double quotes as a string.
     """
 
@@ -164,7 +164,7 @@ def read_source(
         ]
     else:
         # Spark would write bytes that are not UTF-8 to the table. DuckDB and delta-rs
-        # could not read them.
+        # could not read these bytes.
         fault = parquet.find_fault(opened.path, text_only=True)
         if fault:
             raise SourceError(f"{opened.given}{fault}")
@@ -228,7 +228,9 @@ def columns_ddl(columns: Sequence[Column]) -> str:
 
 
 def columns_of(schema: StructType) -> Tuple[Column, ...]:
-    """Return the columns of a stored table. An unknown type has Spark's name."""
+    """Return the columns of a stored table. If lakekit does not know a type, the column
+    has Spark's name of the type.
+    """
     return tuple(map(_column, schema.fields))
 
 
@@ -239,8 +241,8 @@ def _column(field: StructField) -> Column:
 
 
 def literal(value: Any) -> Optional[str]:
-    """Return a value of `Engine.query` as an SQL literal. Returns None for a type by
-    whose order Delta cannot skip files.
+    """Return a value of `Engine.query` as an SQL literal. Returns None for a type whose
+    bounds do not help Delta to skip files.
     """
     kinds = {int: "{}", datetime.date: "DATE '{}'", datetime.datetime: "TIMESTAMP '{}'"}
     if isinstance(value, str):
