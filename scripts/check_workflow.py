@@ -73,8 +73,9 @@ def _needs(
     jobs: Mapping[str, Any],
     declared: Mapping[str, Any],
 ) -> Iterator[Found]:
-    """Check the `needs:` of a job: they match the declaration, name jobs that exist,
-    and have no cycle.
+    """Check the `needs:` of a job.
+
+    They must match the declaration, name jobs that exist, and have no cycle.
     """
     needs = needs_of(job)
     for need in needs:

@@ -148,9 +148,7 @@ class Sources:
 
 
 def child(node: Any, key: str | int) -> Any:
-    """Return the child node with this key or index, or None if there is no such
-    node.
-    """
+    """Return the child node with this key or index, or None if there is none."""
     if isinstance(node, yaml.SequenceNode) and isinstance(key, int):
         return node.value[key]
     if isinstance(node, yaml.MappingNode):

@@ -1,6 +1,4 @@
-"""The errors of the API: problems (RFC 9457), which are HTTP responses, and startup
-errors.
-"""
+"""The errors of the API: HTTP error responses (RFC 9457) and startup errors."""
 
 from __future__ import annotations
 

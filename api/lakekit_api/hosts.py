@@ -62,9 +62,7 @@ class HostRule:
             self._networks.append(network)
 
     def allows(self, name: str) -> bool:
-        """Return whether the rule allows a host, which is a name or an address without
-        a port.
-        """
+        """Return whether the rule allows a host, given without a port."""
         if self._loopback and is_loopback(name):
             return True
         address = address_of(name)

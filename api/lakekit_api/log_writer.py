@@ -22,9 +22,10 @@ write.
 
 
 class LogWriter:
-    """A queue of at most `max_bytes` bytes of lines, which are written to a file
-    descriptor. `notice` returns a line that reports the number of dropped lines. This
-    line is written as soon as the reader reads again.
+    """A queue of lines to write to a file descriptor.
+
+    The queue contains at most `max_bytes` bytes. `notice` returns a line that reports
+    the number of dropped lines. This line is written as soon as the reader reads again.
     """
 
     def __init__(

@@ -253,9 +253,7 @@ def _sort(table: Table) -> Json:
 
 
 def _place(paging: Paging) -> List[Json]:
-    """Return the OpenAPI parameters for the length, the start and the version of a
-    page.
-    """
+    """Return the OpenAPI parameters for a page's length, start and version."""
     limit = {
         "type": "integer",
         "minimum": 1,

@@ -117,8 +117,7 @@ class Abandonment:
 
 
 class Snapshot:
-    """A version of a table that is loaded into memory, as the DuckDB relation
-    `relation`.
+    """A version of a table, loaded into memory as the DuckDB relation `relation`.
 
     Rows are sorted by the table's key, then by the remaining columns. An additional
     column numbers the rows from 0. So a row has the same position in every load of the

@@ -165,9 +165,7 @@ class Store:
         return math.ceil(self._age(followed))
 
     def measure(self) -> None:
-        """Update the metric for the age of stale tables, because the age grows with
-        time.
-        """
+        """Update the metric for the age of stale tables. The age grows with time."""
         for name, followed in self._followed.items():
             stale = self.staleness(followed.table) or 0
             self._metrics.stale.labels(name).set(stale)

@@ -101,9 +101,7 @@ class OldVersions:
         last: Optional[Snapshot],
         abandoned: Abandonment,
     ) -> Snapshot:
-        """Return the loaded version if its content is unchanged; otherwise load it
-        again.
-        """
+        """Load a version. If its content is unchanged, return the loaded version."""
         abandoned.check()
         head = attempt(self._reader.head, table, version)
         assert head is not None, "only the newest version may be missing"

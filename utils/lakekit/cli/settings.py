@@ -128,8 +128,7 @@ def read_settings(
 
 
 def _nearest_file(folder: Path) -> Optional[Path]:
-    """Return the settings file in the folder, or else in the nearest folder above that
-    has one.
+    """Return the settings file in the folder, or in the nearest parent that has one.
 
     A file above the folder is ignored unless it belongs to this user or to root. The
     reason is that the file can select Python code to run, and that every user can write

@@ -123,9 +123,7 @@ def _similar(text: str) -> str:
 
 
 def _declaration_names() -> List[str]:
-    """Return the names of all classes for declarations, and the names of their
-    fields.
-    """
+    """Return the names of all classes for declarations and of all their fields."""
     names = list(declarations.__all__)
     for name in declarations.__all__:
         value = getattr(declarations, name)

@@ -16,8 +16,8 @@ TEMPLATE = Path(__file__).parents[1] / "template"
 
 @dataclass(frozen=True)
 class InitResult:
-    """The folder of the new project, and the files of the project as paths relative to
-    the folder.
+    """The folder and the files of the new project. Paths of files are relative to the
+    folder.
     """
 
     folder: Path

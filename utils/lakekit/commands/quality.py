@@ -37,7 +37,7 @@ class Check:
 
     @property
     def failed(self) -> bool:
-        """Return whether rows do not meet the predicate, and its severity is not
+        """Return whether rows do not meet the predicate. Always False for severity
         `warn`.
         """
         return self.unmet > 0 and self.severity != "warn"

@@ -95,9 +95,7 @@ def _wrong_type(declaration: Any, name: str, value: object, hint: Any) -> Fault:
 def no_tuple(
     declaration: Any, name: str, value: object, kinds: Tuple[Any, ...]
 ) -> Fault:
-    """Return the fault of a field whose value is not a tuple of these kinds of
-    items.
-    """
+    """Return the fault of a field that should be a tuple of these kinds."""
     of = getattr(kinds[0], "__name__", "") if is_dataclass(kinds[0]) else "texts"
     next_step = (
         f"Write {name}=(..., ...) with round brackets."

@@ -40,8 +40,7 @@ class SqlCache:
         return self._cached(["predicate", sql], rewrite)
 
     def query(self, table: str, sql: str, views: Mapping[str, str]) -> str:
-        """Return a table's SQL as DuckDB SQL that reads these views instead of the
-        tables.
+        """Return a table's SQL as DuckDB SQL, which reads views instead of tables.
 
         Raises UnsupportedSqlError if the SQL is not allowed; DeclarationError if it
         does not read exactly the tables in `views`.

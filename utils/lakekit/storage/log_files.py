@@ -1,7 +1,7 @@
-"""Reads the files of a Delta table in a folder or on S3, even if no engine can read the
-log.
+"""Reads the files of a Delta table in a folder or on S3.
 
-File names are relative to the table, with `/` between folders.
+This is for tables whose log no engine can read. File names are relative to the table,
+with `/` between folders.
 """
 
 from __future__ import annotations
@@ -41,9 +41,7 @@ class LogFiles(Protocol):
         """
 
     def data_files(self) -> Dict[str, int]:
-        """Return the sizes in bytes of all files that are not part of the log, by
-        name.
-        """
+        """Return the sizes in bytes of all files outside the log, by name."""
 
 
 class FolderLogFiles:

@@ -145,9 +145,7 @@ class Lineage:
         return ""
 
     def moved(self, table: Table) -> List[str]:
-        """Return the input tables whose newest changes the table does not include
-        yet.
-        """
+        """Return the input tables whose newest changes are not in the table yet."""
         return [name for name in followed(table) if self._has_moved(table, name)]
 
     def _has_moved(self, table: Table, read: str) -> bool:

@@ -100,9 +100,7 @@ def open_table(lake: Lake, table: Table) -> Optional[DeltaTable]:
 
 
 def check_before_load(lake: Lake, table: Table, version: Optional[int] = None) -> None:
-    """With a delta-rs that must not read damaged commits, check the commits of a
-    version. Raises DamagedLogError for a damaged commit.
-    """
+    """Raise DamagedLogError for a damaged commit, if delta-rs must not read it."""
     if SPINS:
         log_replay.check_recent(log_files(lake, table), version)
 
@@ -332,8 +330,8 @@ def arrow_schema(declared: Sequence[Column]) -> pa.Schema:
 
 
 def completed(rows: pa.Table, delta: DeltaTable) -> pa.Table:
-    """Return the rows of a file with all columns of the table, in the order of the
-    table. If a column is not in the file, its values are null.
+    """Return the rows of a file with all columns of the table, in the table's order. If
+    a column is not in the file, its values are null.
     """
     import pyarrow as pa
 
@@ -414,9 +412,7 @@ def identity(delta: DeltaTable) -> str:
 
 
 def gains_by_compaction(delta: DeltaTable) -> bool:
-    """Return whether any partition has at least two small files, which can be
-    compacted.
-    """
+    """Return whether any partition has at least two small files to compact."""
     found = _actions(delta, "size_bytes")
     sizes = found.pop("size_bytes", [])
     small: Dict[Tuple[Any, ...], int] = {}

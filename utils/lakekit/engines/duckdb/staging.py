@@ -37,9 +37,7 @@ PLAIN = re.compile(r"[A-Za-z0-9-]+")
 
 @dataclass(frozen=True)
 class DataFile:
-    """A staged Parquet file: its path in the table, and the values of its entry in the
-    log.
-    """
+    """A staged Parquet file: its path in the table, and its entry in the log."""
 
     name: str
     rows: int
@@ -79,9 +77,7 @@ class StagedFiles:
 
 
 class Staging:
-    """A DuckDB connection, and the data files that it wrote and that are not committed
-    yet.
-    """
+    """A DuckDB connection, and the data files that are not committed yet."""
 
     def __init__(self, scratch: Path, memory: str = "") -> None:
         settings: Dict[str, Union[str, bool, int, float, List[str]]] = {

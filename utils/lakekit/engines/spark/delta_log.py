@@ -127,9 +127,7 @@ class SparkLogs:
         return log.rows() if log is not None and log.version == version else None
 
     def damaged_files(self, table: Table) -> Mapping[str, str]:
-        """Return the data files that do not match the log, as `Engine.damaged_files`
-        does.
-        """
+        """Return the damaged data files, as `Engine.damaged_files` does."""
         if self._lake.kind != "folder":
             return {}
         location = self._lake.location(table)
