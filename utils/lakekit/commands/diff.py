@@ -25,7 +25,7 @@ from lakekit.transforms.merge import ROW
 
 KINDS = {"folder": "a folder", "s3": "on S3", "schema": "a schema"}
 SECOND = "@b"
-"""The suffix that the engine adds to the names of the tables of the second lake.
+"""The suffix of the names that the tables of the second lake have in the engine.
 Declared names never contain `@`.
 """
 

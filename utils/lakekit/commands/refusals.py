@@ -1,6 +1,4 @@
-"""The source files that a run refuses, and the tables that are not updated for this
-reason.
-"""
+"""The source files that a run refuses, and the tables that it therefore skips."""
 
 from __future__ import annotations
 

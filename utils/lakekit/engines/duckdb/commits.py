@@ -1,5 +1,6 @@
-"""Makes the commits of the embedded engine: delta-rs adds the data files that DuckDB
-wrote to the log.
+"""Makes the commits of the embedded engine.
+
+DuckDB writes the data files, and delta-rs adds the files to the log.
 
 A commit succeeds only if the table is still at the version that was read. Staged files
 that are not committed are deleted when the engine is closed. If the process is killed,
