@@ -1,5 +1,5 @@
-"""Runs `lakekit quality` as a task of a Databricks job, or by hand. The options are the
-same.
+"""Runs `lakekit quality` as a task of a Databricks job, or by hand. The script has the
+options of that command.
 
 python scripts/check_quality.py --lake main.flights
 """

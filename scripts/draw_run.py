@@ -1,8 +1,8 @@
 """Draw the terminal output of a command as an SVG picture for the README.
 
 `nox -s pictures` calls this script. The command runs in a pseudo-terminal, so the
-picture shows the last state of the live board, as in a real terminal. With --first and
---then, the lines in between are replaced by dots.
+picture shows the last state of the live board, as in a real terminal. The options
+--first and --then select two lines; dots replace the lines between these two lines.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def excerpt(lines: list[str], first: str, then: str) -> list[str]:
 
 
 def draw(lines: list[str]) -> str:
-    """Return the lines as SVG, with their ANSI colors."""
+    """Return the lines as SVG, in the colors that their ANSI codes define."""
     console = Console(
         record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True
     )

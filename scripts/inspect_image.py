@@ -1,7 +1,7 @@
 """Prints facts about the files and packages of the container image as JSON.
 
-`nox -s docker` runs this script with the image's Python, and passes it on standard
-input.
+`nox -s docker` runs this script with the image's Python, and passes the script on
+standard input.
 
 The script uses only the standard library, and does not enter mounted file systems.
 """
@@ -25,7 +25,7 @@ CACHES = (
 
 
 def files() -> Iterator[Tuple[str, os.stat_result]]:
-    """Yield every path of the root file system, and its stat result."""
+    """Yield every path of the root file system, each with its stat result."""
     for folder, names, found in os.walk("/"):
         names[:] = [
             name
@@ -43,7 +43,7 @@ def is_setuid(mode: int) -> bool:
 
 
 def is_unneeded(path: str, mode: int) -> bool:
-    """Return whether a path does not belong in an image. Such paths are Git
+    """Return whether an image should not contain a path. Such paths are Git
     repositories, tests, pip and caches.
     """
     name = os.path.basename(path)

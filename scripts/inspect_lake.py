@@ -3,8 +3,8 @@ totals of the gold tables.
 
     python scripts/inspect_lake.py --package lakekit --lake main.flights
 
-The last line of the output is JSON. A deploy runs this script as a task on the cluster;
---lake can also be a local folder.
+The last line of the output is JSON. A deploy runs this script as a task on the cluster.
+--lake is a schema, or a local folder.
 """
 
 import argparse
@@ -29,8 +29,8 @@ def packages() -> Dict[str, str]:
 
 
 def family(package: str) -> Set[str]:
-    """Return the names of a distribution and its installed dependencies, or nothing if
-    the distribution is not installed.
+    """Return the names of a distribution and its installed dependencies. The result is
+    empty if the distribution is not installed.
     """
     found: Set[str] = set()
     ahead = [_name(package)]
@@ -132,8 +132,8 @@ def _adds_up(kind: str) -> bool:
 
 
 def _text(value: Any) -> Any:
-    """Return a sum as text, so that it stays exact: JSON has no decimals, and some
-    parsers round large numbers.
+    """Return a sum as text. As a JSON number, the sum might not stay exact: JSON has no
+    decimals, and some parsers round large numbers.
     """
     return None if value is None else str(value)
 

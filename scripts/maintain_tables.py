@@ -1,5 +1,5 @@
-"""Runs `lakekit maintain` as a task of a Databricks job, or by hand. The options are
-the same.
+"""Runs `lakekit maintain` as a task of a Databricks job, or by hand. The script has the
+options of that command.
 
 python scripts/maintain_tables.py --lake main.flights
 """

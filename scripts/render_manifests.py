@@ -2,12 +2,13 @@
 
     python scripts/render_manifests.py k8s/overlays/production built.yaml manifests.yaml
 
-The second argument is a file with the output of kustomize with `originAnnotations`. The
-script writes the objects without the annotations to the third argument, a file.
+The second argument is the file to which kustomize, with the option `originAnnotations`,
+has written the overlay. The third argument is the file to which the script writes the
+objects without these annotations.
 
 Prints JSON: the objects, each with a list of `[path, file, line]`, and the objects that
-patches delete. In a path, a list item that has a name is written as `name=api`, because
-kustomize merges list items by name and may change their order.
+patches delete. In a path, a list item that has a name is written as `name=NAME` instead
+of its index, because kustomize merges list items by name and may change their order.
 """
 
 from __future__ import annotations
@@ -32,12 +33,16 @@ Place = tuple[list[str], str, int]
 
 @dataclass
 class Sources:
-    """The files of an overlay. The base is first; later files have higher precedence.
+    """The files of an overlay. The files of the base come first. Later files have
+    higher precedence.
 
-    Attributes: documents: the file, the root node and the line offset of every object
-        and patch. settings: where each key of a generated ConfigMap is defined, by the
-        name of the ConfigMap. images: the file and line that define the tag of an
-        image, by the image's final name.
+    Attributes:
+        documents: the file, the root node and the line offset of every object and
+            patch.
+        settings: where each key of a generated ConfigMap is defined, by the name of the
+            ConfigMap.
+        images: the file and line that define the tag of an image, by the final name of
+            the image.
     """
 
     documents: list[tuple[str, yaml.Node, int]] = field(default_factory=list)
@@ -45,9 +50,7 @@ class Sources:
     images: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     def read(self, folder: Path) -> None:
-        """Read a kustomization. The resources and components of the kustomization are
-        read first.
-        """
+        """Read a kustomization, after its resources and components."""
         path = folder / KUSTOMIZATION
         kustomization = yaml.load(
             path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader
@@ -87,7 +90,7 @@ class Sources:
         self.compose(str(path), path.read_text(encoding="utf-8"), 0)
 
     def compose(self, file: str, text: str, below: int) -> None:
-        """Parse YAML documents. The text starts `below` lines after the start of
+        """Parse YAML documents. The text starts `below` lines below the start of
         `file`.
         """
         self.documents += [
@@ -96,9 +99,9 @@ class Sources:
         ]
 
     def places(self, thing: dict[str, Any], origin: str | None) -> list[Place]:
-        """Return where the values of an object are defined. If several files define a
-        value, the last file counts for a scalar, and the first file for a mapping or
-        list.
+        """Return where the values of an object are defined. If several files define the
+        same value, the result has the last file for a scalar, and the first file for a
+        mapping or a list.
         """
         found: dict[tuple[str, ...], Place] = {}
         for place in self.written(thing, origin):
@@ -117,8 +120,8 @@ class Sources:
             if value(node, "kind") != kind:
                 continue
             same = value(node, "metadata", "name") == name
-            # The name of a Namespace differs from the name in its file, because the
-            # overlay sets it.
+            # The name of a Namespace differs from the name in the file, because the
+            # overlay sets the name.
             if same or (kind == "Namespace" and file == origin):
                 yield from walk(node, [], file, below)
         if kind == "ConfigMap":
@@ -145,7 +148,7 @@ class Sources:
 
 
 def child(node: Any, key: str | int) -> Any:
-    """Return the child node with this key or index, or None if it does not exist."""
+    """Return the child node with this key or index, or None if there is none."""
     if isinstance(node, yaml.SequenceNode) and isinstance(key, int):
         return node.value[key]
     if isinstance(node, yaml.MappingNode):

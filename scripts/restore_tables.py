@@ -3,11 +3,11 @@
     python scripts/restore_tables.py --lake main.flights --table silver_flights=3 \\
         --run 17,18:1767225600000:1767225660000
 
-A table is restored only if all of its later commits were written by the runs of that
-deploy. All other tables of the schema are listed and not changed. A table that these
-runs created is dropped. The last line of the output is JSON.
+A table is restored only if runs of that deploy wrote all commits after this version.
+All other tables of the schema are listed but not changed. If runs of that deploy
+created a table, the table is dropped. The last line of the output is JSON.
 
-A deploy that fails runs this script on the cluster.
+When a deploy fails, the deploy runs this script on the cluster.
 """
 
 import argparse
@@ -35,8 +35,9 @@ class Run:
         return cls(frozenset(ids.split(",")), int(started), int(ended))
 
     def wrote(self, commit: Dict[str, Any]) -> bool:
-        """Return whether this run wrote a commit. On Databricks, the commit contains
-        the id of the run. Without an id, the time of the commit is compared.
+        """Return whether this run wrote a commit. On Databricks, a commit contains the
+        id of its run. If a commit contains no id, its time is compared with the times
+        of this run.
         """
         job = commit["job"]
         if job is not None:
@@ -62,8 +63,8 @@ class Restorer:
         self.left: Dict[str, str] = {}
 
     def back(self, name: str, before: Optional[int]) -> None:
-        """Restore a table to the version `before`. If `before` is None, the deploy
-        created the table, and the table is dropped.
+        """Restore a table to the version `before`. `before` is None if the deploy
+        created the table; then the table is dropped.
         """
         full = f"{self._lake}.`{name.replace('`', '``')}`"
         history = self._spark.sql(f"DESCRIBE HISTORY {full}").collect()

@@ -1,5 +1,5 @@
-"""Runs `lakekit run` as a task of a Databricks job, or by hand. The options are the
-same.
+"""Runs `lakekit run` as a task of a Databricks job, or by hand. The script has the
+options of that command.
 
     python scripts/run_medallion.py --source /Volumes/main/flights/files \\
         --lake main.flights

@@ -2,10 +2,10 @@
 
     python scripts/scan_manifests.py production.yaml staging.yaml
 
-Prints JSON: `{"checked", "unreadable", "failed"}`. A row of `failed` has the rule, its
-requirement, the file, the object, and the path of the last value that the rule
-evaluated. This script is twice as fast as the command `checkov`, which first loads the
-rules of all languages.
+Prints JSON: `{"checked", "unreadable", "failed"}`. A row of `failed` has the rule, the
+requirement of the rule, the file, the object, and the path of the last value that the
+rule evaluated. This script is twice as fast as the command `checkov`, because that
+command first loads the rules of all languages.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ LIMIT = 400_000
 HEIGHT = 3400
 Scheme = Literal["light", "dark"]
 # Each view has a name, the width and height of the browser window in CSS pixels, the
-# color scheme, and whether the screenshot shows the whole page.
+# color scheme, and a flag that is true if the screenshot shows the whole page.
 VIEWS: list[tuple[str, int, int, Scheme, bool]] = [
     ("desktop", 1280, 900, "light", False),
     ("desktop-whole", 1280, 900, "light", True),

@@ -8,8 +8,8 @@ FOLDER contains the programs etcd and kube-apiserver, for a new server. With --c
 kubectl proxy serves the cluster of the context NAME on a Unix socket.
 
 When the API is ready, the script prints one line of JSON with the address. All files
-are in a temporary folder below the given folder. Before the start, the script kills
-processes and removes folders that killed runs of this script have left.
+are in a temporary folder below the given folder. First, the script cleans up after
+earlier runs that were killed: it kills their processes and removes their folders.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ LAST_LINES = 8
 
 class ServerEndedError(Exception):
     """A program ended unexpectedly or did not become ready. The message contains the
-    end of its log.
+    end of the program's log.
     """
 
 
@@ -85,8 +85,8 @@ def one_at_a_time(parent: Path) -> Iterator[None]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove the folder of a dead server and kill its remaining processes. A server
-    that is alive holds the lock of its folder; then nothing is done.
+    """Remove the folder of a dead server and kill its remaining processes. If the
+    server is still alive, it holds the lock of its folder, and nothing is done.
     """
     try:
         with (folder / "lock").open("a") as lock:
@@ -121,9 +121,9 @@ def commands() -> Iterator[tuple[int, str]]:
 
 @contextmanager
 def running(argv: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program during a `with` block, and write its log to a file in the folder.
-    At the end, the program is killed. A clean shutdown is not necessary, because the
-    data of the program are deleted.
+    """Run a program during a `with` block. The log of the program is a file in the
+    folder. At the end, the program is killed. A clean shutdown is not necessary,
+    because the data of the program are deleted.
     """
     with (folder / f"{Path(argv[0]).name}.log").open("wb") as log:
         process = subprocess.Popen(
@@ -189,8 +189,8 @@ def own_server(assets: Path, folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def write_credentials(folder: Path) -> str:
-    """Write credentials to the folder: a new certificate authority, a certificate with
-    its key, and a file with a new token. Returns the token.
+    """Write new credentials to the folder: a certificate authority, a certificate and
+    its key, and a file that contains a token. Returns the token.
     """
     import trustme  # imported here, because `--context` does not need this package
 
@@ -242,10 +242,11 @@ def apiserver_command(
         f"--token-auth-file={folder}/tokens.csv",
         "--authorization-mode=RBAC",
         "--service-cluster-ip-range=10.0.0.0/24",
-        # No controller runs that would create the service accounts of new namespaces.
+        # This plugin requires that each namespace has service accounts, but no
+        # controller is running that would create them.
         "--disable-admission-plugins=ServiceAccount",
-        # As in common clusters, the server allows privileged containers. The pod
-        # security level of a namespace may reject privileged containers.
+        # The server allows privileged containers, as most clusters do. But the pod
+        # security level of a namespace may reject them.
         "--allow-privileged=true",
     ]
 
@@ -286,8 +287,9 @@ def door(context: str, folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def is_listened_on(address: Path) -> bool:
-    """Return whether a program accepts connections on a socket. The existence of the
-    socket's file is not enough, because the file is created first.
+    """Return whether a program accepts connections on a socket. It is not enough that
+    the file of the socket exists, because the file is created before connections are
+    accepted.
     """
     with socket.socket(socket.AF_UNIX) as visitor:
         try:

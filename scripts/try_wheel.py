@@ -1,11 +1,11 @@
-"""Install only the built wheel and its locked dependencies, and run it in an empty
+"""Install only the built wheel and its locked dependencies, and run lakekit in an empty
 folder with both engines.
 
     python scripts/try_wheel.py --wheel dist/lakekit-*.whl --jars .cache/jars/*/
 
-Creates a project with `lakekit init`, runs it on each engine, and compares the two
-lakes with `lakekit diff`. Prints the seconds of each command. If a command fails, the
-script exits with the exit code of this command. The script needs `uv`, the Python
+Creates a project with `lakekit init`, runs the project on each engine, and compares the
+two lakes with `lakekit diff`. Prints the seconds of each command. If a command fails,
+the script exits with the exit code of this command. The script needs `uv`, the Python
 version of --python, and a package index.
 """
 
@@ -82,8 +82,8 @@ def parsed() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Install the wheel, create a project, run it on both engines, and compare the
-    lakes.
+    """Install the wheel, create a project, run the project on both engines, and compare
+    the lakes.
     """
     options = parsed()
     # The variables that pip and uv need to find and trust an index. Variables such as

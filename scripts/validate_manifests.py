@@ -3,9 +3,9 @@ errors.
 
     python scripts/validate_manifests.py manifests.yaml 1.32 1.34
 
-Prints JSON: `[{"kind", "name", "path", "message", "versions"}]`. An error that is the
-same in several versions is one row. The exit code is 1 if there are errors, and 2 if
-the schemas of a version are not installed.
+Prints JSON: `[{"kind", "name", "path", "message", "versions"}]`. If several versions
+report the same error, the output has one row with these versions. The exit code is 1 if
+there are errors, and 2 if the schemas of a version are not installed.
 """
 
 from __future__ import annotations

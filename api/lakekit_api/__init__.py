@@ -1,5 +1,7 @@
-"""Serves the gold tables of a lake over HTTP: `create_app` creates the FastAPI
-application, `lakekit-api serve` runs it.
+"""Serves the gold tables of a lake over HTTP.
+
+`create_app` creates the FastAPI application, and the command `lakekit-api serve` runs
+it.
 
 Endpoints, parameters and OpenAPI are generated from the tables' declarations. This
 package does not depend on particular tables.

@@ -1,5 +1,5 @@
-"""Middleware for every request: request id, access log, metrics, HEAD, and errors
-without a traceback.
+"""Middleware for every request. It adds a request id, an access log, metrics, support
+for HEAD, and error responses that contain no traceback.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 requests are logged at level debug.
 """
 LOGGED = ("request_id", "client", "table", "version", "rows")
-"""Keys of a request's `state`. Endpoints set them, and the access log contains them."""
+"""Keys of a request's `state`. Endpoints set these keys, and the access log contains
+their values.
+"""
 
 
 class Access:
@@ -45,8 +47,9 @@ class Access:
         )
         status: Optional[int] = None
         is_head = scope["method"] == "HEAD"
-        # A HEAD request is handled as GET, and its body is not sent. The method is
-        # changed in a copy of the scope, because the server needs the original scope.
+        # A HEAD request is handled as GET, but the body of the response is not sent.
+        # The method is changed in a copy of the scope, because the server needs the
+        # original scope.
         inner = {**scope, "method": "GET"} if is_head else scope
 
         async def send_with_id(message: Message) -> None:
@@ -64,7 +67,7 @@ class Access:
         try:
             await self._app(inner, receive, send_with_id)
         except Exception:
-            # The log describes an unexpected exception; the response does not.
+            # An unexpected exception is described in the log, but not in the response.
             log(logging.ERROR, "failed", error=True, request_id=request_id)
             if status is None:
                 problem = ProblemError(

@@ -83,8 +83,10 @@ def create_app(
 
 
 def check_access(settings: Settings, tokens: Sized) -> None:
-    """Raise StartupError if neither tokens nor --no-auth are given, if both are given,
-    or if --no-auth is used on an address that other machines can reach.
+    """Raise StartupError unless there are either tokens or --no-auth, but not both.
+
+    With --no-auth, also raises StartupError if other machines can reach the service's
+    address.
     """
     if settings.no_auth and tokens:
         raise StartupError(
@@ -139,8 +141,8 @@ def _version() -> str:
 
 
 async def _problem(request: Request, error: Exception) -> Response:
-    """Return the response for a ProblemError or for an error of the framework, such as
-    an unknown path or a method that the path does not support.
+    """Return the response for a ProblemError, or for an error that the framework
+    raises, for example because a path is unknown or does not support the method.
     """
     if isinstance(error, HTTPException):
         details = {404: "There is nothing at this path; see /tables and /openapi.json."}

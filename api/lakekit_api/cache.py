@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Optional, Tuple
 
 Key = Tuple[str, bytes]
-"""The name of a snapshot's relation, and the query string."""
+"""The key of a page: the name of the snapshot's relation, and the query string."""
 OVERHEAD = 512
-"""The size of an entry in bytes, without its texts: the dictionary's slot, the tuple
-and the objects.
+"""The bytes that an entry needs in addition to its texts: for a slot of the dictionary,
+the tuple and the objects.
 """
 
 
@@ -26,7 +26,7 @@ class Body:
 
 
 class PageCache:
-    """An LRU cache of pages, limited to a number of bytes of memory."""
+    """An LRU cache of pages, which uses at most `most` bytes of memory."""
 
     def __init__(self, most: int) -> None:
         self._most = most

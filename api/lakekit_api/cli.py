@@ -115,8 +115,8 @@ def _tokens(chosen: Settings) -> Keyring:
 def token(name: str, tables: str, declarations: str, expires: str) -> None:
     """Create a token. Prints the token, and the line to add to the tokens file.
 
-    The line contains only a hash, so the token cannot be shown again. The line is
-    printed on standard output, and the token on standard error.
+    The line contains only a hash of the token, so the token cannot be shown again. The
+    line is printed on standard output, and the token on standard error.
 
     \b
     Example:

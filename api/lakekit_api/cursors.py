@@ -1,8 +1,8 @@
 """Cursors: a cursor marks the row of a table at which a page ends.
 
-A cursor contains the position of a row in one version of the table, and no values of
-the row. So all cursors have the same length, and they identify one row for every type,
-even among missing values and equal rows.
+A cursor contains the position of a row in one version of the table, but no values of
+the row. So all cursors have the same length. A cursor identifies exactly one row, even
+if values are missing or several rows are equal.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ LARGEST = 2**63 - 1
 
 @dataclass(frozen=True)
 class Cursor:
-    """The start of a page. The first row of the page is the row after `position`, in
-    this version and this sort order.
+    """The start of a page. The first row of the page is the row that follows the row at
+    `position`, in this version and this sort order.
 
     `edition` identifies the content of the version; see `Snapshot.edition`. `order` is
     the digest of the sort order.
@@ -61,7 +61,7 @@ def unpack(text: str) -> Cursor:
 
 
 def order_digest(order: str) -> bytes:
-    """Return the digest of a sort order, to compare it with the digest in a cursor."""
+    """Return the digest of a sort order, for comparison with the digest in a cursor."""
     return hashlib.sha256(order.encode()).digest()[:DIGEST]
 
 

@@ -1,5 +1,5 @@
-"""The endpoints: the rows of each table, the list of tables, and the health and metrics
-of the service.
+"""The endpoints for the rows of each table, for the list of tables, and for the health
+and the metrics of the service.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from lakekit_api.store import Store
 from lakekit_api.values import to_json
 
 CACHING = {"Cache-Control": "private, no-cache", "Vary": "Authorization"}
-"""Only the client itself may cache a page. Before each use of a cached page, the client
-must send the ETag to check that the page is still valid.
+"""The client may cache a page, but shared caches may not. Before each use of a cached
+page, the client must send the ETag to check that the page is still valid.
 """
 STALE = "Lakekit-Stale"
-"""The header with the age of the served version. The service sends the header if a
-newer version may exist.
+"""The header with the age of the served version in seconds. The service sends this
+header if it cannot read the table now, because a newer version may exist.
 """
 
 
@@ -47,8 +47,8 @@ def data_router(
     settings: Settings,
     metrics: Metrics,
 ) -> APIRouter:
-    """Return the endpoints that return tables and rows. If tokens are defined, each of
-    these endpoints requires a token.
+    """Return the router with the endpoints for the list of tables and for their rows.
+    If tokens are defined, each of these endpoints requires a token.
     """
     slots, cache = Slots(settings.concurrency), PageCache(settings.cache << 20)
     check = guard(keyring)
@@ -98,8 +98,10 @@ def _list_of(tables: Sequence[Table], store: Store, slots: Slots) -> Any:
 
 
 async def _state(table: Table, store: Store) -> Tuple[Optional[Snapshot], str, str]:
-    """Return the newest version that can be served (or None), the table's status, and
-    details if the status is not `ok`.
+    """Return the newest version that can be served, the table's status, and details.
+
+    The version is None if no version can be served. The details are empty if the status
+    is `ok`.
     """
     try:
         snapshot = await store.newest(table, probe=True)
@@ -254,8 +256,8 @@ def _matches(given: str, etag: str) -> bool:
 def service_router(
     tables: Sequence[Table], store: Store, metrics: Metrics
 ) -> APIRouter:
-    """Return the health and metrics endpoints. These endpoints require no token and
-    return no rows.
+    """Return the router with the health and metrics endpoints. These endpoints require
+    no token and return no rows.
     """
     router = APIRouter(tags=["service"])
 

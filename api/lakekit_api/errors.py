@@ -1,4 +1,4 @@
-"""Errors of the API: HTTP error responses (RFC 9457 problems), and startup errors."""
+"""The errors of the API: HTTP error responses (RFC 9457) and startup errors."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class AddressInUseError(LakekitError):
 
 
 class ProblemError(Exception):
-    """An HTTP error response. The detail is sent to the client, so it must not contain
-    a path, a token or SQL.
+    """An HTTP error response. The detail is sent to the client, so the detail must not
+    contain a path, a token or SQL.
     """
 
     def __init__(

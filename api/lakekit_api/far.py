@@ -1,10 +1,10 @@
 """Converts dates and instants outside the years 1 to 9999, which Python's datetime
 types cannot store.
 
-Tables of other Delta writers may contain such values. For an instant that has a year
-from 1 to 9999 in some time zone, the JSON is the time in that zone (RFC 3339), such as
-9999-12-31T23:59:59-05:00. For all other values, the JSON has a sign and a year of at
-least six digits (ISO 8601), such as +010000-01-01.
+Tables of other Delta writers may contain such values. If the year of an instant is from
+1 to 9999 in at least one time zone, the JSON is the time in such a zone (RFC 3339), for
+example 9999-12-31T23:59:59-05:00. For all other values, the JSON has a sign and a year
+of at least six digits (ISO 8601), for example +010000-01-01.
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ YEARS: Mapping[Type, Tuple[int, int]] = {
     "date": (-5877640, 5881579),
     "timestamp": (-290307, 294246),
 }
-"""The first and the last year of which DuckDB's types can store every date or instant.
-"""
+"""For each type, the first and the last year that DuckDB can store completely."""
 INFINITE: Mapping[Tuple[Type, str], str] = {
     ("date", "infinity"): "+5881580-07-11",
     ("date", "-infinity"): "-5877641-06-24",
@@ -49,8 +48,8 @@ CYCLE, RECENT = 400, 2000
 def to_json(kind: Type, stored: str) -> Any:
     """Convert DuckDB's text of a date or an instant to a JSON value.
 
-    The result is a date or a datetime if Python's types can store the value, otherwise
-    text.
+    The result is a date or a datetime if Python's types can store the value; otherwise
+    it is text.
     """
     if (kind, stored) in INFINITE:
         return INFINITE[kind, stored]
@@ -83,9 +82,10 @@ def to_json(kind: Type, stored: str) -> Any:
 def parse(kind: Type, text: str) -> Any:
     """Parse a date or an instant of any year.
 
-    Returns a date, or a datetime in UTC without a zone, if Python's types can store the
-    value; otherwise text that DuckDB can cast. `text` must match PATTERN or the pattern
-    for source files. Raises ValueError.
+    If Python's types can store the value, returns a date, or a datetime in UTC without
+    a zone. Otherwise returns text that DuckDB can cast. `text` must match PATTERN or
+    the pattern for source files. Raises ValueError if the date does not exist, or if
+    DuckDB cannot store it.
     """
     if kind == "date" and len(text) == 10 and text[:4] != "0000":
         return datetime.date.fromisoformat(text)

@@ -1,9 +1,9 @@
 """Filters rows by the parameters of a request. The parameters are checked against the
 declared columns.
 
-`carrier=UA` selects the rows with that value, and `carrier=UA&carrier=DL` the rows with
-either value. `flights.ge=10` compares values (`gt`, `ge`, `lt`, `le`).
-`mean_dep_delay.null=true` selects missing values.
+`carrier=UA` selects the rows whose carrier is UA, and `carrier=UA&carrier=DL` selects
+the rows whose carrier is UA or DL. `flights.ge=10` compares values (`gt`, `ge`, `lt`,
+`le`). `mean_dep_delay.null=true` selects missing values.
 
 The SQL is generated from the declaration. Values from the request are always bound
 parameters.
@@ -34,7 +34,7 @@ MOST_PARAMETERS = 200
 
 @dataclass(frozen=True)
 class Filter:
-    """A filter parameter, with the column and the operation that it selects."""
+    """A parameter that filters rows: its name, the column, and the operation."""
 
     parameter: str
     column: Column
@@ -53,8 +53,8 @@ class Filter:
 
 
 def filters(table: Table) -> Dict[str, Filter]:
-    """Return all filters of a table, by parameter. If a column has a name that the API
-    reserves, its parameter is NAME.eq.
+    """Return all filters of a table, by parameter. The parameter for equality is the
+    column's name, or NAME.eq if the API reserves this name.
     """
     found = []
     for column in table.columns:
@@ -76,8 +76,9 @@ def normalize(query: bytes) -> str:
 
 
 def read_parameters(query: bytes, known: Sequence[str]) -> Dict[str, List[str]]:
-    """Return the parameters of a query string by name. Raises InvalidParameterError for
-    a parameter that is not in `known`.
+    """Return the values of each parameter in a query string. Raises
+    InvalidParameterError for a parameter that is not in `known`, and for too many
+    parameters.
     """
     try:
         pairs = parse_qsl(
@@ -115,7 +116,7 @@ def once(parameter: str, texts: Sequence[str]) -> str:
 def where(
     known: Mapping[str, Filter], given: Mapping[str, List[str]]
 ) -> Tuple[List[str], List[Any]]:
-    """Return SQL conditions, and the values to bind to their placeholders.
+    """Return SQL conditions, and the values for the placeholders in the conditions.
 
     Raises InvalidParameterError for an invalid value.
     """

@@ -1,4 +1,4 @@
-"""Access control by tokens, as a FastAPI dependency of every data endpoint."""
+"""Controls access by tokens, with a FastAPI dependency of every data endpoint."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Given = Annotated[Optional[HTTPAuthorizationCredentials], Security(BEARER)]
 
 
 def guard(keyring: Keyring) -> Callable[..., Awaitable[None]]:
-    """Return a FastAPI dependency that accepts a request only if its token allows all
-    tables in the endpoint's scopes.
+    """Return a FastAPI dependency that checks the token of each request. The token must
+    allow all tables in the endpoint's scopes.
     """
 
     async def check(request: Request, scopes: SecurityScopes, given: Given) -> None:

@@ -19,8 +19,8 @@ HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^:@/\[\]\s]+?)\.?(:[0-9]*)?")
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 PROBES = frozenset({"/healthz", "/readyz"})
-"""The paths that accept any IP address as the host, because Kubernetes probes use the
-address of the pod.
+"""The paths that may be requested under any IP address, because Kubernetes probes use
+the address of the pod as the host.
 """
 
 
@@ -29,7 +29,7 @@ class HostRule:
     addresses and networks.
 
     With --no-auth, only loopback hosts are allowed. With tokens, an empty setting
-    allows every host. Raises StartupError for an invalid entry.
+    allows every host. The constructor raises StartupError for an invalid entry.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -62,7 +62,7 @@ class HostRule:
             self._networks.append(network)
 
     def allows(self, name: str) -> bool:
-        """Return whether the rule allows a host name or address, without a port."""
+        """Return whether the rule allows a host, given without a port."""
         if self._loopback and is_loopback(name):
             return True
         address = address_of(name)

@@ -19,10 +19,10 @@ POLL_SECONDS = 0.5
 class TokenFile:
     """A tokens file. The constructor raises StartupError if the file is invalid.
 
-    If a line becomes invalid later, it is logged, and its token is no longer accepted.
-    If the file can no longer be read, none of its tokens is accepted. Changes are
-    detected by comparing the content: when a Secret changes, Kubernetes does not write
-    the file, but replaces a link to its folder.
+    If a line becomes invalid later, an error is logged, and the token of the line is no
+    longer accepted. If the file can no longer be read, none of its tokens is accepted.
+    Changes are detected by comparing the content, because Kubernetes does not write the
+    file when a Secret changes: it replaces a link to the file's folder.
     """
 
     def __init__(self, path: str, declared: Sequence[str]) -> None:
@@ -39,8 +39,8 @@ class TokenFile:
         self._seen: Optional[str] = text
 
     def poll(self) -> None:
-        """Read the file. Changed content is used only after two reads have returned the
-        same content, because an editor may write the file in parts.
+        """Read the file. New content is used only after two consecutive reads have
+        returned it, because an editor may write the file in parts.
         """
         try:
             text: Optional[str] = self._text()
@@ -86,7 +86,7 @@ class Keyring:
         return len(self.tokens)
 
     async def watch(self) -> None:
-        """Poll the file in a thread until the task is cancelled."""
+        """Poll the file in a thread until this task is cancelled."""
         while self._file is not None:
             await asyncio.sleep(POLL_SECONDS)
             await asyncio.get_running_loop().run_in_executor(None, self._file.poll)

@@ -22,7 +22,7 @@ class Slots:
 
     @contextmanager
     def take(self) -> Iterator[None]:
-        """Acquire one slot. Raises ProblemError 429.
+        """Acquire one slot. Raises ProblemError 429 if no slot is free.
 
         This method is called only on the event loop, so it needs no lock.
         """
@@ -52,7 +52,7 @@ class IdleConnections:
         self._transports[transport] = None
 
     def remove(self, transport: asyncio.Transport) -> None:
-        """Remove a connection, if it is idle."""
+        """Remove a connection if it is in the list of idle connections."""
         self._transports.pop(transport, None)
 
     def evict(self) -> bool:
@@ -60,7 +60,7 @@ class IdleConnections:
         connection is idle.
 
         A client that sends nothing, or only the start of a request, counts as idle.
-        Such a client loses its connection when another client needs one.
+        Such a client loses its connection if too many clients are connected.
         """
         oldest = next(iter(self._transports), None)
         if oldest is None:

@@ -1,5 +1,5 @@
 """Writes lines to a pipe or a file in a separate thread. So the service continues even
-if the process at the other end of the pipe stops reading.
+if the reader (the process at the other end of the pipe) stops reading.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ write.
 
 
 class LogWriter:
-    """A queue of lines to write to a file descriptor, with at most `max_bytes` bytes.
-    `notice` returns a line that reports the number of dropped lines. This line is
-    written as soon as the reader reads again.
+    """A queue of lines to write to a file descriptor.
+
+    The queue contains at most `max_bytes` bytes. `notice` returns a line that reports
+    the number of dropped lines. This line is written as soon as the reader reads again.
     """
 
     def __init__(
@@ -42,8 +43,8 @@ class LogWriter:
         threading.Thread(target=self._run, name="log", daemon=True).start()
 
     def put(self, line: bytes) -> None:
-        """Add a line, which must end with a line break. Returns without waiting for the
-        write.
+        """Add a line, which must end with a line break. Returns before the line is
+        written.
         """
         with self._changed:
             if self._bytes + len(line) > self._max_bytes:
@@ -54,8 +55,8 @@ class LogWriter:
             self._changed.notify_all()
 
     def flush(self, seconds: float) -> bool:
-        """Wait until all lines are written. Returns False if that takes longer than
-        `seconds`.
+        """Wait until all lines are written. Returns False if the lines are not written
+        within `seconds`.
         """
         with self._changed:
             return self._changed.wait_for(lambda: not self._bytes, seconds)

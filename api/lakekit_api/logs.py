@@ -76,7 +76,7 @@ def configure(level: str) -> None:
 
 
 def flush() -> None:
-    """Wait until all logs are written, for at most FLUSH_SECONDS."""
+    """Wait until all logs are written, but at most FLUSH_SECONDS."""
     output().flush(FLUSH_SECONDS)
 
 
@@ -85,7 +85,7 @@ def logged_stderr() -> Iterator[None]:
     """Log each line that is written to standard error, such as a panic of a native
     library.
 
-    Direct writes to standard error would block if the process that reads it stopped
+    Direct writes to standard error would block if the reader of standard error stopped
     reading.
     """
     sys.stderr.flush()

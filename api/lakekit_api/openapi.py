@@ -138,7 +138,7 @@ TABLES_SCHEMA: Json = {
 
 
 def refusals(*statuses: int) -> Json:
-    """Return the OpenAPI descriptions of the error responses with these statuses."""
+    """Return the OpenAPI descriptions of the error responses, by status."""
     return {
         str(status): {
             "description": REFUSALS[status],
@@ -253,7 +253,7 @@ def _sort(table: Table) -> Json:
 
 
 def _place(paging: Paging) -> List[Json]:
-    """Return the parameters for the length, the start and the version of a page."""
+    """Return the OpenAPI parameters for a page's length, start and version."""
     limit = {
         "type": "integer",
         "minimum": 1,

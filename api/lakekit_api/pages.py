@@ -55,10 +55,11 @@ class Order:
         return f"{PAGE}.{name(self.column.name)} {direction} NULLS LAST"
 
     def follows(self, otherwise: str) -> str:
-        """Return an SQL condition that is true for rows after the last row, in the
-        order of this column.
+        """Return an SQL condition for the rows after the last row of the previous page.
 
-        For rows with an equal value in this column, the condition is `otherwise`.
+        The condition compares the values of this column.
+
+        For rows that have the same value as the last row, the condition is `otherwise`.
         """
         column, last = (f"{of}.{name(self.column.name)}" for of in (PAGE, LAST))
         later = f"{column} {'<' if self.descending else '>'} {last}"
@@ -71,8 +72,8 @@ class Order:
 class Page:
     """A parsed request for a page.
 
-    Rows that are equal in the columns of `order` are ordered by their positions.
-    Positions are in the order of the table's key.
+    Rows with equal values in the columns of `order` are ordered by their positions. The
+    positions follow the order of the table's key.
     """
 
     conditions: Tuple[str, ...]
@@ -87,10 +88,10 @@ class Page:
     ) -> str:
         """Return the SQL query for the rows of the page: all columns, and the position.
 
-        Values of the columns in `far` are returned as text. The query returns one row
-        more than the page has, which shows whether there is a next page. The limit is a
-        validated number in the SQL text, because DuckDB would sort all rows if it were
-        a bound parameter.
+        Values of the columns in `far` are returned as text. If there is a next page,
+        the query also returns the first row of the next page. The limit is a validated
+        number in the SQL text, because DuckDB would sort all rows if the limit were a
+        bound parameter.
         """
         table, place = name(relation), name(position_column(columns))
         filtered = f" WHERE {' AND '.join(self.conditions)}" if self.conditions else ""
@@ -139,7 +140,9 @@ class Paging:
         self._known = ("sort", "limit", "after", "version", *self.filters)
 
     def read(self, query: bytes) -> Page:
-        """Parse a query string. Raises InvalidParameterError."""
+        """Parse a query string. Raises InvalidParameterError if a parameter is not
+        valid.
+        """
         given = read_parameters(query, self._known)
         conditions, bound = where(self.filters, given)
         order = self._order(
@@ -208,7 +211,7 @@ class Paging:
 
 
 class NoCursorError(InvalidParameterError):
-    """The text of `after` is not a cursor of this table and sort order."""
+    """The value of `after` is not a cursor for this table and sort order."""
 
     def __init__(self) -> None:
         super().__init__("after", NO_CURSOR, 404)
@@ -219,8 +222,8 @@ def _digest(order: Sequence[Order]) -> bytes:
 
 
 def next_link(path: str, query: bytes, cursor: str, longest: int) -> str:
-    """Return the URL of the next page. The URL has the filters, sort and limit of this
-    request, and the cursor.
+    """Return the URL of the next page. The URL has the cursor, and the filters, the
+    sort order and the limit of this request.
 
     Raises ProblemError 414 if the URL is longer than `longest` bytes.
     """

@@ -1,9 +1,9 @@
-"""HTTP/1.1 connections with limits on the size and duration of requests, and on the
-number of connections.
+"""Serves HTTP/1.1, and limits the size and duration of requests and the number of
+connections.
 
-uvicorn's own protocol accepts a request line or a header of any length, and any number
-of headers and pipelined requests. That protocol waits indefinitely for the rest of a
-request.
+By contrast, uvicorn's own protocol accepts a request line or a header of any length,
+and any number of headers and pipelined requests. It also waits indefinitely for the
+rest of a request.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ PIECE = 16 * 1024
 loop may deliver up to 256 KB at once.
 """
 REQUEST_LINE_REST = 64
-"""Maximum bytes of a request line without its URL: method, spaces, version, line end.
+"""The maximum bytes of a request line in addition to its URL, for the method, the
+spaces, the version and the line end.
 """
 MAX_PIPELINED = 16
-"""The maximum number of requests on one connection that wait for a complete response.
-"""
+"""The maximum number of requests of one connection whose response is not complete."""
 MAX_DISCARDED = 64 * 1024
 """The maximum number of bytes that are read and discarded after a refused request. The
 server reads these bytes because many clients read the response only after they have
@@ -41,7 +41,7 @@ sent the whole request.
 
 
 class PipelineFullError(Exception):
-    """A client pipelines more requests than MAX_PIPELINED."""
+    """A client has pipelined more than MAX_PIPELINED requests."""
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -65,14 +65,14 @@ class LimitedProtocol(HttpToolsProtocol):
         self._max_head += settings.max_header_bytes
         self._read_timer: Optional[asyncio.TimerHandle] = None
         self._write_timer: Optional[asyncio.TimerHandle] = None
-        self._reading = True  # False: received data is discarded
+        self._reading = True  # if False, received data is discarded
         self._closing = False
         self._discarded = 0
         self._unsent = 0
         self._refusal: Optional[ProblemError] = None
-        self._in_flight = 0  # requests without a complete response
+        self._in_flight = 0  # requests whose response is not complete
         # State of the request that is being read:
-        self._received = 0  # bytes, with the blank lines before the request
+        self._received = 0  # bytes, including blank lines before the request
         self._begun = False
         self._head_done = False
         self._header_bytes = self._body_bytes = 0
@@ -123,8 +123,8 @@ class LimitedProtocol(HttpToolsProtocol):
             else:
                 self._refuse(ProblemError(400, "The request is not valid HTTP/1.1."))
             return
-        # The callbacks do not see unfinished headers, blank lines and chunk headers,
-        # so their bytes are counted here.
+        # The parser calls no callback for unfinished headers, blank lines and chunk
+        # headers, so their bytes are counted here.
         if not self._head_done and self._received > self._max_head:
             limit = self._max_head
             detail = f"The request line and headers are longer than {limit} bytes."
@@ -179,8 +179,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._received = 0
         self._unset_read_timer()
         if self.cycle.response_complete and not self.transport.is_closing():
-            # The response was complete before the whole body had arrived, so the
-            # connection becomes idle only now.
+            # The response was complete before the whole body of the request had
+            # arrived, so the connection becomes idle only now.
             self._limit_idle_time()
 
     def on_response_complete(self) -> None:
@@ -189,8 +189,8 @@ class LimitedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             self._close()
             return
-        # If the next request has begun, its time limit is the limit for reading a
-        # request, not the limit for idle connections.
+        # If the next request has begun, the time limit for reading a request applies,
+        # not the time limit for idle connections.
         if self._begun:
             self._unset_keepalive_if_required()
         if not self._in_flight:
@@ -204,12 +204,12 @@ class LimitedProtocol(HttpToolsProtocol):
             super().shutdown()
 
     def timeout_keep_alive_handler(self) -> None:
-        # close() would wait until the client has read its response.
+        # close() would wait until the client has read the response.
         self.transport.abort()
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._idle.add(self.transport)  # the client does not read
+        self._idle.add(self.transport)  # the client does not read its response
         self._limit_writing()
 
     def resume_writing(self) -> None:
@@ -220,8 +220,8 @@ class LimitedProtocol(HttpToolsProtocol):
             self._unset_write_timer()
 
     def _refuse(self, problem: ProblemError) -> None:
-        """Send a problem as the response to the request that is being read, after the
-        responses to earlier requests.
+        """Answer the request that is being read with a problem. The responses to
+        earlier requests are sent first.
         """
         if self._head_done:
             if self.cycle.response_started:
@@ -239,7 +239,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._send_refusal()
 
     def _stop(self) -> None:
-        """Stop reading, answer the requests that were already read, and close the
+        """Stop reading, answer all requests that were read completely, and close the
         connection.
         """
         self._stop_reading()
@@ -299,7 +299,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def _close(self) -> None:
-        """Close the connection after all data is sent or the client stops reading."""
+        """Close the connection when all data is sent, or the client stops reading."""
         self._closing = True
         self.transport.close()
         self._limit_writing()

@@ -62,7 +62,7 @@ def serve(
     # would delay requests.
     gc.collect()
     gc.freeze()
-    # After its graceful shutdown, uvicorn restores this handler and raises the signal
+    # After a graceful shutdown, uvicorn restores this handler and raises the signal
     # again.
     signal.signal(signal.SIGTERM, _end)
     try:
@@ -96,7 +96,8 @@ def _log_start(
 
 
 def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
-    # uvicorn declares this argument as a class, but only calls it.
+    # uvicorn declares that this argument is a class, but accepts any function that
+    # returns a protocol.
     protocol = partial(LimitedProtocol, settings, IdleConnections(), app.state.metrics)
     return uvicorn.Config(
         app,

@@ -1,8 +1,8 @@
 """Definitions of the service's settings.
 
-`lakekit-api serve` has a flag for every setting. Without the flag, the setting comes
-from the variable `LAKEKIT_API_<NAME>`. `variables` lists the names of all variables;
-deployments use it.
+`lakekit-api serve` has a flag for every setting. If the flag is not given, the setting
+is read from the variable `LAKEKIT_API_<NAME>`. `variables` lists the names of all
+variables, for use by deployments.
 """
 
 from __future__ import annotations
@@ -127,8 +127,8 @@ def fields() -> List[dataclasses.Field[Any]]:
 
 
 def variables() -> Dict[str, str]:
-    """Return the names of all environment variables that the service reads, with their
-    descriptions.
+    """Return the names and descriptions of all environment variables that the service
+    reads.
     """
     found = {
         f"{PREFIX}{each.name.upper()}": str(each.metadata["help"]) for each in fields()
@@ -142,7 +142,8 @@ def variables() -> Dict[str, str]:
 def unknown(environment: Mapping[str, str]) -> List[str]:
     """Return the variables that have the service's prefix but are not settings.
 
-    Such a variable is misspelled, or Kubernetes sets it for a Service of this name.
+    Such a variable is misspelled, or Kubernetes sets it because a Service is named
+    `lakekit-api`.
     """
     return sorted(
         name

@@ -1,7 +1,7 @@
 """Loads versions of tables into DuckDB's memory for queries.
 
-A snapshot is one loaded version. A snapshot never changes, and is dropped when nothing
-uses it any more.
+A snapshot is one loaded version of a table. It never changes, and is dropped when
+nothing uses it any more.
 """
 
 from __future__ import annotations
@@ -57,15 +57,15 @@ FAR: Dict[str, Tuple[str, str]] = {
 
 
 class VersionGoneError(Exception):
-    """The version existed, but its log entry or its files were removed."""
+    """The version existed, but its log entry or its files have been removed."""
 
 
 class UnreadableError(Exception):
-    """A table cannot be read because of its lake, its log or its files."""
+    """A table cannot be read, because of a problem with its lake, log or files."""
 
 
 class AbandonedError(Exception):
-    """The load was stopped, because no request waits for it any more."""
+    """A load was stopped because no request waits for it any more."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Abandonment:
 
 
 class Snapshot:
-    """A version of a table in memory, as a DuckDB relation with the name `relation`.
+    """A version of a table, loaded into memory as the DuckDB relation `relation`.
 
     Rows are sorted by the table's key, then by the remaining columns. An additional
     column numbers the rows from 0. So a row has the same position in every load of the
@@ -171,7 +171,7 @@ class Reader:
             "temp_directory": str(self._scratch / "spilled"),
             "memory_limit": memory,
             "preserve_insertion_order": True,
-            # A load reads each file once, so a cache would only use memory. After a
+            # A load reads each file once, so a cache would only waste memory. After a
             # restore, a file with the same name may have different content.
             "enable_external_file_cache": False,
         }
@@ -191,8 +191,8 @@ class Reader:
         return self._duckdb.cursor()
 
     def head(self, table: Table, version: Optional[int] = None) -> Optional[Head]:
-        """Return a version and the identity of its content, or None if the table is not
-        in the lake. The default is the newest version.
+        """Return a version, by default the newest, and the identity of its content.
+        Returns None if the table is not in the lake.
 
         Raises VersionGoneError, StorageError, InvalidLakeError, DamagedTableError,
         DamagedLogError.
@@ -206,8 +206,8 @@ class Reader:
     def load(
         self, table: Table, head: Head, abandoned: Optional[Abandonment] = None
     ) -> Snapshot:
-        """Load the version of `head`. The identity in the result is that of the content
-        that was read, which may differ from `head`.
+        """Load the version that `head` names. The result has the identity of the
+        content that was read, which may differ from the identity in `head`.
 
         Raises VersionGoneError, StorageError, InvalidLakeError, AbandonedError.
         """
@@ -239,8 +239,8 @@ class Reader:
         except (DeltaError, FileNotFoundError) as error:
             raise VersionGoneError(table.name, version, str(error)) from error
         if delta.protocol().min_reader_version > 1:
-            # The data files may still contain deleted rows, or use different column
-            # names.
+            # With these features, the data files may still contain deleted rows, or use
+            # different column names.
             raise InvalidLakeError(
                 f"{table.name} in version {version} uses Delta features that are not"
                 " supported",
@@ -269,8 +269,8 @@ class Reader:
     def _create(
         self, table: Table, relation: str, files: Sequence[Path], cursor: Any
     ) -> str:
-        """Return SQL that creates a relation with the sorted rows of the files and
-        their positions.
+        """Return SQL that creates a relation with the rows of the files. The rows are
+        sorted, and each row has its position.
         """
         kinds = {c.name: c.type for c in table.columns if c.name == table.partition}
         scan = data_files(files, kinds)
@@ -316,8 +316,9 @@ def _head(delta: DeltaTable) -> Head:
 
 
 def _measure(table: Table, relation: str, cursor: Any) -> Tuple[FrozenSet[str], int]:
-    """Return the names of the columns with dates or instants outside the years 1 to
-    9999, and the number of rows.
+    """Return the names of columns, and the number of rows.
+
+    The columns are those that have dates or instants outside the years 1 to 9999.
     """
     columns = [column for column in table.columns if column.type in FAR]
     outside = [

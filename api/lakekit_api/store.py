@@ -1,11 +1,11 @@
 """Manages the newest loaded version of each table, and the threads that load and query
 the tables.
 
-A look at a table reads its log, and loads the newest version if it is not loaded yet. A
-look starts when a request needs the table and the last look is older than the setting
-`refresh`. During a look, requests continue to use the loaded version until its age is
-`PATIENCE` times `refresh`. If the table cannot be read, requests use the loaded version
-until its age is `max_stale`.
+A look at a table reads the table's log, and loads the newest version if this version is
+not loaded yet. A look starts when a request needs the table and the last look is older
+than the setting `refresh`. During a look, requests continue to use the loaded version
+until its age is `PATIENCE` times `refresh`. If the table cannot be read, requests
+continue to use the loaded version until its age is `max_stale`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class TableState:
         self.confirmed = NEVER
         self.look: Optional[asyncio.Future[None]] = None
         self.look_started = self.look_ended = NEVER
-        self.failed = False  # whether the last look failed or takes too long
+        self.failed = False  # whether the last look failed or took too long
 
 
 class Store:
@@ -80,7 +80,7 @@ class Store:
         self._old = OldVersions(reader, settings, clock)
         self._queries = ThreadPoolExecutor(settings.threads, "query")
         # There is one thread per table, so a slow or unreadable table does not delay
-        # others.
+        # the other tables.
         self._loaders = ThreadPoolExecutor(len(tables), "load")
 
     def close(self) -> None:
@@ -94,11 +94,11 @@ class Store:
         """Return the newest version, or the last loaded version if the table cannot be
         read now.
 
-        With `probe`, the call waits only a short time and does not use the slots for
+        With `probe`, the call waits only a short time, and takes no slot away from
         requests.
 
         Raises ProblemError: 404 if the lake does not have the table yet, 503 if the
-        table cannot be read, 504 if it is not loaded in time.
+        table cannot be read, 504 if the table is not loaded in time.
         """
         followed, refresh = self._followed[table.name], self._settings.refresh
         age = self._clock() - followed.confirmed
@@ -135,7 +135,7 @@ class Store:
             limit /= PATIENCE
         if followed.failed and self._clock() - followed.look_started >= limit:
             return  # the look takes too long, so this request does not wait for it
-        # `asyncio.wait` does not raise the look's error; `_looked` records its outcome.
+        # `asyncio.wait` does not raise the look's error. `_looked` records the error.
         if probe:
             done, _ = await asyncio.wait({look}, timeout=limit)
         else:
@@ -144,7 +144,7 @@ class Store:
         followed.failed = followed.failed or not done
 
     def _readable(self, followed: TableState) -> Snapshot:
-        """Return the version to serve. Raises ProblemError."""
+        """Return the version to serve. Raises ProblemError if there is none."""
         name, look = followed.table.name, followed.look
         if followed.snapshot is None:
             if look is not None:
@@ -156,8 +156,8 @@ class Store:
         raise ProblemError(503, f"{name} cannot be read now; the log has the reason.")
 
     def staleness(self, table: Table) -> Optional[int]:
-        """Return the age in seconds of the served version if the table cannot be read
-        now; otherwise None.
+        """If the table cannot be read now, return the age of the served version in
+        seconds; otherwise None.
         """
         followed = self._followed[table.name]
         if followed.snapshot is None or not followed.failed:
@@ -165,7 +165,7 @@ class Store:
         return math.ceil(self._age(followed))
 
     def measure(self) -> None:
-        """Update the metric of stale tables, which changes with time."""
+        """Update the metric for the age of stale tables. The age grows with time."""
         for name, followed in self._followed.items():
             stale = self.staleness(followed.table) or 0
             self._metrics.stale.labels(name).set(stale)
@@ -174,7 +174,7 @@ class Store:
         return self._clock() - followed.confirmed
 
     async def at(self, table: Table, version: int) -> Snapshot:
-        """Return a version of a table: the newest or an older one.
+        """Return a version of a table: the newest version or an older version.
 
         Raises ProblemError: 404 for a version that never existed, 410 for a version
         that was removed, 429 if too many versions are loading.
@@ -192,7 +192,7 @@ class Store:
         self, snapshot: Snapshot, sql: str, bound: Sequence[Any]
     ) -> List[Tuple[Any, ...]]:
         """Return the rows of a query over a snapshot. The snapshot stays in memory
-        until the query ends. Raises ProblemError 504.
+        until the query ends. Raises ProblemError 504 if the query takes too long.
         """
         cursor = self._reader.cursor()
 

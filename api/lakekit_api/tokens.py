@@ -1,5 +1,5 @@
 """Bearer tokens. The service stores only the SHA-256 of a token. A token has 256 random
-bits, so it cannot be guessed from its hash, and the hash needs no salt.
+bits. So a token cannot be guessed from its hash, and the hash needs no salt.
 
 A line of a tokens file is `NAME TABLES sha256:HEX`, followed by `expires:INSTANT` if
 the token expires. TABLES are table names separated by commas, or `*`. `#` starts a
@@ -32,7 +32,7 @@ MAKE = "Make a line with `lakekit-api token --name NAME --tables TABLE`."
 
 @dataclass(frozen=True)
 class Token:
-    """A token: the name of its holder, and the tables that it allows."""
+    """A token: the name of its holder, and the tables that the holder may read."""
 
     name: str
     tables: FrozenSet[str]
@@ -54,10 +54,11 @@ class Token:
 
 
 def expiry(text: str, now: datetime.datetime) -> datetime.datetime:
-    """Return the instant at which a token expires, from the text of --expires.
+    """Return the instant at which a token expires, given the text of --expires.
 
     The text is a date, an instant, or a duration from now such as 90d, 12h or 30m. With
-    a date, the token expires at the end of that day in UTC. Raises StartupError.
+    a date, the token expires at the end of that day in UTC. Raises StartupError if the
+    text is not valid, or if the instant is not in the future.
     """
     duration = re.fullmatch(r"([0-9]{1,6})([dhm])", text)
     try:
@@ -84,8 +85,8 @@ def expiry(text: str, now: datetime.datetime) -> datetime.datetime:
 def make(
     name: str, tables: Sequence[str], expires: Optional[datetime.datetime] = None
 ) -> Tuple[str, Token]:
-    """Create a token. Returns the secret, and the Token with its hash. Raises
-    StartupError if the name is not valid in a tokens file.
+    """Create a token. Returns the secret, and the Token with the hash of the secret.
+    Raises StartupError if the name is not valid in a tokens file.
     """
     secret = f"lkt_{secrets.token_urlsafe(32)}"
     token = Token(name, frozenset(tables), _digest(secret), expires)
@@ -99,7 +100,7 @@ def make(
 
 def read(text: str, source: str, declared: Sequence[str]) -> Tuple[Token, ...]:
     """Return the tokens of a file or a variable. Raises StartupError for an invalid
-    line; the message contains the line's number but not its text.
+    line. The message contains the number of the line, but not its text.
     """
     return tuple(_token(*each, declared) for each in _entries(text, source))
 
@@ -107,7 +108,7 @@ def read(text: str, source: str, declared: Sequence[str]) -> Tuple[Token, ...]:
 def read_valid(
     text: str, source: str, declared: Sequence[str]
 ) -> Tuple[Tuple[Token, ...], List[str]]:
-    """Return the tokens of the valid lines, and a message for each invalid line."""
+    """Return the tokens in the valid lines, and a message for each invalid line."""
     found, problems = [], []
     for entry, where in _entries(text, source):
         try:
@@ -118,7 +119,7 @@ def read_valid(
 
 
 def _entries(text: str, source: str) -> Iterator[Tuple[str, str]]:
-    """Yield each line that is not empty or a comment, and its location for messages."""
+    """Yield the lines and their locations, without empty lines and comments."""
     for number, line in enumerate(text.replace(";", "\n").splitlines(), 1):
         entry = line.partition("#")[0].strip()
         if entry:
@@ -159,8 +160,9 @@ def check(tables: FrozenSet[str], declared: Sequence[str], where: str) -> None:
 
 
 def find(tokens: Sequence[Token], secret: str) -> Optional[Token]:
-    """Return the token of a secret, or None. All hashes are compared in constant time,
-    so the response time reveals nothing about them.
+    """Return the token that has this secret, or None if there is no such token. All
+    hashes are compared in constant time, so the response time reveals nothing about
+    them.
     """
     digest, found = _digest(secret), None
     for token in tokens:

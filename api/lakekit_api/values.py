@@ -22,10 +22,10 @@ LONGEST = 256
 
 def parse(kind: Type, text: str) -> Any:
     """Convert a text to a value. An instant becomes a datetime in UTC without a time
-    zone, as in the store. A date or an instant that Python's types cannot store becomes
-    text for DuckDB.
+    zone, as in the loaded tables. A date or an instant that Python's types cannot store
+    becomes text for DuckDB.
 
-    Raises ValueError that names the expected format.
+    Raises ValueError if the text is not valid. The error names the expected format.
     """
     if kind == "string":
         return text

@@ -1,8 +1,8 @@
 """Manages older versions of tables, which requests read with `?version=` or through
 `next` links.
 
-Old versions have their own threads and limits, so that requests for many old versions
-do not delay requests for the newest version.
+Older versions have their own threads and limits, so that requests for many older
+versions do not delay requests for the newest version.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class OldVersions:
         self._reader, self._settings, self._clock = reader, settings, clock
         self._loaded: OrderedDict[Key, Tuple[Snapshot, float]] = OrderedDict()
         self._loading: Dict[Key, Load] = {}
-        # Requests that wait for old versions cannot use all slots of the service.
+        # The limit leaves slots of the service free for requests for the newest
+        # versions.
         self._slots = Slots(max(1, settings.concurrency // 3))
         self._threads = ThreadPoolExecutor(LOADERS, "old")
 
@@ -64,7 +65,7 @@ class OldVersions:
         self._loaded.clear()
 
     async def get(self, table: Table, version: int) -> Snapshot:
-        """Return a version. If the last read of the log is older than the setting
+        """Return a version. If the log was last read longer ago than the setting
         `refresh`, the log is read again, because a restore may have changed the content
         of this version.
 
@@ -100,7 +101,7 @@ class OldVersions:
         last: Optional[Snapshot],
         abandoned: Abandonment,
     ) -> Snapshot:
-        """Return the loaded version if its content is unchanged; otherwise load it."""
+        """Load a version. If its content is unchanged, return the loaded version."""
         abandoned.check()
         head = attempt(self._reader.head, table, version)
         assert head is not None, "only the newest version may be missing"

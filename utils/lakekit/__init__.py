@@ -1,8 +1,9 @@
-"""Bronze, silver and gold Delta tables from declarations, on DuckDB or Spark.
+"""Builds bronze, silver and gold Delta tables from declarations, with DuckDB or Spark.
 
-Each command calls the function of the same name. To import this package, only click and
-sqlglot must be installed. The libraries of the engines, in the extras `embedded` and
-`spark`, are imported by the first call that needs them.
+Each command of the program `lakekit` calls the function of the same name. To import
+this package, only click and sqlglot must be installed. The libraries of the engines are
+in the extras `embedded` and `spark`. They are imported by the first call that needs
+them.
 """
 
 from __future__ import annotations

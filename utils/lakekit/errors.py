@@ -31,7 +31,7 @@ SYNONYMS: Mapping[str, str] = {
     "upsert": "merge",
     "overwrite": "whole",
 }
-"""Maps words of other systems to the names that declarations use, for `nearest`."""
+"""For `nearest`: maps names that other systems use to the names in declarations."""
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
@@ -124,7 +124,7 @@ class RefusedFilesError(LakekitError):
 
 
 class UnreadableFilesError(RefusedFilesError):
-    """The same as RefusedFilesError, if none of the refused files can be read."""
+    """Like RefusedFilesError, but none of the refused files can be read."""
 
     exit_code = 3
 
@@ -240,7 +240,7 @@ class SettingsError(LakekitError):
 
 
 class FolderNotEmptyError(LakekitError):
-    """The folder for `lakekit init` is neither new nor empty."""
+    """The folder for `lakekit init` already has files."""
 
     exit_code = 2
 
@@ -308,7 +308,7 @@ STORAGE_CAUSES: Sequence[Tuple[str, str]] = (
         "Check what else changes that folder, and correct the path",
     ),
 )
-"""Patterns of error messages of the storage, in lower case, each with its next step."""
+"""Patterns of the storage's error messages in lower case, each with its next step."""
 
 
 class StorageError(LakekitError):
@@ -329,7 +329,9 @@ class StorageError(LakekitError):
 
 
 class MemoryLimitError(LakekitError):
-    """A query needs more memory than DuckDB's memory limit. Every table is complete."""
+    """A query needs more memory than DuckDB's memory limit allows. Every table is
+    complete.
+    """
 
     exit_code = 3
 
@@ -370,8 +372,8 @@ class ReaderTooOldError(LakekitError):
     """The installed deltalake cannot open a version, although the version is not
     damaged. Nothing was changed.
 
-    The reason is that deltalake 1.2 also parses the commits before this version, even
-    after a restore.
+    The reason is that deltalake 1.2 also parses earlier commits, which may be damaged,
+    even after a restore.
     """
 
     exit_code = 3
@@ -417,7 +419,7 @@ class DamagedLogError(LakekitError):
 
 
 class MissingExtraError(LakekitError):
-    """A package of one of lakekit's extras is not installed."""
+    """A package that belongs to an extra of lakekit is not installed."""
 
     exit_code = 3
 

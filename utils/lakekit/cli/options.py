@@ -62,7 +62,7 @@ def uses(*names: str) -> Callable[[Command], Command]:
 
 
 def repeated(flags: Mapping[str, Optional[str]]) -> str:
-    """Return those of the flags `--lake`, `--engine` and `--tables` that were given, as
+    """Return the flags among `--lake`, `--engine` and `--tables` that the user gave, as
     text to append to a suggested command.
     """
     shared = {name: flags.get(name) for name in ("lake", "engine", "tables")}
@@ -79,8 +79,8 @@ def version_option(program: str) -> Callable[[Command], Command]:
     def show(context: click.Context, _: click.Parameter, wanted: bool) -> None:
         if not wanted:
             return
-        # An import at the top would make the start of all other commands a tenth
-        # slower.
+        # If this import were at the top of the file, all other commands would start a
+        # tenth slower.
         import importlib.metadata
 
         try:
@@ -109,8 +109,8 @@ def exit_code(
     """Run a command line and return its exit code: 0 to 4, or 130 after Ctrl-C, as
     defined in `lakekit.errors`.
 
-    Errors are printed with their next step. After Ctrl-C, `interrupted` is printed
-    unless it is empty.
+    Each error is printed with its next step. After Ctrl-C, the text `interrupted` is
+    printed if it is not empty.
     """
     # Otherwise delta-rs 1.2 logs harmless warnings to stderr, and delta-rs 1.6 logs
     # conflicts, which lakekit reports itself.

@@ -9,7 +9,9 @@ from lakekit.cli.text import visible
 
 
 class ProgressLine:
-    """Prints the current step over the previous one, and erases it at the end.
+    """Prints the current step in place of the previous step.
+
+    At the end, the line is erased.
 
     A ProgressLine is a callback for `lakekit.run`. It prints lines such as `3 of 14
     silver.flights: update`.

@@ -1,7 +1,8 @@
 """Reads the settings of a command from flags, LAKEKIT_* variables and `lakekit.toml`.
 
-Flags take precedence over variables, and variables over `lakekit.toml`. This file is in
-the current directory or in the nearest folder above it.
+Flags take precedence over variables, and variables over `lakekit.toml`. The file is
+read from the current directory, or else from the nearest folder above that has such a
+file.
 
 `SETTINGS` describes all settings. The tables are declared in a Python file or module
 that defines TABLES; the default is the New York flights.
@@ -59,7 +60,9 @@ class Settings:
     unpacked: str = DEFAULT_LIMIT
 
     def required(self, name: str) -> str:
-        """Return the value of a setting. Raises SettingsError if it has no value."""
+        """Return the value of a setting. Raises SettingsError if the setting has no
+        value.
+        """
         value: Optional[str] = getattr(self, name)
         if value is None:
             raise SettingsError(
@@ -88,10 +91,10 @@ def read_settings(
     """Read settings from flags, environment variables and the settings file. Flags take
     precedence over variables, and variables over the file.
 
-    The settings file is in `folder` or in the nearest folder above it. Paths in the
-    settings file are relative to the file; `~` is the home directory. On a Databricks
-    cluster, the default engine is Spark, because a Spark session exists and the lake is
-    a schema.
+    The settings file is in `folder`, or else in the nearest folder above that has such
+    a file. Paths in the settings file are relative to the file; `~` is the home
+    directory. On a Databricks cluster, the default engine is Spark, because a Spark
+    session exists and the lake is a schema.
 
     Raises SettingsError for an unknown name or an invalid value.
     """
@@ -125,11 +128,11 @@ def read_settings(
 
 
 def _nearest_file(folder: Path) -> Optional[Path]:
-    """Return the settings file in the folder, or in the nearest folder above it.
+    """Return the settings file in the folder, or in the nearest parent that has one.
 
-    A file above the folder is ignored if it belongs to a user other than this user or
-    root. The reason is that the file can select Python code to run, and every user can
-    write to folders such as /tmp.
+    A file above the folder is ignored unless it belongs to this user or to root. The
+    reason is that the file can select Python code to run, and that every user can write
+    to folders such as /tmp.
     """
     for place in (folder, *folder.absolute().parents):
         path = place / FILE
@@ -167,8 +170,8 @@ def _file(path: Optional[Path]) -> Mapping[str, str]:
 
 
 def _is_path(name: str, value: str) -> bool:
-    """Return whether a setting's value is a path. In the settings file, relative paths
-    start at the folder of the file.
+    """Return whether a setting's value is a path. A relative path in the settings file
+    starts at the folder of this file.
     """
     if name == "tables":
         return value.endswith(".py")

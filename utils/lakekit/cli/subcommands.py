@@ -76,7 +76,7 @@ def ddl(settings: Settings, as_json: bool, schema: str) -> None:
     if as_json:
         print_json(result)
     else:
-        click.echo(result.script(), nl=False)  # programs read it, so nothing is escaped
+        click.echo(result.script(), nl=False)  # not escaped, for programs
 
 
 @click.command()

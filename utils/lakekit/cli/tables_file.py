@@ -33,7 +33,7 @@ def load_tables(name: str) -> TableSet:
     import runpy  # a slow import that `lakekit --help` does not need
 
     try:
-        # A file is run instead of imported: after an edit within the same second, an
+        # A file is run, not imported: if the file was edited again within a second, an
         # import would use the old cached byte code.
         found = (
             runpy.run_path(str(Path(name).absolute()))
@@ -49,8 +49,8 @@ def load_tables(name: str) -> TableSet:
 
 
 def locate(error: DeclarationError, name: Optional[str]) -> None:
-    """Put the file and line of a declaration, or its module, before the text of an
-    error.
+    """Prefix the text of an error with the file and line of a declaration, or with its
+    module.
     """
     if name is not None:
         at = name + (_line(Path(name), error.table) if name.endswith(".py") else "")
@@ -58,7 +58,7 @@ def locate(error: DeclarationError, name: Optional[str]) -> None:
 
 
 def _tables(name: str, module: Mapping[str, Any]) -> TableSet:
-    """Return TABLES. Raises SettingsError if the module does not define them."""
+    """Return TABLES. Raises SettingsError if the module does not define tables."""
     found = module.get("TABLES")
     if isinstance(found, TableSet):
         if not len(found):
@@ -94,8 +94,8 @@ def _reason(name: str, error: BaseException) -> Tuple[str, str]:
 
 
 def _line_of(name: str, error: BaseException) -> Optional[int]:
-    """Return the line of the file `name` that led to the error; None if no line of this
-    file did.
+    """Return the line of the file `name` that led to the error; None if there is no
+    such line.
     """
     import traceback  # a slow import
 
@@ -123,7 +123,7 @@ def _similar(text: str) -> str:
 
 
 def _declaration_names() -> List[str]:
-    """Return the names of all classes for declarations, and of their fields."""
+    """Return the names of all classes for declarations and of all their fields."""
     names = list(declarations.__all__)
     for name in declarations.__all__:
         value = getattr(declarations, name)

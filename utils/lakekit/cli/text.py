@@ -14,10 +14,12 @@ import click
 
 
 def visible(text: str, line_ends: bool = False) -> str:
-    """Return text with escaped control and formatting characters, such as `\\x1b` and
-    `\\u202e`, which could color, overwrite or reorder the text of a terminal.
+    """Return text in which control and formatting characters are escaped.
 
-    With `line_ends`, line feeds are not escaped.
+    Such characters, for example `\\x1b` and `\\u202e`, could color, overwrite or
+    reorder the text of a terminal.
+
+    If `line_ends` is true, line feeds are not escaped.
     """
     if text.isprintable():
         return text
@@ -32,7 +34,7 @@ def _escaped(character: str) -> str:
 
 
 def echo(text: str, err: bool = False) -> None:
-    """Print text of one or more lines, with escaped control characters."""
+    """Print a text of one or more lines, in which control characters are escaped."""
     click.echo(visible(text, line_ends=True), err=err)
 
 
@@ -77,8 +79,8 @@ def _as_text(value: object) -> str:
 
 
 def _valid(value: Any) -> Any:
-    """Return a value in which texts replace NaN and infinities, because JSON does not
-    have these numbers.
+    """Return a value in which NaN and infinities are replaced by texts, because JSON
+    does not have these numbers.
     """
     if isinstance(value, float) and not math.isfinite(value):
         if math.isnan(value):
@@ -96,7 +98,9 @@ def _valid(value: Any) -> Any:
 def table_of(
     header: Sequence[str], lines: Sequence[Sequence[str]], right: Sequence[int] = ()
 ) -> str:
-    """Align text columns to their widest cell. Columns in `right` are right-aligned."""
+    """Align columns of text to the widest cell of each column. Columns in `right` are
+    right-aligned.
+    """
     rows = [[visible(text) for text in line] for line in (header, *lines)]
     widths = [max(len(line[place]) for line in rows) for place in range(len(header))]
 

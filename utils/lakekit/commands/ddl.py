@@ -32,15 +32,15 @@ class DdlResult:
     statements: Tuple[str, ...]
 
     def script(self) -> str:
-        """Return the statements as one SQL script."""
+        """Return all statements as one SQL script."""
         return "\n\n".join(f"{statement};" for statement in self.statements) + "\n"
 
 
 def ddl(schema: str, *, tables: TableSet = TABLES) -> DdlResult:
     """Return the DDL that creates all tables in a schema `catalog.schema`.
 
-    A table `layer.table` has the name `layer_table` there. Databricks has no ADD
-    CONSTRAINT IF NOT EXISTS, so the DDL drops each existing constraint and adds it
+    In the schema, the table `layer.table` has the name `layer_table`. Databricks has no
+    ADD CONSTRAINT IF NOT EXISTS, so the DDL drops each existing constraint and adds it
     again. Databricks then checks all rows again.
 
     Raises InvalidLakeError if `schema` is not a valid `catalog.schema`.

@@ -25,8 +25,8 @@ from lakekit.transforms.merge import ROW
 
 KINDS = {"folder": "a folder", "s3": "on S3", "schema": "a schema"}
 SECOND = "@b"
-"""In the engine, the table names of the second lake end with this suffix. Declared
-names never contain `@`.
+"""The suffix of the names that the tables of the second lake have in the engine.
+Declared names never contain `@`.
 """
 
 
@@ -50,14 +50,15 @@ class TableDiff:
         rows_a: number of rows in lake A; None if lake A does not have the table.
         rows_b: number of rows in lake B; None if lake B does not have the table.
         only_a: number of rows of lake A that have no counterpart in lake B, because
-            lake B has no row, or fewer rows, with the same key.
+            lake B has no row with the same key, or fewer rows with this key than lake
+            A.
         only_b: number of rows of lake B that have no counterpart in lake A.
         changed: number of rows that have the same key in both lakes, but differ in a
-            column outside the key.
+            column that is not part of the key.
         columns: by column, the number of changed rows whose values in this column
             differ.
-        shape: columns that exist in only one lake, or whose types differ between the
-            lakes, in the format `NAME TYPE (LAKE)`.
+        shape: columns that only one lake has, or whose types differ between the lakes.
+            The format is `NAME TYPE (LAKE)`.
     """
 
     table: str
@@ -103,9 +104,8 @@ def diff(
     tolerance of the column. Volatile columns are ignored. All other values must be
     identical.
 
-    Raises InvalidLakeError if neither lake has a table, or if the lakes are of
-    different kinds, because no engine can read both; DamagedTableError if a table is
-    damaged.
+    Raises InvalidLakeError if neither lake has a table, or if no engine can read both
+    lakes because they are of different kinds; DamagedTableError if a table is damaged.
     """
     a, b = find_lake(lake_a), find_lake(lake_b)
     if a.kind != b.kind:
@@ -164,7 +164,7 @@ def _compare(engine: Engine, table: Table, lakes: Sequence[str]) -> Optional[Tab
 
 
 def _shape(head_a: Head, head_b: Head) -> Tuple[str, ...]:
-    """Return columns that only one of the two tables has, or whose types differ."""
+    """Return the columns that only one of the two tables has, or whose types differ."""
     types_a, types_b = (
         {(c.name, c.type) for c in head.columns} for head in (head_a, head_b)
     )
@@ -176,8 +176,8 @@ def _shape(head_a: Head, head_b: Head) -> Tuple[str, ...]:
 
 
 def _with_counts(engine: Engine, table: Table, same: TableDiff) -> TableDiff:
-    """Return a copy of `same` with the numbers of rows and values that differ, computed
-    from the view `_diff_net`.
+    """Return a copy of `same` with the numbers of rows and values that differ. The
+    numbers are computed from the view `_diff_net`.
     """
     compared = [column for column in table.columns if not column.volatile]
     values = [column for column in compared if column.name not in _key(table)]
@@ -201,8 +201,8 @@ def _with_counts(engine: Engine, table: Table, same: TableDiff) -> TableDiff:
 
 
 def _head(engine: Engine, table: Table, lake: str) -> Optional[Head]:
-    """Return the state of the table in that lake. Raises DamagedTableError, whose next
-    step names the lake.
+    """Return the newest state of a table in a lake. Raises DamagedTableError if the
+    table is damaged; the next step of the error names the lake.
     """
     name = table.name[: -len(SECOND)] if table.name.endswith(SECOND) else table.name
     try:
@@ -213,8 +213,8 @@ def _head(engine: Engine, table: Table, lake: str) -> Optional[Head]:
 
 
 def _columns(table: Table, head_a: Head, head_b: Head) -> Tuple[Column, ...]:
-    """Return the declared columns, and undeclared columns that have the same type in
-    both tables, such as new columns in bronze.
+    """Return the declared columns, and also undeclared columns, such as new columns in
+    bronze, if both tables have them with the same type.
     """
     declared, both = {column.name for column in table.columns}, {
         (c.name, c.type) for c in head_b.columns
@@ -230,8 +230,8 @@ def _columns(table: Table, head_a: Head, head_b: Head) -> Tuple[Column, ...]:
 
 def _key(table: Table) -> Tuple[str, ...]:
     """Return the columns that identify a row. In bronze, these are the columns of the
-    origin; in other tables, the declared key. Without a key, they are all columns that
-    are not volatile and have no tolerance.
+    origin; in other tables, the declared key. If no key is declared, these are all
+    columns except volatile columns and columns with a tolerance.
     """
     exact = tuple(
         column.name
@@ -259,7 +259,7 @@ def _net(table: Table) -> str:
 def _pairs(table: Table, columns: List[Column]) -> str:
     """Return a query that pairs rows of lakes A and B by key, and includes rows without
     a match. Column names have the prefixes `a_` and `b_`. `_a_rows` and `_b_rows` are
-    the numbers of identical rows.
+    the numbers of identical rows that the pair stands for.
     """
     key = _key(table)
     order = (

@@ -16,7 +16,9 @@ TEMPLATE = Path(__file__).parents[1] / "template"
 
 @dataclass(frozen=True)
 class InitResult:
-    """The folder of the new project, and its files as paths relative to the folder."""
+    """The folder and the files of the new project. Paths of files are relative to the
+    folder.
+    """
 
     folder: Path
     files: Tuple[str, ...]
@@ -49,7 +51,7 @@ def init(folder: Union[str, os.PathLike[str]]) -> InitResult:
 
 
 def _copy_template(target: Path) -> None:
-    """Copy the content of the template but not its permissions, because installed files
+    """Copy the files of the template without their permissions, because installed files
     may be read-only.
     """
     ignored = shutil.ignore_patterns("__pycache__", "*.pyc")

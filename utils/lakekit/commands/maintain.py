@@ -17,8 +17,9 @@ from lakekit.nyc_flights.tables import TABLES
 from lakekit.storage.lake import check_lake, find_lake
 
 RETAIN_HOURS = 168
-"""The retention period in hours: Delta's default of seven days. A reader or writer that
-is still running may need files that were replaced within this period.
+"""The retention period in hours: Delta's default of seven days. Files that were
+replaced within this period are not deleted, because a reader or writer that is still
+running may need them.
 """
 
 
@@ -28,7 +29,8 @@ class TableMaintenance:
 
     Attributes:
         compacted: number of data files that compaction merged. `written` is the number
-            of files that replace them. Both are 0 if compaction would gain nothing.
+            of new files that replace the merged files. Both numbers are 0 if compaction
+            would gain nothing.
         deleted: number of files that were deleted, or that a dry run would delete.
         waiting: other tables that have not yet read all changes of this table. If there
             are such tables, no file of this table is deleted.
@@ -68,8 +70,8 @@ def maintain(
     the last `retain_hours` hours uses.
 
     Older versions are then no longer available for time travel. No file of a table is
-    deleted while a dependent table has not read the newest changes. `run` reads these
-    changes from the files.
+    deleted while a dependent table has not read the newest changes, because `run` reads
+    these changes from the files.
 
     Raises RetentionTooShortError if `retain_hours` is less than seven days;
     InvalidLakeError if no table exists; DamagedTableError if a table is damaged.
@@ -108,11 +110,11 @@ def maintain(
 
 def behind(name: str, heads: Mapping[str, Head]) -> Mapping[str, int]:
     """Return the tables that have read table `name`, but not its newest change of rows.
-    The result maps these tables to the versions of `name` that they have read.
+    The result maps each of these tables to the version of `name` that it has read.
 
-    A table is excluded if it has no note of lakekit, or if it read an earlier table
-    with the name `name`: the next run rebuilds it. Quarantine tables are excluded,
-    because their notes are only updated when rows are refused.
+    A table is excluded if the next run rebuilds it, because it has no note of lakekit,
+    or because it read an earlier table that had the name `name`. Quarantine tables are
+    excluded, too, because their notes are only updated when rows are refused.
     """
     found: Dict[str, int] = {}
     for follower, head in heads.items():

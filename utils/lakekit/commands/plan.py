@@ -20,8 +20,8 @@ from lakekit.transforms.lineage import digest
 
 @dataclass(frozen=True)
 class PlanResult:
-    """The schema changes, and the tables that the next run rebuilds because their
-    declaration or SQL changed.
+    """The schema changes of the next run, and the tables that the next run rebuilds
+    because their declaration or SQL changed.
     """
 
     lake: str

@@ -7,7 +7,8 @@ from typing import Callable, Dict, Iterator
 
 Progress = Callable[[str, int, int], None]
 """A callback that receives the current action, the number of finished steps and the
-total number of steps. The total decreases if source files need no more steps.
+total number of steps. The total decreases if some source files turn out to need no
+further steps.
 """
 Clock = Callable[[], float]
 

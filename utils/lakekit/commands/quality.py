@@ -23,8 +23,9 @@ Kind = Literal["expectation", "constraint"]
 
 @dataclass(frozen=True)
 class Check:
-    """The number of rows of a table, and the number of its rows that do not meet a
-    predicate (`unmet`). Constraints have the severity `fail`.
+    """The result of one predicate on one table: the number of all rows (`rows`), and
+    the number of rows that do not meet the predicate (`unmet`). Constraints have the
+    severity `fail`.
     """
 
     table: str
@@ -36,8 +37,8 @@ class Check:
 
     @property
     def failed(self) -> bool:
-        """Return whether there are rows that do not meet the predicate. Predicates of
-        severity `warn` never fail.
+        """Return whether rows do not meet the predicate. Always False for severity
+        `warn`.
         """
         return self.unmet > 0 and self.severity != "warn"
 

@@ -1,6 +1,4 @@
-"""The source files that a run refuses, and the tables that it therefore does not
-update.
-"""
+"""The source files that a run refuses, and the tables that it therefore skips."""
 
 from __future__ import annotations
 
@@ -30,8 +28,8 @@ class Refusals:
         self._stopped: Set[str] = set()
 
     def add(self, source: str, error: SourceError, stop: bool = False) -> None:
-        """Add the error of a refused file of a source. With `stop`, the source's table
-        is stopped, even if the policy is `skip`.
+        """Add the error of a refused file of a source. If `stop` is true, the table of
+        the source is stopped even if the policy is `skip`.
         """
         self._refused.setdefault(source, []).append(error)
         if stop or self._policy == "stop":
@@ -68,8 +66,8 @@ class Refusals:
         """Raise an error if any table is stopped.
 
         If a single file stops all tables, raises the error of this file. Otherwise
-        raises UnreadableFilesError if none of the refused files can be read, or else
-        RefusedFilesError.
+        raises UnreadableFilesError if none of the refused files can be read, and
+        RefusedFilesError in all other cases.
         """
         if not self._stopped:
             return

@@ -22,7 +22,7 @@ NAMED = 3
 
 @dataclass(frozen=True)
 class RestoreResult:
-    """The versions of a table, and the result of its restore.
+    """The versions of a table, and the result of the restore.
 
     Attributes:
         newest: the newest version before the restore.
@@ -59,10 +59,10 @@ def restore(
     """Restore an older version of a table with one commit. Without a version, only list
     the versions.
 
-    The next `run` brings all tables up to date with their sources and declarations. It
-    recomputes a restored silver or gold table, and all tables that read a restored
-    table. If the restore of a bronze table removes rows of files that are still in the
-    source folder, the run ingests these files again.
+    The next `run` brings all tables up to date with their sources and declarations. The
+    run recomputes the restored table if it is a silver or gold table, and all tables
+    that read the restored table. If the restore of a bronze table removes rows of files
+    that are still in the source folder, the next `run` ingests these files again.
 
     Raises UnknownTableError if the table is not declared; InvalidLakeError if the table
     does not exist; UnrestorableVersionError if the version is missing or damaged;

@@ -59,16 +59,19 @@ class TableResult:
     """The result of a run for one table.
 
     Attributes:
-        mode: `unchanged`, `appended` (bronze), `merged`, `groups`, `whole`, or `noted`
-            if the changes of the input tables affect no row of this table.
-        seconds: time that this run spent on the table. A bronze table takes time to
-            check, read and write its files. The time of a merged table includes its
-            quarantine table.
+        mode: how the run updated the table: `unchanged`, `appended` (bronze), `merged`,
+            `groups` or `whole`; `noted` if the changes of the input tables affect no
+            row of this table.
+        seconds: time that this run spent on the table. For a bronze table, this is the
+            time to check, read and write its files. The time of a merged table includes
+            the time of its quarantine table.
         changed: whether the run committed to this table.
         counts: numbers of rows; see `lakekit.transforms.merge.Counts`.
         groups_total: total number of groups, if the table is updated by groups.
-        new_columns: undeclared columns of the source, which bronze stores as well.
-        why: the reason for a rebuild of the whole table; empty if it was not rebuilt.
+        new_columns: columns of the source that are not declared. Bronze stores them,
+            too.
+        why: the reason for a rebuild of the whole table; empty if the table was not
+            rebuilt.
         refused: for a bronze table, the reasons why files were left out. Each reason
             names the file.
     """
@@ -102,7 +105,9 @@ class RunResult:
         return any(table.changed for table in self.tables)
 
     def __getitem__(self, name: str) -> TableResult:
-        """Return the result of the table of that name. Raises KeyError."""
+        """Return the result of the table of that name. Raises KeyError if no such table
+        was updated.
+        """
         return {table.table: table for table in self.tables}[name]
 
 
@@ -130,9 +135,10 @@ def run(
 
     Raises DeclarationError, SettingsError, SourceError, InvalidLakeError or
     DamagedTableError before anything is written, and MissingExtraError if the engine's
-    extra is not installed. Raises RefusedFilesError after all tables that do not depend
-    on a refused file are up to date. When ConflictError, StorageError or another
-    LakekitError is raised, each table is complete at its old or its new version.
+    extra is not installed. If refused files stop some tables, the run first updates all
+    other tables, and then raises RefusedFilesError. When ConflictError, StorageError or
+    another LakekitError is raised, each table is complete at its old or its new
+    version.
     """
     started = clock()
     source, place = Path(os.path.expanduser(source)), find_lake(lake)
@@ -182,8 +188,8 @@ def _open_all(
     """Open the source files with `open_sources`, and report each file as a step."""
 
     def opening(table: str, name: str, files: int) -> ContextManager[None]:
-        # If a file is new, it has two more steps. The total is corrected when it is
-        # known which files are new.
+        # A new file has two more steps: it is read, and it is written. The total is
+        # corrected when it is known which files are new.
         steps.total = 3 * files + len(_derived(tables))
         return steps.step(table, f"open {name}")
 
@@ -246,11 +252,13 @@ class _Run:
         return tuple(results[table.name] for table in self._active(self._tables))
 
     def _active(self, tables: Iterable[Table]) -> List[Table]:
-        """Return the tables that are not stopped by a refused file."""
+        """Return the tables that no refused file stops."""
         return [table for table in tables if table.name not in self._refusals.stopped]
 
     def _read_heads(self) -> None:
-        """Read the state of every table that exists. Raises DamagedTableError."""
+        """Read the state of every table that exists. Raises DamagedTableError if a
+        table is damaged.
+        """
         for table in self._tables:
             with self._steps.measured(table.name):
                 head = undamaged_head(self._engine, table)
@@ -275,9 +283,9 @@ class _Run:
             self._lineage.refresh(*{change.table for change in changes})
 
     def _new_files(self, table: Table) -> List[OpenedFile]:
-        """Return the files of a source whose content is not in bronze yet, without
-        duplicates. If a source has no files and its table does not exist yet, refuse
-        the source.
+        """Return the new files of a source: those whose content is not in bronze yet.
+        If several files have the same content, only the first of them is new. If the
+        source has no files and its table does not exist yet, refuse the source.
         """
         files, exists = (
             self._opened[_source(table).name],
@@ -299,8 +307,8 @@ class _Run:
         return new
 
     def _refuse_missing(self, name: str) -> None:
-        """Stop the table of a source that has no rows, because all its files are
-        refused or because it has no file.
+        """Stop the table of a source that provides no rows: the source has no file, or
+        all of its files are refused.
         """
         if self._refusals.of(name):
             self._refusals.stop(name)
@@ -334,11 +342,11 @@ class _Run:
 
     def _ingestion_time(self, table: Table) -> datetime.datetime:
         """Return the ingestion time of a bronze table's new files. It is the time of
-        this run, or a later time if the table already has rows with this or a later
-        time.
+        this run. If the table already has a row with this time or a later time, the
+        ingestion time is later than that row's time.
 
-        So of two files, the one that was committed later always has the later time,
-        even if the clock was set back between the commits.
+        So the ingestion times follow the order of the commits, even if the clock was
+        set back between two commits.
         """
         head = self._lineage.heads.get(table.name)
         if head is None:
@@ -480,8 +488,8 @@ class _Run:
 
 
 def _new_columns(files: Sequence[OpenedFile]) -> Tuple[str, ...]:
-    """Return the undeclared columns of a source's files, in lower case and without
-    duplicates.
+    """Return the columns of a source's files that are not declared, in lower case and
+    without duplicates.
     """
     return tuple(dict.fromkeys(c.lower() for file in files for c in file.new_columns))
 

@@ -1,4 +1,4 @@
-"""The rules that a declaration of a table must follow, apart from its SQL."""
+"""Checks the declarations of tables, except their SQL."""
 
 from __future__ import annotations
 
@@ -220,8 +220,8 @@ RULES: Tuple[Callable[[Table, Mapping[str, Table]], Iterator[str]], ...] = (
     _misgrouped,
     _missourced,
 )
-"""Functions that check a table, given the tables declared before it. Each function may
-assume that the checks of the previous functions passed.
+"""Functions that check a table. They also get the tables that were declared before it.
+Each function may assume that all checks by the previous functions passed.
 """
 
 

@@ -1,7 +1,8 @@
-"""Checks the values of a declaration's fields against the types of its class.
+"""Checks that the values in a declaration have the types that its class defines.
 
 Python does not check these types. Without this check, a severity `Drop` would be
-ignored, and a key `("id")`, which lacks a comma, would be read as two columns.
+ignored. A key `("id")`, which lacks a comma, would be read as the two columns `i` and
+`d`.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def faults(declaration: Any) -> Iterator[Fault]:
 
 
 def _hints(kind: Any) -> List[Tuple[str, Any]]:
-    """Return the fields of a dataclass with their types."""
+    """Return the name and the type of each field of a dataclass."""
     if kind not in _SEEN:
         hints = typing.get_type_hints(kind)
         _SEEN[kind] = [(each.name, hints[each.name]) for each in fields(kind)]
@@ -94,7 +95,7 @@ def _wrong_type(declaration: Any, name: str, value: object, hint: Any) -> Fault:
 def no_tuple(
     declaration: Any, name: str, value: object, kinds: Tuple[Any, ...]
 ) -> Fault:
-    """Return the fault of a field that is not a tuple of these kinds."""
+    """Return the fault of a field that should be a tuple of these kinds."""
     of = getattr(kinds[0], "__name__", "") if is_dataclass(kinds[0]) else "texts"
     next_step = (
         f"Write {name}=(..., ...) with round brackets."
@@ -113,5 +114,7 @@ def label(declaration: Any) -> str:
 
 
 def _shown(value: object) -> str:
-    """Return a value as text for a message: a dataclass as its class and name."""
+    """Return a value as text for a message. For a dataclass, the text is its class and
+    name.
+    """
     return label(value) if is_dataclass(value) else repr(value)[:80]

@@ -1,9 +1,10 @@
 """A cache on disk for rewritten SQL.
 
-Importing sqlglot and rewriting a lake's SQL takes as long as an update with the new
-files of one day. The key of an entry is a digest of the SQL, the views, the code that
-decides which SQL is allowed, and sqlglot's version. Nothing else determines a result,
-so entries never become invalid, and files may be deleted at any time.
+Without the cache, importing sqlglot and rewriting a lake's SQL would take as long as an
+update with the new files of one day. The key of an entry is a digest of the SQL, the
+views, the code that decides which SQL is allowed, and sqlglot's version. Nothing else
+determines the result, so an entry never becomes invalid. The files of the cache may be
+deleted at any time.
 """
 
 from __future__ import annotations
@@ -20,14 +21,16 @@ from typing import Callable, Mapping, Optional
 class SqlCache:
     """Rewrites Databricks SQL to DuckDB SQL, and caches the results in a folder.
 
-    Without a folder, nothing is cached. Only this user can write to the folder.
+    If `folder` is None, nothing is cached. Only this user can write to the folder.
     """
 
     def __init__(self, folder: Optional[Path]) -> None:
         self._folder, self._rewriter = folder, _rewriter() if folder else None
 
     def predicate(self, table: str, sql: str) -> str:
-        """Return a declared predicate in DuckDB SQL. Raises UnsupportedSqlError."""
+        """Return a declared predicate in DuckDB SQL. Raises UnsupportedSqlError if the
+        predicate is not allowed.
+        """
 
         def rewrite() -> str:
             from lakekit.declarations import transpile
@@ -37,10 +40,10 @@ class SqlCache:
         return self._cached(["predicate", sql], rewrite)
 
     def query(self, table: str, sql: str, views: Mapping[str, str]) -> str:
-        """Return a table's SQL as DuckDB SQL that reads these views instead of tables.
+        """Return a table's SQL as DuckDB SQL, which reads views instead of tables.
 
-        Raises UnsupportedSqlError; DeclarationError if the SQL does not read exactly
-        the tables in `views`.
+        Raises UnsupportedSqlError if the SQL is not allowed; DeclarationError if it
+        does not read exactly the tables in `views`.
         """
 
         def rewrite() -> str:
@@ -52,8 +55,8 @@ class SqlCache:
         return self._cached(["query", sql, dict(views)], rewrite)
 
     def once(self, what: object, check: Callable[[], None]) -> None:
-        """Run a check, which raises an error if it fails. Skip the check if it has
-        already passed for the same `what`.
+        """Run a check, unless the check has already passed for the same `what`. The
+        check raises an error if it fails.
         """
 
         def run() -> str:
@@ -90,9 +93,10 @@ def cache_folder(environment: Mapping[str, str]) -> Optional[Path]:
 
 
 def _rewriter() -> Optional[str]:
-    """Return a text for cache keys: sqlglot's version file, and the source code of the
-    modules that rewrite SQL. sqlglot is not imported. The result is None if the files
-    cannot be read, for example because they are in a zip file.
+    """Return the content of the files that determine how SQL is rewritten, for the
+    cache keys: sqlglot's version file, and the modules that rewrite SQL. sqlglot is not
+    imported. The result is None if the files cannot be read, for example because they
+    are in a zip file.
     """
     found = importlib.util.find_spec("sqlglot")
     try:

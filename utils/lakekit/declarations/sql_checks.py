@@ -53,8 +53,8 @@ def _check(tables: TableSet, queries: Sequence[str]) -> None:
 def _check_predicate(table: Table, sql: str, quotes: bool = True) -> None:
     """Check that a predicate uses only columns of the table.
 
-    Without `quotes`, names in quotes are refused: Delta stores a constraint as text,
-    and the engines use different quotes.
+    If `quotes` is false, names in quotes are refused. This is for constraints, because
+    Delta stores a constraint as text, and the engines use different quotes.
     """
     from sqlglot import exp
 

@@ -33,9 +33,7 @@ table.
 """
 
 DELTA_COLUMNS = ("_metadata", "_change_type", "_commit_version", "_commit_timestamp")
-"""Names of columns that Spark, or Delta's change data feed, adds to rows when they are
-read.
-"""
+"""Names of columns that Spark or Delta's change data feed adds when rows are read."""
 INNER = ("_sign", "_new", "_nth", "_rule", "_going", *DELTA_COLUMNS)
 """`DELTA_COLUMNS`, and names of columns that lakekit's SQL adds to rows. No declared
 column may have one of these names.
@@ -50,12 +48,13 @@ class Column:
     """A column of a table or of a source file.
 
     Attributes:
-        required: whether the column is NOT NULL in Delta. If so, values in a source
-            file must not be the text that means a missing value.
-        tolerance: relative difference that `diff` and parity tests allow. It is for
-            doubles, because the last bits of a sum depend on the order of the addends.
-        volatile: whether the values differ between two lakes with the same files.
-            `diff` ignores volatile columns.
+        required: whether the column is NOT NULL in Delta. In this case, no value in a
+            source file may be the text that means a missing value.
+        tolerance: relative difference that `diff` and parity tests allow. Doubles need
+            a tolerance, because the last bits of a sum depend on the order of the
+            addends.
+        volatile: whether the values may differ between two lakes that were built from
+            the same files. `diff` ignores volatile columns.
     """
 
     name: str
@@ -118,8 +117,8 @@ LATEST = ("_source_file", "_ingested_at", "_source_row")
 
 The file name comes first, so the result does not depend on the order in which files
 arrive. If a file was replaced by a file with the same name, the row that was ingested
-later is the latest. Within a file, the later row is the latest. Ingestion times follow
-the order of commits, even if the clock was set back.
+later counts as the latest. Among rows of one file, the last row counts as the latest.
+Ingestion times follow the order of commits, even if the clock was set back.
 """
 
 
@@ -129,8 +128,8 @@ class Join:
 
     `on` has pairs of columns whose values must be equal: a column of the input table,
     and a column of the merged table. When rows of the input table change, only the
-    matching rows are recomputed. If an input table without a Join changes, all rows are
-    recomputed.
+    matching rows are recomputed. When an input table changes for which no Join is
+    declared, all rows are recomputed.
     """
 
     read: str
@@ -148,7 +147,8 @@ class Source:
     Attributes:
         missing: the text that means a missing value in a file.
         misfits: the maximum share, from 0 to 1, of values in a column that do not
-            convert to its type. If the share is exceeded, the whole file is refused.
+            convert to the column's type. If the share is exceeded, the whole file is
+            refused.
     """
 
     name: str
@@ -166,10 +166,11 @@ class Table:
     a merged table is its bronze table.
 
     Attributes:
-        key: columns that identify a row. For `groups`, every input table has columns
-            with these names, which identify the group of a row.
-        latest: for `merge`, columns that decide which row of a key is the latest; if
-            their values are equal, `LATEST` decides.
+        key: columns that identify a row. In a table that is updated by `groups`, the
+            key identifies a group. Every input table must have columns with the same
+            names, which identify the group of a row.
+        latest: for `merge`, columns that decide which row of a key is the latest. If
+            rows have equal values in these columns, `LATEST` decides.
         partition: a required column with few distinct values; empty if the table is not
             partitioned.
         joins: for `merge`, how the input tables after the first are joined.
@@ -220,7 +221,9 @@ class Table:
         return self.latest + tuple(name for name in LATEST if name not in self.latest)
 
     def __getitem__(self, name: str) -> Column:
-        """Return the column of that name. Raises KeyError."""
+        """Return the column of that name. Raises KeyError if the table has no such
+        column.
+        """
         for column in self.columns:
             if column.name == name:
                 return column
@@ -229,8 +232,8 @@ class Table:
     def canonical(self) -> str:
         """Return the parts of the declaration that determine the table's rows, as text.
 
-        Comments, tolerances, CHECK constraints and the share of misfits are not
-        included, because a change of these parts does not require a recomputation.
+        Comments, tolerances, CHECK constraints and the allowed share of misfits are not
+        included, because the rows need not be recomputed when they change.
         """
         source = replace(self.source, misfits=0.0) if self.source else None
         parts = asdict(replace(self, comment="", constraints=(), source=source))
@@ -245,8 +248,8 @@ class Table:
 
 
 def bronze(source: Source, comment: str = "") -> Table:
-    """Return the bronze table of a source, with the source's columns as strings, and
-    with the columns for the origin of each row.
+    """Return the bronze table of a source. It has the source's columns, as strings, and
+    the columns for the origin of each row.
 
     Raises DeclarationError if fields of the source have wrong types.
     """
@@ -265,8 +268,8 @@ def bronze(source: Source, comment: str = "") -> Table:
 
 
 def quarantine(table: Table, follows: Table) -> Table:
-    """Return the quarantine table of a merged table. It has refused rows, unchanged
-    from bronze (`follows`), and the rule that each row violates.
+    """Return the quarantine table of a merged table. It contains the refused rows as
+    they are in the bronze table `follows`, and for each row the rule that it violates.
     """
     rule = Column(
         "_rule",
@@ -297,7 +300,7 @@ class TableSet:
     sql: Path
 
     def __post_init__(self) -> None:
-        # `checks` imports the classes above, so it can only be imported here.
+        # `checks` imports the classes above, so `checks` can only be imported here.
         from lakekit.declarations.checks import check_set, check_table
 
         check_set(self)

@@ -1,5 +1,5 @@
-"""Rewrites Databricks SQL for the engines with sqlglot, and allows only SQL that has
-the same meaning on all engines.
+"""With sqlglot, rewrites Databricks SQL for the engines. Only SQL that has the same
+meaning on all engines is allowed.
 
 sqlglot translates some constructs wrongly without an error (`dayofweek`,
 `from_utc_timestamp`, `count_if` of only nulls, ...). So a transform may only use the
@@ -98,8 +98,8 @@ def parse_query(table: str, sql: str, reads: Iterable[str]) -> exp.Query:
     """Return the parsed SQL of a table: one SELECT that reads exactly the tables
     `reads`.
 
-    Raises UnsupportedSqlError if the SQL does not parse, is not one query, or has a
-    construct that is not allowed; DeclarationError if it does not read the declared
+    Raises UnsupportedSqlError if the SQL cannot be parsed, is not one query, or has a
+    construct that is not allowed; DeclarationError if it does not read exactly these
     tables.
     """
     query = _parse(table, sql)
@@ -120,7 +120,9 @@ def parse_query(table: str, sql: str, reads: Iterable[str]) -> exp.Query:
 
 
 def parse_predicate(table: str, sql: str) -> exp.Expr:
-    """Return the expression of a declared predicate. Raises UnsupportedSqlError."""
+    """Return the expression of a declared predicate. Raises UnsupportedSqlError if the
+    predicate is not allowed.
+    """
     predicate = _parse(table, sql)
     if isinstance(predicate.unnest(), NOT_CONDITIONS) or predicate.find(*MANY_ROWS):
         raise UnsupportedSqlError(
@@ -132,8 +134,8 @@ def parse_predicate(table: str, sql: str) -> exp.Expr:
 
 
 def with_views(query: exp.Query, views: Mapping[str, str]) -> exp.Query:
-    """Return the query with its tables replaced by views. A table without an alias gets
-    its short name as its alias, so that references to its columns stay valid.
+    """Return the query, in which views replace the tables. If a table has no alias, its
+    short name becomes its alias, so that references to its columns stay valid.
     """
 
     def replaced(node: exp.Expr) -> exp.Expr:
@@ -154,7 +156,7 @@ def with_views(query: exp.Query, views: Mapping[str, str]) -> exp.Query:
 
 def duckdb(expression: exp.Expr, table: str) -> str:
     """Return the expression in DuckDB SQL. An invalid date is null, as in Spark. Raises
-    UnsupportedSqlError.
+    UnsupportedSqlError if DuckDB has no equivalent SQL.
     """
 
     def replaced(node: exp.Expr) -> exp.Expr:
@@ -177,7 +179,7 @@ def _reason(error: SqlglotError) -> str:
     faults = getattr(error, "errors", [])
     if faults and faults[0].get("line"):
         what = str(faults[0]["description"])
-        # sqlglot's message about a missing operand contains names of its own classes.
+        # sqlglot's message about a missing operand contains names of sqlglot's classes.
         what = "an operand is missing" if "Required keyword" in what else what
         return f"line {faults[0]['line']}: {what}"
     return " ".join(str(error).split())

@@ -1,14 +1,14 @@
 """Values that a Delta table cannot store, or that some readers cannot read.
 
 - A date or a timestamp (in UTC) outside the years 1 to 9999. Neither Delta's log nor
-  Python has a notation for it that every reader can parse. If a text in a source file
-  means such a value, the text does not convert (rule `type: COLUMN`).
+  Python has a notation for such a value that every reader can parse. If a text in a
+  source file means such a value, the text does not convert (rule `type: COLUMN`).
 - A partition value that is an empty string, contains the character NUL, or is read as a
   null. In upper or lower case, `null` and `__HIVE_DEFAULT_PARTITION__` are read as
   nulls.
 - A partition value that is too long: the folder name `COLUMN=VALUE` must not have more
-  than 255 bytes. In this name, every byte of VALUE except ASCII letters, digits and
-  `-._~` is escaped as `%XX`.
+  than 255 bytes. In the folder name, every byte of VALUE except ASCII letters, digits
+  and `-._~` is escaped as `%XX`.
 
 A row of a merged table that has such a value is moved to quarantine, with the rule
 `range: COLUMN` or `partition: COLUMN`, or `required: COLUMN` for an empty string. In
@@ -30,8 +30,8 @@ NULLS = ("null", "__hive_default_partition__")
 case.
 """
 LONGEST_NAME = 255
-"""The maximum length of a file name on Linux in bytes. It also applies to a lake on S3,
-because its files are copied to the scratch folder.
+"""The maximum length of a file name on Linux in bytes. The limit also applies to a lake
+on S3, because the lake's files are copied to the scratch folder.
 """
 UNESCAPED = string.ascii_letters + string.digits + "-._~"
 """The characters that engines do not escape in the name of a folder."""
@@ -44,8 +44,8 @@ RANGES: Mapping[Type, Tuple[str, str]] = {
 def refusal_rules(table: Table) -> List[Tuple[str, str]]:
     """Return the rules by which a merged table moves rows to quarantine.
 
-    The SQL of a rule is valid on both engines. It is true for a row that violates the
-    rule, and false or null for other rows.
+    The SQL of a rule is valid on both engines. The SQL is true for a row that violates
+    the rule, and false or null for all other rows.
     """
     rules = []
     for column in table.columns:

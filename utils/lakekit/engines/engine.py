@@ -38,13 +38,13 @@ MAINTENANCE = frozenset(
     }
     | {"UPDATE TABLE METADATA", "SET TABLE COMMENT"}
 )
-"""Names of operations that do not change rows, as Spark and delta-rs write them to the
-Delta history.
+"""The operations that do not change rows, by the names that Spark and delta-rs write to
+the Delta history.
 """
 
 TABLE_PROPERTIES: Mapping[str, str] = {"delta.enableChangeDataFeed": "true"}
-"""Properties of every table. They only enable features that all supported writers can
-handle. Tables with `FORBIDDEN_FEATURES` are refused.
+"""Properties of every table. The properties enable only features that all supported
+writers can handle. Tables that have any of `FORBIDDEN_FEATURES` are refused.
 """
 
 SWITCHED_OFF: Mapping[str, str] = {
@@ -54,12 +54,11 @@ SWITCHED_OFF: Mapping[str, str] = {
     "delta.enableTypeWidening": "false",
     "delta.checkpointPolicy": "classic",
 }
-"""Properties of every table on Databricks. They switch off features that a workspace
-may enable by default. delta-rs or an older Spark cannot read or write tables with these
-features.
+"""Additional properties of every table on Databricks. They switch off features that a
+workspace may enable by default, but that delta-rs or an older Spark cannot handle.
 
-Outside Databricks, the features are off by default, and setting the properties would
-require table features.
+Outside Databricks, these features are off by default. The properties are not set there,
+because they would require table features.
 """
 
 FORBIDDEN_FEATURES: Tuple[str, ...] = (
@@ -73,18 +72,18 @@ FORBIDDEN_FEATURES: Tuple[str, ...] = (
 
 @dataclass(frozen=True)
 class Note:
-    """The metadata of a commit by lakekit. It is JSON under the key `lakekit` in the
-    commit's user metadata.
+    """The metadata of a commit by lakekit. It is stored as JSON under the key `lakekit`
+    in the commit's user metadata.
 
     Attributes:
         digest: digest of the declaration and the SQL that produced the rows.
-        reads: for each input table, its Delta id, and the version up to which its rows
-            are included.
+        reads: for each input table, its Delta id, and the version up to which the rows
+            of the input table are included.
         data: false if the commit changes no row and only updates `reads`.
         misfits: for a bronze file, the number of values that do not convert to their
             declared types.
-        at: for a bronze file, the ingestion time of its rows, in ISO 8601. It is the
-            latest ingestion time in the table.
+        at: for a bronze file, the ingestion time of its rows, in ISO 8601. No row of
+            the table has a later ingestion time.
     """
 
     digest: str = ""
@@ -113,7 +112,7 @@ class Note:
                 reads,
                 bool(content["data"]),
                 int(content["misfits"]),
-                str(content.get("at", "")),  # old versions of lakekit do not write it
+                str(content.get("at", "")),  # missing in notes of old lakekits
             )
         except (ValueError, KeyError, TypeError):
             return None
@@ -126,13 +125,13 @@ class Head:
     Attributes:
         id: Delta's table id. It changes if the table is recreated under the same name.
         version: the newest version.
-        data_version: the newest version that changed a row. Later versions are
+        data_version: the newest version that changed a row. Later versions contain only
             maintenance.
-        note: the note of lakekit's newest commit that changed rows; None if there is no
-            such commit.
-        foreign: whether another writer changed rows after that commit.
-        columns: names, types and nullability, as stored. A type that lakekit does not
-            know is given by its stored name.
+        note: the note in the newest commit of lakekit that changed rows; None if there
+            is no such commit.
+        foreign: whether another writer changed rows after the commit of `note`.
+        columns: names, types and nullability, as stored. If lakekit does not know a
+            type, the column has the stored name of the type.
         constraints: names of the CHECK constraints, in lower case.
     """
 
@@ -157,8 +156,8 @@ class Head:
 
 @dataclass(frozen=True)
 class FileInspection:
-    """The result of reading a whole source file: the number of rows and, by column, the
-    number of values that do not convert.
+    """The result of reading a whole source file: the number of its rows and, for each
+    column, the number of values that do not convert to the column's type.
     """
 
     rows: int
@@ -197,11 +196,11 @@ class Engine(Protocol):
 
     def damaged_files(self, table: Table) -> Mapping[str, str]:
         """Return the data files that are missing, or whose size differs from the log.
-        The result maps their paths or URLs to the reasons.
+        The result maps the path or URL of each such file to the reason.
 
-        Checks the version that `head` last read. If the lake is not a folder, Spark
-        cannot check files, and the result is empty; reading rows of a damaged file then
-        raises DamagedTableError.
+        Checks the version that `head` last read. Spark can only check files in a
+        folder. For any other lake, its result is empty, and DamagedTableError is raised
+        when rows of a damaged file are read.
 
         Raises StorageError if the lake cannot be reached; DamagedLogError if the log is
         damaged.
@@ -264,12 +263,12 @@ class Engine(Protocol):
         """
 
     def notes(self, table: Table, since: int) -> List[Optional[Note]]:
-        """Return the notes of all commits after version `since` that changed rows. The
-        item for a commit of another writer is None.
+        """Return the notes of all commits that changed rows after version `since`. For
+        a commit of another writer, the item is None.
         """
 
     def define(self, view: str, sql: str) -> None:
-        """Define a view with SQL that both engines accept."""
+        """Define a view. `sql` must be SQL that both engines accept."""
 
     def define_empty(self, table: Table, view: str) -> None:
         """Define a view without rows that has the declared columns of a table."""
@@ -295,15 +294,15 @@ class Engine(Protocol):
         """
 
     def transform(self, table: Table, sql: str, views: Mapping[str, str]) -> str:
-        """Return the declared SQL of a table in the SQL of this engine. It reads these
-        views instead of tables.
+        """Return the declared SQL of a table in the SQL of this engine. The SQL reads
+        these views instead of the tables.
 
-        Raises UnsupportedSqlError; DeclarationError if the SQL does not read exactly
-        the declared tables.
+        Raises UnsupportedSqlError if the SQL is not allowed; DeclarationError if it
+        does not read exactly the declared tables.
         """
 
     def check(self, table: Table, where: str, sql: str) -> None:
-        """Check SQL that returns the rows of a table, without running it.
+        """Check SQL that returns the rows of a table. The SQL is not run.
 
         Raises DeclarationError if the engine refuses the SQL, or if the names or types
         of the columns differ from the declaration. The text of the error starts with
@@ -311,12 +310,13 @@ class Engine(Protocol):
         """
 
     def stage(self, table: Table, view: str, sql: str, part: bool = False) -> Staged:
-        """Compute the rows of a table in their declared types. SQL can then read them
-        from `view`.
+        """Compute the rows of a table in their declared types. SQL can then read these
+        rows from `view`.
 
-        `part` means that `commit` will be called with `keys`, so existing rows stay in
-        the table. Raises ComputeError; DeclarationError if names or types differ from
-        the declaration (integers may differ in width).
+        If `part` is true, `commit` will be called with `keys`, so that existing rows
+        with other keys stay in the table. Raises ComputeError if the SQL fails on the
+        data; DeclarationError if names or types differ from the declaration (integers
+        may differ in width).
         """
 
     def commit(
@@ -344,7 +344,7 @@ class Engine(Protocol):
 
     def optimize(self, table: Table) -> Mapping[str, int]:
         """Compact small files. Returns the numbers `files_removed` and `files_added`.
-        Makes no commit if compaction gains nothing.
+        If compaction would gain nothing, no commit is made.
         """
 
     def versions(self, table: Table) -> Tuple[Version, ...]:
@@ -356,14 +356,15 @@ class Engine(Protocol):
         """
 
     def check_log(self, table: Table) -> None:
-        """Raise DamagedLogError for the first commit in the log with a fault."""
+        """Raise DamagedLogError for the first faulty commit in the log."""
 
     def restore(self, table: Table, version: int, dry_run: bool) -> RestoreOutcome:
         """Restore an undamaged version of the table with one commit. With `dry_run`,
         only count the files to add and to remove.
 
-        Raises ConflictError, UnrestorableVersionError; InvalidLakeError for a table
-        with features that lakekit does not use.
+        Raises ConflictError if another writer commits first; UnrestorableVersionError
+        if the version cannot be restored; InvalidLakeError for a table with features
+        that lakekit does not use.
         """
 
     def vacuum(self, table: Table, hours: int, dry_run: bool) -> List[str]:

@@ -1,4 +1,6 @@
-"""Opens an engine by its name, and imports the engine's libraries only then."""
+"""Opens an engine by its name. The libraries of an engine are imported only when the
+engine is opened.
+"""
 
 from __future__ import annotations
 

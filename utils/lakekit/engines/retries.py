@@ -1,5 +1,5 @@
 """Retries a commit after a conflict with another writer. The number of retries is
-limited, and their delays are random.
+limited, and the delays before them are random.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def retried(
 ) -> Result:
     """Call `attempt` again while it raises ConflictError, and return its result.
 
-    After the last attempt, raises its ConflictError.
+    If the last attempt fails as well, its ConflictError is raised.
     """
     for before in range(TRIES - 1):
         try:

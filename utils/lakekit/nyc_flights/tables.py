@@ -4,8 +4,8 @@ after its input tables.
 The key of flights is (time_hour, carrier, flight). The key of weather is (origin,
 time_hour), because a local hour occurs twice when the clocks go back. Not every flight
 has a row in airports, planes and weather. So all joins are left joins, and missing rows
-are expected and counted. Flights are partitioned by local month, so new flights of one
-day change only one partition.
+are expected and counted. Flights are partitioned by local month, so that a file with
+the flights of one day changes only one partition.
 """
 
 from __future__ import annotations
@@ -290,7 +290,7 @@ GOLD_BUSIEST_HOURS = Table(
 
 
 def _dimension(source: Source, *key: str) -> Table:
-    """Return the silver table of a source. This table only needs typed columns and a
+    """Return the silver table of a source. The table only has typed columns and a
     unique key.
     """
     columns = tuple(

@@ -1,9 +1,9 @@
 """Unpacks source files from zip and gzip archives, within limits.
 
-An archive of a few kilobytes can unpack to terabytes, and its declared size may be
-false. So three limits are checked during unpacking: the ratio of the unpacked size to
-the archive's size, the total size of all files that a run unpacks, and the free space
-of the scratch folder.
+An archive of a few kilobytes can unpack to terabytes, and the size that the archive
+declares may be false. So three limits are checked during unpacking: the ratio of the
+unpacked size to the archive's size, the total size of all files that a run unpacks, and
+the free space of the scratch folder.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ CHUNK = 1 << 20
 SIZES: Mapping[str, int] = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 DEFAULT_LIMIT = "100GB"
 MAX_RATIO = 200
-"""The maximum ratio of an unpacked file's size to its archive's size. Tables as text
-reach a ratio of 50.
+"""The maximum ratio of an unpacked file's size to its archive's size. Files with tables
+reach a ratio of up to 50.
 """
 RATIO_FROM = 100 * SIZES["MB"]
-"""The ratio is only checked if the unpacked size in bytes is larger than this."""
+"""The ratio is only checked if the unpacked size is larger than this number of bytes.
+"""
 FREE_CHECK = 16 * CHUNK
 """The number of unpacked bytes between two checks of the free space."""
 MIN_FREE = 256 * SIZES["MB"]
@@ -65,7 +66,7 @@ class Unpacker:
         file's path.
 
         The archive is read to its end, so that its checksum is checked, too. Raises
-        SourceError if the archive is damaged, contains a file with another name, or
+        SourceError if the archive is damaged, contains a file with a different name, or
         exceeds a limit; StorageError if the scratch folder has no space.
         """
         target = self._scratch / name
@@ -79,8 +80,8 @@ class Unpacker:
             # compression.
             raise SourceError(f"{archive} cannot be unpacked ({error})") from error
         except OSError as error:
-            # The error of a full disk has no file name. The error of an unreadable
-            # archive has one.
+            # The error of an unreadable archive has a file name. The error of a full
+            # disk has none.
             raise StorageError(
                 Path(error.filename or target), error.strerror or str(error)
             ) from error
@@ -116,8 +117,8 @@ class Unpacker:
 
 def _block(archive: Path, packed: IO[bytes]) -> bytes:
     """Return the next unpacked bytes. Raises UnreadableSourceError if the archive
-    cannot be read. Otherwise the error would be reported as an error of the scratch
-    folder.
+    cannot be read. If this error were not raised, the failure would be reported as a
+    failure of the scratch folder.
     """
     try:
         return packed.read(CHUNK)
@@ -138,7 +139,7 @@ def _check_free(archive: Path, folder: Path) -> None:
 
 def _reader(archive: Path, name: str) -> IO[bytes]:
     """Open the only file in an archive. Raises SourceError if a zip archive does not
-    contain exactly one file, or if this file has another name than `name`.
+    contain exactly one file, or if the name of this file is not `name`.
     """
     if archive.suffix == ".gz":
         return cast(IO[bytes], gzip.open(archive))

@@ -1,13 +1,13 @@
-"""Checks, before an engine reads a CSV file, that the file follows the CSV rule.
+"""Checks that a CSV file follows the CSV rule, before an engine reads the file.
 
 The CSV rule applies to the header and to every row:
 
 - The text is UTF-8, with or without a byte order mark. The first line is the header.
 - Every line outside quoted values has the same end as the header: LF, CRLF or CR.
-- A quoted value is quoted as a whole, and quotes within it are doubled. In any other
-  value, a quote is an ordinary character, but it must not follow leading spaces.
-- A row has as many values as the header, and at most `MAX_ROW` bytes. It
-  does not start with the character NUL.
+- A quoted value is quoted as a whole, and quotes within it are doubled. In a value that
+  is not quoted, a quote is an ordinary character, but must not follow leading spaces.
+- A row has as many values as the header, and at most `MAX_ROW` bytes. A row does not
+  start with the character NUL.
 - Blank lines are not rows.
 
 `_scan` reads a file in blocks, and tries to prove that the file follows the rule. If
@@ -52,8 +52,8 @@ class CsvFile:
 
     Attributes:
         header: its column names.
-        line_end: the end of all its lines, as text: LF, CRLF or CR.
-        rows: its number of rows.
+        line_end: how all its lines end, as text: LF, CRLF or CR.
+        rows: the number of rows.
         largest_row: an upper bound of the size of its rows, in bytes.
     """
 
@@ -168,9 +168,9 @@ def _read_header(path: Path) -> Tuple[Tuple[str, ...], bytes]:
 
 
 def _first_row(head: bytes, partial: bool) -> Optional[Row]:
-    """Return the first row of a text; None if there is no row. The result is also None
-    if the text is only the start of a file (`partial`) and a quoted name may end after
-    it.
+    """Return the first row of a text; None if there is no row. If the text is only the
+    start of a file (`partial`), the result is also None if a quoted name may continue
+    after the text.
     """
     try:
         return next(_rows(head), None)
@@ -183,10 +183,10 @@ def _first_row(head: bytes, partial: bool) -> Optional[Row]:
 def _scan(
     path: Path, names: Tuple[str, ...], line_end: bytes
 ) -> Tuple[Optional[CsvFile], str]:
-    """Return the file, and its SHA-256. If it cannot be proven that the file follows
-    the rule, return None and the SHA-256.
+    """Return the file and its SHA-256. Returns None instead of the file if it cannot be
+    proven that the file follows the rule.
 
-    The proof fails if a quote is at a place where the rule does not require it. Text
+    The proof fails if there is a quote where the rule does not require a quote. Text
     outside quotes is checked in blocks of whole lines by methods of `bytes`, which are
     fast.
     """
@@ -217,8 +217,8 @@ def _scan(
 
 
 def _blocks(content: IO[bytes], line_end: bytes) -> Iterator[bytes]:
-    """Yield a file's content in blocks of whole lines. Lines of more than `MAX_ROW`
-    bytes are divided.
+    """Yield a file's content in blocks of whole lines. A line of more than `MAX_ROW`
+    bytes is divided into several blocks.
     """
     rest = b""
     for block in iter(lambda: content.read(CHUNK), b""):
@@ -309,7 +309,7 @@ def _check_utf8(content: Content) -> None:
         try:
             block.decode()
         except UnicodeDecodeError as error:
-            # The end of a block may divide a character. The end of the file may not.
+            # A block may end within a character, but a file may not.
             if error.start == 0 or position + len(block) == len(content):
                 what = f"not UTF-8 ({error.reason})"
                 raise FaultError(position + error.start, what) from error

@@ -39,8 +39,8 @@ and whether the whole source is refused.
 
 Opening = Callable[[str, str, int], ContextManager[None]]
 """A callback before a file is opened. Its arguments are the table, the name of the
-file, and the number of all source files. The context that it returns ends after the
-check of the file.
+file, and the number of all source files. The callback returns a context, which ends
+after the check of the file.
 """
 
 
@@ -49,16 +49,16 @@ class OpenedFile:
     """A checked source file.
 
     Attributes:
-        path: the CSV or Parquet file. If `given` is an archive, it is the unpacked file
-            in the scratch folder.
+        path: the CSV or Parquet file. If `given` is an archive, `path` is the unpacked
+            file in the scratch folder.
         given: the file in the source folder.
-        name: the path of the file in the source folder. It is the same with and without
-            compression.
+        name: the path of the file in the source folder. The name is the same whether or
+            not the file is compressed.
         header: the names of all its columns, in order.
         digest: SHA-256 of its uncompressed content.
         modified: modification time and size of `given` when it was hashed.
         rows: number of rows.
-        line_end: the end of all lines of a CSV file: LF, CRLF or CR.
+        line_end: how all lines of a CSV file end: LF, CRLF or CR.
         largest_row: an upper bound of the size of the rows of a CSV file, in bytes.
         kinds: for each column of a Parquet file, how its values are written as text.
     """
@@ -83,7 +83,7 @@ class OpenedFile:
         return tuple(name for name in self.header if name not in declared)
 
     def check_unchanged(self) -> None:
-        """Raise SourceError if the file `given` has changed since it was checked and
+        """Raise SourceError if the file `given` has changed after it was checked and
         hashed.
         """
         try:
@@ -97,8 +97,8 @@ class OpenedFile:
             )
 
     def find_fault(self) -> Optional[str]:
-        """Return where and why the file cannot be read; None if no fault is found. The
-        text is appended to the file's name in messages.
+        """Return where and why the file cannot be read; None if no fault is found. In
+        messages, the text follows the file's name.
         """
         if self.format == "csv":
             try:
@@ -130,10 +130,10 @@ def open_sources(
     """Open and check all files of the sources that the tables declare. Return the files
     by source, sorted by name.
 
-    A source without files is not refused, because only the caller knows whether the
-    source was ingested before. Archives are unpacked into `scratch`, to at most
-    `limit`. If a file or a whole source is refused, `refuse` is called. Without
-    `refuse`, SourceError is raised, with the file and the column.
+    If a source has no files, it is not refused, because only the caller knows whether
+    the source was ingested before. Archives are unpacked into `scratch`, to at most
+    `limit`. If a file or a whole source is refused, `refuse` is called. If `refuse` is
+    None, SourceError is raised, which names the file and the column.
     """
     if not folder.is_dir():
         raise SourceError(
@@ -180,7 +180,7 @@ def _list(folder: Path, source: Source, refuse: Refuse) -> List[Tuple[Path, str]
 
 
 def _files(folder: Path, source: Source) -> List[Tuple[Path, str]]:
-    """Return the files of a source, and their names without the suffix of the
+    """Return the files of a source, each with its name without the suffix of a
     compression. Raises SourceError if two files have the same name, or if a file is not
     a source file.
     """
@@ -201,8 +201,8 @@ def _files(folder: Path, source: Source) -> List[Tuple[Path, str]]:
 
 
 def _candidates(folder: Path, name: str) -> List[Path]:
-    """Return the files with this name and a known suffix, and all files in the
-    subfolder with this name.
+    """Return the files that have this name and a known suffix, and all files in the
+    subfolder that has this name.
     """
     within = folder / name
     inside = within.iterdir() if within.is_dir() else ()
@@ -249,7 +249,7 @@ def _is_utf8(name: str) -> bool:
 
 def _open(given: Path, name: str, source: Source, unpacker: Unpacker) -> OpenedFile:
     modified = _modified(given)
-    with given.open("rb"):  # readers of archives and Parquet hide a missing permission
+    with given.open("rb"):  # other readers hide a missing permission
         pass
     packed = given.suffix in (".zip", ".gz")
     path = unpacker.unpack(given, name) if packed else given

@@ -1,5 +1,5 @@
-"""Checks the column types of Parquet files, and whether the files are damaged, before
-an engine reads them. The allowed types are the same for both engines.
+"""Before an engine reads Parquet files, checks their column types, and whether they are
+damaged. The allowed types are the same for both engines.
 
 The engines convert values to text as defined in `TYPES`, so bronze has the same text
 for all engines and file formats. A column whose type is not in `TYPES` is refused,
@@ -54,8 +54,8 @@ TYPES: Mapping[str, Tuple[Kind, str]] = {
     ),
 }
 """The types that are read. Each key is the function of `pyarrow.types` that recognizes
-the type; each value is the kind and a description of the text. A dictionary is read
-like the type of its values.
+the type; each value is the kind and a description of the text. A dictionary type is
+read like the type of its values.
 """
 MAX_DIGITS = 38
 WIDTHS: Mapping[str, int] = {
@@ -67,8 +67,8 @@ WIDTHS: Mapping[str, int] = {
     "DOUBLE": 8,
     "BYTE_ARRAY": 4,
 }
-"""The size in bytes of a decoded value, by physical type. For text, it is the size of
-the field for the length.
+"""The size in bytes of a decoded value, by physical type. For text, this is the size of
+the field with the text's length.
 """
 
 
@@ -94,9 +94,9 @@ def _check_size(given: Path, file: pq.ParquetFile, limit: str) -> None:
     """Raise SourceError if the file decodes to more than `limit`, or if its pages are
     more than `MAX_RATIO` times as large as the file. Only the footer is read.
 
-    A file of a few kilobytes can repeat a value a billion times. Repeated values are no
-    reason to refuse the file, because both engines keep them as they are stored. But
-    each row takes space in a table, so the size of all rows is limited.
+    A file of a few kilobytes can repeat a value a billion times. The file is not
+    refused for that reason alone, because both engines keep repeated values as they are
+    stored. But each row takes space in a table, so the size of all rows is limited.
     """
     metadata, size = file.metadata, given.stat().st_size
     columns = [file.schema.column(index) for index in range(len(file.schema))]
@@ -119,8 +119,8 @@ def _check_size(given: Path, file: pq.ParquetFile, limit: str) -> None:
 
 def find_fault(path: Path, text_only: bool = False) -> Optional[str]:
     """Return the first column with values that cannot be read or are not UTF-8, and the
-    reason; None if there is no such column. With `text_only`, only columns with text
-    are read.
+    reason; None if there is no such column. If `text_only` is true, only columns with
+    text are read.
     """
     import pyarrow as pa
 

@@ -33,8 +33,8 @@ ABSOLUTE = re.compile("[A-Za-z][A-Za-z0-9+.-]*:/")
 
 
 class Storage(Protocol):
-    """Access to data files by their path in a table: `part-....parquet`, or
-    `month=2013-01-01/part-....parquet`.
+    """Access to data files by their paths. A path is relative to the table, for example
+    `part-....parquet` or `month=2013-01-01/part-....parquet`.
     """
 
     def staging(self, table: str) -> Path:
@@ -53,16 +53,18 @@ class Storage(Protocol):
         """
 
     def damaged(self, table: str, sizes: Mapping[str, int]) -> Dict[str, str]:
-        """Return the damage of each file that is missing or has an unexpected size, by
-        path or URL.
+        """Return the files that are missing or have an unexpected size.
+
+        The result maps the path or URL of each such file to a description of the
+        damage.
 
         `sizes` has the expected sizes in bytes, by path in the table.
         """
 
 
 class FolderStorage:
-    """The files of a lake in a folder. They are staged and read at their final
-    location.
+    """The files of a lake in a folder. Files are read, and new files are staged, at
+    their final location.
     """
 
     def staging(self, table: str) -> Path:
@@ -91,7 +93,7 @@ class FolderStorage:
         """Return the path of a file from its URI in delta-rs.
 
         delta-rs returns paths with or without URL quoting. In addition, the name of a
-        folder such as `name=a%2Fb` contains a quoted partition value.
+        folder may itself contain a quoted partition value, such as `name=a%2Fb`.
         """
         for path in (Path(uri), Path(unquote(uri))):
             if path.exists():
@@ -116,8 +118,8 @@ def s3_filesystem() -> fs.S3FileSystem:
 
 
 class S3Storage:
-    """The files of a lake on S3, copied to and from a scratch folder. Copies stay
-    valid, because data files are immutable.
+    """The files of a lake on S3. Files are read and written in a scratch folder, and
+    copied from and to S3. A copy stays valid, because data files never change.
     """
 
     def __init__(self, scratch: Path) -> None:

@@ -1,8 +1,8 @@
 """Reads a Delta log in a folder without Spark. The log has one JSON file per commit.
 
-Spark needs a job of some seconds to read a log, although commits have only a few
-kilobytes and are immutable. If the first commits no longer exist as JSON files, for
-example after a log cleanup, Spark reads the log.
+Spark would need a job of some seconds to read the log. It is faster to read the files
+directly, because they have only a few kilobytes and never change. Spark is still needed
+if the files of the first commits no longer exist, for example after a log cleanup.
 """
 
 from __future__ import annotations

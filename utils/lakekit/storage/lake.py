@@ -14,8 +14,9 @@ from lakekit.errors import InvalidLakeError
 ANOTHER_LAKE = "Use --lake with a new or empty folder, or with a lake of lakekit."
 SCHEMA = re.compile(r"[A-Za-z_]\w*\.[A-Za-z_]\w*")
 MISREAD = "%?#="
-"""Characters that a lake's path must not contain. delta-rs reads the path as a URL, and
-would use another folder. DuckDB interprets a folder `a=b` as a column `a`.
+"""Characters that a lake's path must not contain. delta-rs would interpret the path as
+a URL, and use a different folder. DuckDB would interpret a folder `a=b` as a column
+`a`.
 """
 
 
@@ -31,8 +32,8 @@ class Lake:
     root: str
 
     def location(self, table: Table) -> str:
-        """Return the table's path or URL. In a schema, return its name
-        `catalog.schema.layer_table`.
+        """Return the table's path or URL. If the lake is a schema, return the table's
+        name `catalog.schema.layer_table`.
         """
         layer, _, short = table.name.partition(".")
         separator = "/" if self.kind != "schema" else "."
@@ -101,7 +102,7 @@ def check_lake(lake: Lake, tables: TableSet) -> None:
     """Raise InvalidLakeError if lakekit did not create the lake's folder. So lakekit
     never overwrites files of other programs.
 
-    A folder that is empty or does not exist is allowed.
+    A folder that is empty or does not exist yet is allowed.
     """
     if lake.kind != "folder":
         return
@@ -125,10 +126,10 @@ def check_lake(lake: Lake, tables: TableSet) -> None:
 
 
 def _is_table(folder: Path, tables: TableSet) -> bool:
-    """Return whether a folder contains a table.
+    """Return whether a folder is the folder of a table.
 
-    A table has a Delta log. A declared table may have only data files, for example
-    after the first run was killed.
+    Such a folder has a Delta log. The folder of a declared table may also have only
+    data files, for example after the first run was killed.
     """
     if (folder / "_delta_log").is_dir():
         return True

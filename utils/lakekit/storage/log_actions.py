@@ -1,7 +1,7 @@
 """Checks the fields of actions in a Delta log against the Delta protocol.
 
-Readers fail at an action that violates the protocol. `fault` describes the invalid
-field, so that an error about a damaged log can have the file, the line and the reason.
+Readers fail at an action that violates the protocol. The function `fault` describes the
+invalid field, so that an error about a damaged log can name the reason.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ TEXTS = ("tags", "configuration", "partitionValues", "format.options") + (
 )
 """The fields whose values or elements must be texts."""
 NULLABLE = ("tags", "partitionValues")
-"""Fields of `TEXTS` that may also contain nulls."""
+"""The fields of `TEXTS` whose elements may also be nulls."""
 
 
 def fault(action: Any) -> str:

@@ -1,6 +1,7 @@
-"""Reads the files of a Delta table in a folder or on S3, if no engine can read its log.
+"""Reads the files of a Delta table in a folder or on S3.
 
-File names are relative to the table, with `/` between folders.
+This is for tables whose log no engine can read. File names are relative to the table,
+with `/` between folders.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ class LogFiles(Protocol):
         """Create a log file atomically.
 
         Raises FileExistsError if the file exists; InvalidLakeError if the storage
-        cannot check this atomically.
+        cannot create files atomically.
         """
 
     def data_files(self) -> Dict[str, int]:
-        """Return the size in bytes of each file outside the log, by name."""
+        """Return the sizes in bytes of all files outside the log, by name."""
 
 
 class FolderLogFiles:
@@ -86,8 +87,8 @@ class FolderLogFiles:
 class S3LogFiles:
     """The files of a table on S3, read-only.
 
-    A commit must fail if another writer has already created its object. pyarrow does
-    not support this.
+    No files are written, because a commit must fail if another writer has already
+    created the commit's object. pyarrow does not support this.
     """
 
     def __init__(self, location: str) -> None:

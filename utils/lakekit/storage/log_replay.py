@@ -1,7 +1,7 @@
 """Replays the versions of a Delta table from the JSON and Parquet files of its log.
 
-So lakekit can read versions that no engine can open. If a partition value is invalid,
-delta-rs fails when it opens the table, and Spark fails before it returns a row.
+So lakekit can read versions that no engine can open. For example, if a partition value
+is invalid, delta-rs cannot open the table, and Spark cannot read a row.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ ADD = (
     "tags",
 )
 COLUMNS = ["protocol", "metaData", *(f"add.{name}" for name in ADD)]
-"""The columns to read from a checkpoint. They do not include parsed partition values,
-which readers may not be able to parse.
+"""The columns to read from a checkpoint. The columns with parsed partition values are
+not read, because reading fails if a parsed value is invalid.
 """
 Action = Dict[str, Any]
 
@@ -90,7 +90,7 @@ def versions(files: LogFiles) -> Tuple[Version, ...]:
 
 
 def check_commits(files: LogFiles) -> None:
-    """Raise DamagedLogError for the first commit with a fault.
+    """Raise DamagedLogError for the first faulty commit.
 
     Commits before a checkpoint are included, because the history of a table reads every
     commit.
@@ -101,11 +101,10 @@ def check_commits(files: LogFiles) -> None:
 
 
 def check_newest(files: LogFiles) -> None:
-    """Raise DamagedLogError if the newest commit is empty, or has an action without
-    content.
+    """Raise DamagedLogError if the newest commit is empty or has a faulty action.
 
-    A crash of the machine may leave such a commit. Readers accept such a commit,
-    although its content is not what the writer wrote.
+    A crash of the machine may leave a commit that is empty, or whose actions have no
+    content. Readers accept such a commit, although it is not what the writer wrote.
     """
     commits = _commits(files.names())
     if commits:
@@ -113,9 +112,9 @@ def check_newest(files: LogFiles) -> None:
 
 
 def check_recent(files: LogFiles, version: Optional[int] = None) -> None:
-    """Check the commits that a reader of a version needs: the commits after its last
-    checkpoint. Raise DamagedLogError for the first commit with a fault. By default, the
-    version is the newest.
+    """Check the commits that a reader of a version needs: those after the last
+    checkpoint. Raises DamagedLogError for the first faulty commit. The default is the
+    newest version.
     """
     names = files.names()
     commits = _commits(names)
@@ -138,7 +137,7 @@ def replay(files: LogFiles) -> Iterator[LogState]:
     yielded again for each version.
 
     If commits are missing or damaged, the replay continues at the next checkpoint, as
-    in other readers. Raises DamagedLogError if there is no such checkpoint.
+    other readers do. Raises DamagedLogError if there is no later checkpoint.
     """
     names = files.names()
     commits = _commits(names)
@@ -256,7 +255,8 @@ def _without_nulls(content: Action) -> Action:
     fields.
 
     A row of Parquet has every field, but a JSON action has only the fields that are
-    set. Nulls in a map, such as the partition values, are values, so they stay.
+    set. Nulls in a map, such as the map of the partition values, are values, so they
+    stay.
     """
     return {key: value for key, value in content.items() if value is not None}
 
@@ -284,8 +284,10 @@ def _is_damaged(path: str, add: Action, there: Mapping[str, int]) -> bool:
 
 
 def unreadable(metadata: Mapping[str, Any], partitions: Iterable[Partition]) -> str:
-    """Return why readers reject a table with this metadata, and with these partition
-    values of data files. The result is empty if no reason is known.
+    """Return why readers reject a table. The result is empty if no reason is known.
+
+    `metadata` is the table's metadata, and `partitions` has the partition values of its
+    data files.
     """
     fields = json.loads(metadata.get("schemaString") or '{"fields": []}')["fields"]
     for column in fields:

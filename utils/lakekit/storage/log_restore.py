@@ -1,9 +1,9 @@
 """Restores an older version of a table with a commit that lakekit itself writes. This
-is needed if delta-rs cannot open the newest version.
+is needed if delta-rs cannot open the newest version and so cannot commit.
 
 The commit removes the files that only the newest version has, and adds the files that
-only the older version has. Data files are not read, written or deleted. All versions
-after the older version remain in the history.
+only the older version has. Data files are not read, written or deleted. All later
+versions stay in the history.
 """
 
 from __future__ import annotations

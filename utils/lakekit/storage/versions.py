@@ -16,7 +16,7 @@ class Version:
     Attributes:
         timestamp: time of the commit, in UTC; None if the log does not have it.
         damaged: data files of the version that are missing, or whose size differs from
-            the log; None if only Spark can check them.
+            the size in the log; None if only Spark can check the files.
         unreadable: why readers cannot open the version; empty if they can open it.
     """
 

@@ -1,5 +1,5 @@
-"""Lets the engine check the declared SQL before anything is written: names, types, and
-the columns that each query returns.
+"""Lets the engine check the declared SQL before anything is written. The checks are
+about names, types, and the columns that each query returns.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from lakekit.transforms.rules import unmet
 
 
 def dry_run(engine: Engine, tables: TableSet) -> None:
-    """Check the SQL of all tables with empty tables. The result is cached.
+    """Check the SQL of all tables. The SQL is not run on data, but checked on empty
+    tables. The result is cached.
 
     Raises DeclarationError if the engine refuses SQL, or if a query does not return the
     declared columns.

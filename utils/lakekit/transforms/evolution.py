@@ -1,8 +1,8 @@
 """Schema changes that make an existing table match its declaration: additive changes,
 and changes that need a rebuild.
 
-Delta rewrites the SQL of a CHECK constraint, so constraints are compared by name only.
-If only the expression of a constraint changes, this is not detected.
+Delta rewrites the SQL of a CHECK constraint, so constraints are compared only by name.
+A change of the expression alone is not detected.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def plan_changes(table: Table, head: Optional[Head]) -> Tuple[Change, ...]:
     """Return the changes that make the table match its declaration.
 
     Undeclared columns are dropped, except in bronze and quarantine tables, because
-    their sources may add columns.
+    these tables also store new columns of a source, which are not declared.
     """
     if head is None:
         return (
@@ -68,8 +68,8 @@ def apply(
     """Make the additive changes, and return the names of the tables to rebuild.
 
     All changes are checked before the first change is made. Raises
-    ConstraintViolationError, with the number of rows that violate a new constraint;
-    RebuildRequiredError if a bronze table would need a rebuild, or if another table
+    ConstraintViolationError if existing rows violate a new constraint;
+    RebuildRequiredError if a bronze table would need a rebuild, or if any other table
     needs a rebuild but rebuilds are not allowed.
     """
     rebuilt = frozenset(change.table for change in changes if not change.additive)

@@ -1,9 +1,10 @@
 """Records, for each table, which versions of its input tables it has read.
 
-The note in a table's newest commit has, for each input table, the version up to which
-the table includes its rows. The version in the note may be older than the version that
-was actually read, but never newer. If it is older, the next run repeats some work of an
-aborted or concurrent run. This is safe, because updates are idempotent.
+The note in a table's newest commit has a version for each input table. The table
+includes the rows of this input table up to this version. The version in the note may be
+older than the version that was actually read, but never newer. If it is older, the next
+run repeats some work of an aborted or concurrent run. This is safe, because updates are
+idempotent.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class IncrementalUpdateError(Exception):
 
 
 class Lineage:
-    """The states of the tables in one run, and the versions that the tables have read.
+    """The states of the tables in one run, and the versions that each table has read.
 
     `heads` has the states. `refresh` and commits update `heads`.
     """
@@ -103,16 +104,16 @@ class Lineage:
         return Note(self.digest(table), reads, data)
 
     def since(self, table: Table, read: str) -> int:
-        """Return the version of the input table `read` up to which its rows are
-        included in the table.
+        """Return a version of the input table `read`: `table` includes the rows of
+        `read` up to this version.
         """
         note = self.heads[table.name].note
         assert note is not None, table.name
         return note.reads[read][1]
 
     def changes(self, table: Table, read: str, view: str) -> None:
-        """Define a view of the changes of an input table that the table does not
-        include yet, with `Engine.changes`.
+        """With `Engine.changes`, define a view of the changes of the input table `read`
+        that `table` does not include yet.
 
         Raises IncrementalUpdateError if the changes can no longer be read.
         """
@@ -144,7 +145,7 @@ class Lineage:
         return ""
 
     def moved(self, table: Table) -> List[str]:
-        """Return the input tables with changes that the table does not include yet."""
+        """Return the input tables whose newest changes are not in the table yet."""
         return [name for name in followed(table) if self._has_moved(table, name)]
 
     def _has_moved(self, table: Table, read: str) -> bool:

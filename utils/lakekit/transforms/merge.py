@@ -42,8 +42,8 @@ class Counts:
 
 @dataclass(frozen=True)
 class UpdateOutcome:
-    """The result of an update, with or without a commit. `why` is the reason for a
-    rebuild of the whole table; empty if it was not rebuilt.
+    """The result of an update, even if it made no commit. `why` is the reason for a
+    rebuild of the whole table; it is empty if the table was not rebuilt.
     """
 
     mode: str
@@ -57,8 +57,8 @@ def view_of(name: str) -> str:
 
 
 FOLLOWED, PRESENT, QUARANTINED = "followed", "present", "quarantined"
-"""The names of views of three tables before the merge: the bronze table, the merged
-table and its quarantine table.
+"""The names of three views, which show tables as they were before the merge: the bronze
+table, the merged table and its quarantine table.
 """
 
 
@@ -69,8 +69,8 @@ class NewRows:
     Attributes:
         why: the reason for merging all rows of the table; None if only some rows are
             merged.
-        doubtful: whether some rows may not convert, although the notes of their files
-            count no misfits.
+        doubtful: whether the rows must be checked for values that do not convert,
+            although the notes of their files count no misfits.
     """
 
     view: str
@@ -89,8 +89,8 @@ class ConvertedRows:
     """The new rows after conversion.
 
     `good` is a view of the rows whose values all convert. `checked` is a view of the
-    rows that were checked; its column `_rule` has the rule that refuses a row, or null.
-    `misfits` is the number of refused rows.
+    rows that were checked. For a refused row, its column `_rule` has the rule that
+    refuses the row; otherwise `_rule` is null. `misfits` is the number of refused rows.
     """
 
     good: str
@@ -100,8 +100,9 @@ class ConvertedRows:
 
 @dataclass(frozen=True)
 class CheckedRows:
-    """A view of the typed rows, and the number of refused rows. The column `_rule` of
-    the view has the rule that refuses a row, or null.
+    """A view of the typed rows, and the number of refused rows. For a refused row, the
+    column `_rule` of the view has the rule that refuses the row; otherwise `_rule` is
+    null.
     """
 
     view: str
@@ -152,8 +153,8 @@ class Merge:
         engine.read(self._quarantine, QUARANTINED)
 
     def _merge(self, fresh: NewRows) -> UpdateOutcome:
-        """Merge these rows. Raises IncrementalUpdateError if other rows must be merged
-        as well.
+        """Merge these rows. Raises IncrementalUpdateError if it turns out that more
+        rows must be merged.
         """
         converted = self._convert(fresh)
         typed = self._transform(fresh, converted)
@@ -215,8 +216,8 @@ class Merge:
         return f"select {self._bronze} from {view}"
 
     def _touched(self, name: str) -> List[str]:
-        """Return SQL for the existing rows that match changed rows of a joined table,
-        as one query per Join. The result is empty if no row changed.
+        """Return SQL for the existing rows that match changed rows of a joined table.
+        There is one query for each Join. The result is empty if no row changed.
         """
         view = self._changes(name)
         if not self._count(view):
@@ -238,11 +239,11 @@ class Merge:
         return found
 
     def _unsettled(self) -> List[str]:
-        """Return SQL for rows that were added to or removed from the quarantine without
-        an update of the table.
+        """Return SQL for rows that were added to or removed from the quarantine
+        although the table was not updated afterwards.
 
-        An interrupted or conflicting run may have done this. The result is empty if
-        there are no such rows.
+        The reason may be that a run was interrupted or had a conflict. The result is
+        empty if there are no such rows.
         """
         view = self._changes(self._quarantine.name)
         return [f"select {', '.join(ROW)} from {view}"] if self._count(view) else []
@@ -317,8 +318,8 @@ class Merge:
     def _find_refused(self, fresh: NewRows, typed: Staged) -> CheckedRows:
         """Find the rows that the table refuses.
 
-        Raises IncrementalUpdateError if a row that is refused now is in the table,
-        because an older row with the same key may have to replace it.
+        Raises IncrementalUpdateError if the table already has a row that is refused
+        now, because an older row with the same key may have to replace this row.
         """
         columns = f"{self._columns}, {refusal_rule(self._engine, self._table)} as _rule"
         self._engine.define("judged", f"select {columns} from {typed.view}")
@@ -347,8 +348,8 @@ class Merge:
         return MergedRows(winners, winners.rows - replaced)
 
     def _keep_held(self, judged: CheckedRows) -> str:
-        """Store the existing rows that have the same keys as accepted rows, with only
-        their key and ordering columns. Return the name of the stored rows.
+        """Store the key and the ordering columns of existing rows that have the same
+        key as an accepted row. Return the name of the stored rows.
         """
         names = dict.fromkeys((*self._table.key, *self._table.order))
         columns = listed(names, "p.")
@@ -360,8 +361,8 @@ class Merge:
         return "held"
 
     def _winners(self, judged: CheckedRows, held: Optional[str] = None) -> str:
-        """Return SQL for the latest row of each key among the accepted rows. If `held`
-        is given, a key is excluded if its latest row is in `held`.
+        """Return SQL for the latest accepted row of each key. If `held` is given, a key
+        is left out if `held` has a later row of this key.
         """
         candidates = (
             f"select {self._columns}, 1 as _new from {judged.view} where _rule is null"

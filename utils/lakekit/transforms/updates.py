@@ -29,8 +29,9 @@ class Updates:
 
         Makes at most one commit to the table. For a merged table, also makes at most
         one commit to the quarantine table. Raises ConflictError if another writer
-        committed first, ComputeError, DeclarationError, UnsupportedSqlError,
-        ExpectationFailedError.
+        committed first; ExpectationFailedError if rows do not meet an expectation of
+        severity `fail`; ComputeError, DeclarationError or UnsupportedSqlError if the
+        rows cannot be computed.
         """
         why = (
             "its declaration requires it"

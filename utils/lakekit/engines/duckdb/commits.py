@@ -1,9 +1,10 @@
-"""Makes the commits of the embedded engine: delta-rs adds the data files of DuckDB to
-the log.
+"""Makes the commits of the embedded engine.
+
+DuckDB writes the data files, and delta-rs adds the files to the log.
 
 A commit succeeds only if the table is still at the version that was read. Staged files
-that are not committed are deleted. Files of a killed process are deleted by Delta's
-VACUUM, like all files that no version uses.
+that are not committed are deleted when the engine is closed. If the process is killed,
+Delta's VACUUM deletes them later, like all files that no version uses.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ except ModuleNotFoundError as missing:
 OLD_WRITER = tuple(int(part) for part in DELTALAKE.split(".")[:2]) < (1, 6)
 """Whether delta-rs is older than 1.6.
 
-Older versions cannot add files of another writer together with a transaction
-identifier, and cannot change a table's partitioning.
+Older versions cannot make a commit that has both a transaction identifier and files
+that another writer wrote. They also cannot change a table's partitioning.
 """
 
 
@@ -84,7 +85,7 @@ class Commits:
 
     def replace(self, table: Table, view: str, head: Head, note: Note) -> int:
         """Replace all rows of the table with staged rows; return the new version.
-        Raises ConflictError.
+        Raises ConflictError if another writer committed first.
         """
         delta = self._tables.at(table, head)
         if set(delta_log.partition(delta)) == ({table.partition} - {""}):
@@ -93,7 +94,9 @@ class Commits:
         return head.version + 1
 
     def add(self, table: Table, view: str, head: Head, note: Note) -> int:
-        """Add staged rows; return the new version. Raises ConflictError."""
+        """Add staged rows; return the new version. Raises ConflictError if another
+        writer committed first.
+        """
         return self._commit(table, view, head, note, "append")
 
     def merge(
@@ -105,11 +108,12 @@ class Commits:
         keys: str,
         touched: Sequence[Any],
     ) -> int:
-        """Replace the rows that have these keys with the staged rows; return the new
+        """Replace the rows with the keys in `keys` with staged rows; return the new
         version.
 
         Rewrites the partitions that lose rows (`touched`) and the partitions that gain
-        rows. The existing rows are read from the view `_target`. Raises ConflictError.
+        rows. The existing rows are read from the view `_target`. Raises ConflictError
+        if another writer committed first.
         """
         columns = ", ".join(statements.name(column.name) for column in table.columns)
         rows = (
@@ -128,7 +132,7 @@ class Commits:
             these = ", ".join(
                 f"CAST({statements.text(value)} AS {kind})" for value in partitions
             )
-            rows += (  # literals, so that Delta reads no other partition
+            rows += (  # literals, so that Delta reads only these partitions
                 f" where {statements.name(table.partition)} in ({these})"
             )
         merged = f"{view}_merged"
@@ -138,7 +142,9 @@ class Commits:
         return self._commit(table, merged, head, note, "overwrite", partitions)
 
     def advance(self, table: Table, head: Head, note: Note) -> int:
-        """Commit a note without rows; return the new version. Raises ConflictError."""
+        """Commit a note without rows; return the new version. Raises ConflictError if
+        another writer committed first.
+        """
         try:
             self._write(table, self._tables.at(table, head), [], "append", note)
         except CommitFailedError as error:

@@ -56,20 +56,22 @@ necessary, because reading the whole history opens every log file.
 """
 SMALL_FILE = 32 << 20
 SPINS = tuple(int(part) for part in DELTALAKE.split(".")[:2]) < (1, 3)
-"""Whether a thread of delta-rs keeps running after delta-rs has read a damaged commit.
+"""Whether delta-rs may leave a thread running after it has read a damaged commit.
 
-The process may then never end.
+Because of this thread, the process may never end.
 """
 OUTSIDE = re.compile(r"Generic \w+ error|[Pp]ermission denied|os error")
-"""Matches delta-rs errors about a location that cannot be reached. All other errors are
-about the content of the log.
+"""Matches errors of delta-rs about a location that cannot be reached. All other errors
+of delta-rs are about the content of the log.
 """
 
 
 def open_table(lake: Lake, table: Table) -> Optional[DeltaTable]:
     """Open the newest version of a table. Returns None if the table does not exist.
 
-    Raises StorageError, DamagedTableError, DamagedLogError, InvalidLakeError.
+    Raises InvalidLakeError for a lake or a feature that the embedded engine does not
+    support; StorageError if the lake cannot be reached; DamagedLogError or
+    DamagedTableError if the table cannot be read.
     """
     location = lake.location(table)
     if lake.kind == "schema":
@@ -98,7 +100,7 @@ def open_table(lake: Lake, table: Table) -> Optional[DeltaTable]:
 
 
 def check_before_load(lake: Lake, table: Table, version: Optional[int] = None) -> None:
-    """Raise DamagedLogError for a damaged commit that an old delta-rs must not read."""
+    """Raise DamagedLogError for a damaged commit, if delta-rs must not read it."""
     if SPINS:
         log_replay.check_recent(log_files(lake, table), version)
 
@@ -106,8 +108,9 @@ def check_before_load(lake: Lake, table: Table, version: Optional[int] = None) -
 def load(lake: Lake, table: Table, version: Optional[int] = None) -> DeltaTable:
     """Load a version of a table, by default the newest.
 
-    Raises TableNotFoundError, StorageError, DamagedLogError, and DamagedTableError for
-    a version that delta-rs or Arrow cannot read.
+    Raises TableNotFoundError if the table does not exist; StorageError if the lake
+    cannot be reached; DamagedLogError for a damaged commit; DamagedTableError for a
+    version that delta-rs or Arrow cannot read.
     """
     check_before_load(lake, table, version)
     location = lake.location(table)
@@ -154,8 +157,8 @@ def reading(table: Table, location: str) -> Iterator[None]:
 
 
 def _unreadable(delta: DeltaTable) -> str:
-    """Return why Arrow cannot read a version that delta-rs has opened; empty if Arrow
-    can read it.
+    """Return why Arrow cannot read a version that delta-rs has opened; empty if there
+    is no reason.
     """
     for column in columns(delta):
         if "\0" in column.name:
@@ -195,8 +198,8 @@ def head(delta: DeltaTable) -> Head:
 
 
 def notes(delta: DeltaTable, since: int) -> List[Optional[Note]]:
-    """Return the notes of all commits after version `since` that changed rows. If the
-    log no longer has all of these commits, the first item is None.
+    """Return the notes of all commits that changed rows after version `since`. If the
+    log no longer has all commits after `since`, the first item is None.
     """
     history = _history(delta)
     lost = [None] if not history or history[-1][0] > since + 1 else []
@@ -210,8 +213,8 @@ def notes(delta: DeltaTable, since: int) -> List[Optional[Note]]:
 def settled(delta: DeltaTable, since: int) -> int:
     """Return the newest version that has the same rows as version `since`.
 
-    Compaction replaces files but not rows, and VACUUM may then delete the files of
-    version `since`.
+    This version is needed because the files of version `since` may have been deleted:
+    compaction replaces files but not rows, and VACUUM deletes the replaced files.
     """
     ahead = delta.version() - since
     for version, operation, note in reversed(
@@ -327,8 +330,8 @@ def arrow_schema(declared: Sequence[Column]) -> pa.Schema:
 
 
 def completed(rows: pa.Table, delta: DeltaTable) -> pa.Table:
-    """Return the rows of a file with all columns of the table, in the table's order.
-    Columns that are not in the file are null.
+    """Return the rows of a file with all columns of the table, in the table's order. If
+    a column is not in the file, its values are null.
     """
     import pyarrow as pa
 
@@ -367,9 +370,8 @@ def _actions(delta: DeltaTable, *names: str) -> Dict[str, List[Any]]:
     """Return the add actions of the log by column. Each column has one value per data
     file.
 
-    The result has the partition column, and those of the requested columns that are in
-    the log. If the version has no files, the result is empty, because delta-rs 1.2
-    would panic.
+    The result has the partition column, and each requested column that is in the log.
+    If the version has no files, the result is empty, because delta-rs 1.2 would panic.
     """
     if not delta.file_uris():
         return {}
@@ -400,8 +402,8 @@ def identity(delta: DeltaTable) -> str:
     """Return a digest of the version's content in the log: the table's id, its schema
     and its data files.
 
-    Table id and version number are not enough, because two histories of a table may
-    share both.
+    The table's id and the version number are not enough, because two histories of a
+    table may have the same id and the same number.
     """
     found = _actions(delta, "path", "size_bytes", "modification_time")
     files = sorted(map(repr, zip(*(found[name] for name in sorted(found)))))
@@ -410,7 +412,7 @@ def identity(delta: DeltaTable) -> str:
 
 
 def gains_by_compaction(delta: DeltaTable) -> bool:
-    """Return whether a partition has at least two small files to compact."""
+    """Return whether any partition has at least two small files to compact."""
     found = _actions(delta, "size_bytes")
     sizes = found.pop("size_bytes", [])
     small: Dict[Tuple[Any, ...], int] = {}

@@ -1,6 +1,7 @@
 """Opens the Delta tables of one lake with delta-rs.
 
-A table is opened once. It stays at the version that was read until it is refreshed.
+A table is opened once. Until it is refreshed, all reads return the version that was
+opened.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class DeltaTables:
         return delta
 
     def now(self, table: Table) -> DeltaTable:
-        """Return the table like `open`. Raises StorageError if the table does not
+        """Return the table as `open` does. Raises StorageError if the table does not
         exist.
         """
         delta = self.open(table)
@@ -65,8 +66,8 @@ class DeltaTables:
         return delta
 
     def at(self, table: Table, head: Head) -> DeltaTable:
-        """Return the table. Raises ConflictError if it is no longer at the version of
-        `head`.
+        """Return the table. Raises ConflictError if the table is no longer at the
+        version of `head`.
         """
         delta = self.now(table)
         if delta.version() != head.version:
@@ -98,8 +99,8 @@ class DeltaTables:
     ) -> RestoreOutcome:
         """Restore an older version as a new commit, as `Engine.restore` does.
 
-        If delta-rs can open the newest version, it makes the commit; otherwise lakekit
-        writes the commit.
+        If delta-rs can open the newest version, delta-rs makes the commit. Otherwise
+        lakekit writes the commit itself.
         """
         target, newest = log_restore.states(files, version)
         added, removed = map(len, log_restore.difference(target, newest))
@@ -118,8 +119,8 @@ class DeltaTables:
 
     @contextmanager
     def changing(self, table: Table) -> Iterator[None]:
-        """While delta-rs changes a table, translate its errors into ConflictError or
-        StorageError, and drop the cached table.
+        """While delta-rs changes a table, translate errors of delta-rs into
+        ConflictError or StorageError. In any case, the cached table is dropped.
         """
         try:
             yield

@@ -1,11 +1,11 @@
-"""The embedded engine: DuckDB computes rows and writes Parquet, delta-rs writes the
-Delta log.
+"""The embedded engine: DuckDB computes rows and writes Parquet, and delta-rs writes the
+log.
 
-Rows are first staged, then one commit makes them part of the table. The commit succeeds
-only if the table is still at the version that was read
+Rows are first staged. Then one commit makes the staged rows part of the table. The
+commit succeeds only if the table is still at the version that was read
 (`lakekit.engines.duckdb.commits`). If a whole table is replaced, its new rows are
-staged as data files. If only some rows are added or replaced, they stay in DuckDB until
-the commit writes them to new data files.
+staged as data files. If only some rows are added or replaced, the new rows stay in
+DuckDB until the commit writes them to new data files.
 """
 
 from __future__ import annotations
@@ -218,8 +218,8 @@ class EmbeddedEngine:
                 self._staging.discard(view)
                 return None
             # If a RESTORE removed the rows of a file, ingest the file again with the
-            # next transaction version. If a user deleted the rows, do not ingest the
-            # file again.
+            # next transaction version. But if a user deleted the rows, do not ingest
+            # the file again.
             transaction = Transaction(application, (before or 0) + 1)
             try:
                 return self._commits.append(table, view, note, transaction)
@@ -256,7 +256,7 @@ class EmbeddedEngine:
             since = delta_log.settled(now, since)
             once = _net(table, since, now.version())
             if once in self._nets:
-                # Several tables may read the same changes, so their net difference is
+                # Several tables may read the same changes, so the net difference is
                 # stored.
                 self.define(view, f"select * from {once}")
                 return True
@@ -409,8 +409,8 @@ class EmbeddedEngine:
     # Internal methods
 
     def _stage_files(self, table: Table, view: str, query: str) -> Tuple[DataFile, ...]:
-        """Write rows as data files to their final path or, for S3, to the folder from
-        which they are uploaded.
+        """Write rows to data files. The files have their final paths, or for S3, paths
+        in the folder from which they are uploaded.
         """
         self._views.pop(view, None)
         return self._staging.write(
@@ -422,7 +422,8 @@ class EmbeddedEngine:
 
     def _check(self, table: Table, staged: Staged) -> None:
         """Raise ComputeError for nulls in required columns and for unmet CHECK
-        constraints. delta-rs does not check data files that DuckDB wrote.
+        constraints. This is necessary because delta-rs does not check data files that
+        DuckDB wrote.
         """
         counted = self._staging.in_files(staged.view)
         if counted:
@@ -451,8 +452,8 @@ class EmbeddedEngine:
         """Raise ComputeError if the null counts of data files show nulls in required
         columns.
 
-        The partition column has no counts, because its values are in the names of
-        folders.
+        There is no count for the partition column, because its values are in the names
+        of folders.
         """
         files = self._staging.files(staged.view)
         for column in table.columns:
@@ -484,7 +485,7 @@ class EmbeddedEngine:
         """Store the net difference between two versions of a table; return the name of
         the result.
 
-        `come` and `gone` are SQL for the added and the removed rows.
+        `come` is SQL for the added rows, and `gone` is SQL for the removed rows.
         """
         columns = ", ".join(statements.name(column.name) for column in table.columns)
         both = (
@@ -500,8 +501,9 @@ class EmbeddedEngine:
 
 
 def _file(table: Table, opened: OpenedFile) -> str:
-    """Return the name under which the rows of a source file are staged. It contains the
-    table, because sources of two tables may have files with the same content.
+    """Return the name under which the rows of a source file are staged. The name
+    contains the table, because the sources of two tables may have files with the same
+    content.
     """
     return f"_file_{'_'.join(table.folder.parts)}_{opened.digest}"
 

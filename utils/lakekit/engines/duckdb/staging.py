@@ -1,5 +1,7 @@
-"""The DuckDB connection of the embedded engine: named rows, views of data files, and
-data files that are written before their commit.
+"""The DuckDB connection of the embedded engine.
+
+It stores rows under names, defines views of data files, and writes data files before
+their commit.
 """
 
 from __future__ import annotations
@@ -75,7 +77,7 @@ class StagedFiles:
 
 
 class Staging:
-    """A DuckDB connection, and its data files that are not committed yet."""
+    """A DuckDB connection, and the data files that are not committed yet."""
 
     def __init__(self, scratch: Path, memory: str = "") -> None:
         settings: Dict[str, Union[str, bool, int, float, List[str]]] = {
@@ -97,7 +99,7 @@ class Staging:
 
     def close(self) -> None:
         """Delete staged files that are not committed, and the folders that were created
-        for them.
+        for these files.
         """
         self.duckdb.close()
         for staged in self._staged.values():
@@ -111,8 +113,7 @@ class Staging:
 
         Raises DamagedTableError if a data file cannot be read; MemoryLimitError if the
         query exceeds the memory limit; StorageError if the disk is full;
-        KeyboardInterrupt if Ctrl-C ends the query, for which DuckDB raises
-        RuntimeError.
+        KeyboardInterrupt, instead of DuckDB's RuntimeError, if Ctrl-C ends the query.
         """
         try:
             return self.duckdb.execute(sql).fetchall()
@@ -158,8 +159,8 @@ class Staging:
     def name(self, view: str, kind: str, sql: str) -> int:
         """Create a VIEW or a TABLE from a query. Returns the number of rows of a TABLE.
 
-        An object of the other kind with this name is dropped first, because DuckDB
-        cannot replace a view by a table or a table by a view.
+        If the name belongs to an object of the other kind, that object is dropped
+        first, because DuckDB cannot replace a view by a table or a table by a view.
         """
         if self._kinds.get(view, kind) != kind:
             self.execute(f"DROP {self._kinds.pop(view)} {view}")
@@ -176,9 +177,9 @@ class Staging:
     ) -> str:
         """Return a SELECT of the declared columns, in declared types, from data files.
 
-        If the files are in folders named after the values of a column, `partition` has
-        the name and type of this column. `own` means that this engine has written the
-        files, so all of them have all columns.
+        If the names of the files' folders contain the values of a column, `partition`
+        has the name and type of this column. If `own` is true, this engine has written
+        the files, so every file has all columns.
         """
         scan = statements.data_files(files, partition)
         has = set()
@@ -207,10 +208,11 @@ class Staging:
         """Write a query's rows as data files of the table into a folder, and define
         `view` as a view of the files.
 
-        Deletes files staged earlier under this name, which belong to another table or
-        to an attempt that had a conflict. Without `readable`, the files cannot be
-        queried before their commit. `partitions` lists all partitions of the rows, if
-        they are known. Raises StorageError.
+        First deletes all files that were staged under this name earlier: they belong to
+        another table, or to an attempt that had a conflict. If `readable` is false,
+        `view` is not defined, so the files cannot be queried before their commit.
+        `partitions` lists all partitions of the rows, if they are known. Raises
+        StorageError if the files cannot be written.
         """
         self.discard(view)
         self.make(folder)
@@ -308,8 +310,8 @@ class Staging:
         return self._staged[view].files
 
     def release(self, view: str) -> None:
-        """Forget the files staged under this name without deleting them, because they
-        are now part of the table.
+        """Forget the files that are staged under this name. The files are not deleted,
+        because they are now part of the table.
         """
         self._staged.pop(view)
 

@@ -60,8 +60,8 @@ def file(path: Path) -> str:
 def read_file(
     opened: OpenedFile, kinds: Sequence[str], origin: Mapping[str, str]
 ) -> str:
-    """Return a SELECT of all columns of a source file as text, and of the origin of
-    each row.
+    """Return a SELECT of all columns of a source file, as text, and of the columns for
+    the origin of each row.
 
     `origin` has SQL for columns of `lakekit.declarations.tables.ORIGIN`. For a Parquet
     file, `kinds` has DuckDB's types of the columns.
@@ -78,10 +78,10 @@ def read_file(
             "delim = ',', quote = '\"', escape = '\"',"
             " strict_mode = true, null_padding = false, "
             "allow_quoted_nulls = false, "
-            # Do not read a folder `month=7` above the file as a column.
+            # A folder such as `month=7` above the file must not become a column.
             f"hive_partitioning = false{_row_size(opened)})"
         )
-        if len(opened.header) == 1:  # with more columns, DuckDB skips blank lines
+        if len(opened.header) == 1:  # else DuckDB skips blank lines
             rows = f" WHERE {name(opened.header[0])} IS NOT NULL"
     else:
         missing = text(opened.source.missing)
@@ -99,8 +99,8 @@ def _row_size(opened: OpenedFile) -> str:
     """Return options of read_csv for a file whose rows are larger than DuckDB's default
     limit.
 
-    The buffer size is set to DuckDB's default. Otherwise DuckDB would use 16 times the
-    maximum size of a row.
+    The buffer size is set to DuckDB's default. Otherwise DuckDB would use a buffer of
+    16 times the maximum size of a row.
     """
     if opened.largest_row <= DEFAULT_ROW:
         return ""
@@ -132,7 +132,9 @@ def _day(value: str) -> str:
 
 
 def _instant(value: str, kind: str, written: Kind) -> str:
-    """Return SQL for the text of a timestamp. Its fraction has no trailing zeros."""
+    """Return SQL for the text of a timestamp. The fraction of the second has no
+    trailing zeros.
+    """
     if kind in NANOSECONDS:
         number = f"epoch_ns({value})"
         # The remainder of a division is negative before 1970.
@@ -153,8 +155,8 @@ def _instant(value: str, kind: str, written: Kind) -> str:
 def check_nanoseconds(opened: OpenedFile, kinds: Sequence[str]) -> None:
     """Raise SourceError for nanoseconds that DuckDB would cut off.
 
-    DuckDB before 2.0 reads instants in microseconds. `kinds` has DuckDB's types of the
-    columns.
+    Before version 2.0, DuckDB reads only the microseconds of an instant. `kinds` has
+    DuckDB's types of the columns.
     """
     for column, written, kind in zip(opened.header, opened.kinds, kinds):
         if written == "instant" and kind == ZONED:
@@ -169,7 +171,7 @@ def check_nanoseconds(opened: OpenedFile, kinds: Sequence[str]) -> None:
 
 def misfit(column: Column, source: Source) -> str:
     """Return a condition that is true for a string that does not convert to the
-    column's type. It is also true for a missing value in a required column.
+    column's type. The condition is also true for a missing value in a required column.
     """
     value, missing, wrong = name(column.name), text(source.missing), "false"
     if column.type != "string":
@@ -188,11 +190,11 @@ def misfit(column: Column, source: Source) -> str:
 
 
 def as_declared(table: Table, query: str, found: Sequence[Tuple[str, str]]) -> str:
-    """Return the query with its columns cast to their declared types.
+    """Return the query, with each column cast to its declared type.
 
     `found` has the names and types of the query's columns. Raises DeclarationError if
-    they differ from the declared names and types. Integers may differ in width, because
-    the cast checks the range.
+    these names and types differ from the declaration. Only the width of integers may
+    differ, because the cast checks the range.
     """
     names, declared = [column for column, _ in found], [
         column.name for column in table.columns
@@ -238,8 +240,8 @@ def declared_columns(
 ) -> str:
     """Return a SELECT of the declared columns, in declared types.
 
-    A column is null in rows of a file whose older schema lacks the column. With
-    `naive`, timestamps are in UTC and have no time zone.
+    If a file was written before a column was added, the column is null in its rows.
+    With `naive`, timestamps are in UTC and have no time zone.
     """
     columns = []
     for column in table.columns:
@@ -266,7 +268,7 @@ def sql_reason(error: str) -> str:
 
 
 def storage_reason(error: str) -> str:
-    """Return why a file could not be written, in the words of the operating system.
+    """Return the operating system's reason why a file could not be written.
 
     In DuckDB's message, the reason follows the file's name; DuckDB 2 writes both as
     JSON.

@@ -1,5 +1,5 @@
-"""Reads the Delta logs of tables: from their files if the lake is a folder, otherwise
-with Spark.
+"""Reads the Delta logs of tables. If the lake is a folder, the files of the logs are
+read; otherwise Spark reads the logs.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class SparkLogs:
         self._logs: Dict[str, FolderLog] = {}
 
     def location(self, table: Table) -> str:
-        """Return the table's path, or its name in a schema. Outside Databricks, URLs of
-        S3 start with `s3a://`, as Spark requires.
+        """Return the table's path or URL, or its name if the lake is a schema. Outside
+        Databricks, a URL of S3 starts with `s3a://`, as Spark requires.
         """
         location = self._lake.location(table)
         return location if on_databricks() else re.sub("^s3://", "s3a://", location)
@@ -98,7 +98,7 @@ class SparkLogs:
         return self._history(table, 1)[0][0] if stamp is None else stamp[0]
 
     def notes(self, table: Table, since: int) -> List[Optional[Note]]:
-        """Return the notes of all commits after version `since` that changed rows,
+        """Return the notes of all commits that changed rows after version `since`,
         newest first.
         """
         newest = self.version(table)
@@ -120,14 +120,14 @@ class SparkLogs:
         )
 
     def rows(self, table: Table) -> Optional[int]:
-        """Return the number of rows of the current `version`; None if the log does not
-        have the number.
+        """Return the number of rows of the version that `version` returns; None if the
+        log does not have the number.
         """
         log, version = self._log(table), self.version(table)
         return log.rows() if log is not None and log.version == version else None
 
     def damaged_files(self, table: Table) -> Mapping[str, str]:
-        """Return data files that do not match the log, like `Engine.damaged_files`."""
+        """Return the damaged data files, as `Engine.damaged_files` does."""
         if self._lake.kind != "folder":
             return {}
         location = self._lake.location(table)
@@ -146,9 +146,10 @@ class SparkLogs:
         return {file: "is missing" for file in files if not _exists(file)}
 
     def check_footers(self, table: Table) -> None:
-        """Find the first Parquet file of a table with an unreadable footer, because
+        """Find the first Parquet file of a table whose footer cannot be read, because
         Spark's error does not name the file. Raises DamagedTableError for a data file,
-        DamagedLogError for a checkpoint. Only tables in a folder are checked.
+        DamagedLogError for a checkpoint. Tables that are not in a folder are not
+        checked.
         """
         log = self._log(table)
         if log is None:
@@ -185,8 +186,8 @@ class SparkLogs:
         return columns_of(self._spark.table(self.reference(table)).schema)
 
     def _stamp(self, table: Table) -> Optional[Tuple[int, int]]:
-        """Return the newest version of a table in a folder, and when it was written, in
-        nanoseconds.
+        """Return the newest version of a table in a folder, and the time of its commit
+        in nanoseconds.
 
         The name of a log file contains the version, so no Spark job is needed. Returns
         None if the table does not exist, or if the lake is not a folder.
@@ -290,7 +291,7 @@ class SparkLogs:
 
 
 def _check_features(table: Table, detail: Mapping[str, Any]) -> None:
-    """Raise InvalidLakeError if the table has features that another engine cannot
+    """Raise InvalidLakeError if the table has features that not all engines can
     handle.
     """
     if detail["minReaderVersion"] <= 1 and not detail.get("clusteringColumns"):
@@ -314,8 +315,8 @@ def _exists(file: str) -> bool:
 
 
 def _tells(history: Sequence[Commit]) -> bool:
-    """Return whether these newest commits include lakekit's newest note and a change of
-    rows.
+    """Return whether these newest commits are enough to find lakekit's newest note and
+    the newest change of rows.
     """
     changes = [note for _, operation, note in history if operation not in MAINTENANCE]
     return any(changes) and any(note is None or note.data for note in changes)

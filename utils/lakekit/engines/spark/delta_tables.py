@@ -28,8 +28,8 @@ from lakekit.storage.versions import UnrestorableVersionError, Version
 
 PROPERTIES: Mapping[str, str] = {
     **TABLE_PROPERTIES,
-    # Without these versions, Spark would choose a protocol with table features, which
-    # lakekit does not need.
+    # If these versions were not set, Spark would choose a protocol with table features,
+    # which lakekit does not need.
     "delta.minReaderVersion": "1",
     "delta.minWriterVersion": "4",
     **(SWITCHED_OFF if on_databricks() else {}),
@@ -46,7 +46,7 @@ COMMITTED = "spark.databricks.delta.lastCommitVersionInSession"
 
 
 class SparkTables(SparkLogs):
-    """The tables of one lake in one Spark session: reads their logs and makes all
+    """The tables of one lake in one Spark session. Reads their logs, and makes all
     changes.
     """
 
@@ -72,13 +72,14 @@ class SparkTables(SparkLogs):
             try:
                 self._spark.sql(self._definition(table, self.reference(table)))
             except FAILURES:
-                if not self.exists(table):  # else another writer created it first
+                if not self.exists(table):  # another writer may have created it
                     raise
             return
         # Spark cannot create a table in a folder that contains files, for example files
-        # of an embedded engine that was killed or is running. A first version without
-        # files is valid in any folder. So the table is created in a temporary folder,
-        # and its log file is then linked into the folder of the table.
+        # of an embedded engine that was killed or is running. But the log file of a
+        # version without data files is valid in any folder. So the table is created in
+        # a temporary folder, and its log file is then linked into the folder of the
+        # table.
         made = folder / f"_lakekit-{uuid.uuid4()}"
         try:
             self._spark.sql(self._definition(table, f"delta.{name(str(made))}"))
@@ -93,8 +94,8 @@ class SparkTables(SparkLogs):
     def _definition(self, table: Table, reference: str) -> str:
         properties = dict(PROPERTIES)
         if not on_databricks():
-            # Properties define the constraints in the same commit as the table. With
-            # SQL, ADD CONSTRAINT would need another commit.
+            # These properties define the constraints in the commit that creates the
+            # table. ADD CONSTRAINT would need another commit.
             properties.update(
                 {
                     f"{CONSTRAINT}{each.name.lower()}": each.sql
@@ -143,7 +144,7 @@ class SparkTables(SparkLogs):
             builder.execute()
 
     def alter(self, table: Table, change: str) -> None:
-        """Run ALTER TABLE with the change, given as SQL."""
+        """Run ALTER TABLE. `change` is the SQL of the change."""
         self._seen.pop(table.name, None)
         with translated(table.name, self.location(table), StorageError):
             self._spark.sql(f"ALTER TABLE {self.reference(table)} {change}")
@@ -175,7 +176,7 @@ class SparkTables(SparkLogs):
         identifier.
 
         Returns the version, or None if the table already has this transaction. Because
-        of the identifier, Delta also makes a commit if there are no rows.
+        of the identifier, Delta makes a commit even if there are no rows.
         """
         settings = {
             NOTE: note.text(),
@@ -212,8 +213,8 @@ class SparkTables(SparkLogs):
     # Maintenance
 
     def optimize(self, table: Table) -> Mapping[str, int]:
-        """Compact small files. Delta makes no commit if no partition has two small
-        files.
+        """Compact small files. Delta makes a commit only if a partition has at least
+        two small files.
         """
         self._seen.pop(table.name, None)
         with translated(table.name, self.location(table), StorageError):
@@ -226,10 +227,10 @@ class SparkTables(SparkLogs):
         }
 
     def versions(self, table: Table) -> Tuple[Version, ...]:
-        """Return the table's versions, like `Engine.versions`.
+        """Return the table's versions, as `Engine.versions` does.
 
-        If the lake is not a folder, only Spark can check the files of a version, and it
-        does so only during a restore.
+        If the lake is not a folder, only Spark can check the files of a version, and
+        Spark checks them only during a restore.
         """
         if not self.exists(table):
             return ()
@@ -246,7 +247,7 @@ class SparkTables(SparkLogs):
         )
 
     def restore(self, table: Table, version: int, dry_run: bool) -> RestoreOutcome:
-        """Restore an older version as a new commit, like `Engine.restore`."""
+        """Restore an older version as a new commit, as `Engine.restore` does."""
         reference, location = self.reference(table), self.location(table)
         self._seen.pop(table.name, None)
         with translated(table.name, location, StorageError):
@@ -270,7 +271,7 @@ class SparkTables(SparkLogs):
         return replace(done, version=self.newest(table))
 
     def _folder(self, table: Table) -> Optional[FolderLogFiles]:
-        """Return the table's log files if they are on this machine."""
+        """Return the table's log files if they are on this machine, otherwise None."""
         if self._lake.kind == "folder":
             return FolderLogFiles(self._lake.location(table))
         if self._lake.kind != "schema":

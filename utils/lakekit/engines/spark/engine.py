@@ -1,10 +1,10 @@
 """The Spark engine: a Databricks cluster, or one JVM on one machine.
 
-The engine commits with INSERT and MERGE. So Delta checks NOT NULL and CHECK constraints
-for every row, and detects concurrent writers. Every commit has a Delta transaction
-identifier. For a source file, the identifier is the hash of the content, so no engine
-ingests a file twice. For all other commits, the transaction number is the table's
-version. So if two runs read the same version, only one of them can commit.
+The engine commits with INSERT and MERGE. So Delta itself checks NOT NULL and CHECK
+constraints for every row, and detects concurrent writers. Every commit has a Delta
+transaction identifier. For a source file, the identifier is the hash of the content, so
+no engine ingests a file twice. For all other commits, the transaction number is the
+table's version. So if two runs read the same version, only one of them can commit.
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ APPEND_TRIES = 20
 class SparkEngine:
     """A connection to one lake for one run.
 
-    On one machine, staged rows are in the scratch folder. The machines of a cluster do
-    not share this folder, so staged rows are in Spark's own storage there. All machines
-    must be able to read the source files.
+    On a single machine, staged rows are stored in the scratch folder. The machines of a
+    cluster do not share this folder, so on a cluster, staged rows are stored in Spark's
+    own storage. All machines of the cluster must be able to read the source files.
     """
 
     name = "spark"
@@ -203,7 +203,7 @@ class SparkEngine:
                 if version is not None or self.ingested(table, [opened.digest]):
                     return version
                 if not self._tables.restored(table):
-                    return None  # a user deleted its rows
+                    return None  # a user deleted the file's rows
                 # A RESTORE removed the rows of the file, but not the transaction
                 # identifier.
                 number += 1
@@ -264,7 +264,7 @@ class SparkEngine:
             self._view(view, self._materialized(net.where("_sign <> 0")))
         except FAILURES:
             # The version was vacuumed or removed from the log, has no change feed, or
-            # has another schema.
+            # has a different schema.
             return False
         return True
 
@@ -349,8 +349,8 @@ class SparkEngine:
         if head.partition != table.partition or _shape(head.columns) != _shape(
             [*table.columns, *more]
         ):
-            # These are two commits, and the table is empty between them. So the rows
-            # are checked before the first commit.
+            # Replacing the table takes two commits, and the table is empty between
+            # them. So the rows are checked before the first commit.
             self._check_rows(table, staged)
             self._tables.replace(table, [*table.columns, *more])
             version += 1
@@ -399,8 +399,8 @@ class SparkEngine:
     def _translated(
         self, table: str, place: str, otherwise: Type[LakekitError] = ComputeError
     ) -> Iterator[None]:
-        """Translate errors like `translated`. If Spark's error does not name an
-        unreadable Parquet file, find the file among the files of all tables that were
+        """Translate errors like `translated`. If Spark's error is about an unreadable
+        Parquet file, but does not name the file, search for it in all tables that were
         read.
         """
         try:
@@ -456,9 +456,9 @@ class SparkEngine:
         """Return a MERGE that deletes the rows with these keys and inserts the staged
         rows.
 
-        The condition never matches an inserted row with an existing row, so several
-        staged rows may have the same key. If a row is deleted and inserted unchanged,
-        this is not a net change.
+        The MERGE compares existing rows only with the keys, never with the staged rows.
+        So several staged rows may have the same key. A row that is deleted and inserted
+        unchanged is not a net change.
         """
         bounds = ", ".join(f"min({name(key)}), max({name(key)})" for key in table.key)
         found = self.query(f"SELECT {bounds} FROM {keys}")[0]
@@ -466,8 +466,8 @@ class SparkEngine:
         if found[0] is None:
             return self._insert(table, staged.view, declared, head.columns)
         within = [
-            # With the bounds of the keys, the MERGE reads only files that have keys
-            # within the bounds.
+            # Because of these bounds, the MERGE reads only files that have keys within
+            # the bounds.
             f"t.{name(key)} {sign} {literal}"
             for index, key in enumerate(table.key)
             for sign, literal in zip(
@@ -491,8 +491,8 @@ class SparkEngine:
         )
 
     def _check_rows(self, table: Table, staged: Staged) -> None:
-        """Check staged rows as Delta does in a write, before the existing rows are
-        deleted.
+        """Before the existing rows are deleted, check staged rows as Delta does in a
+        write.
 
         Raises ComputeError if a row violates a constraint.
         """
@@ -549,8 +549,8 @@ def _or_null(columns: Sequence[Column], has: Sequence[str]) -> str:
 def _with_micros(frame: DataFrame, instants: Sequence[int]) -> DataFrame:
     """Return the rows with instants as microseconds since 1970.
 
-    PySpark would return instants in the time zone of this machine, where one hour in
-    autumn may be ambiguous.
+    PySpark would return the local times of this machine, which are ambiguous for an
+    hour when the clocks go back.
     """
     plain = [f"_{index}" for index in range(len(frame.columns))]
     numbers = [
@@ -565,8 +565,8 @@ def _instant(micros: Optional[int]) -> Optional[datetime.datetime]:
 
 
 def _written(expression: Any) -> str:
-    """Return SQL unchanged for Databricks, or rewritten for open source Spark, which
-    does not support QUALIFY. Raises UnsupportedSqlError.
+    """Return SQL unchanged on Databricks. On open source Spark, which does not support
+    QUALIFY, return rewritten SQL. Raises UnsupportedSqlError if the SQL is not allowed.
     """
     dialect = "databricks" if on_databricks() else "spark"
     return str(expression.sql(dialect=dialect, identify=True))

@@ -23,8 +23,8 @@ from lakekit.errors import (
 )
 
 FAILURES = (PySparkException, Py4JJavaError)
-"""The exceptions that failed queries raise. Py4JJavaError is included, because PySpark
-does not convert JVM exceptions that stop a running query.
+"""The exceptions that a failed query may raise. Py4JJavaError is one of them, because
+PySpark does not convert a JVM exception that stops a running query.
 """
 REQUIRED = re.compile(r"NOT NULL constraint violated for column: (\w+)")
 CHECK = re.compile(r"CHECK constraint (\w+) ")
@@ -36,8 +36,8 @@ BAD_ROWS = (
     (BROKEN, "{} rows violate the constraint ({})"),
     (CHECK, "some rows violate the constraint {}"),
 )
-"""Patterns of Delta's errors about rejected rows, with lakekit's messages. The first
-pattern that matches is used.
+"""Patterns of Delta's errors about rejected rows, each with lakekit's message. The
+first pattern that matches is used.
 """
 STORAGE = re.compile(
     r"(No space left on device|Permission denied|File too large|Disk quota"

@@ -19,8 +19,8 @@ from lakekit.errors import InvalidLakeError, JavaError, MissingExtraError
 from lakekit.storage.lake import Lake
 
 JARS = "LAKEKIT_JARS"
-"""The environment variable that contains the path of the folder with Delta's jars. If
-it is not set, Spark downloads the jars for the installed delta-spark.
+"""The environment variable with the path of the folder that contains Delta's jars. If
+the variable is not set, Spark downloads the jars that the installed delta-spark needs.
 """
 SETTINGS: Mapping[str, str] = {
     "spark.sql.session.timeZone": "UTC",
@@ -32,25 +32,27 @@ SETTINGS: Mapping[str, str] = {
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
     "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
-    # Otherwise Spark cannot read source files with nanoseconds, which pandas writes.
+    # Without this setting, Spark cannot read the timestamps in nanoseconds that pandas
+    # writes.
     "spark.sql.legacy.parquet.nanosAsLong": "true",
     # Whether a row is malformed must not depend on the columns that a query reads.
     "spark.sql.csv.parser.columnPruning.enabled": "false",
-    # If all rows are replaced, all partitions must be replaced.
+    # A write that replaces all rows must also replace the partitions that get no new
+    # rows.
     "spark.sql.sources.partitionOverwriteMode": "static",
     "spark.databricks.delta.schema.autoMerge.enabled": "false",
 }
-"""Settings of the session while the engine is open, even if the session belongs to the
-caller.
+"""Settings of the session while the engine is open, even if the caller created the
+session.
 
-Spark Connect (serverless compute) rejects some of the settings.
+Spark Connect (serverless compute) rejects some of these settings.
 """
 LOG_STORES = ("spark.delta.logStore.s3a.impl", "spark.delta.logStore.s3.impl")
 
 
 def on_databricks() -> bool:
-    """Return whether this is a Databricks runtime. Its SQL and its log store have more
-    features than open source Spark.
+    """Return whether this is a Databricks runtime. The SQL and the log store of
+    Databricks have more features than those of open source Spark.
     """
     return "DATABRICKS_RUNTIME_VERSION" in os.environ
 
@@ -77,7 +79,7 @@ def spark_session(
     """Yield a Spark session: the given session, or the active session (Databricks
     always has one), or a new session.
 
-    Afterwards a new session is stopped with its JVM; for any other session, the
+    Afterwards, a new session and its JVM are stopped. For any other session, the
     previous settings are restored.
     """
     session, own = given or SparkSession.getActiveSession(), False
@@ -99,7 +101,7 @@ def spark_session(
 
 
 def restore(session: SparkSession, name: str, value: Optional[str]) -> None:
-    """Set a setting to its previous value; remove it if it had no value."""
+    """Set a setting to its previous value. Remove the setting if it had no value."""
     if value is None:
         session.conf.unset(name)
     else:

@@ -30,7 +30,7 @@ CSV: Mapping[str, Any] = {
     "header": True,
     "quote": '"',
     "escape": '"',
-    "multiLine": True,  # also reads the file in one partition, so rows can be numbered
+    "multiLine": True,  # reads the file in one partition, so rows can be numbered
     "mode": "FAILFAST",
     "unescapedQuoteHandling": "RAISE_ERROR",
     "encoding": "UTF-8",
@@ -50,7 +50,7 @@ def name(identifier: str) -> str:
 
 
 def own_quotes(sql: str) -> str:
-    """Return SQL that is written for both engines, with names in Spark's quotes. Spark
+    """Convert SQL that is written for both engines: names get Spark's quotes. Spark
     would read a name in double quotes as a string.
     """
 
@@ -164,7 +164,7 @@ def read_source(
         ]
     else:
         # Spark would write bytes that are not UTF-8 to the table. DuckDB and delta-rs
-        # could not read them.
+        # could not read these bytes.
         fault = parquet.find_fault(opened.path, text_only=True)
         if fault:
             raise SourceError(f"{opened.given}{fault}")
@@ -193,7 +193,8 @@ def _plain(column: str, written: Kind, kind: str) -> SparkColumn:
         return F.concat(_time(name(column), kind), F.lit("Z" * (written == "instant")))
     if written in ("float", "double"):
         # Java before 19 does not write the shortest text. The text of a float must be
-        # its own shortest text, not the text of its value as a double.
+        # the shortest text that identifies the float. As a double, the same value may
+        # have a longer text.
         exact = value if written == "double" else value.cast("string").cast("double")
         return F.udf(repr, "string")(exact)
     if written == "decimal":
@@ -227,7 +228,9 @@ def columns_ddl(columns: Sequence[Column]) -> str:
 
 
 def columns_of(schema: StructType) -> Tuple[Column, ...]:
-    """Return the columns of a stored table. An unknown type has Spark's name."""
+    """Return the columns of a stored table. If lakekit does not know a type, the column
+    has Spark's name of the type.
+    """
     return tuple(map(_column, schema.fields))
 
 
@@ -239,7 +242,7 @@ def _column(field: StructField) -> Column:
 
 def literal(value: Any) -> Optional[str]:
     """Return a value of `Engine.query` as an SQL literal. Returns None for a type whose
-    order does not help to skip files.
+    bounds do not help Delta to skip files.
     """
     kinds = {int: "{}", datetime.date: "DATE '{}'", datetime.datetime: "TIMESTAMP '{}'"}
     if isinstance(value, str):
