@@ -109,7 +109,7 @@ class Redactor:
         return text
 
     def tree(self, value: Value) -> Value:
-        """Return a copy of nested lists, mappings and dataclasses with redacted texts."""
+        """Return nested lists, mappings and dataclasses with secrets hidden."""
         return cast(Value, self._tree(value)) if self._forms else value
 
     def file(self, path: Path) -> bool:

@@ -35,7 +35,7 @@ def images(ctx: CheckContext, settings: Docker) -> Images:
 
 
 class Pytest:
-    """A fake pytest, which writes a report of these cases."""
+    """A fake pytest that writes a report with these cases."""
 
     def __init__(self, ctx: CheckContext, code: int, *cases: str) -> None:
         self.code = code
