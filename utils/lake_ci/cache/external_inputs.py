@@ -87,8 +87,8 @@ class Machine:
         root: the repository.
         env: the environment variables.
         digests: the digests of the repository's files.
-        today: the date of this run. The advisories are read once a day, and accepted
-            risks expire on a date.
+        today: the date of this run. The state of the advisories contains this date, and
+            accepted risks expire on a date.
     """
 
     root: Path
@@ -250,9 +250,9 @@ def advisories(machine: Machine) -> str:
 def terraform(machine: Machine) -> str:
     """Return the state of Terraform and of its configuration file.
 
-    The state lacks the versions of the providers, because a lock file in the repository
-    contains them. With AWS credentials, a plan depends on the current state of an
-    account. The suite cannot detect when an account changes.
+    The versions of the providers are not included, because a lock file in the
+    repository contains these versions. With AWS credentials, a plan depends on the
+    current state of an account. The suite cannot detect when an account changes.
 
     Raises:
         UnknownInputError: AWS credentials are set.

@@ -35,7 +35,7 @@ RESTORED_MODE = 0o755
 
 
 def restorable(digest: str) -> str:
-    """Return a file's digest, with its mode replaced by that of its restored copy."""
+    """Return the digest that a restored copy of a file has, from the file's digest."""
     mode, _, content = digest.partition(" ")
     return f"{int(mode, 8) & RESTORED_MODE:o} {content}" if mode.isdigit() else digest
 
@@ -60,14 +60,14 @@ class Digests:
     """The digests of files below a folder, cached between runs.
 
     Each digest is cached with the status that its file had when the file was read. The
-    status consists of the size, the inode, and two times in nanoseconds: the last
-    change of the content, and the last change of the content, the mode or the owner.
-    The cached digest is valid while the status is unchanged.
+    status consists of the size, the inode, and two times in nanoseconds: the time of
+    the last change of the content (mtime), and of the content, mode or owner (ctime). A
+    cached digest is valid while the status is unchanged.
 
     A digest is cached only if both times are earlier than the moment of reading,
-    because a later write in the same clock tick would not change them. The clock of the
-    file system defines this moment. If this clock was set back, no cached digest is
-    valid.
+    because a later write in the same clock tick would not change the times. The clock
+    of the file system defines the moment of reading. If this clock was set back, no
+    cached digest is valid.
 
     Args:
         root: the folder to which relative names refer.
@@ -98,7 +98,7 @@ class Digests:
         return self._digests(wanted, self._statuses(wanted))
 
     def look_ahead(self) -> None:
-        """Read the statuses of the files of the last run, while git lists the files.
+        """Read the statuses of the last run's files in advance, while git lists files.
 
         `tree` uses these statuses if the list of files has not changed.
         """

@@ -278,7 +278,7 @@ def taken(root: Path, variant: Variant) -> list[str]:
 
 
 def below(folder: Path) -> Iterable[Path]:
-    """Return the files of a reports folder or of dist/, without its result.json."""
+    """Return the files of a reports folder or of dist/, except result.json."""
     for path, _, names in os.walk(folder):
         for name in names:
             if name != FILE_NAME or Path(path) != folder:
@@ -301,10 +301,10 @@ def from_listing(data: bytes) -> dict[str, str]:
 
 
 def id_of(data: bytes) -> str:
-    """Return the id of the fingerprint with the inputs in a text of `listing`.
+    """Return the id of the fingerprint whose inputs are in a text of `listing`.
 
-    In this text, each file is an input. The id is empty if `listing` did not write the
-    text.
+    The text lists each file as a separate input. The id is empty if `listing` did not
+    write the text.
     """
     *parts, end = data.decode("utf-8", "surrogateescape").split("\0")
     names = parts[0::2]

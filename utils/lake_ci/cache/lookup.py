@@ -166,11 +166,11 @@ class ResultCache:
         """Decide for each session of these jobs whether to run the session.
 
         If a needed job has no cached result, the session waits for this job. If a
-        needed job fails, the session is skipped, although it has a cached result.
+        needed job fails, the session is skipped, even if it has a cached result.
 
         Args:
             met: a function that restores a cached result, and returns whether this
-                succeeded. It is called for each result to reuse, in order. Without
+                succeeded. `met` is called for each result to reuse, in order. Without
                 `met`, results are verified but not restored.
         """
         met = met or self._is_whole
@@ -253,7 +253,7 @@ class ResultCache:
         If the restore fails, print a message and return None, so that the session runs.
 
         Args:
-            facts: the fields to replace in the result: those that describe this run.
+            facts: fields that describe this run. They replace fields of the result.
         """
         entry, variant = decision.entry, decision.variant
         assert entry is not None
@@ -279,8 +279,8 @@ class ResultCache:
     def keep(self, before: Fingerprint, result: Result) -> str | None:
         """Store a new result if it may be cached; drop a success that it contradicts.
 
-        Returns a note for the user if a success was dropped, or if an allowed result
-        could not be stored.
+        Returns a note for the user if a success was dropped, or if a result that may be
+        cached could not be stored.
         """
         if before.unknown_input is not None or before.variant.job.never_cached:
             return None

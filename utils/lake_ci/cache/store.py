@@ -1,6 +1,7 @@
 """Stores cached results.
 
-Each entry is one folder, which is written atomically. Its name is its fingerprint.
+Each entry is one folder, which is written atomically. The name of the folder is the
+fingerprint of the entry.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ from lake_ci.model.results import Result
 SCHEMA = 2
 MANIFEST = "manifest.json"
 INPUTS = "inputs"
-# A scratch folder that is older belongs to a killed process, and is removed.
+# A scratch folder older than this belongs to a killed process, and is removed.
 ABANDONED_SECONDS = 3600
 # The prefix of scratch folders. The folder LAKE_CI_STORE may also contain files that do
 # not belong to the store.
 SCRATCH = "lake-ci-"
 CHUNK = 1 << 20
-# The maximum size of a manifest or a list of inputs. Real ones are much smaller.
+# The maximum size of a manifest or a list of inputs, which are usually much smaller.
 LARGEST = 1 << 26
 
 
@@ -146,7 +147,7 @@ class Store:
     file is read.
 
     Args:
-        folder: the store; created for the first entry.
+        folder: the folder of the store, which is created with the first entry.
         limit: the maximum size in bytes; the least recently used entries are evicted.
         key: the key that signs the entries. An entry with a wrong signature is corrupt.
     """
@@ -170,7 +171,7 @@ class Store:
         entry = _load(folder, self._key)
         if not fingerprint == entry.fingerprint == id_of(entry.inputs()):
             raise DamagedError(f"{folder} belongs to another result")
-        # Record the time of this use. In a read-only store that is impossible.
+        # Record the time of this use, except in a read-only store.
         with contextlib.suppress(OSError):
             os.utime(folder)
         return entry
@@ -406,8 +407,8 @@ def _rename(scratch: Path, folder: Path) -> None:
     try:
         scratch.rename(folder)
     except OSError as error:
-        # Another process has created the folder. Do not check that the folder exists,
-        # because a process that replaces it may have just removed it.
+        # Another process has created the folder, and may have removed the folder again.
+        # So do not check whether the folder exists.
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
         raise FileExistsError(folder) from None

@@ -188,8 +188,8 @@ def _verify_name(root: Path, package: str) -> None:
 def _is_of(root: Path, version: str, commit: str) -> bool:
     """Return whether a version belongs to a commit.
 
-    It does if the version contains the commit's id, or if a tag of the commit contains
-    the version.
+    It does if the version contains the id of the commit, or if the commit has the tag
+    `v<version>`.
     """
     match = re.search(r"\+g([0-9a-f]+)$", version)
     if match:

@@ -39,8 +39,8 @@ class Target:
 
     Attributes:
         name: `trial`, `dev`, `staging` or `production`.
-        host: the URL of the workspace. None if the bundle sets no URL: the workspace
-            is the emulator.
+        host: the URL of the workspace; None for the emulator, for which the bundle sets
+            no URL.
         profile: the profile in ~/.databrickscfg with the credentials; None if the
             bundle sets no profile.
         package: the name of the distribution to deploy.
@@ -54,8 +54,8 @@ class Target:
         restore: the script that restores tables to an older version.
         sample: the folder with the sample to upload as source data; None if the
             environment has its own data.
-        compare: how to run the sample on this machine. The gold tables of this run are
-            the expected content. None if the gold tables are not compared.
+        compare: how to process the sample on this machine; None if the gold tables are
+            not compared. The deployed gold tables must equal the tables of this run.
         limits: the time limits.
     """
 
@@ -183,7 +183,7 @@ def _job(
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """Loads YAML, and refuses duplicate keys; YAML would use the last value."""
+    """Loads YAML, and refuses a key that occurs twice, which PyYAML accepts."""
 
     def construct_mapping(
         self, node: yaml.MappingNode, deep: bool = False
@@ -263,7 +263,7 @@ def _sample(
 def _check_comparison(root: Path, comparison: Comparison, *, used: bool) -> None:
     """Raise RefusedError if the comparison run lacks an argument or a folder.
 
-    The folders must exist only if this environment is compared.
+    If this environment is not compared, the folders may be missing.
     """
     where = f"pyproject.toml: {TABLE[:-1]}.compare]"
     unnamed = [folder for folder in FOLDERS if folder not in comparison.arguments]

@@ -21,7 +21,7 @@ class Installation:
     """The package on the cluster.
 
     Args:
-        package: the distribution's name. The file names of its wheels start with it.
+        package: the distribution's name, with which the name of a wheel's file begins.
     """
 
     def __init__(

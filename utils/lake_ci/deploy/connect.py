@@ -38,7 +38,8 @@ WAYS = (
     " DATABRICKS_CLIENT_SECRET; or DATABRICKS_CONFIG_PROFILE; or use GitHub OIDC with"
     " DATABRICKS_AUTH_TYPE=github-oidc"
 )
-# The characters that an HTTP header can contain. Shorter tokens could not be redacted.
+# The characters that an HTTP header can contain. A token with fewer characters than
+# SHORTEST would not be redacted.
 TOKEN = re.compile(rf"[!-~]{{{SHORTEST},}}")
 
 
@@ -72,8 +73,8 @@ def connect(
         RefusedError: the cluster does not exist.
         WorkspaceError: the workspace does not answer or rejects the credentials.
     """
-    # Check the configured host first, because the SDK contacts it while it reads its
-    # configuration. Then check the host that the SDK has chosen.
+    # Check the configured host first, because the SDK contacts this host while reading
+    # the configuration. Then check the host that the SDK has chosen.
     configured = _configured_host(target, env)
     if configured is not None:
         _check_host(configured, target)
@@ -172,7 +173,7 @@ def _config(target: Target, env: Mapping[str, str], clock: Clock) -> Config:
         # With this option, the SDK uploads all files by the same method.
         "disable_experimental_files_api_client": True,
         "http_timeout_seconds": target.limits.request,
-        # After this time the SDK gives up, and `retries.retry` retries the request.
+        # After this timeout the SDK gives up, and `retries.retry` retries the request.
         "retry_timeout_seconds": int(max(1.0, target.limits.request)),
     }
     if target.profile and "DATABRICKS_HOST" not in env:

@@ -29,7 +29,7 @@ class DeployContext:
     Attributes:
         cluster: the cluster's id.
         runtime: the Databricks runtime of the cluster.
-        me: this deploy, described as the holder of the lock.
+        me: the description of this deploy as the holder of the lock.
     """
 
     workspace: Workspace
@@ -83,7 +83,7 @@ class DeployContext:
         ).result("inspect")
 
     def seen(self, runs: Sequence[DeployRun]) -> tuple[DeployRun, ...]:
-        """Return the runs, and look up when the runs recorded as active have ended."""
+        """Return the runs; if the end of a run is not recorded, look up the end."""
         found = []
         for run in runs:
             if not run.ended:

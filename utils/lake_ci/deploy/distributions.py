@@ -141,7 +141,7 @@ def _verify_sdist(sdist: Path) -> Package:
 
 
 def _refuse_unsafe(archive: Path, names: Sequence[str]) -> None:
-    """Refuse an archive with duplicate members or with paths out of its folder."""
+    """Refuse duplicate members, and paths that lead out of the unpacked folder."""
     _refuse_duplicates(archive, "", names)
     for name in names:
         path = PurePosixPath(name)
@@ -167,7 +167,7 @@ def _metadata(archive: Path, text: bytes, file: str) -> Package:
 def _verify_name(
     archive: Path, package: Package, file: str, parts: Sequence[str]
 ) -> None:
-    """Compare the name and the version in a file name with the metadata."""
+    """Raise RefusedError if a file name and the metadata name different packages."""
     name, version = (*parts, "", "")[:2]
     if (normalized(name), version) != (normalized(package.name), package.version):
         raise _refused(

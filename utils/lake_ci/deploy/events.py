@@ -50,7 +50,7 @@ class Events:
         self.redact = redact or Redactor()
 
     def hide(self, *secrets: str) -> None:
-        """Add secrets that all later events redact."""
+        """Redact these secrets, too, in all later events."""
         self.redact = self.redact.including(*secrets)
 
     @contextmanager

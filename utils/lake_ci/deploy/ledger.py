@@ -22,9 +22,9 @@ LIVE = ("deploy", "rollback")
 class DeployRun:
     """A one-time run of a deploy and its time window, in milliseconds since 1970.
 
-    `tasks` are the ids of the run's tasks. Databricks records an id in each commit to a
-    table. A commit without an id belongs to the run if its time is in the time window.
-    `ended` is 0 while the run is active.
+    `tasks` are the ids of the run's tasks. Databricks records the id of the run or task
+    in each commit to a table. A commit without an id belongs to the run if the time of
+    the commit is in the time window. `ended` is 0 while the run is active.
     """
 
     id: int
@@ -77,12 +77,12 @@ class LedgerEntry:
 class Pending:
     """A deploy that has begun but not ended.
 
-    It is stored in the pending file in the workspace, so that the next deploy can
-    resume or undo it.
+    The pending file in the workspace stores this data, so that the next deploy can
+    resume or undo an interrupted deploy.
 
     Attributes:
         id: the id of the deploy, and of its entry in the ledger.
-        kind: the kind of its entry in the ledger.
+        kind: the kind of the deploy's entry in the ledger.
         folder: the folder of the release to deploy; for a rollback, of the release to
             remove.
         attempt: how often the scripts were started. The idempotency token of their run
@@ -142,8 +142,8 @@ class Ledger:
     def append(self, entry: LedgerEntry) -> LedgerEntry:
         """Write an entry with the next number, and return the entry.
 
-        If this deploy wrote its entry before an interruption, writes nothing and
-        returns the written entry.
+        If this deploy was interrupted after it had written its entry, writes nothing
+        and returns the written entry.
         """
         numbers = self._numbers()
         if (

@@ -5,8 +5,8 @@ process has ended or the lock has expired.
 
 The name of a lock file is the id of its deploy. A deploy writes its file, and then
 lists the files of other deploys. If two deploys start at the same time, at least one of
-them sees the other's file. To remove a stale lock, a deploy deletes only the file with
-that name, so a lock that another deploy has just written is safe.
+them sees the other's file. A deploy deletes a stale lock by its file name, and so
+cannot delete a new lock that another deploy has just written.
 """
 
 from __future__ import annotations

@@ -26,7 +26,8 @@ class Release:
     Attributes:
         package, version, commit: the wheel's distribution, version and commit.
         folder: the folder of the release's files on the volume. Its path contains the
-            version and a digest of all files, so that each content has its own folder.
+            version and a digest of all files, so that different files have different
+            folders.
         wheel: the wheel's file name; pip reads the version from this name.
         inspect, restore: the file names of the scripts `inspect` and `restore`.
         files: the sha256 of each file, by file name.
@@ -63,8 +64,8 @@ class Release:
     def is_consistent(self) -> bool:
         """Whether the manifest agrees with the name of its folder.
 
-        The name contains a digest of all files, so a manifest that lists different
-        files does not agree with it.
+        The folder's name contains a digest of all files. A manifest that lists
+        different files does not agree with this name.
         """
         return (
             self.folder.endswith(f"/{_address(self.version, self.files)}")

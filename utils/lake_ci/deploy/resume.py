@@ -60,7 +60,7 @@ def _unlock(context: DeployContext) -> None:
 def forget_if_complete(context: DeployContext, pending: Pending) -> bool:
     """If the deploy is in the ledger, delete the pending file and return True.
 
-    A deploy in the ledger had succeeded before the error occurred.
+    If the deploy is in the ledger, it had succeeded before the error occurred.
     """
     try:
         current = context.ledger.current()

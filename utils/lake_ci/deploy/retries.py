@@ -24,7 +24,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Clock:
-    """The functions that return the time and that sleep; tests replace both."""
+    """A function that returns the time, and one that sleeps; tests replace both."""
 
     now: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep

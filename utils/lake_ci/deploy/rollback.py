@@ -33,8 +33,8 @@ ROLLED_BACK = "rolled back"
 class RollbackTarget:
     """The ledger entry to roll back to, and the entries of the deploys to undo.
 
-    `entry` is None for the state before the first deploy. `since` contains all entries
-    from the first deploy to undo.
+    `entry` is None for the state before the first deploy. `since` contains the entry of
+    the first deploy to undo, and all later entries.
     """
 
     entry: LedgerEntry | None

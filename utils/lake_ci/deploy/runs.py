@@ -67,8 +67,8 @@ class Runs:
 
         Args:
             name: the name of the run in the workspace.
-            token: the idempotency token. If it was used before, no new run starts: the
-                earlier run is used.
+            token: the idempotency token. If a token was used before, no new run starts:
+                the earlier run is used.
             tasks: the tasks in the format of the API.
             started: called with the run's id after the submission.
             ended: called with each task that has succeeded.

@@ -26,7 +26,7 @@ def upsert(workspace: Workspace, settings: Mapping[str, Any]) -> tuple[int, str]
 
 
 def restore(workspace: Workspace, name: str, before: Mapping[str, Any] | None) -> str:
-    """Restore the job's settings before a deploy; delete the job if there were none.
+    """Undo a deploy's change of the job: restore the settings, or delete a new job.
 
     Returns a phrase that describes the change.
     """
@@ -42,7 +42,7 @@ def restore(workspace: Workspace, name: str, before: Mapping[str, Any] | None) -
 def agrees(wanted: Any, found: Any) -> bool:
     """Return whether a job's settings contain all wanted values.
 
-    Other keys are ignored, because the workspace adds default values.
+    Keys that are not wanted are ignored, because the workspace adds default values.
     """
     if isinstance(wanted, Mapping):
         return isinstance(found, Mapping) and all(

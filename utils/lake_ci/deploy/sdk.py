@@ -20,7 +20,7 @@ class SdkClock(clock.Clock):
     """The clock for the SDK: the clock of a deploy, with a limit for each wait.
 
     Args:
-        longest: the limit in seconds. A server may request a longer wait.
+        longest: the longest wait in seconds, even if a server requests a longer wait.
     """
 
     def __init__(self, clock: Clock, longest: float) -> None:
@@ -57,6 +57,6 @@ def limit_pages(api: ApiClient, most: int = MOST_PAGES) -> None:
             raise WorkspaceError(f"{method} {path} has more than {most:,} pages")
         return do(method, path, *arguments, **options)
 
-    # mypy checks the type that `wraps` returns only in its strict mode.
+    # Only in its strict mode, mypy knows the type that `wraps` returns.
     replacement: Callable[..., Any] = limited
     api.do = replacement  # type: ignore[method-assign]  # the SDK has no hook for it

@@ -1,6 +1,6 @@
 """Checks how a deploy changes tables and packages.
 
-To compare the gold tables, this module also runs the sample on this machine.
+To compare the gold tables, the sample is also processed on this machine.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ def gold_differences(
 ) -> list[str]:
     """Compare the deployed gold tables with the tables of a run on this machine.
 
-    Both have processed the same files. Returns one message for each difference in row
-    counts or sums.
+    The deploy and this run have processed the same files. Returns one message for each
+    difference in row counts or sums.
     """
     wrong = []
     for name in sorted({*expected, *found}):
@@ -108,7 +108,7 @@ def _same(one: str | None, two: str | None) -> bool:
 
 
 class Embedded:
-    """Runs the sample on this machine while the job runs on the cluster.
+    """Processes the sample on this machine while the job runs on the cluster.
 
     Args:
         sample, script: the folder of the sample and the script `inspect`, relative to

@@ -101,7 +101,8 @@ def restore_tables(
     """Restore the tables that these runs changed, except tables with later changes.
 
     Args:
-        token: the idempotency token. If it was used before, the earlier run is used.
+        token: the idempotency token. If a token was used before, no new run starts: the
+            earlier run is used.
 
     Returns the result of the script `restore` and the run of the script. The commits of
     this run belong to the deploy, too. Raises StepError if the run fails.
@@ -177,8 +178,8 @@ def _tables(
 ) -> tuple[list[str], Sequence[DeployRun]]:
     if pending.tables is None or not pending.runs or pending.folder is None:
         return ["no table was touched"], ()
-    # Use the script of the release to undo: its scripts are certainly uploaded, because
-    # the upload precedes all runs.
+    # Use the script of the release that is undone: all files of this release were
+    # uploaded before any of its scripts ran.
     used = context.release(pending.folder)
     runs = list(context.seen(pending.runs))
     mine = f"{context.me.id}-return-{pending.id}"

@@ -12,7 +12,7 @@ from pathlib import Path
 def locked(
     path: Path, waiting: Callable[[str], None] = lambda holder: None
 ) -> Iterator[None]:
-    """Wait until no other process holds the lock of a file, then hold it.
+    """Wait until no other process holds the lock of a file, then hold the lock.
 
     The lock is held during a `with` block. If a process is killed, the system releases
     its lock.

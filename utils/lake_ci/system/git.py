@@ -20,8 +20,8 @@ OPTIONS = (
     *("-c", "log.showSignature=false"),
     *("-c", "status.showUntrackedFiles=normal"),
 )
-# Variables that point git to another repository or change its output. git sets some of
-# these variables when it runs a hook.
+# Variables that point git to another repository or change git's output. git sets some
+# of these variables when it runs a hook.
 VARIABLES = re.compile(
     r"GIT_(DIR|WORK_TREE|COMMON_DIR|INDEX_FILE|OBJECT_DIRECTORY|NAMESPACE|EXTERNAL_DIFF"
     r"|ALTERNATE_OBJECT_DIRECTORIES|(LITERAL|GLOB|NOGLOB|ICASE)_PATHSPECS)"
@@ -112,7 +112,7 @@ def files(root: Path, *paths: str) -> tuple[str, ...]:
 
 
 def is_ancestor(root: Path, commit: str, branch: str) -> bool:
-    """Return whether a commit is the newest commit of a branch or its ancestor."""
+    """Return whether a commit is on a branch, as its newest or an earlier commit."""
     return ask(root, "merge-base", "--is-ancestor", commit, branch) is not None
 
 

@@ -36,7 +36,7 @@ def places(env: Mapping[str, str]) -> dict[str, list[str]]:
 
 
 def find(version: str, env: Mapping[str, str]) -> Path | None:
-    """Return the folder where a tool has installed `python<version>`, or None.
+    """Return the folder where a tool such as uv has installed a Python, or None.
 
     If a tool has several, return the folder of the newest patch release.
     """

@@ -61,7 +61,7 @@ class Resource:
     def is_running(self) -> bool:
         """Whether a process is still preparing the resource.
 
-        If that process is killed, the system releases its lock.
+        A killed process does not count, because the system has released its lock.
         """
         try:
             with self._file("running").open("rb") as file:

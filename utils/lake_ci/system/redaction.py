@@ -109,7 +109,7 @@ class Redactor:
         return text
 
     def tree(self, value: Value) -> Value:
-        """Return nested lists, mappings and dataclasses with secrets hidden."""
+        """Return a copy of a nested value in which all secrets are redacted."""
         return cast(Value, self._tree(value)) if self._forms else value
 
     def file(self, path: Path) -> bool:

@@ -1,7 +1,7 @@
 """Decides which tools get the environment variables that contain secrets.
 
 A tool gets the secrets that its row of `TOOLS` matches, and the secrets that its job
-declares as `variables`. No tool gets other secrets.
+declares as `variables`. A tool gets no other secrets.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ def install() -> None:
     `Interrupted` is a KeyboardInterrupt. The signals are SIGINT, SIGTERM and SIGHUP.
     nox does not handle SIGTERM: without this handler, no `finally` block would run and
     no result would be written. A clean end takes a second or two. A second Ctrl-C does
-    not interrupt it.
+    not interrupt this clean end.
     """
     if threading.current_thread() is not threading.main_thread():
         return
@@ -41,8 +41,8 @@ def end_with_parent() -> None:
     """Send this process a SIGTERM once its parent has ended.
 
     Otherwise this process could continue a deploy after nox has ended. If nox is killed
-    with SIGKILL, its children get no signal. On all systems, they can only see that the
-    id of their parent changes.
+    with SIGKILL, its children get no signal. On all systems, the children can only see
+    that the id of their parent changes.
     """
     parent = os.getppid()
     never = threading.Event()

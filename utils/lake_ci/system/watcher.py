@@ -3,8 +3,8 @@
 This program runs as `python -I -S watcher.py LIFELINE GRACE SESSION LOCALE TOOL...`:
 
 - LIFELINE is the file descriptor of a socket to the suite. The suite closes its end to
-  stop the tool. That end also closes when the suite is killed. This program writes the
-  tool's exit code to the socket.
+  stop the tool. The suite's end also closes when the suite is killed. This program
+  writes the tool's exit code to the socket.
 - GRACE is the number of seconds between SIGTERM and SIGKILL.
 - SESSION is 1 if the tool gets its own process session.
 - LOCALE is the value of the variable LC_ALL for the tool, or empty.
@@ -94,7 +94,7 @@ def end_with_suite(lifeline: int, grace: float, tool: int) -> None:
 
 
 def wait_for(tool: int) -> int:
-    """Wait for the tool; return its exit code, or the negative number of a signal."""
+    """Wait for the tool; return its exit code, or -N if signal N killed the tool."""
     while True:
         # The watcher is also the parent of the tool's orphans, which may end earlier.
         pid, status = os.wait()

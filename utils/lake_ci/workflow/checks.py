@@ -1,7 +1,7 @@
 """Defines the checks of the workflow files.
 
-They cover the schema, errors and security, and check that each step only calls a
-session.
+The checks cover the schema, errors and security. One check makes sure that each step
+only calls a session.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ SUMMARY = "summary"
 PUBLISH = "publish"
 # The report of a job that builds the files of a release.
 DIST = "dist/"
-# The environment of a deploy: an expression of GitHub, and a text with its value.
+# The environment of a deploy: a GitHub expression, alone and inside `${{ }}`.
 CHOSEN = "inputs.environment || vars.DEPLOY_ENVIRONMENT || 'trial'"
 ENVIRONMENT = f"${{{{ {CHOSEN} }}}}"
 REPORT_FILES = "reports/index.html\nreports/summary.md"
@@ -34,8 +34,8 @@ REPORT_FILES = "reports/index.html\nreports/summary.md"
 # input of .github/actions/setup.
 SETUPS = ("api-server", "browser", "engine", "kubernetes", "terraform")
 
-# The values of these variables come from the GitHub environment. They are not secret,
-# because the service principal trusts this repository's runs without a password.
+# The values of these variables come from the GitHub environment. The values are not
+# secret, because the service principal trusts this repository's runs.
 CREDENTIALS = {
     "DATABRICKS_HOST": "${{ vars.DATABRICKS_HOST }}",
     "DATABRICKS_CLIENT_ID": "${{ vars.DATABRICKS_CLIENT_ID }}",
@@ -243,7 +243,7 @@ def _closing(graph: Graph) -> dict[str, Value]:
             ],
         }
     }
-    # If a release needed a job that a tag does not start, it would never run.
+    # If a release needed a job that a tag does not start, the release would never run.
     tagged = select(graph, Event("tag")).starts
     built = [job.name for job in tagged if DIST in job.reports]
     verified = [job.name for job in tagged if _reads_dist(job, graph)]

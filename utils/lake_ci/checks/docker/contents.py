@@ -114,9 +114,9 @@ def _health_check_problems(
 class ImageContents(ImageCheck):
     """Check the files in each image.
 
-    Each image must contain the Python package that is set for it, and must not contain
-    a setuid program. Runtime images must not contain a compiler, a cache, a test, pip
-    or git.
+    Each image must contain the Python package that the settings require, and must not
+    contain a setuid program. Runtime images must not contain a compiler, a cache, a
+    test, pip or git.
     """
 
     name = "contents"

@@ -2,8 +2,8 @@
 
 Each container has a label with the name of the checkout, and the name of each image
 contains the name of the checkout. When a session ends, it removes its containers and
-images. If a session was killed, the next session removes the containers and images of
-the killed session, and ends its processes.
+images. If a session was killed, the next session ends the processes of the killed
+session and removes its containers and images.
 """
 
 from __future__ import annotations

@@ -134,7 +134,7 @@ class ArchiveReader:
 
 
 def instruction_line(instruction: str, dockerfile: Sequence[str]) -> int | None:
-    """Return the Dockerfile's line with an instruction from an image's history.
+    """Find an instruction of an image's history in the Dockerfile; return its line.
 
     Returns None if no line matches. The history omits the flags of an instruction, adds
     the shell to RUN, and joins continued lines.

@@ -4,7 +4,7 @@ Both builds must have the same contents, and must not contain a secret from the 
 folder.
 
 If a layer comes from the build cache, it is not built a second time, and the comparison
-proves nothing about it. However, a build without the cache takes minutes. Therefore
+proves nothing about this layer. A build without the cache takes minutes. Therefore
 `proven.json` stores the ids of layers that were built twice with the same result. If a
 commit changes only the project's code, the second build repeats only the stage of the
 project's wheel. If any other layer is new, the second build uses no cache.
@@ -140,7 +140,7 @@ class RebuildCheck(ImageCheck):
     def _remember(
         self, shown: Mapping[str, str], verified: VerifiedIds, *, uncached: bool
     ) -> bool:
-        """Store ids of equal contents; return whether all ids are equal."""
+        """Store the ids of both builds; return whether the builds have equal ids."""
         same = True
         for target, what in shown.items():
             pairs = list(zip(self._layers(target), self._layers(target, TAG)))
@@ -275,7 +275,7 @@ class VerifiedIds:
 
 
 def copy_context(settings: Docker, ctx: CheckContext, to: Path, word: str) -> None:
-    """Copy the build context, and plant secrets where people may leave some."""
+    """Copy the build context, and plant secrets where people may leave secrets."""
     for name in git.files(ctx.root, *settings.context):
         (to / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ctx.root / name, to / name)

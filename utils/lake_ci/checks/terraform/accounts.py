@@ -1,7 +1,7 @@
 """Provides the AWS account of each environment.
 
-If the user has credentials for the account, it is the real account. Otherwise it is an
-account on a moto server.
+An environment gets its real account if the user has credentials for this account.
+Otherwise the environment gets an account on a moto server.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _moto_accounts(
         }
         for name in environments
     }
-    # These values are not secret. They are so short that they are not redacted.
+    # These values are not secret, and so short that they are not redacted.
     keys = {"AWS_ACCESS_KEY_ID": "moto", "AWS_SECRET_ACCESS_KEY": "moto"}
     argv = [str(ctx.python), f"{SCRIPTS}/serve.py", json.dumps(requested)]
     with ctx.serve(argv, env=isolated(ctx, "moto") | keys) as line:
@@ -105,7 +105,7 @@ def _moto_accounts(
 
 
 def caller(ctx: CheckContext) -> str | None:
-    """Return the account that the user's credentials are for; None without any.
+    """Return the account of the user's credentials; None if no credentials are set.
 
     Raises:
         LakeCiError: AWS does not accept the credentials.

@@ -1,9 +1,9 @@
 """Finds the buckets and keys that a plan could destroy in production.
 
 `prevent_destroy` does not accept a variable, so a bucket cannot have `prevent_destroy`
-in some environments only. Instead, production has a guard: a `terraform_data` resource with
-`prevent_destroy`, whose `triggers_replace` contains the ARNs of buckets and keys. If a
-plan destroys or replaces a bucket, it must also destroy or replace the guard.
+in some environments only. Instead, production has a guard: a `terraform_data` resource
+with `prevent_destroy`, whose `triggers_replace` contains the ARNs of buckets and keys.
+If a plan destroys or replaces a bucket, it must also destroy or replace the guard.
 `prevent_destroy` forbids this, so the plan fails.
 """
 
@@ -20,7 +20,7 @@ from lake_ci.checks.terraform.resources import resources
 
 PROTECTED = ("aws_kms_key", "aws_s3_bucket")
 # When Terraform plans to replace a resource, the new values of these attributes are not
-# known. This makes Terraform replace the guard, too.
+# known. An unknown value in `triggers_replace` makes Terraform replace the guard, too.
 IDENTIFIERS = ("arn", "id")
 PREVENT_DESTROY = re.compile(r"\s*prevent_destroy\s*=\s*true\b")
 Module = Mapping[str, Any]

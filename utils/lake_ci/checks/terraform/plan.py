@@ -100,13 +100,13 @@ class Planner(Check):
         return ctx.execute(argv, cwd=ctx.root / FOLDER, env=account.env)
 
     def init(self, ctx: CheckContext, account: Account) -> Outcome:
-        """Run `init` with the environment's backend; the providers are linked."""
+        """Run `init` with the environment's backend and with links to the providers."""
         backend = f"-backend-config=environments/{self.environment}.s3.tfbackend"
         arguments = ["-reconfigure", "-lockfile=readonly", backend, "-json"]
         return judged(self.name, self.terraform(ctx, account, "init", *arguments), ctx)
 
     def planning(self, account: Account, file: Path) -> list[str]:
-        """Return the arguments of `plan`; do not lock the state of a real account."""
+        """Return the arguments of `plan`; in a real account, they disable locking."""
         lock = ["-lock=false"] if account.real else []
         return [
             f"-var-file=environments/{self.environment}.tfvars",

@@ -17,14 +17,14 @@ from lake_ci.model.results import Finding, Outcome, Status, count
 from lake_ci.model.settings import read_settings
 from lake_ci.runner.check import Check, CheckContext
 
-# Staging must be equal to production, because each change is tried in staging first
-# and must then have the same effect in production.
+# Staging must be equal to production, because each change is tried in staging first and
+# must then have the same effect in production.
 PRODUCTION = "production"
 ALIKE = ("staging", PRODUCTION)
 
 
 class Policy(Check):
-    """Check each environment with the rules, and compare staging with production.
+    """Check the rules in each environment, and compare staging with production.
 
     No bucket is public. Every bucket is encrypted and versioned. No statement allows
     actions by a wildcard. No bucket can be destroyed together with its objects. Every

@@ -196,8 +196,8 @@ def _statements(
 ) -> Iterator[tuple[PlannedResource, Mapping[str, Any]]]:
     """Yield each policy statement with this effect.
 
-    The statements come from policy documents, and from policies that are not written as
-    policy documents.
+    The statements come from policy documents, and from policies in JSON that do not
+    come from a policy document.
     """
     for row in rows:
         if row.type == DOCUMENT:

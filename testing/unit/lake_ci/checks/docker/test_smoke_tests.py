@@ -1,6 +1,4 @@
-"""The row of an image's smoke tests: the arguments of pytest, and the outcome of its
-report.
-"""
+"""The smoke tests of an image: the arguments of pytest, and the reported outcome."""
 
 from __future__ import annotations
 

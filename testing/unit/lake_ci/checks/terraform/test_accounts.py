@@ -1,6 +1,4 @@
-"""With credentials, accounts are real; without credentials, they are accounts of a moto
-server.
-"""
+"""Accounts are real if the user has credentials; otherwise a moto server has them."""
 
 from __future__ import annotations
 
