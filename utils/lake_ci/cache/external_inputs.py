@@ -238,8 +238,8 @@ class Machine:
 def advisories(machine: Machine) -> str:
     """Return the state of the advisory database.
 
-    The state contains the date, so it changes once a day. If LAKE_CI_ADVISORIES is set,
-    the state also contains a digest of the files in this folder.
+    The state contains the date, so it changes once a day. If LAKE_CI_ADVISORIES names
+    a folder, the state also contains a digest of the files in the folder.
     """
     folder = machine.env.get("LAKE_CI_ADVISORIES")
     if not folder:

@@ -35,7 +35,7 @@ RESTORED_MODE = 0o755
 
 
 def restorable(digest: str) -> str:
-    """Return the digest that a restored copy of a file has, from the file's digest."""
+    """Convert the digest of a file to the digest that its restored copy has."""
     mode, _, content = digest.partition(" ")
     return f"{int(mode, 8) & RESTORED_MODE:o} {content}" if mode.isdigit() else digest
 

@@ -260,7 +260,7 @@ class Fingerprints:
 def taken(root: Path, variant: Variant) -> list[str]:
     """Return the output files of a session that other jobs read.
 
-    Raises UnknownInputError if the session's last run was partial or did not pass.
+    Raises UnknownInputError unless the last run of the session was complete and passed.
     """
     folder = root / REPORTS / variant.id
     try:

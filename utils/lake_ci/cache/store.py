@@ -233,7 +233,10 @@ class Store:
         self.prune(spare=fingerprint)
 
     def drop(self, fingerprint: str) -> bool:
-        """Remove an entry, and return whether it existed."""
+        """Remove an entry, and return whether it existed.
+
+        Raises OSError if the entry cannot be removed.
+        """
         return self._remove(self._entries / fingerprint)
 
     def prune(self, *, spare: str | None = None) -> tuple[int, int]:

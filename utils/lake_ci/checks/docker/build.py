@@ -39,7 +39,7 @@ class Images:
         engine: the container engine that builds the images.
         targets: the images to build.
         settings: the table `[tool.lake_ci.docker]` of pyproject.toml.
-        version: the version of the project, which the images contain.
+        version: the version of the project in the images.
         ids: the ids of the built images, by target.
         sizes: the sizes of the built images in bytes.
         labels: the labels of the built images.

@@ -243,7 +243,7 @@ class VerifiedIds:
     path: Path
 
     def digests(self) -> dict[str, str]:
-        """Return the digest of each verified image's contents, by image id."""
+        """Return each verified image's digest, by image id; empty without a file."""
         return self._read("images")
 
     def missing(self, layers: Sequence[str]) -> int:
