@@ -1,4 +1,4 @@
-"""Computes digests of a job's inputs outside the repository.
+"""Computes digests of those inputs of a job that are outside the repository.
 
 Such inputs are environment variables, interpreters, tools and external state.
 """
@@ -23,8 +23,8 @@ import nox
 from lake_ci.cache.file_hashes import Digests
 from lake_ci.system import provisioning
 
-# Variables that tools of any job read, without variables that the suite's processes
-# pass to each other, and without variables that locate cached results.
+# The variables that the tools of any job may read. Excluded are the variables that the
+# suite's processes pass to each other, and those that locate cached results.
 VARIABLES = re.compile(
     r"PATH|HOME|TMPDIR|TZ|LANG|LANGUAGE|LC_.*|LD_.*|COLUMNS|NO_COLOR|FORCE_COLOR|CI"
     r"|GITHUB_ACTIONS|SOURCE_DATE_EPOCH"
@@ -38,7 +38,7 @@ VARIABLES = re.compile(
     r"|DOCKER_|BUILDX_|BUILDKIT_|CONTAINER_|KUBE|GIT_).*"
     r"|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|(?i:(https?|all|no)_proxy)"
 )
-# Configuration files of the tools below the user's home folder.
+# The configuration files of the tools, relative to the user's home folder.
 HOME_FILES = (
     ".aws/config",
     ".aws/credentials",
@@ -57,9 +57,10 @@ HOME_FILES = (
     ".pydistutils.cfg",
     ".terraformrc",
 )
-# The packages that create the environments.
+# The packages that create the environments of sessions.
 PACKAGES = ("nox", "uv", "virtualenv")
-# With these credentials, AWS reports the current state of an account.
+# Variables with AWS credentials. With credentials, a plan depends on the current state
+# of an AWS account.
 CREDENTIALS = re.compile(
     r"AWS_(ACCESS_KEY_ID|PROFILE|WEB_IDENTITY_TOKEN_FILE|CONTAINER_CREDENTIALS_.*)"
 )
@@ -86,8 +87,8 @@ class Machine:
         root: the repository.
         env: the environment variables.
         digests: the digests of the repository's files.
-        today: the date of this run; it decides whether the advisories are from today,
-            and whether accepted risks have expired.
+        today: the date of this run. The state of the advisories contains this date, and
+            accepted risks expire on a date.
     """
 
     root: Path
@@ -97,16 +98,16 @@ class Machine:
 
     @cached_property
     def outside(self) -> Digests:
-        """Digests of the few files outside the repository, and of the output of jobs.
+        """The digests of files outside the repository, and of the output of jobs.
 
-        A separate cache file stores them.
+        These digests have their own cache file.
         """
         return Digests(self.root, self.root / ".cache" / "digests-outside")
 
     def variables(self, declared: Sequence[str] = ()) -> dict[str, str]:
-        """Return a digest of each variable that is set and that tools read.
+        """Return a digest of each variable that tools may read or that a job declares.
 
-        The digests hide the values.
+        A digest does not reveal the value of its variable.
         """
         return {
             name: (
@@ -120,10 +121,10 @@ class Machine:
 
     @cached_property
     def common(self) -> dict[str, str]:
-        """Return the inputs that all jobs have.
+        """Return the inputs that all jobs share.
 
-        All jobs depend on the suite's Python and tools, the platform, Java, and the
-        user's settings.
+        These are the suite's Python and tools, the platform, Java, and the user's
+        settings.
         """
         found = {
             "suite's Python": f"{sys.version} {sys.base_prefix}",
@@ -145,10 +146,10 @@ class Machine:
         return {name: text for name, text in found.items() if text}
 
     def interpreter(self, version: str, environment: Path | None) -> str:
-        """Return the identity of the Python that a session gets.
+        """Return the name, version and folder of the Python that a session gets.
 
-        This is the Python of its existing environment, or else the Python that nox
-        finds.
+        If the session's environment exists, this is the Python of the environment.
+        Otherwise it is the Python that nox would find.
 
         Raises:
             UnknownInputError: no interpreter was found.
@@ -165,18 +166,19 @@ class Machine:
 
     @cached_property
     def _found(self) -> dict[str, str | None]:
-        """The Pythons that an earlier search found, by version.
+        """The Python that a search found for each version; None if it found none.
 
-        Sessions share each result, because a search takes a third of a second.
+        All sessions share these results, because a search takes a third of a second.
         """
         return {}
 
     def _find(self, version: str) -> str | None:
-        """Find a Python as nox does.
+        """Find a Python in the same way as nox.
 
-        The Python that runs nox comes before those on PATH.
+        If the Python that runs nox has this version, it is chosen. Otherwise PATH is
+        searched.
         """
-        # Imported here, because no code needs this import if all environments exist.
+        # Imported late, because this package is not needed if all environments exist.
         from python_discovery import get_interpreter
 
         found = get_interpreter(version, env=self.env)
@@ -188,9 +190,9 @@ class Machine:
         )
 
     def file(self, path: Path) -> str:
-        """Return the digest of a file outside the repository; links are followed.
+        """Return the digest of a file outside the repository, and follow links.
 
-        Return an empty text if the file does not exist.
+        Returns an empty text if the file does not exist.
 
         Raises:
             UnknownInputError: the file cannot be read.
@@ -209,20 +211,20 @@ class Machine:
         return hashlib.sha256(repr(found).encode()).hexdigest()
 
     def program(self, name: str) -> str:
-        """Return the digest of a program on PATH; empty if it does not exist."""
+        """Return the digest of a program on PATH; empty if PATH has no such program."""
         found = shutil.which(name, path=self.env.get("PATH"))
         return self.file(Path(found)) if found else ""
 
     def save(self) -> None:
-        """Store the new digests of files."""
+        """Write the digests that this run computed to their cache files."""
         self.digests.save()
         self.outside.save()
 
     def external(self, name: str) -> str:
-        """Return the state of an external input, by its name in `EXTERNAL_INPUTS`.
+        """Return the state of the external input with this name in `EXTERNAL_INPUTS`.
 
-        The state of a tool is the same while the machine prepares the tool and
-        afterwards.
+        If the machine prepares a tool in the background, the state of the tool does not
+        change when the tool becomes ready; see `provisioning.Resource.state`.
 
         Raises:
             UnknownInputError: the state cannot be determined.
@@ -236,8 +238,8 @@ class Machine:
 def advisories(machine: Machine) -> str:
     """Return the state of the advisory database.
 
-    The state of the live database changes once a day. The state of a folder that the
-    user sets is a digest of its files.
+    The state contains the date, so it changes once a day. If LAKE_CI_ADVISORIES names
+    a folder, the state also contains a digest of the files in the folder.
     """
     folder = machine.env.get("LAKE_CI_ADVISORIES")
     if not folder:
@@ -246,11 +248,11 @@ def advisories(machine: Machine) -> str:
 
 
 def terraform(machine: Machine) -> str:
-    """Return the state of Terraform and of the source of its providers.
+    """Return the state of Terraform and of its configuration file.
 
-    The repository's lock contains the providers' versions. With credentials, the plans
-    show the current state of an account, and the suite cannot detect when an account
-    changes.
+    The versions of the providers are not included, because a lock file in the
+    repository contains these versions. With AWS credentials, a plan depends on the
+    current state of an account. The suite cannot detect when an account changes.
 
     Raises:
         UnknownInputError: AWS credentials are set.
@@ -272,10 +274,10 @@ def terraform(machine: Machine) -> str:
 
 
 def api_server(machine: Machine) -> str:
-    """Return the digest of the session's own API server.
+    """Return the digests of the programs of the API server that the session starts.
 
-    Raises UnknownInputError if the user sets another cluster, which can change at any
-    time.
+    Raises UnknownInputError if KUBE_CONTEXT is set: the session then uses the user's
+    cluster, which can change at any time.
     """
     if machine.env.get("KUBE_CONTEXT"):
         raise UnknownInputError(
@@ -290,10 +292,10 @@ def api_server(machine: Machine) -> str:
 
 
 def browser(machine: Machine) -> str:
-    """Return the program and the version of the browser that opens pages.
+    """Return the digest and the version of the program that starts the browser.
 
-    The version is part of the state, because the program on PATH is a script that is
-    the same for every version.
+    The digest alone is not enough: the program on PATH can be a script that is the same
+    for every version of the browser.
     """
     path = machine.env.get("PATH")
     program = machine.env.get("LAKE_CI_CHROMIUM") or shutil.which("chromium", path=path)
@@ -310,10 +312,10 @@ def browser(machine: Machine) -> str:
 
 
 def engine(machine: Machine) -> str:
-    """Return the engine's version, buildx's digest, and the id of the base image.
+    """Return the state of the container engine, its client, buildx and the base image.
 
-    The id is of the image that the variable BASE names. Without BASE, the Dockerfile
-    names the base image by its digest.
+    The id of the base image is included only if the variable BASE names an image.
+    Otherwise the Dockerfile contains the digest of the base image.
     """
     words = [machine.program("docker"), buildx(machine)]
     host = _docker(machine, "context", "inspect", "--format={{.Endpoints.docker.Host}}")
@@ -329,7 +331,7 @@ def engine(machine: Machine) -> str:
 
 
 def _docker(machine: Machine, *words: str) -> str:
-    """Return the output of the engine's client; raise UnknownInputError if it fails."""
+    """Return the output of a docker command; raise UnknownInputError if it fails."""
     try:
         return _printed(machine, "docker", *words, seconds=ENGINE_SECONDS)
     except subprocess.CalledProcessError as error:
@@ -361,7 +363,7 @@ def _printed(machine: Machine, program: str, *arguments: str, seconds: float) ->
 
 
 def buildx(machine: Machine) -> str:
-    """Return the digest of the buildx that docker uses; empty without buildx."""
+    """Return the digest of docker's plugin buildx; empty if it is not installed."""
     own = machine.env.get("DOCKER_CONFIG") or Path(
         machine.env.get("HOME", ""), ".docker"
     )
@@ -382,7 +384,7 @@ EXTERNAL_INPUTS: Mapping[str, Callable[[Machine], str]] = {
 
 
 def _noted(environment: Path) -> str | None:
-    """Return the interpreter from an environment's configuration file, or None."""
+    """Return the interpreter that pyvenv.cfg of an environment names, or None."""
     try:
         text = (environment / "pyvenv.cfg").read_text(encoding="utf-8")
     except OSError:
@@ -397,15 +399,15 @@ def _noted(environment: Path) -> str | None:
 
 
 def _interpreter(implementation: str, version: str, folder: Path) -> str:
-    """Return the name of an interpreter, in the same form for all sources."""
+    """Return the text that identifies an interpreter: name, version and folder."""
     return f"{implementation} {version} {folder.resolve()}"
 
 
 def _version(package: str) -> str:
     """Return the version of an installed package; empty if it is not installed.
 
-    The name of the metadata folder contains the version. importlib.metadata would read
-    the metadata, which takes 5 ms per package.
+    The version is read from the name of the metadata folder. importlib.metadata would
+    read the metadata, which takes 5 ms for each package.
     """
     site = Path(nox.__file__).parent.parent
     found = sorted(
@@ -418,8 +420,8 @@ def _version(package: str) -> str:
 def _umask() -> int:
     """Return the umask: the mode bits that new files do not get.
 
-    The umask is an input because some jobs pack files with the modes of the checkout. A
-    process can only read its umask by setting it.
+    The umask is an input because some jobs pack files with the modes that they have in
+    the checkout. A process can only read its umask by setting it.
     """
     now = os.umask(0o022)
     os.umask(now)

@@ -1,8 +1,8 @@
-"""Computes digests of files, again only for files that may have changed.
+"""Computes digests of files, and caches the digest of each file until it may change.
 
-This module does not use git's object ids, for two reasons. git hashes a text after its
-filters, so two files with different line endings can have the same id. And git does not
-read files that are marked `assume-unchanged`.
+This module does not use git's object ids, for two reasons. First, git applies its
+filters before it hashes a file, so files with different line endings can have the same
+id. Second, git does not read files that are marked `assume-unchanged`.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ CHUNK = 1 << 20
 BELIEVED = "+"
 # The number of trees whose digests are stored: enough for all jobs on a few branches.
 TREES = 40
-# The age at which a file is trusted if the file system's clock cannot be read. It is
-# more than the coarsest time stamps (2 s) plus a tick of the kernel.
+# If the clock of a file system cannot be read, only files older than this are trusted.
+# This age exceeds the coarsest resolution of time stamps (2 s) plus a kernel tick.
 UNKNOWN_CLOCK_NS = 3_000_000_000
 
-# The rights that a cached file is restored with at most: only its owner may write it,
-# and it does not run with the rights of its owner.
+# The mode bits that a restored file may have. Only its owner may write the file. The
+# setuid and setgid bits are removed.
 RESTORED_MODE = 0o755
 
 
 def restorable(digest: str) -> str:
-    """Return the digest of a file with the mode that its restored copy has."""
+    """Convert the digest of a file to the digest that its restored copy has."""
     mode, _, content = digest.partition(" ")
     return f"{int(mode, 8) & RESTORED_MODE:o} {content}" if mode.isdigit() else digest
 
@@ -48,7 +48,7 @@ class Tree:
         digest: a digest of the files' names, kinds, modes and contents.
         moment: a digest of the files' names and statuses. If a file was changed and
             then changed back, `moment` differs and `digest` does not.
-        files: returns the digest of each file, by name; computed on demand.
+        files: a function that returns the digest of each file, by name.
     """
 
     digest: str
@@ -59,17 +59,20 @@ class Tree:
 class Digests:
     """The digests of files below a folder, cached between runs.
 
-    Each digest is cached with the status that the file had when it was read. A cached
-    digest is valid while the file's size, both times in nanoseconds, and inode are
-    unchanged. (A change of the file's mode or owner changes a time, too.) In addition,
-    both times must be earlier than the moment of reading, because a write in the same
-    clock tick would not change them. These times are compared with the clock of the
-    file system. If that clock was set back, no cached digest is valid.
+    Each digest is cached with the status that its file had when the file was read. The
+    status consists of the size, the inode, and two times in nanoseconds: the time of
+    the last change of the content (mtime), and of the content, mode or owner (ctime). A
+    cached digest is valid while the status is unchanged.
+
+    A digest is cached only if both times are earlier than the moment of reading,
+    because a later write in the same clock tick would not change the times. The clock
+    of the file system defines the moment of reading. If this clock was set back, no
+    cached digest is valid.
 
     Args:
-        root: the folder that relative names start from.
-        cache_file: stores the digests between runs; if it is missing or corrupt, all
-            files are read again.
+        root: the folder to which relative names refer.
+        cache_file: the file with the digests of earlier runs. If it is missing or
+            corrupt, all files are read again.
     """
 
     def __init__(self, root: Path, cache_file: Path) -> None:
@@ -85,8 +88,8 @@ class Digests:
     def of(self, names: Iterable[str]) -> dict[str, str]:
         """Return a digest of kind, mode and content for each file that exists.
 
-        Absolute names are used unchanged. The digest of anything except a file or a
-        link begins with `?`.
+        Absolute names are used unchanged. If a name is neither a file nor a link, its
+        digest begins with `?`.
 
         Raises:
             OSError: a file cannot be read.
@@ -95,7 +98,10 @@ class Digests:
         return self._digests(wanted, self._statuses(wanted))
 
     def look_ahead(self) -> None:
-        """Read the status of the last run's files, while git lists this run's files."""
+        """Read the statuses of the last run's files in advance, while git lists files.
+
+        `tree` uses these statuses if the list of files has not changed.
+        """
         names = self._last[1]
         self._ahead = names, self._statuses(names)
 
@@ -128,8 +134,8 @@ class Digests:
 
         Write errors are ignored: the next run reads the files again.
         """
-        # This overwrites digests that another process stored meanwhile; they are then
-        # computed again.
+        # If another process has stored digests in the meantime, they are lost, and are
+        # computed again when they are needed.
         if self._fresh:
             flat = [
                 part
@@ -156,7 +162,7 @@ class Digests:
 
     @cached_property
     def _last(self) -> tuple[dict[str, str], Sequence[str]]:
-        """The digests of trusted trees by moment, and the names in the largest tree."""
+        """The digests of cached trees by moment, and the names in the largest tree."""
         parts = self._read(self._cache_file.with_suffix(".trees"))
         if not parts:
             return {}, []
@@ -172,9 +178,9 @@ class Digests:
         return [_status(name if name[:1] == os.sep else root + name) for name in names]
 
     def _digests(self, names: Sequence[str], statuses: Sequence[str]) -> dict[str, str]:
-        """Return the digests of the files with these statuses, cached or computed.
+        """Return the digest of each file; read the files whose status is not cached.
 
-        The result does not contain files that do not exist.
+        Missing files are not in the result.
         """
         unread = [
             (name, status)
@@ -254,12 +260,12 @@ class Digests:
         ):
             return []
         then, *parts = data.decode("utf-8", "surrogateescape").split("\0")
-        # If the clock was set back, changed files may get the same times again.
+        # If the clock was set back, a changed file may have the same times as before.
         return parts if int(then) <= self._now else []
 
 
 def tree_digest(files: Mapping[str, str]) -> str:
-    """Return the digest of a tree from the digests of its files, in their order."""
+    """Compute the digest of a tree from its files' digests, in the given order."""
     text = "\0".join(part for pair in files.items() for part in pair)
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
@@ -276,12 +282,12 @@ def _stat_key(info: os.stat_result) -> str:
 
 
 def _read(path: str) -> tuple[str, os.stat_result]:
-    """Return the digest of a file's kind, mode and content, and the file's new status.
+    """Return a digest of a file's kind, mode and content, and the status afterwards.
 
-    Raises OSError.
+    Raises OSError if the file cannot be read.
     """
     try:
-        # Do not follow a link, and do not wait for another process to open a pipe.
+        # Do not follow a link. If the file is a pipe, do not wait for its writer.
         handle = os.open(
             path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         )
@@ -303,9 +309,9 @@ def _read(path: str) -> tuple[str, os.stat_result]:
 
 
 def _clock(folder: Path) -> tuple[int, int | None]:
-    """Return the time of the folder's file system in nanoseconds, and its device.
+    """Return the time of a folder's file system in nanoseconds, and its device.
 
-    On a read-only file system this is the system's time.
+    If the file system is read-only, returns the time of the system and None.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
-"""Computes the fingerprint of a session: all inputs of its result with their digests.
+"""Computes the fingerprint of a session, which covers all inputs of its result.
 
-Two runs of a session with the same fingerprint have the same result. If an input cannot
+Two runs with the same fingerprint have the same result. If an input of a session cannot
 be determined, the session runs.
 """
 
@@ -25,10 +25,10 @@ from lake_ci.model.job import Graph, Job, Variant
 from lake_ci.model.results import FILE_NAME, REPORTS, Status
 from lake_ci.system import git
 
-# Increase this number when a fingerprint covers different inputs, so that results of an
-# older suite are no longer found.
+# Increase this number when a fingerprint covers different inputs. Then results that an
+# older version of the suite has cached are no longer found.
 SCHEMA = 1
-# These files are inputs of every job, without a declaration.
+# Files that are inputs of every job, although no job declares them.
 SUITE = ("noxfile.py", "pyproject.toml", "requirements/*", "utils/lake_ci/*")
 
 
@@ -41,7 +41,8 @@ class Fingerprint:
         inputs: the digest of each input, by the input's name (`variable TZ`, `external
             advisories`); all files together are one input, `files`.
         tree: the files that are inputs of the session.
-        unknown_input: why an input cannot be determined; None if all can be.
+        unknown_input: the reason why an input cannot be determined; None if all inputs
+            are known.
     """
 
     variant: Variant
@@ -56,13 +57,13 @@ class Fingerprint:
 
     @cached_property
     def each(self) -> dict[str, str]:
-        """Return the digests of the inputs, one input per file (`file README.md`)."""
+        """The digests of all inputs; each file is its own input (`file README.md`)."""
         files = self.tree.files() if self.tree is not None else {}
         rest = {name: digest for name, digest in self.inputs.items() if name != "files"}
         return {**{f"file {name}": digest for name, digest in files.items()}, **rest}
 
     def same_moment(self, other: Fingerprint) -> bool:
-        """Return whether all inputs are equal and no file was written in between."""
+        """Return whether all inputs are equal, and no file was written in between."""
         moments = [
             each.tree.moment if each.tree is not None else None
             for each in (self, other)
@@ -70,7 +71,7 @@ class Fingerprint:
         return self.id == other.id and moments[0] == moments[1]
 
     def differences(self, before: Mapping[str, str]) -> list[str]:
-        """Return how the inputs differ from those of another run, files first."""
+        """Return how the inputs differ from the inputs of another run, files first."""
         found = []
         now = self.each
         for name in sorted(
@@ -91,8 +92,8 @@ class Fingerprints:
     Files are listed and read only once for all sessions.
 
     Args:
-        environment: returns the folder of a session's environment; None for a session
-            without one.
+        environment: a function that returns the folder of a session's environment, or
+            None if the session has no environment.
     """
 
     def __init__(
@@ -109,17 +110,17 @@ class Fingerprints:
         self._left: dict[str, Mapping[str, str]] = {}
 
     def assume(self, variant: Variant, files: Mapping[str, str]) -> None:
-        """Use these files, by name and digest, as the output of a session.
+        """Assume that a session's output consists of these files, by name and digest.
 
-        The files that the session wrote before are then ignored.
+        Output of the session that exists in the checkout is then ignored.
         """
         self._left[variant.id] = files
 
     def of(self, variant: Variant) -> Fingerprint:
         """Return the fingerprint of a session.
 
-        If an input cannot be determined, the fingerprint's `unknown_input` is the
-        reason.
+        If an input cannot be determined, the field `unknown_input` of the fingerprint
+        contains the reason.
         """
         job = variant.job
         try:
@@ -154,10 +155,10 @@ class Fingerprints:
 
     @cached_property
     def listed(self) -> list[str]:
-        """The files that git tracks, and untracked files that it does not ignore.
+        """The files that git tracks, and untracked files that git does not ignore.
 
-        Deleted files are included. Raises UnknownInputError if git cannot list the
-        files.
+        Deleted tracked files are included. Raises UnknownInputError if git cannot list
+        the files.
         """
         command = git.command(
             "ls-files",
@@ -167,8 +168,8 @@ class Fingerprints:
             "--exclude-standard",
             "--deduplicate",
         )
-        # git writes into a file and not into a pipe: a pipe holds little, so git would
-        # wait while this process reads other files.
+        # git writes its output to a file. If it wrote to a pipe, it would have to wait
+        # when the pipe is full, because this process reads other files first.
         with tempfile.TemporaryFile() as output:
             try:
                 listing_process = subprocess.Popen(
@@ -194,7 +195,10 @@ class Fingerprints:
         return sorted(text.split("\0")[:-1])
 
     def selected(self, job: Job) -> list[str]:
-        """Return the listed files that a job declares, and every job's inputs."""
+        """Return the listed files that are inputs of a job.
+
+        If the job declares no inputs, all listed files are its inputs.
+        """
         if not job.inputs:
             return self.listed
         matches = matcher((*job.inputs, *SUITE))
@@ -215,9 +219,9 @@ class Fingerprints:
 
     @cached_property
     def _git(self) -> dict[str, str]:
-        """Return the inputs from git's history for jobs that need the whole history.
+        """The inputs from git, for jobs that need the whole history.
 
-        Such jobs read the version, the date and the URL from git.
+        These jobs read the version, the date and the URL from git.
         """
         root = self.machine.root
         dirty = git.is_dirty(root)
@@ -234,7 +238,7 @@ class Fingerprints:
                 (git.ask(root, "remote", "get-url", "origin") or "").encode()
             ).hexdigest(),
             "shallow": str(git.is_shallow(root)),
-            # The version of a tree with changes may contain the date.
+            # If there are uncommitted changes, the version may contain the date.
             "uncommitted changes": f"some, {self.machine.today}" if dirty else "none",
         }
 
@@ -254,9 +258,9 @@ class Fingerprints:
 
 
 def taken(root: Path, variant: Variant) -> list[str]:
-    """Return the files of a session that other jobs read.
+    """Return the output files of a session that other jobs read.
 
-    Raises UnknownInputError if the session has not passed.
+    Raises UnknownInputError unless the last run of the session was complete and passed.
     """
     folder = root / REPORTS / variant.id
     try:
@@ -274,7 +278,7 @@ def taken(root: Path, variant: Variant) -> list[str]:
 
 
 def below(folder: Path) -> Iterable[Path]:
-    """Return the files of a reports folder or of dist/, without its result.json."""
+    """Return the files of a reports folder or of dist/, except result.json."""
     for path, _, names in os.walk(folder):
         for name in names:
             if name != FILE_NAME or Path(path) != folder:
@@ -297,9 +301,10 @@ def from_listing(data: bytes) -> dict[str, str]:
 
 
 def id_of(data: bytes) -> str:
-    """Return the id of the fingerprint whose inputs were recorded, one input per file.
+    """Return the id of the fingerprint whose inputs are in a text of `listing`.
 
-    The id is empty if `listing` did not write this text.
+    The text lists each file as a separate input. The id is empty if `listing` did not
+    write the text.
     """
     *parts, end = data.decode("utf-8", "surrogateescape").split("\0")
     names = parts[0::2]
@@ -324,7 +329,7 @@ def matcher(patterns: Sequence[str]) -> Callable[[str], object]:
 
 
 def _shown(name: str) -> str:
-    """Return an input's name without its kind, if the kind is not needed."""
+    """Return an input's name for messages, without its kind if the kind is obvious."""
     return re.sub("^(?:file|machine|taken|external) ", "", name)
 
 

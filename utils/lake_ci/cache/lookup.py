@@ -33,7 +33,8 @@ from lake_ci.system.file_lock import locked
 
 SWITCH = "LAKE_CI_CACHE"
 FOLDER_VARIABLE = "LAKE_CI_STORE"
-# How many cached results of a session are compared to explain why it runs.
+# How many cached results of a session are compared with its inputs, to explain why the
+# session runs.
 COMPARED = 8
 
 
@@ -51,11 +52,12 @@ class Mode(str, Enum):
 
 
 def mode(env: Mapping[str, str]) -> Mode:
-    """Return the cache mode for this run's event and for LAKE_CI_CACHE.
+    """Return the cache mode, which depends on LAKE_CI_CACHE and on this run's event.
 
-    A release does not use cached results, and the nightly run refreshes them. On GitHub
-    each job of a pipeline is a session of its own, so sessions use cached results.
-    Raises UsageError for an unknown value of LAKE_CI_CACHE.
+    A release does not use the cache. The nightly run executes all sessions and caches
+    their results. On GitHub each job of the pipeline requests one session by name, and
+    these sessions use cached results. Raises UsageError for an unknown value of
+    LAKE_CI_CACHE.
     """
     value = env.get(SWITCH, "")
     if value not in {each.value for each in Mode}:
@@ -75,7 +77,7 @@ def mode(env: Mapping[str, str]) -> Mode:
 
 
 class Answer(Enum):
-    """Whether a session runs, its result is reused, or this is decided later."""
+    """Run a session, reuse its cached result, or decide later."""
 
     REUSE = "reuse"
     RUN = "run"
@@ -84,7 +86,7 @@ class Answer(Enum):
 
 @dataclass(frozen=True)
 class CacheDecision:
-    """The cache's decision whether a session runs or its cached result is reused.
+    """The decision to run a session or to reuse its cached result.
 
     Attributes:
         answer: `LATER` if the decision depends on jobs that run first.
@@ -100,7 +102,7 @@ class CacheDecision:
     reasons: tuple[str, ...] = ()
 
     def why(self, shown: int = 3) -> str:
-        """Return the reasons in one line, with the first inputs that differ."""
+        """Return the reasons as one line, with at most `shown` of them."""
         if self.entry is not None:
             result = self.entry.result
             return ", ".join([as_of(result.run, ended(result)), *self.reasons])
@@ -114,9 +116,9 @@ class ResultCache:
     """The cached results of one checkout.
 
     Args:
-        environment: returns the folder of a session's environment; None for a session
-            without one.
-        out: prints a message for the user.
+        environment: a function that returns the folder of a session's environment, or
+            None if the session has no environment.
+        out: a function that prints a message for the user.
     """
 
     def __init__(
@@ -161,15 +163,15 @@ class ResultCache:
         now: Fingerprints,
         met: Callable[[CacheDecision], bool] | None = None,
     ) -> list[CacheDecision]:
-        """Decide for each session of these jobs whether the session runs.
+        """Decide for each session of these jobs whether to run the session.
 
-        A session waits for needed jobs that have no cached result. If a needed job
-        fails, the session is skipped, as without a cache.
+        If a needed job has no cached result, the session waits for this job. If a
+        needed job fails, the session is skipped, even if it has a cached result.
 
         Args:
-            met: called for each cached result that is reused, in order; returns False
-                if the result could not be restored. Without `met`, no result is
-                restored.
+            met: a function that restores a cached result, and returns whether this
+                succeeded. `met` is called for each result to reuse, in order. Without
+                `met`, results are verified but not restored.
         """
         met = met or self._is_whole
         decisions: list[CacheDecision] = []
@@ -187,8 +189,8 @@ class ResultCache:
                 if decision.answer is not Answer.REUSE:
                     running.add(job.name)
                 elif decision.entry is not None:
-                    # Other jobs read these files, even if no file is restored, as in
-                    # `nox -s plan`.
+                    # Later jobs read these files. `nox -s plan` does not restore the
+                    # files, so use the digests in the entry.
                     now.assume(variant, _file_states(decision.entry))
                 decisions.append(decision)
         now.machine.save()
@@ -239,19 +241,19 @@ class ResultCache:
         )
 
     def seconds(self, variant: Variant) -> float | None:
-        """Return the duration of a session's newest cached result, for any inputs."""
+        """Return the seconds of a session's newest cached result, for any inputs."""
         entries = self.store.of(variant.id)
         return entries[0].result.seconds if entries else None
 
     def restore(
         self, decision: CacheDecision, facts: Mapping[str, Any]
     ) -> Result | None:
-        """Restore the output of a cached result; return the result as one of this run.
+        """Restore the output of a cached result, and return the result for this run.
 
         If the restore fails, print a message and return None, so that the session runs.
 
         Args:
-            facts: the fields that all results of this run share.
+            facts: fields that describe this run. They replace fields of the result.
         """
         entry, variant = decision.entry, decision.variant
         assert entry is not None
@@ -275,9 +277,10 @@ class ResultCache:
         return result
 
     def keep(self, before: Fingerprint, result: Result) -> str | None:
-        """Store a new result in the cache if it may be cached.
+        """Store a new result if it may be cached; drop a success that it contradicts.
 
-        Returns a note for the user if the result was not cached for another reason.
+        Returns a note for the user if a success was dropped, or if a result that may be
+        cached could not be stored.
         """
         if before.unknown_input is not None or before.variant.job.never_cached:
             return None
@@ -310,9 +313,9 @@ class ResultCache:
         return None
 
     def _contradicted(self, before: Fingerprint) -> str | None:
-        """Drop the cached success of inputs that fail now.
+        """Drop the cached success of a session that failed with the same inputs.
 
-        Returns a note, or None if there was no cached success.
+        Returns a note for the user, or None if there was no cached success.
         """
         try:
             entry = self.store.find(before.id)
@@ -353,9 +356,10 @@ class ResultCache:
 
 
 def _check_entry(entry: CacheEntry, variant: Variant) -> None:
-    """Refuse the result of another session, and one that must not be cached.
+    """Raise DamagedError if an entry must not be used for a session.
 
-    Raises DamagedError.
+    The entry may belong to another session, or contain a result that must not be
+    cached.
     """
     if (entry.job, entry.result.session) != (variant.id, variant.session):
         owner = f"{entry.job}, {entry.result.session}"
@@ -416,6 +420,7 @@ def store_folder(root: Path, env: Mapping[str, str]) -> Path:
 def limit(root: Path) -> int:
     """Return the size limit of the store in bytes.
 
-    The setting is `megabytes` of `[tool.lake_ci.cache]`. Raises UsageError.
+    The setting is `megabytes` of `[tool.lake_ci.cache]`. Raises UsageError if the
+    settings in pyproject.toml are wrong.
     """
     return read_settings(root).cache.megabytes * 10**6

@@ -27,7 +27,7 @@ class OutputRestorer:
     def restore(self, entry: CacheEntry, variant: Variant) -> None:
         """Restore the folders whose content differs from the entry.
 
-        All files are verified before the first one is moved; whole folders are
+        All files are copied to a scratch folder and verified. Then whole folders are
         replaced, dist/ first.
 
         Raises:
@@ -55,9 +55,9 @@ class OutputRestorer:
                 (Path(scratch) / folder.name).rename(folder)
 
     def check(self, entry: CacheEntry, variant: Variant) -> None:
-        """Raise DamagedError if `restore` would raise it, without restoring.
+        """Raise DamagedError if `restore` would raise it, but restore nothing.
 
-        This reads only the files that `restore` would write.
+        Only the files that `restore` would write are read.
         """
         for folder in self._missing(entry, variant):
             for file in self._in(folder, entry):
@@ -66,14 +66,14 @@ class OutputRestorer:
 
     @cached_property
     def _digests(self) -> Digests:
-        # This file differs from that of `Machine.outside`, because each `Digests`
-        # object overwrites its whole file.
+        # Do not use the cache file of `Machine.outside`: each `Digests` object
+        # overwrites its whole cache file.
         return Digests(self.root, self.root / ".cache" / "digests-left")
 
     def _missing(self, entry: CacheEntry, variant: Variant) -> list[Path]:
         """Return the folders that differ from the entry, dist/ first.
 
-        Raises DamagedError if the job does not write a file of the entry.
+        Raises DamagedError if the entry contains a file that the job does not write.
         """
         folders = [self.root / REPORTS / variant.id]
         if "dist/" in variant.job.reports:

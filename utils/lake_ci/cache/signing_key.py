@@ -1,7 +1,7 @@
-"""The key that signs the entries of the result cache.
+"""Reads or creates the key that signs the entries of the result cache.
 
-It is outside the clone. So a cache that came with a clone, an archive or another
-account has no valid entry: its results are those of unknown code.
+The key is stored outside the clone. So if a cache comes with a clone or an archive, or
+from another account, none of its entries is valid: unknown code may have written them.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ FILE = "lake-ci/cache-key"
 def signing_key(env: Mapping[str, str]) -> bytes:
     """Return the key of this account, and create it on the first use.
 
-    On GitHub no file outlives a run. There the scopes of `actions/cache` decide which
-    run may write what another run reads, and the key is the repository's name.
+    On GitHub no file outlives a run, so the key is made from the repository's name.
+    There the scopes of `actions/cache` decide which runs share cached results.
 
     Raises:
         OSError: the key can neither be read nor written.

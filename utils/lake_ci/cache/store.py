@@ -1,6 +1,7 @@
-"""The store of cached results.
+"""Stores cached results.
 
-Each entry is one folder, named by its fingerprint and written atomically.
+Each entry is one folder, which is written atomically. The name of the folder is the
+fingerprint of the entry.
 """
 
 from __future__ import annotations
@@ -32,17 +33,18 @@ from lake_ci.model.results import Result
 SCHEMA = 2
 MANIFEST = "manifest.json"
 INPUTS = "inputs"
-# A scratch folder of this age belongs to a killed process, and is removed.
+# A scratch folder older than this belongs to a killed process, and is removed.
 ABANDONED_SECONDS = 3600
-# The folder LAKE_CI_STORE may contain other files than those of a store.
+# The prefix of scratch folders. The folder LAKE_CI_STORE may also contain files that do
+# not belong to the store.
 SCRATCH = "lake-ci-"
 CHUNK = 1 << 20
-# The manifest and the inputs of an entry are much smaller.
+# The maximum size of a manifest or a list of inputs, which are usually much smaller.
 LARGEST = 1 << 26
 
 
 class DamagedError(LakeCiError):
-    """A corrupt entry: the job runs as if the entry did not exist."""
+    """An entry is corrupt, so the job runs as if the entry did not exist."""
 
 
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
@@ -58,7 +60,7 @@ class CachedFile(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The manifest of an entry, as it is written; `CacheEntry` describes the fields."""
+    """The content of an entry's manifest; `CacheEntry` describes the fields."""
 
     schema: int
     fingerprint: Sha256
@@ -77,7 +79,7 @@ class CacheEntry:
         folder: the entry's folder in the store.
         fingerprint: the fingerprint of the inputs.
         job: the name of the job's folder under `reports/`.
-        result: the content of its result.json.
+        result: the content of the job's result.json.
         stored_at: the time when the entry was stored, in seconds since 1970.
         files: the output of the job.
     """
@@ -92,16 +94,16 @@ class CacheEntry:
 
     @property
     def size(self) -> int:
-        """The size of the entry's files in bytes.
+        """The total size of the job's output in bytes.
 
-        The list of inputs is about as large, and not included.
+        The size excludes the list of inputs, which is about as large.
         """
         return sum(file.size for file in self.files)
 
     def inputs(self) -> bytes:
         """Read the inputs of the result, as `fingerprint.listing` wrote them.
 
-        Raises DamagedError.
+        Raises DamagedError if the list of inputs is corrupt.
         """
         data = _read(self.folder / INPUTS)
         if hashlib.sha256(data).hexdigest() != self.inputs_sha256:
@@ -109,7 +111,10 @@ class CacheEntry:
         return data
 
     def copy(self, file: CachedFile, target: Path) -> None:
-        """Copy a file to a path and verify its digest. Raises DamagedError, OSError."""
+        """Copy a file of the entry to a path, and verify its digest.
+
+        Raises DamagedError if the file is corrupt, and OSError if the copy fails.
+        """
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as copy:
             for data in self.read(file):
@@ -117,9 +122,9 @@ class CacheEntry:
         target.chmod(file.mode)
 
     def read(self, file: CachedFile) -> Iterator[bytes]:
-        """Read a file in chunks.
+        """Yield the content of a file of the entry in chunks.
 
-        Raises DamagedError after the last chunk if the digest differs.
+        Raises DamagedError after the last chunk if the file's digest is wrong.
         """
         source = self.folder / f"{self.files.index(file)}"
         found = hashlib.sha256()
@@ -137,14 +142,14 @@ class CacheEntry:
 class Store:
     """A folder of entries that the worktrees of a clone share.
 
-    Several processes may use the store at once without locks: an entry appears and
-    disappears by one rename, and the digest of every file is verified when the file is
-    read.
+    Several processes may use the store at the same time without locks. One rename
+    creates or removes a whole entry, and the digest of a file is verified whenever the
+    file is read.
 
     Args:
-        folder: the store; created for the first entry.
+        folder: the folder of the store, which is created with the first entry.
         limit: the maximum size in bytes; the least recently used entries are evicted.
-        key: signs the entries; an entry with another signature is not used.
+        key: the key that signs the entries. An entry with a wrong signature is corrupt.
     """
 
     def __init__(self, folder: Path, limit: int, key: bytes) -> None:
@@ -154,11 +159,11 @@ class Store:
         self._entries = folder / f"v{SCHEMA}"
 
     def find(self, fingerprint: str) -> CacheEntry | None:
-        """Return the entry of a fingerprint, or None.
+        """Return the entry of a fingerprint; None if there is no such entry.
 
         Raises:
-            DamagedError: the entry is corrupt, or the fingerprint is not that of the
-                inputs in the entry.
+            DamagedError: the entry is corrupt, or the inputs in the entry have a
+                different fingerprint.
         """
         folder = self._entries / fingerprint
         if not folder.is_dir():
@@ -166,7 +171,7 @@ class Store:
         entry = _load(folder, self._key)
         if not fingerprint == entry.fingerprint == id_of(entry.inputs()):
             raise DamagedError(f"{folder} belongs to another result")
-        # In a read-only store the time of the last use cannot be recorded.
+        # Record the time of this use, except in a read-only store.
         with contextlib.suppress(OSError):
             os.utime(folder)
         return entry
@@ -189,7 +194,7 @@ class Store:
         root: Path,
         files: Iterable[Path],
     ) -> None:
-        """Store a result with its output, and evict entries over the limit.
+        """Store a result with its output, and evict entries if the limit is exceeded.
 
         An older entry of the same fingerprint is replaced.
 
@@ -219,7 +224,7 @@ class Store:
             (scratch / MANIFEST).write_text(f"{signature}\n{text}\n", encoding="ascii")
             folder = self._entries / fingerprint
             self.drop(fingerprint)
-            # Another process may have stored the same result meanwhile: use that entry.
+            # If another process has just stored an entry of this fingerprint, keep it.
             if not folder.is_dir():
                 with contextlib.suppress(FileExistsError):
                     _rename(scratch, folder)
@@ -228,18 +233,22 @@ class Store:
         self.prune(spare=fingerprint)
 
     def drop(self, fingerprint: str) -> bool:
-        """Remove an entry; return whether it existed. Raises OSError."""
+        """Remove an entry, and return whether it existed.
+
+        Raises OSError if the entry cannot be removed.
+        """
         return self._remove(self._entries / fingerprint)
 
     def prune(self, *, spare: str | None = None) -> tuple[int, int]:
-        """Evict the least recently used entries over the limit.
+        """Evict the least recently used entries until the store is within its limit.
 
-        Also remove the leftovers of killed processes.
+        Also removes the leftovers of killed processes.
 
         Args:
-            spare: an entry that must not be evicted.
+            spare: the fingerprint of an entry that must not be evicted.
 
-        Returns the number of evicted entries, and their bytes. Raises OSError.
+        Returns the number of evicted entries, and their total size in bytes. Raises
+        OSError if an entry cannot be removed.
         """
         self._remove_leftovers()
         entries = sorted(self._sizes(), key=lambda each: each[0])
@@ -264,14 +273,17 @@ class Store:
                 self._remove(path)
 
     def clear(self) -> tuple[int, int]:
-        """Remove every entry; return their number and their bytes. Raises OSError."""
+        """Remove all entries; return their number and their total size in bytes.
+
+        Raises OSError if an entry cannot be removed.
+        """
         sizes = [
             size for _, size, folder in list(self._sizes()) if self._remove(folder)
         ]
         return len(sizes), sum(sizes)
 
     def status(self) -> tuple[int, int]:
-        """Return the number of entries, and their bytes."""
+        """Return the number of entries, and their total size in bytes."""
         sizes = [size for _, size, _ in self._sizes()]
         return len(sizes), sum(sizes)
 
@@ -282,7 +294,7 @@ class Store:
             return
 
     def _sizes(self) -> Iterator[tuple[float, int, Path]]:
-        """Yield the last use, the bytes and the folder of each entry."""
+        """Yield the time of the last use, the size and the folder of each entry."""
         for folder in self._folders():
             # Skip an entry that another process removes meanwhile.
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
@@ -307,7 +319,7 @@ def _signature(key: bytes, text: bytes) -> str:
 
 
 def _load(folder: Path, key: bytes) -> CacheEntry:
-    """Return the entry in a folder. Raises DamagedError."""
+    """Return the entry in a folder. Raises DamagedError if the entry is corrupt."""
     if folder.is_symlink():
         raise DamagedError(f"{folder} is a link")
     path = folder / MANIFEST
@@ -341,10 +353,7 @@ def _load(folder: Path, key: bytes) -> CacheEntry:
 
 
 def _belongs(file: CachedFile, job: str, folder: Path) -> None:
-    """Refuse a file outside the folders that a job writes to, and a wrong mode.
-
-    Raises DamagedError.
-    """
+    """Raise DamagedError if a job does not write this file, or if its mode is wrong."""
     path = PurePosixPath(file.path)
     if (
         ".." in path.parts
@@ -383,9 +392,10 @@ def _read(path: Path) -> bytes:
 
 
 def _open(path: Path, size: int | None = None) -> BinaryIO:
-    """Open a file of an entry. Raises OSError, and DamagedError for another size.
+    """Open a file of an entry; do not follow a link or wait for a pipe.
 
-    A link is not followed, and a pipe is not waited for.
+    Raises OSError if the file cannot be opened, and DamagedError if it is not a regular
+    file or does not have this size.
     """
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     file = open(os.open(path, flags), "rb")
@@ -400,7 +410,8 @@ def _rename(scratch: Path, folder: Path) -> None:
     try:
         scratch.rename(folder)
     except OSError as error:
-        # The folder may already be gone again: another process replaces it.
+        # Another process has created the folder, and may have removed the folder again.
+        # So do not check whether the folder exists.
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
         raise FileExistsError(folder) from None

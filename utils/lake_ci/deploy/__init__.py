@@ -1,4 +1,4 @@
 """Deploys the wheel to a workspace, completely or not at all.
 
-`nox -s deploy` runs it as `python -m lake_ci.deploy`.
+`nox -s deploy` runs this package as `python -m lake_ci.deploy`.
 """

@@ -32,9 +32,9 @@ BAD = (rollout.RETURNED, rollout.NOT_BACK)
 
 
 def arguments() -> argparse.ArgumentParser:
-    """Return the parser of the process's arguments.
+    """Return the parser of the command-line arguments.
 
-    `nox -s deploy` has already parsed and checked what the user typed.
+    `nox -s deploy` has already checked the options that the user typed.
     """
     parser = argparse.ArgumentParser(
         prog="python -m lake_ci.deploy", description=__doc__, allow_abbrev=False
@@ -132,8 +132,8 @@ def _context(
 
 
 def _print(line: str) -> None:
-    # If the terminal was closed or nox was killed, no process reads the output. The
-    # deploy then also gets a signal, which ends it.
+    # If the terminal is closed or nox is killed, no process reads the output. In this
+    # case the deploy also gets a signal, which ends the deploy.
     try:
         print(line, flush=True)
     except BrokenPipeError:

@@ -1,7 +1,7 @@
 """Verifies the built wheel and sdist before a release or a deploy.
 
-The files must be those that the build of the checked-out commit recorded, and their
-contents must agree with their names and metadata.
+The build of the checked-out commit must have recorded the digests of both files. The
+contents of the files must agree with their names and their metadata.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ REPORTS = "reports/build"
 CHECKSUMS = f"{REPORTS}/SHA256SUMS"
 RESULT = f"{REPORTS}/{results.FILE_NAME}"
 LINE = re.compile(r"([0-9a-f]{64})  (\S+)")
-# The length of the commit id in a version without a tag, as in
-# `[tool.versioningit.format]`.
+# The length of the commit id in the version of an untagged commit.
+# `[tool.versioningit.format]` sets the same length.
 SHORT = 12
 
 
@@ -69,7 +69,10 @@ def verify(root: Path) -> Artifacts:
 
 
 def _clean_commit(root: Path) -> str:
-    """Return the id of the checked-out commit; raise RefusedError if files changed."""
+    """Return the id of the checked-out commit.
+
+    Raises RefusedError if there is no commit, or if a file has uncommitted changes.
+    """
     commit = git.commit(root)
     if commit is None:
         raise RefusedError(
@@ -89,7 +92,7 @@ def _clean_commit(root: Path) -> str:
 
 
 def _sums(root: Path) -> dict[str, str]:
-    """Return the digests in SHA256SUMS by file name."""
+    """Return the digest of each file that SHA256SUMS lists, by file name."""
     try:
         lines = (root / CHECKSUMS).read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
@@ -110,7 +113,7 @@ def _sums(root: Path) -> dict[str, str]:
 
 
 def _verify_files(root: Path, sums: Mapping[str, str]) -> None:
-    """Compare the files of `dist/` with their checksums, in both directions."""
+    """Raise RefusedError unless `dist/` contains exactly the files in SHA256SUMS."""
     for path in sorted((root / DIST).glob("*")):
         if path.is_symlink() or not path.is_file():
             raise refused(path.name, " is not a regular file")
@@ -155,7 +158,10 @@ def _verify_result(root: Path, sums: Mapping[str, str], commit: str) -> None:
 
 
 def _only(root: Path, sums: Mapping[str, str], suffix: str) -> Path:
-    """Return the wheel or the sdist. Raises RefusedError for other files in `dist/`."""
+    """Return the file with this suffix: the wheel or the sdist.
+
+    Raises RefusedError if `dist/` does not contain exactly one wheel and one sdist.
+    """
     names = [name for name in sums if name.endswith(suffix)]
     if len(names) != 1 or len(sums) != 2:
         raise RefusedError(
@@ -167,7 +173,7 @@ def _only(root: Path, sums: Mapping[str, str], suffix: str) -> Path:
 
 
 def _verify_name(root: Path, package: str) -> None:
-    """Compare the name in the metadata with `[project] name`."""
+    """Raise RefusedError if the name in the metadata is not `[project] name`."""
     try:
         name = str(read_project(root)["project"]["name"])
     except (UsageError, KeyError, TypeError):
@@ -182,7 +188,8 @@ def _verify_name(root: Path, package: str) -> None:
 def _is_of(root: Path, version: str, commit: str) -> bool:
     """Return whether a version belongs to a commit.
 
-    The version contains the commit's id, or a tag of the commit names the version.
+    It does if the version contains the id of the commit, or if the commit has the tag
+    `v<version>`.
     """
     match = re.search(r"\+g([0-9a-f]+)$", version)
     if match:

@@ -23,13 +23,13 @@ FILE = "databricks.yml"
 TABLE = "[tool.lake_ci.deploy]"
 SCHEMA = Path(__file__).with_name("bundle.schema.json")
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
-# A release contains this placeholder and not the cluster's id, so that a new cluster
-# does not change the release of the same files.
+# The variable for the cluster's id. A release contains this variable instead of the id,
+# so that the same files are the same release on every cluster.
 CLUSTER = "cluster_id"
 
 
-# The arguments of the comparison run must contain both folders: the run reads the
-# sample and writes the lake.
+# The placeholders for two folders. The comparison run reads the sample from the first
+# folder and writes the lake to the second, so its arguments must contain both.
 FOLDERS = ("{sample}", "{lake}")
 
 
@@ -39,23 +39,23 @@ class Target:
 
     Attributes:
         name: `trial`, `dev`, `staging` or `production`.
-        host: the URL of the workspace; None if the bundle has no URL, which means the
-            emulator.
-        profile: the profile of ~/.databrickscfg that contains the credentials, if the
-            bundle sets a profile.
-        package: the distribution that is deployed.
+        host: the URL of the workspace; None for the emulator, for which the bundle sets
+            no URL.
+        profile: the profile in ~/.databrickscfg with the credentials; None if the
+            bundle sets no profile.
+        package: the name of the distribution to deploy.
         base: the folder on the volume for the releases, the ledger and the lock.
         source: the folder on the volume for the source files.
         lake: the schema of the tables, as `catalog.schema`.
         cluster: the id of the cluster, or the cluster's name if `lookup` is true.
-        job: the declared settings of the scheduled job, with paths relative to the
-            repository.
+        job: the declared settings of the scheduled job. The paths of its scripts are
+            relative to the repository.
         inspect: the script that reports the state of the cluster and its tables.
         restore: the script that restores tables to an older version.
-        sample: the folder with the sample that is uploaded as source data; None if the
+        sample: the folder with the sample to upload as source data; None if the
             environment has its own data.
-        compare: the run of the sample on this machine that defines the expected content
-            of the gold tables; None if they are not compared.
+        compare: how to process the sample on this machine; None if the gold tables are
+            not compared. The deployed gold tables must equal the tables of this run.
         limits: the time limits.
     """
 
@@ -87,9 +87,10 @@ class Target:
 
 
 def read(root: Path, name: str, env: Mapping[str, str]) -> Target:
-    """Return the environment of that name.
+    """Return the environment with this name.
 
-    Raises RefusedError with the file and the wrong setting.
+    Raises RefusedError if a setting is missing or wrong; the message names the file and
+    the setting.
     """
     body = load(root)
     settings = _settings(root)
@@ -141,7 +142,7 @@ def read(root: Path, name: str, env: Mapping[str, str]) -> Target:
 def _variables(
     body: Mapping[str, Any], chosen: Mapping[str, Any]
 ) -> dict[str, Mapping[str, Any]]:
-    """Return the declarations of all variables; the target's override the bundle's."""
+    """Return each variable's declaration: the target's, or else the bundle's."""
     own = chosen.get("variables", {})
     declared = {
         name: own.get(name, declared) for name, declared in body["variables"].items()
@@ -182,7 +183,7 @@ def _job(
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """Refuses a key that is there twice; YAML would use the last one."""
+    """Loads YAML, and refuses a key that occurs twice, which PyYAML accepts."""
 
     def construct_mapping(
         self, node: yaml.MappingNode, deep: bool = False
@@ -200,7 +201,7 @@ class _UniqueKeys(yaml.SafeLoader):
 def load(root: Path) -> dict[str, Any]:
     """Return the content of databricks.yml, validated by the schema.
 
-    Raises RefusedError.
+    Raises RefusedError if the file cannot be read or does not match the schema.
     """
     try:
         text = (root / FILE).read_text(encoding="utf-8")
@@ -225,7 +226,10 @@ def load(root: Path) -> dict[str, Any]:
 
 
 def _settings(root: Path) -> Deploy:
-    """Return `[tool.lake_ci.deploy]` of pyproject.toml. Raises RefusedError."""
+    """Return the settings in `[tool.lake_ci.deploy]` of pyproject.toml.
+
+    Raises RefusedError if this table is missing or wrong.
+    """
     try:
         settings = read_settings(root).deploy
     except UsageError as error:
@@ -238,7 +242,7 @@ def _settings(root: Path) -> Deploy:
 def _sample(
     root: Path, settings: Deploy, name: str, targets: Mapping[str, Any]
 ) -> str | None:
-    """Return the folder with the sample; None for a target that uses no sample."""
+    """Return the folder of the sample; None if this target does not use the sample."""
     where = f"pyproject.toml: {TABLE}"
     for each in settings.sample_on:
         if each not in targets:
@@ -259,7 +263,7 @@ def _sample(
 def _check_comparison(root: Path, comparison: Comparison, *, used: bool) -> None:
     """Raise RefusedError if the comparison run lacks an argument or a folder.
 
-    The folders must exist only if this environment is compared.
+    If this environment is not compared, the folders may be missing.
     """
     where = f"pyproject.toml: {TABLE[:-1]}.compare]"
     unnamed = [folder for folder in FOLDERS if folder not in comparison.arguments]
@@ -273,7 +277,7 @@ def _check_comparison(root: Path, comparison: Comparison, *, used: bool) -> None
 def _resolved_everywhere(value: Any, values: Mapping[str, str]) -> Any:
     """Return the value with each `${...}` in its strings replaced.
 
-    A string stays one string, whatever its replacement contains.
+    A replacement is never parsed as YAML, so each string remains a string.
     """
     if isinstance(value, dict):
         return {key: _resolved_everywhere(each, values) for key, each in value.items()}
@@ -283,9 +287,10 @@ def _resolved_everywhere(value: Any, values: Mapping[str, str]) -> Any:
 
 
 def _resolved(text: str, values: Mapping[str, str]) -> str:
-    """Return the text with each `${...}` replaced, also inside replaced values.
+    """Return the text with each `${...}` replaced.
 
-    The placeholder of the cluster is not replaced.
+    A replacement may contain `${...}`, which is replaced too. The variable for the
+    cluster's id is not replaced.
     """
     for _ in range(10):
         before = text

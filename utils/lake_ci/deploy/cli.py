@@ -1,7 +1,7 @@
 """Runs databricks-cli 0.18 as a process.
 
-The class parses the CLI's JSON, raises its errors as WorkspaceError, and passes the
-token only through the environment of the process.
+`DatabricksCli` parses the JSON output of the CLI, converts its errors to
+WorkspaceError, and passes the token only through the environment of the process.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 from lake_ci.deploy.errors import WorkspaceError
 from lake_ci.system.redaction import Redactor
 
-# No name server can resolve this host, so each request goes to the proxy, which is the
-# workspace.
+# No name server can resolve this host, so the CLI sends each request to its proxy. The
+# address of the proxy is the address of the workspace.
 BEHIND_PROXY = "http://workspace.invalid"
 # Error codes whose cause is temporary: the command may be retried.
 PASSING = (
@@ -34,7 +34,7 @@ JOBS = ("--version", "2.1")
 
 
 class DatabricksCli:
-    """The command `databricks` of this environment, for one workspace.
+    """The command `databricks` of this Python environment, used for one workspace.
 
     Args:
         program: the command's path.
@@ -42,7 +42,7 @@ class DatabricksCli:
             drops ports.
         token: a bearer token, passed through the environment of the command.
         env: the environment that the command inherits.
-        seconds: the time limit of one command, because the CLI has no limit of its own.
+        seconds: the time limit of one command. The CLI itself has no time limit.
     """
 
     def __init__(
@@ -65,11 +65,11 @@ class DatabricksCli:
             "DATABRICKS_HOST": host,
             "DATABRICKS_TOKEN": token,
             "DATABRICKS_CONFIG_FILE": os.devnull,
-            # Without this, the CLI would run another `databricks` on PATH instead.
+            # Without this variable, the CLI would run a newer `databricks` on PATH.
             "DATABRICKS_CLI_DO_NOT_EXECUTE_NEWER_VERSION": "1",
         }
         address = urlsplit(host)
-        # Error texts are shortened later, and a part of the token would not be
+        # Redact error texts before they are shortened: a part of the token would not be
         # recognized.
         self._redact = Redactor.of(self._env)
         if address.scheme == "http" and address.port is not None:
@@ -81,7 +81,10 @@ class DatabricksCli:
             }
 
     def json(self, *arguments: str) -> Any:
-        """Run a command that prints JSON. Raises WorkspaceError."""
+        """Run a command, and return the JSON that it prints.
+
+        Raises WorkspaceError if the command fails or prints no JSON.
+        """
         text = self.text(*arguments)
         try:
             return json.loads(text)
@@ -92,7 +95,11 @@ class DatabricksCli:
             ) from None
 
     def text(self, *arguments: str) -> str:
-        """Run a command to its end; return its output. Raises WorkspaceError."""
+        """Run a command, and return its output.
+
+        Raises WorkspaceError if the command does not start, fails, or exceeds the time
+        limit.
+        """
         try:
             done = subprocess.run(
                 [self._program, *arguments],
@@ -120,7 +127,7 @@ class DatabricksCli:
 
 
 def failed(arguments: Sequence[str], output: str) -> WorkspaceError:
-    """Return the error for the output of a failed command."""
+    """Return the WorkspaceError that describes the output of a failed command."""
     text = output.strip()
     match = re.search(r"^Error: (b['\"].*['\"])$", text, re.MULTILINE | re.DOTALL)
     if match:

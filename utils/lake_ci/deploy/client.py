@@ -1,4 +1,4 @@
-"""The protocol of the requests that a deploy sends to a workspace.
+"""Defines the requests that a deploy sends to a workspace, as a protocol.
 
 The methods return plain values. `workspace.Databricks` implements the protocol with the
 real clients; the unit tests use a fake that records the calls.
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-# The final states of a library: only a new request changes them.
+# The states of a library whose install failed. Only a new request changes them.
 BROKEN = ("FAILED", "SKIPPED")
 LEAVING = "UNINSTALL_ON_RESTART"
 ENDED = ("TERMINATED", "SKIPPED", "INTERNAL_ERROR")
@@ -46,8 +46,8 @@ class Library:
 class TaskRun:
     """A task of a run.
 
-    Times are in seconds since 1970, and 0 if unknown. `seconds` is the execution time
-    without waiting.
+    `started` and `ended` are in seconds since 1970, or 0 if unknown. `seconds` is the
+    execution time; it excludes the time that the task waited.
     """
 
     key: str
@@ -65,13 +65,13 @@ class TaskRun:
 
     @property
     def good(self) -> bool:
-        # Both failed and successful runs are TERMINATED; the result tells them apart.
+        # Failed and successful tasks are both TERMINATED; only their results differ.
         return self.state == "TERMINATED" and self.result == "SUCCESS"
 
 
 @dataclass(frozen=True)
 class JobRun:
-    """A one-time run and its tasks, in the order of the workspace's answer."""
+    """A one-time run, with its tasks in the order in which the workspace lists them."""
 
     id: int
     state: str
@@ -101,37 +101,37 @@ class ScheduledJob:
 
 
 class Workspace(Protocol):
-    """The requests of a deploy.
+    """The requests that a deploy sends to a workspace.
 
     Each method raises WorkspaceError if the workspace rejects the request or does not
     answer.
     """
 
     def user(self) -> str:
-        """Return the name of the user or service principal of the credentials."""
+        """Return the name of the user or service principal that is logged in."""
         ...
 
     def read(self, path: str) -> bytes | None:
-        """Read a file of a volume; None if it does not exist."""
+        """Return the content of a file on a volume; None if the file does not exist."""
         ...
 
     def write(self, path: str, content: bytes, *, overwrite: bool) -> bool:
-        """Write a complete file of a volume.
+        """Write a file with this content to a volume.
 
-        Returns False if the file exists and `overwrite` is false.
+        Returns False, without writing, if the file exists and `overwrite` is false.
         """
         ...
 
     def delete(self, path: str) -> None:
-        """Delete a file of a volume; a missing file is not an error."""
+        """Delete a file on a volume; a missing file is not an error."""
         ...
 
     def names(self, folder: str) -> Sequence[str]:
-        """List the names in a folder of a volume; empty if the folder is missing."""
+        """Return the names of the files in a folder; none if the folder is missing."""
         ...
 
     def find_cluster(self, name: str) -> str | None:
-        """Return the id of the cluster of that name."""
+        """Return the id of the cluster with this name; None if there is none."""
         ...
 
     def cluster(self, cluster_id: str) -> Cluster: ...
@@ -147,11 +147,15 @@ class Workspace(Protocol):
     def uninstall(self, cluster_id: str, wheel: str) -> None: ...
 
     def active_runs(self, cluster_id: str) -> Mapping[int, str]:
-        """Return the id and the name of each run that uses the cluster now."""
+        """Return the names of the runs that use the cluster now, by run id."""
         ...
 
     def submit(self, body: Mapping[str, Any]) -> int:
-        """Start a one-time run; the same idempotency token returns the same run."""
+        """Start a one-time run, and return its id.
+
+        If the idempotency token was already used, no run starts, and the id of the
+        earlier run is returned.
+        """
         ...
 
     def run(self, run_id: int) -> JobRun: ...
@@ -161,7 +165,10 @@ class Workspace(Protocol):
     def cancel(self, run_id: int) -> None: ...
 
     def job(self, name: str) -> ScheduledJob | None:
-        """Return the job of that name. Raises WorkspaceError if there are several."""
+        """Return the job with this name; None if there is none.
+
+        Raises WorkspaceError if several jobs have this name.
+        """
         ...
 
     def create_job(self, settings: Mapping[str, Any]) -> int: ...

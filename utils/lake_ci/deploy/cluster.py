@@ -1,6 +1,6 @@
 """Installs exactly one version of the wheel on a cluster.
 
-The cluster restarts only if necessary, and after the runs of other users have ended.
+The cluster restarts only if necessary, and only when no run uses the cluster.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Installation:
     """The package on the cluster.
 
     Args:
-        package: the distribution's name, which the file names of its wheels start with.
+        package: the distribution's name, with which the name of a wheel's file begins.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Installation:
     def running(self) -> Cluster:
         """Start the cluster if it is terminated, and poll until it runs.
 
-        Raises StepError.
+        Raises StepError if the cluster fails or does not run in time.
         """
         started = False
 
@@ -82,9 +82,9 @@ class Installation:
         return poll_until(look, self._limits.start, late, self._limits, self._clock)
 
     def wait_until_idle(self, wheel: str | None) -> None:
-        """Wait until no run uses the cluster, if the install needs a restart.
+        """If the install needs a restart, wait until no run uses the cluster.
 
-        Raises StepError.
+        Raises StepError if the runs do not end in time.
         """
         if self._others(wheel):
             self._idle()
@@ -102,10 +102,11 @@ class Installation:
         return "installed"
 
     def clear(self, wheel: str | None) -> str:
-        """Uninstall every other wheel of the package.
+        """Uninstall all wheels of the package except this wheel.
 
-        If necessary, restart the cluster. The restart waits for active runs, up to the
-        limit `busy`. Raises StepError.
+        If necessary, restart the cluster as soon as no run uses it. Returns a phrase
+        that describes the changes. Raises StepError if the runs do not end within the
+        limit `busy`, or if the restart fails.
         """
         others = self._uninstall_others(wheel)
         leaving = {
@@ -120,8 +121,8 @@ class Installation:
                 else "removed, no restart needed"
             )
         if wheel is not None and wheel in leaving:
-            # An interrupted deploy has uninstalled this wheel; a new install request
-            # cancels the uninstall.
+            # An interrupted deploy has requested to uninstall this wheel. A new install
+            # request cancels the uninstall.
             self._workspace.install(self._cluster, wheel)
         self._idle()
         self._restart(wheel)
@@ -129,7 +130,7 @@ class Installation:
         return f"removed {', '.join(sorted(removed))}; restarted"
 
     def runs_of_others(self) -> Mapping[int, str]:
-        """Return the id and the name of each run that a restart would interrupt."""
+        """Return the names of the runs that a restart would interrupt, by run id."""
         return self._workspace.active_runs(self._cluster)
 
     def _idle(self) -> None:
@@ -151,7 +152,7 @@ class Installation:
         return others
 
     def _restart(self, wheel: str | None) -> None:
-        """Restart the cluster and wait until it runs with only this wheel."""
+        """Restart the cluster; wait until only this wheel is installed."""
         self._workspace.restart(self._cluster)
         self._gone(wheel)
         self.running()
@@ -190,7 +191,7 @@ class Installation:
         poll_until(look, self._limits.install, late, self._limits, self._clock)
 
     def _others(self, wheel: str | None) -> list[Library]:
-        """Return the other wheels of the package on the cluster."""
+        """Return all wheels of the package on the cluster except this wheel."""
         return [each for each in self.wheels() if each.path != wheel]
 
     def _is_ours(self, path: str) -> bool:

@@ -1,6 +1,7 @@
-"""Connects to the workspace of an environment, and refuses other credentials.
+"""Connects to the workspace of an environment.
 
-The credentials come from Databricks' variables, profiles or OIDC.
+The credentials come from Databricks' environment variables, profiles or OIDC.
+Credentials for another workspace are refused.
 """
 
 from __future__ import annotations
@@ -37,13 +38,17 @@ WAYS = (
     " DATABRICKS_CLIENT_SECRET; or DATABRICKS_CONFIG_PROFILE; or use GitHub OIDC with"
     " DATABRICKS_AUTH_TYPE=github-oidc"
 )
-# An HTTP header can contain only these characters, and shorter tokens are not redacted.
+# The characters that an HTTP header can contain. A token with fewer characters than
+# SHORTEST would not be redacted.
 TOKEN = re.compile(rf"[!-~]{{{SHORTEST},}}")
 
 
 @dataclass(frozen=True)
 class Connection:
-    """A workspace that has answered, and its cluster; `summary` describes both."""
+    """A workspace that accepted the credentials, and the environment's cluster.
+
+    `summary` describes both for the user.
+    """
 
     workspace: Workspace
     target: Target
@@ -68,7 +73,8 @@ def connect(
         RefusedError: the cluster does not exist.
         WorkspaceError: the workspace does not answer or rejects the credentials.
     """
-    # The SDK contacts the host before it returns, so compare the host before and after.
+    # Check the configured host first, because the SDK contacts this host while reading
+    # the configuration. Then check the host that the SDK has chosen.
     configured = _configured_host(target, env)
     if configured is not None:
         _check_host(configured, target)
@@ -97,7 +103,7 @@ def connect(
 
 
 def _configured_host(target: Target, env: Mapping[str, str]) -> str | None:
-    """Return the host of DATABRICKS_HOST or of the profile that the SDK will use."""
+    """Return the host in DATABRICKS_HOST, or else in the profile that the SDK uses."""
     if env.get("DATABRICKS_HOST"):
         return env["DATABRICKS_HOST"].strip()
     profile = target.profile or env.get("DATABRICKS_CONFIG_PROFILE") or "DEFAULT"
@@ -113,7 +119,7 @@ def _configured_host(target: Target, env: Mapping[str, str]) -> str | None:
 
 
 def _check_host(host: str, target: Target) -> None:
-    """Refuse a host that is not the environment's. Raises NoWorkspaceError."""
+    """Raise NoWorkspaceError if the host is not the environment's workspace."""
     if target.host is not None and not same_host(host, target.host):
         raise NoWorkspaceError(
             f"the credentials are for {host}, but {target.name} is in {target.host}",
@@ -122,10 +128,11 @@ def _check_host(host: str, target: Target) -> None:
 
 
 def same_host(one: str, two: str) -> bool:
-    """Return whether two addresses are the same workspace.
+    """Return whether two addresses belong to the same workspace.
 
-    The scheme `https`, a default port, a path and the case of letters do not matter.
-    `?o=` is the id of a workspace; it is compared only if both addresses have it.
+    A missing scheme means `https`. Default ports, paths and the case of letters do not
+    matter. `?o=` contains the id of a workspace; the ids are compared only if both
+    addresses contain one.
     """
     first, second = (_address(text) for text in (one, two))
     if first is None or second is None:
@@ -135,7 +142,10 @@ def same_host(one: str, two: str) -> bool:
 
 
 def _address(text: str) -> tuple[tuple[str, str, int | None], str | None] | None:
-    """Return scheme, name and port of a host, and its workspace id; None if invalid."""
+    """Return the scheme, host and port of an address, and its workspace id if any.
+
+    Returns None if the port is invalid.
+    """
     address = urlsplit(text if "://" in text else f"https://{text}")
     try:
         port = address.port or {"http": 80, "https": 443}.get(address.scheme)
@@ -146,7 +156,7 @@ def _address(text: str) -> tuple[tuple[str, str, int | None], str | None] | None
 
 
 def _cluster(workspace: Workspace, target: Target) -> str:
-    """Return the id of the environment's cluster; look up a cluster given by name."""
+    """Return the id of the environment's cluster, looked up by name if necessary."""
     if not target.lookup:
         return target.cluster
     found = workspace.find_cluster(target.cluster)
@@ -160,10 +170,10 @@ def _cluster(workspace: Workspace, target: Target) -> str:
 def _config(target: Target, env: Mapping[str, str], clock: Clock) -> Config:
     options: dict[str, Any] = {
         "clock": SdkClock(clock, target.limits.request),
-        # With this limit all files of a deploy are uploaded by the same method.
+        # With this option, the SDK uploads all files by the same method.
         "disable_experimental_files_api_client": True,
         "http_timeout_seconds": target.limits.request,
-        # `retries.retry` retries the requests that the SDK does not retry.
+        # After this timeout the SDK gives up, and `retries.retry` retries the request.
         "retry_timeout_seconds": int(max(1.0, target.limits.request)),
     }
     if target.profile and "DATABRICKS_HOST" not in env:
@@ -178,7 +188,7 @@ def _config(target: Target, env: Mapping[str, str], clock: Clock) -> Config:
 
 
 def _token(config: Config, target: Target) -> str:
-    """Return the bearer token for any kind of credentials.
+    """Return a bearer token for the credentials, whatever their kind.
 
     databricks-cli accepts only bearer tokens.
     """

@@ -28,8 +28,8 @@ class DeployContext:
 
     Attributes:
         cluster: the cluster's id.
-        runtime: its Databricks runtime.
-        me: the holder of the lock that describes this deploy.
+        runtime: the Databricks runtime of the cluster.
+        me: the description of this deploy as the holder of the lock.
     """
 
     workspace: Workspace
@@ -52,8 +52,8 @@ class DeployContext:
     def release(self, folder: str) -> Release:
         """Read a release from the volume and verify each file.
 
-        The name of the folder, which the ledger records, determines the digest of each
-        file. Raises StepError.
+        The ledger records the folder, whose name contains a digest of all files. Raises
+        StepError if a file is missing or was changed after the upload.
         """
         content = self.workspace.read(f"{folder}/{MANIFEST}")
         try:
@@ -71,19 +71,19 @@ class DeployContext:
     def inspect(self, release: Release, name: str, *options: str) -> dict[str, Any]:
         """Run a release's script `inspect` on the cluster, and return its result.
 
-        The result contains packages and tables. Raises StepError.
+        The result lists the installed packages and the tables. Raises StepError if the
+        run fails.
         """
         arguments = ["--package", release.package, "--lake", self.target.lake, *options]
         task = release.task("inspect", release.inspect, self.cluster, *arguments)
-        # The script only reads, so each process uses one idempotency token. A new
-        # process uses another token, so it does not get the canceled run of an earlier
-        # process.
+        # Each process uses a new idempotency token, so that it does not get a run that
+        # an earlier process canceled. The script only reads, so it may run twice.
         return self.runs.once(
             f"{self.target.package} {name}", f"{self.me.id}-{name}", [task]
         ).result("inspect")
 
     def seen(self, runs: Sequence[DeployRun]) -> tuple[DeployRun, ...]:
-        """Return the runs, with the end of each run that was recorded while active."""
+        """Return the runs; if the end of a run is not recorded, look up the end."""
         found = []
         for run in runs:
             if not run.ended:
@@ -121,5 +121,5 @@ class DeployContext:
 
 
 def stamp(seconds: float) -> str:
-    """Format seconds since 1970 as `2026-01-31T12:00:00Z`, as in results."""
+    """Format a time in seconds since 1970 in UTC, as `2026-01-31T12:00:00Z`."""
     return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%dT%H:%M:%SZ}"

@@ -39,7 +39,8 @@ def verify(wheel: Path, sdist: Path) -> Package:
     """Verify both archives, and return the package that both contain.
 
     Raises:
-        RefusedError: an archive is damaged, or its parts do not agree.
+        RefusedError: an archive is damaged or contradicts its own metadata, or the two
+            archives contain different packages.
     """
     package = _verify_wheel(wheel)
     other = _verify_sdist(sdist)
@@ -53,7 +54,7 @@ def verify(wheel: Path, sdist: Path) -> Package:
 
 
 def normalized(name: str) -> str:
-    """Return a package name as package indexes compare it."""
+    """Return a package name in the normalized form that package indexes compare."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -73,7 +74,10 @@ def _verify_wheel(wheel: Path) -> Package:
 
 
 def _info_folder(wheel: Path, names: Iterable[str]) -> str:
-    """Return the only `*.dist-info` folder of a wheel."""
+    """Return the name of a wheel's `*.dist-info` folder.
+
+    Raises RefusedError if the wheel has none or several.
+    """
     folders = {name.partition("/")[0] for name in names}
     found = sorted(name for name in folders if name.endswith(".dist-info"))
     if len(found) != 1:
@@ -109,7 +113,7 @@ def _verify_record(wheel: Path, archive: zipfile.ZipFile, record: str) -> None:
 
 
 def _digest(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> str:
-    """Return the sha256 of a member as RECORD writes it."""
+    """Return the sha256 of an archive's member in the format of RECORD."""
     found = hashlib.sha256()
     with archive.open(member) as file:
         while data := file.read(CHUNK):
@@ -137,7 +141,7 @@ def _verify_sdist(sdist: Path) -> Package:
 
 
 def _refuse_unsafe(archive: Path, names: Sequence[str]) -> None:
-    """Refuse members that occur twice, or would be unpacked elsewhere."""
+    """Refuse duplicate members, and paths that lead out of the unpacked folder."""
     _refuse_duplicates(archive, "", names)
     for name in names:
         path = PurePosixPath(name)
@@ -163,7 +167,7 @@ def _metadata(archive: Path, text: bytes, file: str) -> Package:
 def _verify_name(
     archive: Path, package: Package, file: str, parts: Sequence[str]
 ) -> None:
-    """Compare the name and the version in a file name with the metadata."""
+    """Raise RefusedError if a file name and the metadata name different packages."""
     name, version = (*parts, "", "")[:2]
     if (normalized(name), version) != (normalized(package.name), package.version):
         raise _refused(
@@ -178,6 +182,9 @@ def _refused(archive: Path, problem: str) -> RefusedError:
 
 
 def refused(name: str, problem: str) -> RefusedError:
-    """Return the error for a file in `dist/`. The problem follows the file's path."""
+    """Return the error for a file in `dist/`.
+
+    The message is the file's path, followed by `problem`.
+    """
     file = f"{DIST}/{name}"
     return RefusedError(f"{file}{problem}", BUILD, file=file)

@@ -13,7 +13,8 @@ class RefusedError(LakeCiError):
     """The deploy is refused; nothing was changed.
 
     Attributes:
-        file: the wrong file, relative to the repository, or None.
+        file: the path of the wrong file, relative to the repository; None if no file is
+            wrong.
     """
 
     def __init__(  # noqa: B042 - never pickled
@@ -31,11 +32,11 @@ class NoWorkspaceError(MachineError):
 
 
 class StepError(LakeCiError):
-    """A step failed: the deploy is undone."""
+    """A step of the deploy failed, so the deploy is undone."""
 
 
 class WorkspaceError(LakeCiError):
-    """The workspace rejected or did not answer a request.
+    """The workspace rejected a request or did not answer.
 
     Attributes:
         code: Databricks' error code, such as RESOURCE_DOES_NOT_EXIST; empty if there

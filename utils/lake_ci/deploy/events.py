@@ -18,10 +18,11 @@ from lake_ci.system.redaction import Redactor
 
 @dataclass
 class Step:
-    """A running step, with the status and the detail that its row will show.
+    """A running step, with the status and the detail to print when it ends.
 
     Attributes:
-        status: `success`, `skipped` or `warning`; a step that raises ends as `failure`.
+        status: `success`, `skipped`, `warning` or `failure`. An exception sets
+            `failure`.
         findings: the messages of the problems.
         data: measurements, as JSON.
     """
@@ -37,7 +38,7 @@ class Events:
     """Writes events through `out`, with secrets redacted.
 
     Attributes:
-        redact: redacts everything that the deploy prints or stores.
+        redact: the function that redacts everything that the deploy prints or stores.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Events:
         self.redact = redact or Redactor()
 
     def hide(self, *secrets: str) -> None:
-        """From now on, redact these secrets as well."""
+        """Redact these secrets, too, in all later events."""
         self.redact = self.redact.including(*secrets)
 
     @contextmanager
@@ -90,7 +91,7 @@ class Events:
     def row(
         self, name: str, status: str, detail: str, seconds: float = 0.0, **data: Any
     ) -> None:
-        """Print both events of a step that ran elsewhere, such as on the cluster."""
+        """Print both events of a step that already ran, such as a task of the job."""
         findings = [detail] if status == "failure" else []
         self._say({"event": "begin", "step": name})
         outcome = {

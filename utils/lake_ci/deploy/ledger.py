@@ -13,8 +13,8 @@ from typing import Any
 from lake_ci.deploy.client import Workspace
 from lake_ci.deploy.errors import StepError, WorkspaceError
 
-# The kinds of entries that change the deployed version. The third kind, `returned`, is
-# a deploy that was undone.
+# The kinds of entries that change the deployed version. The third kind, `returned`,
+# records a deploy that was undone.
 LIVE = ("deploy", "rollback")
 
 
@@ -22,9 +22,9 @@ LIVE = ("deploy", "rollback")
 class DeployRun:
     """A one-time run of a deploy and its time window, in milliseconds since 1970.
 
-    All commits of a table in that time window belong to the run. `ended` is 0 while the
-    run is active. `tasks` are the ids of the run's tasks, which Databricks records in
-    each commit.
+    `tasks` are the ids of the run's tasks. Databricks records the id of the run or task
+    in each commit to a table. A commit without an id belongs to the run if the time of
+    the commit is in the time window. `ended` is 0 while the run is active.
     """
 
     id: int
@@ -38,17 +38,17 @@ class LedgerEntry:
     """One entry of the ledger.
 
     Attributes:
-        number: counts from 1.
+        number: the position of the entry, from 1.
         kind: `deploy`, `rollback`, or `returned` for a deploy that failed and was
             undone.
         id: the id of the deploy that wrote the entry.
         folder: the release's folder on the volume; None if a rollback removed the
             package.
         version, commit, sha256: the wheel's version, commit and digest.
-        previous: the number of the entry that was current before.
-        tables: the Delta version of each table that existed before the scripts ran.
+        previous: the number of the entry that was current before this deploy.
+        tables: the Delta version of each table before the scripts of the job ran.
         runs: the one-time runs of the deploy.
-        gold: rows and sums of the gold tables after the deploy.
+        gold: the row counts and sums of the gold tables after the deploy.
         said: a text for the user: which parts were undone, and which could not be
             undone.
     """
@@ -75,18 +75,20 @@ class LedgerEntry:
 
 @dataclass(frozen=True)
 class Pending:
-    """A deploy that has begun and not ended.
+    """A deploy that has begun but not ended.
 
-    The pending file is stored in the workspace, so that the next deploy can resume or
-    undo this deploy.
+    The pending file in the workspace stores this data, so that the next deploy can
+    resume or undo an interrupted deploy.
 
     Attributes:
         id: the id of the deploy, and of its entry in the ledger.
-        kind: the kind of the entry.
-        folder: the release's folder; None for a rollback that removes everything.
-        attempt: how often the scripts were started; part of their idempotency tokens.
-        tables: as in `LedgerEntry`; None until the versions are known.
-        runs: as in `LedgerEntry`.
+        kind: the kind of the deploy's entry in the ledger.
+        folder: the folder of the release to deploy; for a rollback, of the release to
+            remove.
+        attempt: how often the scripts were started. The idempotency token of their run
+            contains this number.
+        tables: see `LedgerEntry.tables`; None until the versions are known.
+        runs: see `LedgerEntry.runs`.
         job: the settings of the scheduled job before the deploy, if the job existed.
         restoring: the idempotency token of the run that restores the tables; empty
             until an undo starts this run.
@@ -127,7 +129,7 @@ class Ledger:
         return [self.entry(number) for number in self._numbers()]
 
     def entry(self, number: int) -> LedgerEntry:
-        """Read the entry of that number. Raises StepError if it cannot be read."""
+        """Return the entry with this number. Raises StepError if it cannot be read."""
         content = self._workspace.read(self._path(number))
         try:
             body = json.loads(content or b"")
@@ -138,10 +140,10 @@ class Ledger:
             ) from None
 
     def append(self, entry: LedgerEntry) -> LedgerEntry:
-        """Write the next entry.
+        """Write an entry with the next number, and return the entry.
 
-        If this deploy already wrote its entry before an interruption, return that
-        entry.
+        If this deploy was interrupted after it had written its entry, writes nothing
+        and returns the written entry.
         """
         numbers = self._numbers()
         if (
@@ -181,7 +183,7 @@ class Ledger:
         )
 
     def forget(self) -> None:
-        """Delete the pending file: the deploy has ended."""
+        """Delete the pending file, because the deploy has ended."""
         self._workspace.delete(self._pending)
 
     def _numbers(self) -> list[int]:
@@ -206,9 +208,10 @@ def _runs(body: Mapping[str, Any]) -> tuple[DeployRun, ...]:
 
 
 def release_stack(entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:
-    """Return the entries that a rollback can choose from, the current entry last.
+    """Return the successful deploys that no rollback has undone, oldest first.
 
-    A rollback removes the entries after its target.
+    The last entry describes the current release. A rollback undoes all entries after
+    its target.
     """
     stack: list[LedgerEntry] = []
     for entry in entries:

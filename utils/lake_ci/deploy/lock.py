@@ -1,11 +1,12 @@
 """Locks an environment, so that only one deploy runs at a time.
 
 A lock file on the volume describes its holder. The lock is stale when the holder's
-process has ended.
+process has ended or the lock has expired.
 
-Each deploy writes a lock file with its own name and then lists the other files. If two
-deploys start at the same time, at least one of them sees the other. A deploy deletes a
-stale lock by the file's name, and so never the lock of a deploy that started meanwhile.
+The name of a lock file is the id of its deploy. A deploy writes its file, and then
+lists the files of other deploys. If two deploys start at the same time, at least one of
+them sees the other's file. A deploy deletes a stale lock by its file name, and so
+cannot delete a new lock that another deploy has just written.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from lake_ci.deploy.client import Workspace
 from lake_ci.deploy.errors import RefusedError, StepError, WorkspaceError
 from lake_ci.deploy.retries import Clock
 
-# The lock of a running deploy does not expire if the clocks of two machines differ by
-# less than these seconds.
+# A lock expires this many seconds after the time limit of its deploy, because the
+# clocks of two machines may differ.
 SKEW_SECONDS = 300.0
 TRIES = 3
 
@@ -40,10 +41,10 @@ class Holder:
         id: the id of the deploy.
         who: the user and the machine, for messages.
         what: what the deploy does, for messages.
-        machine: an id of the machine, its boot and its process namespace.
-        process: the process id on that machine.
+        machine: see `machine`.
+        process: the id of the deploy's process on the machine.
         born: the start time of the process, because process ids are reused.
-        since, expires: seconds since 1970.
+        since, expires: when the lock begins and expires, in seconds since 1970.
     """
 
     id: str
@@ -64,11 +65,11 @@ class Holder:
 
 
 class LostLockError(StepError):
-    """Another deploy has broken the lock and may run now, so this deploy must stop."""
+    """This deploy's lock was broken: another deploy may run, so this one must stop."""
 
 
 def this_process(what: str, seconds: float, clock: Clock, who: str = "") -> Holder:
-    """Return the holder for this process; the lock expires after `seconds`."""
+    """Return this process as the holder of a lock for a deploy of up to `seconds`."""
     name = who or f"{_user()}@{socket.gethostname()}"
     now = clock.now()
     return Holder(
@@ -88,7 +89,8 @@ class Lock:
 
     Args:
         folder: the folder on the volume that contains the locks.
-        alive: returns whether a process of this machine is alive.
+        alive: a function that returns whether the process of a holder still runs. It is
+            called only for holders on this machine.
     """
 
     def __init__(
@@ -107,7 +109,8 @@ class Lock:
     def take(self, me: Holder) -> list[Holder]:
         """Acquire the lock; return the holders of stale locks that were deleted.
 
-        Raises RefusedError with the holder's name if the lock is held.
+        Raises RefusedError if another deploy holds the lock; the message names its
+        holder.
         """
         cleared: list[Holder] = []
         held = self._living(cleared)
@@ -123,8 +126,8 @@ class Lock:
                 )
             if self._living(cleared, but=me.id) is None:
                 return cleared
-            # Two deploys that started at the same time may see each other. Then each
-            # deletes its lock and waits for a random time.
+            # Two deploys that start at the same time may see each other's file. Then
+            # each deletes its own file and waits for a random time.
             self._workspace.delete(self._path(me.id))
             self._clock.sleep(random.uniform(0.1, 1.0))
             held = self._living(cleared)
@@ -134,7 +137,7 @@ class Lock:
         )
 
     def check(self, me: Holder) -> None:
-        """Raise LostLockError if the lock is no longer held."""
+        """Raise LostLockError if `me` no longer holds the lock."""
         if self._read(me.id) != me:
             raise LostLockError(
                 "another deploy broke the lock: this deploy stops here and undoes"
@@ -198,7 +201,7 @@ class Lock:
 def lives(holder: Holder) -> bool:
     """Return whether a holder's process still runs on this machine.
 
-    A reused process id does not count.
+    A new process with a reused process id does not count.
     """
     try:
         os.kill(holder.process, 0)
@@ -215,8 +218,8 @@ def born(process: int) -> str:
     The text is empty on a system without /proc.
     """
     with suppress(OSError, IndexError):
-        # The start time is the 20th field after the command's name, which is in
-        # parentheses and may contain any character.
+        # The command's name is in parentheses and may contain any character. The start
+        # time is the 20th field after the last parenthesis.
         return (
             Path(f"/proc/{process}/stat")
             .read_text(errors="replace")

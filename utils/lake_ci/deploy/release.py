@@ -1,4 +1,4 @@
-"""Builds a release: the wheel, the scripts and the job's settings, with one digest."""
+"""Builds a release from the wheel, the scripts and the settings of the job."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ class Release:
 
     Attributes:
         package, version, commit: the wheel's distribution, version and commit.
-        folder: the folder of the release's files on the volume. Its name contains
-            version and digest, so that different content has a different folder.
+        folder: the folder of the release's files on the volume. Its path contains the
+            version and a digest of all files, so that different files have different
+            folders.
         wheel: the wheel's file name; pip reads the version from this name.
         inspect, restore: the file names of the scripts `inspect` and `restore`.
-        files: the sha256 of each file by name.
+        files: the sha256 of each file, by file name.
         job: the declared settings of the scheduled job.
     """
 
@@ -53,7 +54,7 @@ class Release:
         return self.files[self.wheel]
 
     def text(self) -> bytes:
-        """Return the manifest.
+        """Return the content of the manifest.
 
         A deploy writes the manifest last, so a folder with a manifest is complete.
         """
@@ -63,7 +64,8 @@ class Release:
     def is_consistent(self) -> bool:
         """Whether the manifest agrees with the name of its folder.
 
-        The name contains a digest of all files, so a manifest cannot list other files.
+        The folder's name contains a digest of all files. A manifest that lists
+        different files does not agree with this name.
         """
         return (
             self.folder.endswith(f"/{_address(self.version, self.files)}")
@@ -73,7 +75,7 @@ class Release:
         )
 
     def settings(self, cluster_id: str) -> dict[str, Any]:
-        """Return the scheduled job's settings, with this cluster and these scripts."""
+        """Return the job's settings, with this cluster and the release's scripts."""
         settings = copy.deepcopy(dict(self.job))
         for task in settings["tasks"]:
             task["existing_cluster_id"] = task["existing_cluster_id"].replace(
@@ -96,7 +98,7 @@ class Release:
     def task(
         self, key: str, script: str, cluster_id: str, *parameters: str, **more: Any
     ) -> dict[str, Any]:
-        """Return the task of a one-time run that runs one script of the release."""
+        """Return a task that runs one script of the release in a one-time run."""
         python = {
             "python_file": f"{self.folder}/{script}",
             "parameters": list(parameters),
@@ -109,7 +111,7 @@ class Release:
         }
 
     def once(self, cluster_id: str) -> list[dict[str, Any]]:
-        """Return the tasks of the scheduled job, changed for a one-time run."""
+        """Return the job's tasks, without settings that a one-time run refuses."""
         tasks = self.settings(cluster_id)["tasks"]
         return [
             {key: value for key, value in task.items() if key not in OF_JOBS_ONLY}
@@ -120,9 +122,9 @@ class Release:
 def make(
     root: Path, target: Target, artifacts: Artifacts
 ) -> tuple[Release, dict[str, bytes]]:
-    """Return an environment's release of a verified wheel, and the release's files.
+    """Build the release of a verified wheel for an environment.
 
-    The files are a dictionary of contents by file name.
+    Returns the release, and a dictionary with the content of each file by file name.
     """
     paths = [
         root / script
@@ -153,13 +155,13 @@ def _job_text(job: Mapping[str, Any]) -> bytes:
 
 
 def _address(version: str, files: Mapping[str, str]) -> str:
-    """Return the folder of a release's files below the environment's folder."""
+    """Return the path of a release's folder, relative to the environment's folder."""
     digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
     return f"{version}/{digest[:12]}"
 
 
 def parse(text: bytes) -> Release:
-    """Parse a manifest and return its release. Raises ValueError."""
+    """Return the release in a manifest; raise ValueError for an invalid manifest."""
     try:
         return Release(**json.loads(text))
     except TypeError as error:
@@ -167,5 +169,5 @@ def parse(text: bytes) -> Release:
 
 
 def tag(version: str) -> str:
-    """Return a version with only the characters that a tag's value may contain."""
+    """Replace `+` in a version, because the value of a tag cannot contain it."""
     return version.replace("+", "_")

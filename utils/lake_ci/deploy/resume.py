@@ -27,15 +27,15 @@ def hold_lock(context: DeployContext) -> Iterator[None]:
             if cleared:
                 step.detail += f"; removed the stale lock of {cleared[0]}"
     except BaseException:
-        # After any error, delete the lock file if it was written.
+        # The lock file may have been written before the error.
         with suppress(WorkspaceError):
             context.lock.give_back(context.me)
         raise
     try:
         yield
     except KeyboardInterrupt:
-        # There may be less than a second left. A lock that is not released becomes
-        # stale when this process ends.
+        # There may be less than a second left, so try only once. If the lock is not
+        # released, it becomes stale when this process ends.
         with suppress(WorkspaceError):
             context.lock.give_back(context.me)
         raise
@@ -48,7 +48,7 @@ def hold_lock(context: DeployContext) -> Iterator[None]:
 
 def _unlock(context: DeployContext) -> None:
     with context.events.step("unlock") as step:
-        # A lock that is not released would block every later deploy.
+        # A lock that is not released blocks other machines until it expires.
         retry_always(
             lambda: context.lock.give_back(context.me),
             context.target.limits,
@@ -58,9 +58,9 @@ def _unlock(context: DeployContext) -> None:
 
 
 def forget_if_complete(context: DeployContext, pending: Pending) -> bool:
-    """Delete the pending file if the deploy is in the ledger; return whether it is.
+    """If the deploy is in the ledger, delete the pending file and return True.
 
-    In this case the deploy had succeeded before the error.
+    If the deploy is in the ledger, it had succeeded before the error occurred.
     """
     try:
         current = context.ledger.current()
@@ -82,11 +82,11 @@ def read_pending(context: DeployContext, pending: Pending) -> Pending:
 def finish_interrupted(
     context: DeployContext, release: Release | None, kind: str
 ) -> Pending | None:
-    """Finish an interrupted deploy: return it to be resumed, or undo it.
+    """Undo an interrupted deploy, or return it so that the caller resumes it.
 
-    The interrupted deploy is resumed if this deploy has the same kind and release,
-    unless the restore of the tables had already begun. Otherwise the interrupted deploy
-    is undone. Raises StepError if the undo fails.
+    The caller resumes a deploy of the same kind and the same release. A deploy whose
+    undo has begun to restore tables is always undone. Raises StepError if the undo
+    fails.
     """
     pending = context.ledger.pending()
     if pending is None:

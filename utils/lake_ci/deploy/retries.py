@@ -24,7 +24,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Clock:
-    """The functions for the time and for sleeping; tests replace both."""
+    """A function that returns the time, and one that sleeps; tests replace both."""
 
     now: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
@@ -33,7 +33,7 @@ class Clock:
 def retry(ask: Callable[[], Answer], limits: Limits, clock: Clock) -> Answer:
     """Send a request, and retry it while its error is retryable.
 
-    `limits` defines how often and how long. Raises the last WorkspaceError.
+    `limits` sets the number of attempts and the pauses. Raises the last WorkspaceError.
     """
     may_pass = retry_if_exception(
         lambda error: isinstance(error, WorkspaceError) and error.retryable
@@ -71,11 +71,11 @@ def poll_until(
 
     Args:
         seconds: the time limit.
-        late: the message of the StepError that is raised at the time limit.
+        late: the start of the message of the StepError at the time limit.
     """
     deadline = clock.now() + seconds
-    # The pause grows, because an action that takes minutes does not need five requests
-    # per second.
+    # The pause grows: five requests per second are too many for an action that takes
+    # minutes.
     pause = min(0.2, limits.poll)
     while True:
         seen = look()

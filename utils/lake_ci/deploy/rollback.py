@@ -31,9 +31,10 @@ ROLLED_BACK = "rolled back"
 
 @dataclass(frozen=True)
 class RollbackTarget:
-    """The target of a rollback, and the entries that it undoes.
+    """The ledger entry to roll back to, and the entries of the deploys to undo.
 
-    The target is an entry of the ledger. None means the state before the first deploy.
+    `entry` is None for the state before the first deploy. `since` contains the entry of
+    the first deploy to undo, and all later entries.
     """
 
     entry: LedgerEntry | None
@@ -46,9 +47,9 @@ class RollbackTarget:
 
 
 def find_target(entries: list[LedgerEntry], version: str | None) -> RollbackTarget:
-    """Find the entry of a version; without a version, the entry before the current.
+    """Find the entry of a version, or the previous entry if the version is None.
 
-    If there is no such entry, raises RefusedError with the possible versions.
+    If the ledger has no such entry, raises RefusedError with the possible versions.
     """
     stack = release_stack(entries)
     if not stack:
@@ -63,7 +64,7 @@ def find_target(entries: list[LedgerEntry], version: str | None) -> RollbackTarg
 
 
 def _newest(stack: Sequence[LedgerEntry], version: str) -> int:
-    """Return how many entries there are up to the newest entry of the version."""
+    """Return the position of the newest entry of the version, counted from 1."""
     matches = [
         number for number, entry in enumerate(stack, 1) if entry.version == version
     ]
@@ -74,9 +75,9 @@ def _newest(stack: Sequence[LedgerEntry], version: str) -> int:
 
 
 def roll_back(context: DeployContext, version: str | None) -> str:
-    """Roll back under the lock; return the outcome.
+    """Hold the lock and roll back; return the outcome.
 
-    Raises RefusedError if the rollback was refused and nothing was changed.
+    Raises RefusedError, before any change, if the rollback is refused.
     """
     with hold_lock(context):
         if not _undo_interrupted(context):
@@ -113,7 +114,7 @@ def roll_back(context: DeployContext, version: str | None) -> str:
 def _undo_interrupted(context: DeployContext) -> bool:
     """Undo an interrupted deploy or rollback; return whether that succeeded.
 
-    After the undo, ledger and cluster agree.
+    After the undo, the cluster agrees with the ledger.
     """
     pending = context.ledger.pending()
     current = context.ledger.current()
@@ -125,7 +126,7 @@ def _undo_interrupted(context: DeployContext) -> bool:
 def _verify(
     context: DeployContext, current: LedgerEntry, found: RollbackTarget
 ) -> tuple[Release | None, Release]:
-    """Verify and return the release to roll back to, and the release to remove."""
+    """Return the release to roll back to and the release to remove, both verified."""
     with context.events.step("verify") as step:
         to = _release(context, found.entry) if found.entry else None
         leaving = _release(context, found.undone[-1])
@@ -137,7 +138,10 @@ def _verify(
 
 
 def _release(context: DeployContext, entry: LedgerEntry) -> Release:
-    """Verify the release of a ledger entry. Raises StepError."""
+    """Return the release of a ledger entry, after its verification.
+
+    Raises StepError if the files or the version do not agree with the entry.
+    """
     found = context.release(str(entry.folder))
     recorded = (entry.version, entry.commit, entry.sha256)
     if recorded != (found.version, found.commit, found.sha256):
@@ -178,7 +182,7 @@ def _change(
 
 
 def _look(context: DeployContext, pending: Pending, leaving: Release) -> Pending:
-    """Record the versions of the tables before any change."""
+    """Record the versions of the tables before the rollback changes anything."""
     with context.events.step("before") as step:
         context.installation.running()
         before = context.inspect(leaving, "before", "--versions")
@@ -203,10 +207,10 @@ def _install(context: DeployContext, to: Release | None) -> None:
 def _set_tables_back(
     context: DeployContext, pending: Pending, found: RollbackTarget, leaving: Release
 ) -> Pending:
-    """Restore the tables to their versions before the first undone release.
+    """Restore the tables to their versions before the first undone deploy.
 
-    A table is not restored if anything except the undone releases changed it since
-    then.
+    If a later change to a table is not from one of the undone deploys, the table is not
+    restored.
     """
     with context.events.step("tables") as step:
         ours = context.seen([run for entry in found.since for run in entry.runs])

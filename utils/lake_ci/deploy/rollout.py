@@ -44,7 +44,7 @@ class Rollout:
     """Deploys one release to one environment.
 
     Args:
-        contents: the release's files by name.
+        contents: the content of each file of the release, by file name.
         root: the repository.
     """
 
@@ -54,9 +54,10 @@ class Rollout:
     root: Path
 
     def deploy(self) -> str:
-        """Deploy under the lock; return the outcome.
+        """Hold the lock and deploy; return the outcome.
 
-        Raises RefusedError if the deploy was refused and nothing was changed.
+        Raises RefusedError, before any change to the cluster, the job or the tables, if
+        the deploy is refused.
         """
         with hold_lock(self.context):
             pending = finish_interrupted(self.context, self.release, "deploy")
@@ -84,7 +85,7 @@ class Rollout:
                     embedded.drop()
 
     def plan(self) -> str:
-        """Print the plan of a deploy, without any change and without the lock."""
+        """Print what a deploy would do; change nothing, and do not take the lock."""
         context, current = self.context, self.context.ledger.current()
         with context.events.step("plan") as step:
             if context.ledger.pending() is not None:
@@ -280,8 +281,8 @@ class Rollout:
         def started(run_id: int) -> None:
             nonlocal noted
             if run_id not in [run.id for run in noted.runs]:
-                # Until the run has ended, any commit after this moment may be the
-                # run's.
+                # The end is 0 until the run has ended: until then, any commit after
+                # this moment may belong to the run.
                 begun = DeployRun(run_id, int(1000 * context.clock.now()), 0)
                 noted = replace(noted, runs=(*noted.runs, begun))
             context.ledger.note(noted)

@@ -17,23 +17,24 @@ from lake_ci.deploy.ledger import DeployRun
 from lake_ci.deploy.retries import Clock, poll_until
 from lake_ci.model.settings import Limits
 
-# The number of output lines that the row of a failed task shows.
+# The number of output lines in the error message for a failed task.
 TAIL_LINES = 15
 MARK = "lake_ci"
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A run that has ended, with the log of each task and the time window."""
+    """A run that has ended, with its time window and the log of each task."""
 
     run: JobRun
     logs: Mapping[str, str]
     window: DeployRun
 
     def result(self, key: str) -> dict[str, Any]:
-        """Return the JSON in the last line that a script of the release printed.
+        """Return the result that a script of the release printed to the task's log.
 
-        Raises StepError if the last line is not JSON.
+        The result is the last line of JSON with the key `lake_ci`. Raises StepError if
+        there is no such line.
         """
         for line in reversed(self.logs.get(key, "").splitlines()):
             with suppress(ValueError):
@@ -66,14 +67,15 @@ class Runs:
 
         Args:
             name: the name of the run in the workspace.
-            token: the idempotency token: the same token gives the same run.
+            token: the idempotency token. If a token was used before, no new run starts:
+                the earlier run is used.
             tasks: the tasks in the format of the API.
-            started: called with the run's id.
+            started: called with the run's id after the submission.
             ended: called with each task that has succeeded.
 
         Raises:
-            StepError: a task failed; the message contains the end of its output. Or the
-                run did not end in time, and was canceled.
+            StepError: a task failed, and the message contains the end of its output; or
+                the run did not end in time and was canceled.
         """
         body = {"run_name": name, "idempotency_token": token, "tasks": list(tasks)}
         run_id = self._workspace.submit(body)
@@ -98,7 +100,7 @@ class Runs:
     def _logs(self, run: JobRun) -> dict[str, str]:
         """Return the log of each task.
 
-        Raises StepError with the end of the output if a task failed.
+        Raises StepError if a task failed; the message contains the end of its output.
         """
         logs = {}
         for task in run.tasks:
@@ -138,9 +140,10 @@ class Runs:
 
 
 def window(run: JobRun) -> DeployRun:
-    """Return when the first task of a run started and when the last task ended.
+    """Return the time window of a run.
 
-    The end is 0 while a task runs.
+    It begins when the first task starts, and ends when the last task ends. The end is 0
+    while a task is active.
     """
     started = [task.started for task in run.tasks if task.started]
     ended = [task.ended for task in run.tasks if task.ended]

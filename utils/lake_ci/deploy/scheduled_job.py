@@ -1,6 +1,6 @@
 """Creates, updates and restores the scheduled job of an environment.
 
-The workspace is searched for a job of the declared name.
+The job is found in the workspace by its declared name.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def upsert(workspace: Workspace, settings: Mapping[str, Any]) -> tuple[int, str]
 
 
 def restore(workspace: Workspace, name: str, before: Mapping[str, Any] | None) -> str:
-    """Restore the job's settings from before a deploy, or delete a job that is new.
+    """Undo a deploy's change of the job: restore the settings, or delete a new job.
 
     Returns a phrase that describes the change.
     """
@@ -42,7 +42,7 @@ def restore(workspace: Workspace, name: str, before: Mapping[str, Any] | None) -
 def agrees(wanted: Any, found: Any) -> bool:
     """Return whether a job's settings contain all wanted values.
 
-    The workspace adds default values under other keys, which are ignored.
+    Keys that are not wanted are ignored, because the workspace adds default values.
     """
     if isinstance(wanted, Mapping):
         return isinstance(found, Mapping) and all(

@@ -1,4 +1,4 @@
-"""Limits the time and the list pages of the requests of databricks-sdk."""
+"""Limits how long databricks-sdk waits and how many pages of a list it requests."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ MOST_PAGES = 1000
 
 
 class SdkClock(clock.Clock):
-    """Replaces the SDK's clock by a deploy's clock, with a limit on waiting.
+    """The clock for the SDK: the clock of a deploy, with a limit for each wait.
 
     Args:
-        longest: the maximum number of seconds that the SDK waits at a server's request.
+        longest: the longest wait in seconds, even if a server requests a longer wait.
     """
 
     def __init__(self, clock: Clock, longest: float) -> None:
@@ -57,6 +57,6 @@ def limit_pages(api: ApiClient, most: int = MOST_PAGES) -> None:
             raise WorkspaceError(f"{method} {path} has more than {most:,} pages")
         return do(method, path, *arguments, **options)
 
-    # mypy reads the type that `wraps` returns only in its strict mode.
+    # Only in its strict mode, mypy knows the type that `wraps` returns.
     replacement: Callable[..., Any] = limited
     api.do = replacement  # type: ignore[method-assign]  # the SDK has no hook for it

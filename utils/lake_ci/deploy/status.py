@@ -17,7 +17,7 @@ from lake_ci.deploy.release import Release
 def tell(context: DeployContext) -> bool:
     """Print the status of an environment.
 
-    Returns whether the cluster matches the ledger.
+    Returns whether the workspace agrees with the ledger.
     """
     current, pending = context.ledger.current(), context.ledger.pending()
     with context.events.step("status") as step:

@@ -1,6 +1,6 @@
 """Checks how a deploy changes tables and packages.
 
-To compare the gold tables, it also runs the sample on this machine.
+To compare the gold tables, the sample is also processed on this machine.
 """
 
 from __future__ import annotations
@@ -51,11 +51,12 @@ def unexpected_package_changes(
 ) -> list[str]:
     """Return a message for each package that an install changed unexpectedly.
 
-    Only the package and its dependencies may change.
+    Only the deployed package and its dependencies may change.
 
     Args:
-        before, after: results of the script `inspect`: `packages` has the versions by
-            name, and `own` has the names of the package and all its dependencies.
+        before, after: results of the script `inspect` before and after the install.
+            `packages` maps the name of each package to its version. `own` contains the
+            names of the deployed package and all its dependencies.
     """
     had, has = before["packages"], after["packages"]
     own = {*before["own"], *after["own"]}
@@ -70,9 +71,10 @@ def unexpected_package_changes(
 def gold_differences(
     expected: Mapping[str, Any], found: Mapping[str, Any]
 ) -> list[str]:
-    """Compare the gold tables with those of a run of the same files on this machine.
+    """Compare the deployed gold tables with the tables of a run on this machine.
 
-    Returns one message for each difference in rows or sums.
+    The deploy and this run have processed the same files. Returns one message for each
+    difference in row counts or sums.
     """
     wrong = []
     for name in sorted({*expected, *found}):
@@ -106,12 +108,12 @@ def _same(one: str | None, two: str | None) -> bool:
 
 
 class Embedded:
-    """Runs the sample on this machine, at the same time as the job on the cluster.
+    """Processes the sample on this machine while the job runs on the cluster.
 
     Args:
         sample, script: the folder of the sample and the script `inspect`, relative to
             the repository.
-        how: the declared command, its folders and its environment.
+        how: the declared arguments, import paths and environment variables.
     """
 
     def __init__(self, root: Path, sample: str, script: str, how: Comparison) -> None:
@@ -131,7 +133,7 @@ class Embedded:
         self._process = self._start(*(values.get(each, each) for each in how.arguments))
 
     def gold(self) -> dict[str, Any]:
-        """Wait for the run, and return rows and sums of its gold tables.
+        """Wait for the run, and return the row counts and sums of its gold tables.
 
         If the run failed, raises StepError with the last lines of its output.
         """

@@ -1,6 +1,6 @@
 """Undoes a deploy that failed or was interrupted.
 
-Wheel, job settings and tables return to the last good version.
+The wheel, the job's settings and the tables return to the last good version.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ ROW = "return"
 
 
 def undo_deploy(context: DeployContext, pending: Pending, why: str) -> bool:
-    """Undo the changes of a deploy, and print a row for each part.
+    """Undo the changes of a deploy, and print the result as one step.
 
-    Returns whether all parts were undone. Otherwise the pending file is not deleted,
-    and the next deploy continues the undo.
+    Returns whether all parts were undone. If a part was not undone, the pending file
+    remains, and the next deploy continues the undo.
     """
     with context.events.step(ROW) as step:
         last = context.ledger.current()
@@ -62,10 +62,10 @@ def undo_deploy(context: DeployContext, pending: Pending, why: str) -> bool:
 def _undo_all(
     context: DeployContext, last: LedgerEntry | None, pending: Pending
 ) -> tuple[Release | None, list[str], list[str], Sequence[DeployRun]]:
-    """Undo each part of a deploy, and continue after errors.
+    """Undo each part of a deploy; if a part fails, continue with the next part.
 
-    Returns the restored release, the undone parts, the errors of the other parts, and
-    the runs that restored tables.
+    Returns the restored release, a phrase for each undone part, the errors, and the
+    runs that restored tables.
     """
     undone: list[str] = []
     failed: list[str] = []
@@ -101,10 +101,11 @@ def restore_tables(
     """Restore the tables that these runs changed, except tables with later changes.
 
     Args:
-        token: the idempotency token: the same token gives the same run.
+        token: the idempotency token. If a token was used before, no new run starts: the
+            earlier run is used.
 
-    Returns the result of the script `restore`, and the script's run, whose commits
-    belong to the deploy, too. Raises StepError.
+    Returns the result of the script `restore` and the run of the script. The commits of
+    this run belong to the deploy, too. Raises StepError if the run fails.
     """
     arguments = ["--lake", context.target.lake, *restore_arguments(tables, runs)]
     task = release.task("restore", release.restore, context.cluster, *arguments)
@@ -131,7 +132,7 @@ def describe_restore(found: Mapping[str, Any]) -> list[str]:
 
 
 def stop_runs(context: DeployContext, runs: Sequence[DeployRun]) -> None:
-    """Cancel the active runs of a dead deploy, and wait until they have ended."""
+    """Cancel those runs of a deploy that are still active, and wait for their end."""
     for run in runs:
         if run.ended or context.workspace.run(run.id).state in ENDED:
             continue
@@ -177,14 +178,15 @@ def _tables(
 ) -> tuple[list[str], Sequence[DeployRun]]:
     if pending.tables is None or not pending.runs or pending.folder is None:
         return ["no table was touched"], ()
-    # Use the script of the undone release: it was uploaded before any script ran.
+    # Use the script of the release that is undone: all files of this release were
+    # uploaded before any of its scripts ran.
     used = context.release(pending.folder)
     runs = list(context.seen(pending.runs))
     mine = f"{context.me.id}-return-{pending.id}"
     if pending.restoring and pending.restoring != mine:
-        # An earlier undo started this run and was interrupted. If the run succeeded,
-        # the tables are restored. If the run failed, its commits count as the deploy's
-        # own.
+        # An earlier undo requested this run and was then interrupted. If the run
+        # succeeds, the tables are restored. If the run fails, its commits count as
+        # commits of the deploy.
         begun: list[int] = []
         with suppress(StepError):
             found, run = restore_tables(
@@ -197,7 +199,7 @@ def _tables(
             )
             return describe_restore(found), (run,)
         runs += context.seen([DeployRun(number, 0, 0) for number in begun])
-    # Store the token before the request, so that the next undo submits the same run.
+    # Store the token before the request, so that the next undo can find this run.
     context.ledger.note(replace(pending, runs=tuple(runs), restoring=mine))
     found, run = restore_tables(context, used, pending.tables, runs, mine)
     return describe_restore(found), (run,)

@@ -1,6 +1,6 @@
-"""Sends a deploy's requests with the real clients.
+"""Sends a deploy's requests with databricks-cli and databricks-sdk.
 
-Most requests use databricks-cli. Volumes and polling use databricks-sdk.
+The SDK is used for volumes and for polling, the CLI for most other requests.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ PASSING = (
 
 
 class Databricks:
-    """`client.Workspace` on a real workspace or on the emulator.
+    """Implements `client.Workspace` for real workspaces and for the emulator.
 
-    The clients send both the same requests.
+    Real workspaces and the emulator get the same requests.
     """
 
     def __init__(
@@ -156,8 +156,8 @@ class Databricks:
         try:
             retry(ask, self._limits, self._clock)
         except WorkspaceError as error:
-            # This error means that an earlier request had succeeded and its answer was
-            # lost. The callers poll the resulting state.
+            # An error about the state means that an earlier attempt succeeded but its
+            # answer was lost. The callers poll until the cluster runs.
             if error.code not in (
                 "INVALID_STATE",
                 "INVALID_PARAMETER_VALUE",
@@ -224,7 +224,8 @@ class Databricks:
         return self._command(read, *arguments)
 
     def cancel(self, run_id: int) -> None:
-        # Use the SDK, which is faster, because there may be less than a second left.
+        # After a signal there may be less than a second left. The SDK is faster than
+        # the CLI.
         self.ask(lambda: self._sdk.jobs.cancel_run(run_id))
 
     def job(self, name: str) -> ScheduledJob | None:
@@ -242,7 +243,7 @@ class Databricks:
 
         def create() -> int:
             nonlocal sent
-            # If an answer was lost, the job exists already: do not create it twice.
+            # An earlier attempt may have created the job although its answer was lost.
             found = self._job_id(settings["name"]) if sent else None
             sent = True
             if found is not None:
@@ -271,7 +272,7 @@ class Databricks:
                 raise
 
     def ask(self, ask: Callable[[], Answer]) -> Answer:
-        """Send a request with the SDK, with retries.
+        """Send a request with the SDK, and retry it after temporary errors.
 
         Converts each error of the SDK to a WorkspaceError.
         """
@@ -292,9 +293,9 @@ class Databricks:
                 TypeError,
                 AttributeError,
             ) as error:
-                # The answer was late (TimeoutError is an OSError), truncated, or of
-                # another shape. The SDK's own retries end in a TimeoutError without the
-                # reason.
+                # The answer was late (TimeoutError is an OSError), truncated, or in an
+                # unexpected format. When the SDK stops its retries, it raises a
+                # TimeoutError whose message lacks the cause.
                 cause = f": {error.__cause__}" if error.__cause__ else ""
                 message = f"{type(error).__name__}: {error}{cause}"
                 raise WorkspaceError(message, retryable=True) from None
@@ -302,9 +303,9 @@ class Databricks:
         return retry(translated, self._limits, self._clock)
 
     def _job_id(self, name: str) -> int | None:
-        """Return the id of the job of that name, or None.
+        """Return the id of the job with this name; None if there is none.
 
-        Raises WorkspaceError if there are several.
+        Raises WorkspaceError if several jobs have this name.
         """
 
         def ids(listing: Any) -> list[int]:
@@ -325,7 +326,10 @@ class Databricks:
         return retry(lambda: self._once(read, *arguments), self._limits, self._clock)
 
     def _once(self, read: Callable[[Any], Answer], *arguments: str) -> Answer:
-        """Run a command once. Raises WorkspaceError if `read` finds no answer."""
+        """Run a command once, and return what `read` extracts from its JSON.
+
+        Raises WorkspaceError if the JSON has an unexpected format.
+        """
         answer = self._cli.json(*arguments)
         try:
             return read(answer)

@@ -1,4 +1,4 @@
-"""Installs the packages of a lock into the Python environment of a session.
+"""Installs the packages of a lock file into the Python environment of a session.
 
 nox creates the environment. Packages are installed again only if the lock changed.
 """
@@ -51,13 +51,14 @@ INTERNAL = (
     "LAKE_CI_TURNS",
 )
 # Variables that nox and the suite pass between their own processes. Tools must not get
-# these variables, especially a tool that runs nox again.
+# these variables, especially not a tool that runs nox.
 PRIVATE = re.compile(
     r"LAKE_CI_(PLAN|RUN|EVENT|CACHE|STORE|PROVISIONING)|NOX.*|VIRTUAL_ENV"
     r"|CONDA_PREFIX|UV_PYTHON|UV_PROJECT_ENVIRONMENT"
 )
-# A developer's own options of tools, such as `PYTEST_ADDOPTS="-k fine"`. With them a
-# check would run only in part, but report a whole result.
+# Variables with a developer's own options for tools, such as
+# `PYTEST_ADDOPTS="-k fine"`. With these options, a check could skip a part of its work
+# but report a full result.
 OPTIONS = re.compile(
     r"PYTEST_(ADDOPTS|PLUGINS|DISABLE_PLUGIN_AUTOLOAD)|(COVERAGE|COV_CORE)_.*|MYPYPATH"
     r"|(BANDIT|FLAKE8|HADOLINT|ISORT|SEMGREP|YAMLLINT|ZIZMOR)_.*|BLACK_(?!CACHE_DIR).*"
@@ -74,13 +75,13 @@ UNREACHABLE = re.compile(
 
 @dataclass(frozen=True)
 class Environment:
-    """The environment of a session, and nox's options for it.
+    """The Python environment of a session, and nox's options for the environment.
 
     Attributes:
         folder: the environment's folder, which contains `bin/python`.
-        may_install: false under `-R` and `--no-install`, if the environment existed
-            before.
-        install_only: true under `--install-only`: nothing is run.
+        may_install: false if nox got `-R` or `--no-install` and the environment already
+            existed.
+        install_only: true if nox got `--install-only`: no check runs.
         own: whether nox created the environment for this session. If not, the session
             uses the suite's own interpreter.
     """
@@ -165,12 +166,12 @@ class Environment:
 
 
 def check_variables(env: Mapping[str, str]) -> None:
-    """Raise UsageError for an unknown variable `LAKE_CI_*`, or a wrong value of STRICT.
+    """Raise UsageError for an unknown `LAKE_CI_*` variable or a wrong LAKE_CI_STRICT.
 
     Without this check, a misspelled variable would be ignored without a message.
 
     Raises:
-        UsageError: a variable or a value is wrong; the hint is the nearest name.
+        UsageError: a variable or a value is wrong; the hint contains a similar name.
     """
     for name in sorted(env):
         if name.startswith("LAKE_CI_") and name not in (*VARIABLES, *INTERNAL):

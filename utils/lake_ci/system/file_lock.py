@@ -12,13 +12,15 @@ from pathlib import Path
 def locked(
     path: Path, waiting: Callable[[str], None] = lambda holder: None
 ) -> Iterator[None]:
-    """Hold the lock of a file, and wait while another process holds it.
+    """Wait until no other process holds the lock of a file, then hold the lock.
 
-    The lock of a dead process is released.
+    The lock is held during a `with` block. If a process is killed, the system releases
+    its lock.
 
     Args:
-        path: the lock file; it is created if it is missing, and not deleted.
-        waiting: called once with the holder's text if this process must wait.
+        path: the lock file; it is created if it is missing, and never deleted.
+        waiting: a function that is called once if this process must wait. Its argument
+            is the text that the holder passed to `sign`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
@@ -32,5 +34,5 @@ def locked(
 
 
 def sign(path: Path, text: str) -> None:
-    """Write the holder of a lock into the lock file, for processes that wait."""
+    """Write a text about the holder into the lock file, for processes that wait."""
     path.write_text(text + "\n", encoding="utf-8")

@@ -1,6 +1,6 @@
 """Reads the state of the repository from git.
 
-Without git, all results are None, False or empty.
+If git is missing or fails, the results are None, False, 0 or empty.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lake_ci.system import secret_variables
 
-# git's defaults for a developer's settings that change what git prints.
+# These options override the developer's settings that would change git's output.
 OPTIONS = (
     *("-c", "color.ui=false"),
     *("-c", "core.fsmonitor=false"),
@@ -20,8 +20,8 @@ OPTIONS = (
     *("-c", "log.showSignature=false"),
     *("-c", "status.showUntrackedFiles=normal"),
 )
-# Variables that point git to another repository, or change its output. git sets some of
-# them for its hooks.
+# Variables that point git to another repository or change git's output. git sets some
+# of these variables when it runs a hook.
 VARIABLES = re.compile(
     r"GIT_(DIR|WORK_TREE|COMMON_DIR|INDEX_FILE|OBJECT_DIRECTORY|NAMESPACE|EXTERNAL_DIFF"
     r"|ALTERNATE_OBJECT_DIRECTORIES|(LITERAL|GLOB|NOGLOB|ICASE)_PATHSPECS)"
@@ -29,12 +29,12 @@ VARIABLES = re.compile(
 
 
 def command(*arguments: str) -> list[str]:
-    """Return a git command that ignores the developer's settings of git's output."""
+    """Return a git command whose output does not depend on the developer's settings."""
     return ["git", *OPTIONS, *arguments]
 
 
 def variables() -> dict[str, str]:
-    """Return the environment variables for git, without those that mislead it."""
+    """Return the environment variables for git, without those in `VARIABLES`."""
     shown, withheld = secret_variables.split(os.environ)
     return {
         name: value
@@ -88,8 +88,8 @@ def commit_time(root: Path) -> int:
 def files(root: Path, *paths: str) -> tuple[str, ...]:
     """Return the existing files under these paths, relative to `root`.
 
-    The result contains the files that git tracks, and untracked files that it does not
-    ignore.
+    The result contains the files that git tracks, and the untracked files that git does
+    not ignore.
     """
     listing = (
         ask(
@@ -112,7 +112,7 @@ def files(root: Path, *paths: str) -> tuple[str, ...]:
 
 
 def is_ancestor(root: Path, commit: str, branch: str) -> bool:
-    """Return whether a commit is on a branch: its newest commit or one before it."""
+    """Return whether a commit is on a branch, as its newest or an earlier commit."""
     return ask(root, "merge-base", "--is-ancestor", commit, branch) is not None
 
 

@@ -36,9 +36,9 @@ def places(env: Mapping[str, str]) -> dict[str, list[str]]:
 
 
 def find(version: str, env: Mapping[str, str]) -> Path | None:
-    """Return the folder of a `python<version>` that is not on PATH, or None.
+    """Return the folder where a tool such as uv has installed a Python, or None.
 
-    If there are several, return the folder of the newest patch release.
+    If a tool has several, return the folder of the newest patch release.
     """
     for patterns in places(env).values():
         for pattern in patterns:
@@ -63,9 +63,9 @@ def find(version: str, env: Mapping[str, str]) -> Path | None:
 def show(versions: Iterable[str], env: MutableMapping[str, str]) -> None:
     """Append the folders of these Python versions to PATH if they are missing there.
 
-    nox and uv then find these versions. pyenv puts a shim on PATH for each version, and
-    a shim fails if its version is not active. The real folder, later on PATH, is then
-    used.
+    nox and uv then find these versions. pyenv puts a shim on PATH for each version. If
+    the version is not active, the shim fails. nox and uv then use the real folder,
+    which is later on PATH.
     """
     known = env.get("PATH", "").split(os.pathsep)
     for version in versions:
@@ -78,7 +78,8 @@ def show(versions: Iterable[str], env: MutableMapping[str, str]) -> None:
 def missing(version: str, env: Mapping[str, str]) -> str:
     """Return the message for a missing Python version.
 
-    The message lists the searched folders, and how to install the version.
+    The message lists the tools whose folders were searched, and explains how to install
+    the version.
     """
     looked = ", ".join(["PATH", *places(env)])
     return (

@@ -15,11 +15,11 @@ from typing import IO, Any
 
 
 class _Pipe(io.RawIOBase):
-    """The reading end of a child's pipe, which is at its end when the child has ended.
+    """Reads the pipe of a child until the child has ended.
 
     A daemon that the child started may keep the pipe open forever. So this class does
-    not wait for the end of the pipe: when the child has ended, it reads only the bytes
-    that are then in the pipe.
+    not wait until the pipe is closed. After the child has ended, this class reads only
+    the bytes that are already in the pipe.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
@@ -46,7 +46,7 @@ class _Pipe(io.RawIOBase):
         return number
 
     def child_ended(self) -> None:
-        """Make the pipe end after the bytes that it contains now."""
+        """Stop reading after the bytes that the pipe contains now."""
         self._end.close()
 
     def close(self) -> None:
@@ -65,8 +65,8 @@ def _bytes_in(stream: IO[bytes]) -> int:
 class Reader(threading.Thread):
     """Reads one pipe to its end, line by line, and redacts each line.
 
-    Whole lines are redacted, because a child may write a line, and a secret in it, in
-    parts.
+    A child may write a line in several parts and so split a secret. Therefore each line
+    is redacted as a whole.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
-"""Runs tools as child processes, each below a watcher that ends all its descendants.
+"""Runs each tool below a watcher, a process that ends all descendants of the tool.
 
-`watcher.py` is the child of the suite and the parent of the tool. It ends the tool and
-all its descendants when the tool ends, when the suite stops it, and when the suite is
-killed.
+The watcher, `watcher.py`, is the child of the suite and the parent of the tool. It ends
+the tool and all its descendants when the suite stops the tool or is killed. When the
+tool ends, the watcher ends the remaining descendants.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from lake_ci.errors import LakeCiError
 from lake_ci.system.pipes import Reader
 from lake_ci.system.redaction import Redactor
 
-# nox kills a worker 2 s after SIGTERM. Within this time the tools must end, and the
-# result must be written.
+# The default number of seconds between SIGTERM and SIGKILL. nox kills a worker 2 s
+# after SIGTERM: within these 2 s the tools must end, and the result must be written.
 GRACE_SECONDS = 0.8
 WATCHER = Path(__file__).with_name("watcher.py")
 # The seconds between two checks whether a silent server is still alive.
@@ -45,7 +45,7 @@ class Completed:
     stopped: str | None = None
 
     def last_lines(self, number: int = 12) -> str:
-        """Return the last lines of standard error, or else of standard output."""
+        """Return the end of standard error; if that is empty, of standard output."""
         text = self.stderr.strip() or self.stdout.strip()
         return "\n".join(text.splitlines()[-number:])
 
@@ -77,7 +77,7 @@ class _Child:
             self.process = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(WATCHER), *arguments, *argv],
                 cwd=cwd,
-                # See the end of the watcher.
+                # The end of watcher.py explains LC_ALL.
                 env={**env, "LC_ALL": "C"},
                 stdin=stdin,
                 stdout=pipe,
@@ -114,13 +114,13 @@ class _Child:
 class Processes:
     """Starts tools, and can end all tools that are running.
 
-    Each tool has its own session, and so its own process group. A signal to the suite's
-    group reaches only the suite, which handles it.
+    Each tool has its own process session, and so its own process group. A signal to the
+    suite's process group reaches only the suite, which then ends the tools.
 
     Args:
-        clock: returns the time in seconds, for deadlines.
+        clock: a function that returns the time in seconds, for deadlines.
         redact: redacts the output of all children. In addition, the secrets in a
-            child's own environment are always redacted.
+            child's environment variables are always redacted.
     """
 
     def __init__(
@@ -151,11 +151,11 @@ class Processes:
             argv: the command.
             cwd: the working directory of the command.
             env: all environment variables of the command.
-            deadline: the time of the clock when the command is ended, with
-                `stopped="timeout"`.
+            deadline: the time of `clock` at which the command is ended; the result is
+                then `stopped="timeout"`.
             echo: called with each line when it arrives.
             attached: whether the command gets the terminal and stays in the group of
-                this process. Its output is then not captured.
+                this process. If so, its output is not captured.
             grace: the seconds between SIGTERM and SIGKILL when the command is stopped.
 
         Raises:
@@ -192,9 +192,9 @@ class Processes:
     ) -> Iterator[str]:
         """Run a server during a `with` block, and yield the server's first line.
 
-        A server prints its first line when it is ready. Its standard input is a pipe
-        from this process. The server should exit when this pipe closes, which happens
-        even after a kill -9 of this process.
+        The server must print its first line when it is ready. Its standard input is a
+        pipe from this process. The server should exit when this pipe closes. The pipe
+        closes even if this process is killed with SIGKILL.
 
         Raises:
             LakeCiError: the server ended, or the deadline passed, before the first
@@ -252,7 +252,7 @@ class Processes:
     ) -> _Child | None:
         """Start a tool, and capture its output unless the tool is attached.
 
-        Returns None after `stop_all`.
+        Returns None if `stop_all` was already called.
         """
         with self._lock:
             if self._stopped is not None:
@@ -287,7 +287,7 @@ class Processes:
         process: subprocess.Popen[bytes],
         deadline: float | None,
     ) -> str | None:
-        """Return a server's first line; None if it ends or the deadline passes."""
+        """Return a server's first line; None if there is none before the deadline."""
         while deadline is None or self._clock() < deadline:
             ended = process.poll() is not None
             with contextlib.suppress(queue.Empty):

@@ -1,8 +1,9 @@
-"""Waits for resources of a new machine that are being prepared in the background.
+"""Waits for resources that a new machine prepares in the background.
 
 On a new machine, `.ci/prepare` starts to prepare the missing resources (`engine`,
-`api-server`, `browser`) and returns. LAKE_CI_PROVISIONING is the folder of their state.
-Without this variable no session waits. The folder contains for each resource:
+`api-server`, `browser`) and does not wait for them. LAKE_CI_PROVISIONING names the
+folder with their state. If this variable is not set, no session waits. For each
+resource, the folder contains:
 
     NAME.resource  the identity in the first line, then lines `VARIABLE=value`. A
                    session uses the resource only if all variables have these values.
@@ -27,7 +28,7 @@ from lake_ci.system.atomic_write import write_whole
 FOLDER = "LAKE_CI_PROVISIONING"
 # The `cause` of a result if the machine could not be prepared.
 CAUSE = "not-provisioned"
-# The preparation takes 9 minutes, and much longer at low priority.
+# The preparation takes 9 minutes, but much longer if its processes have low priority.
 LIMIT_SECONDS = 60 * 60
 POLL_SECONDS = 0.2
 LAST_LINES = 12
@@ -39,9 +40,9 @@ class Resource:
     """A resource of the machine that is, or was, prepared in the background.
 
     Attributes:
-        folder: the folder of LAKE_CI_PROVISIONING.
+        folder: the folder that LAKE_CI_PROVISIONING names.
         name: a name of `Job.setup` or `Job.external_inputs`.
-        identity: describes the resource, and is known before the resource is ready.
+        identity: a text that identifies the resource, even before it is ready.
     """
 
     folder: Path
@@ -60,7 +61,7 @@ class Resource:
     def is_running(self) -> bool:
         """Whether a process is still preparing the resource.
 
-        The lock of a dead process is released.
+        A killed process does not count, because the system has released its lock.
         """
         try:
             with self._file("running").open("rb") as file:
@@ -74,12 +75,12 @@ class Resource:
     def state(self, observe: Callable[[], str]) -> str:
         """Return the state of the resource for a fingerprint.
 
-        The state is the identity, both before and after the resource is ready, so that
-        the fingerprint does not change. If the resource later differs from its first
-        observed state, the state is the observed one.
+        The state is the identity, both before and after the resource becomes ready, so
+        that the fingerprint does not change. If a later observation differs from the
+        first observation, the state is the later observation.
 
         Args:
-            observe: returns the current state of the resource.
+            observe: a function that observes and returns the current state.
         """
         if not self.is_ready:
             return self.identity
@@ -90,9 +91,9 @@ class Resource:
         return self.identity if first in (None, now) else now
 
     def last_lines(self) -> str:
-        """Return the end of the log.
+        """Return the last lines of the log.
 
-        If the disk is full, add a note, because the log may then be empty.
+        If the disk is full, add a note about this, because the log may be empty.
         """
         try:
             text = self.log.read_text(encoding="utf-8", errors="replace").strip()
@@ -119,7 +120,7 @@ class Resource:
 
 
 def find(env: Mapping[str, str], name: str) -> Resource | None:
-    """Return the resource of that name, or None if the variables do not use it."""
+    """Return the resource with this name; None if the variables do not select it."""
     if not env.get(FOLDER):
         return None
     folder = Path(env[FOLDER])
@@ -144,7 +145,7 @@ def wait(
     """Wait until these resources are ready; return whether a wait was necessary.
 
     Args:
-        say: called with a line for each resource that is not ready.
+        say: called with a message for each resource that is still being prepared.
 
     Raises:
         MachineError: the preparation of a resource failed, or exceeded the time limit;
@@ -164,7 +165,8 @@ def wait(
 
 def _wait_for(resource: Resource, deadline: float) -> None:
     while not resource.is_ready:
-        # A resource becomes ready before its lock is released.
+        # A resource is marked as ready before its lock is released, so check again
+        # whether it is ready.
         if not resource.is_running and not resource.is_ready:
             raise _error(resource, "could not be prepared")
         if time.monotonic() >= deadline:

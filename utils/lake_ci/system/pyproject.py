@@ -22,7 +22,7 @@ def read_project(root: Path) -> dict[str, Any]:
     """Return the content of pyproject.toml.
 
     Raises:
-        UsageError: the file is not TOML.
+        UsageError: the file cannot be read or is not TOML.
     """
     try:
         text = (root / FILE).read_text(encoding="utf-8")
@@ -33,10 +33,10 @@ def read_project(root: Path) -> dict[str, Any]:
 
 
 def setting_line(root: Path, table: str, name: str) -> int | None:
-    """Return the line of a key or value in a table of pyproject.toml.
+    """Return the number of the line with a key or value in a table of pyproject.toml.
 
-    Tables inside the table are searched, too. If the text is not found, return the line
-    of the table.
+    Tables inside the table are searched, too. If no line contains the text, return the
+    first line of the table.
     """
     lines = (root / FILE).read_text(encoding="utf-8").splitlines()
     inside = dict(_inside(lines, table))

@@ -1,8 +1,8 @@
 """Replaces secrets in output: finds variables that contain secrets, and redacts text.
 
 All output of the suite passes through a `Redactor`: the output of children, results,
-reports, messages and the ledger of deploys. A secret is replaced before the text is
-encoded or shortened, and also in encodings that other programs use.
+reports, messages and the ledger of deploys. The suite redacts a text before it encodes
+or shortens the text. Secrets that other programs have encoded are replaced, too.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ HIDDEN = "[hidden]"
 # moto's documentation uses as a key. Replacing such words would make paths and messages
 # unreadable.
 SHORTEST = 8
-# Variables that contain a secret. Variables that end in _FILE or _ID do not, and those
-# that end in _URL only if the URL of a webhook is the secret.
+# The names of variables that contain a secret. Names that end in _FILE or _ID do not
+# match. A name that ends in _URL matches only for a webhook, whose URL is a secret.
 NAMES = re.compile(
     r"(.*_)?(TOKENS?|SECRETS?|PASSWORD|PASSWD|PASSPHRASE|PAT|API_?KEY"
     r"|(ACCESS|ACCOUNT|ENCRYPTION|PRIVATE|SECRET|STORAGE)_KEY"
@@ -35,8 +35,8 @@ NAMES = re.compile(
     r"|TF_TOKEN_.*|(DATABRICKS_)?GOOGLE_CREDENTIALS|PGPASSWORD|.+_(DSN|PWD|SAS)",
     re.IGNORECASE,
 )
-# The password in `https://user:password@host`, as in the URLs of proxies and package
-# indexes, and a token in place of the user.
+# The password in `https://user:password@host`, or the token in `https://token@host`.
+# The URLs of proxies and package indexes may contain them.
 URL_PASSWORD = re.compile(r"://(?:[^\s/:@]*:([^\s/@]+)|([^\s/:@]{20,}))@")
 # The secret parts of a connection string, such as `AccountName=a;AccountKey=b`.
 PARTS = re.compile(r"(?:key|password|pwd|sig|signature)=([^;&\s]+)", re.IGNORECASE)
@@ -59,14 +59,16 @@ ENCODERS: tuple[Callable[[str], str], ...] = (
     .replace("&#x27;", "&#39;")
     .replace("&quot;", "&#34;"),
     lambda text: html.escape(text, quote=False),
-    # XML attributes, as ElementTree and as SAX write them.
+    # ElementTree and SAX write XML attributes in these two ways.
     lambda text: _xml_attribute(text, "&#09;"),
     lambda text: _xml_attribute(text, "&#9;"),
     lambda text: shlex.quote(text).strip("'"),
 )
-# Programs encode these characters in different ways.
+# Programs encode these characters in different ways, so the text between them is
+# redacted separately.
 CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
-# An error message that quotes JSON is often the repr of the text.
+# How often a text may be encoded. An error message, for example, may be the repr of a
+# text that contains JSON.
 DEPTH = 2
 Value = TypeVar("Value")
 
@@ -107,11 +109,11 @@ class Redactor:
         return text
 
     def tree(self, value: Value) -> Value:
-        """Return a copy of lists, mappings and dataclasses with redacted texts."""
+        """Return a copy of a nested value in which all secrets are redacted."""
         return cast(Value, self._tree(value)) if self._forms else value
 
     def file(self, path: Path) -> bool:
-        """Redact a file if it contains a secret, and return whether it did."""
+        """Redact the secrets in a file, and return whether it contained any."""
         if not self._forms:
             return False
         before = after = path.read_bytes()
@@ -142,8 +144,8 @@ def holds_secret(name: str, value: str) -> bool:
 def strip_secrets(env: MutableMapping[str, str]) -> None:
     """Remove white space around the secrets in environment variables.
 
-    A secret from `echo` or from a file ends in a line break, which no service accepts
-    and an HTTP header cannot contain.
+    A secret that comes from `echo` or a file often ends in a line break. No service
+    accepts the line break, and an HTTP header cannot contain it.
     """
     for name, value in list(env.items()):
         if NAMES.fullmatch(name) and value != value.strip():
@@ -165,7 +167,7 @@ def _forms(secret: str) -> Iterator[str]:
     Each line of a secret counts as a secret.
     """
     whole = secret.strip()
-    # In output that is not UTF-8, bytes were replaced by replacement characters.
+    # If a secret is not UTF-8, output contains replacement characters for its bytes.
     readable = _bytes(whole).decode("utf-8", "replace")
     parts = [*whole.splitlines(), *CONTROL.split(whole)]
     for text in {whole, readable, *map(str.strip, parts)}:
@@ -188,11 +190,11 @@ def _xml_attribute(text: str, tab: str) -> str:
 
 
 def _base64(content: bytes) -> Iterator[str]:
-    """Yield the Base64 characters that depend on this content only, for each offset.
+    """Yield the Base64 characters that only this content determines, for each offset.
 
-    Basic authentication encodes `user:secret`. Base64 encodes three bytes as four
-    characters, so the text before the secret shifts the secret by zero, one or two
-    bytes.
+    The offset is zero, one or two bytes: Base64 encodes three bytes as four characters,
+    and text may precede the secret. Basic authentication, for example, encodes
+    `user:secret`.
     """
     for shift in range(3):
         text = base64.b64encode(bytes(shift) + content).decode().rstrip("=")

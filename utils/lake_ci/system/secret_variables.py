@@ -1,7 +1,7 @@
 """Decides which tools get the environment variables that contain secrets.
 
-A tool gets the secrets in its row of `TOOLS`, and those that its job declares as
-`variables`. All other tools get none.
+A tool gets the secrets that its row of `TOOLS` matches, and the secrets that its job
+declares as `variables`. A tool gets no other secrets.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from lake_ci.system.redaction import holds_secret
 PROXIES = r"(?i:(https?|all|ftp)_proxy)"
 INDEXES = r"(PIP|UV)_.*(INDEX|FIND_LINKS|PROXY).*"
 CLOUDS = r"(AWS|ARM|AZURE|GOOGLE|ACTIONS_ID_TOKEN)_.*"
-# The developer's clusters are withheld like a secret.
+# This variable gives access to the developer's clusters, so it counts as a secret.
 KUBECONFIG = "KUBECONFIG"
 TOOLS: Mapping[str, re.Pattern[str]] = {
     name: re.compile("|".join(patterns))
@@ -29,7 +29,7 @@ TOOLS: Mapping[str, re.Pattern[str]] = {
         "terraform": [PROXIES, CLOUDS],
         # kubectl with the developer's context.
         "kubernetes": [PROXIES, CLOUDS, KUBECONFIG],
-        # git may call gh for a password, and fetches what a partial clone lacks.
+        # git may call gh for a password. A partial clone fetches missing objects.
         "git": [PROXIES, "(GH|GITHUB)_TOKEN"],
         # nox, when a session runs the suite itself.
         "suite": [".*"],
@@ -38,7 +38,7 @@ TOOLS: Mapping[str, re.Pattern[str]] = {
 
 
 def split(env: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the variables that all tools get, and those that are withheld."""
+    """Split variables into those that all tools get, and those with secrets."""
     shown: dict[str, str] = {}
     withheld: dict[str, str] = {}
     for name, value in env.items():
@@ -48,7 +48,7 @@ def split(env: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def of(tool: str, withheld: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables with secrets that a tool gets. Other tools do not get them.
+    """Return the variables with secrets that this tool needs.
 
     Raises:
         KeyError: the tool is not in `TOOLS`.

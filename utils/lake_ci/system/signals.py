@@ -1,4 +1,4 @@
-"""Handles signals: the first one ends the run cleanly; later ones have no effect."""
+"""Handles signals: the first signal ends the run cleanly; later ones are ignored."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ PARENT_CHECK_SECONDS = 0.5
 
 
 def install() -> None:
-    """Raise `Interrupted`, a KeyboardInterrupt, in the main thread on a signal.
+    """Install a handler that raises `Interrupted` in the main thread on a signal.
 
-    The signals are SIGINT, SIGTERM and SIGHUP. nox does not handle SIGTERM: without
-    this function, no `finally` block would run and no result would be written. A clean
-    end takes a second or two, and a second Ctrl-C does not interrupt it.
+    `Interrupted` is a KeyboardInterrupt. The signals are SIGINT, SIGTERM and SIGHUP.
+    nox does not handle SIGTERM: without this handler, no `finally` block would run and
+    no result would be written. A clean end takes a second or two. A second Ctrl-C does
+    not interrupt this clean end.
     """
     if threading.current_thread() is not threading.main_thread():
         return
@@ -30,8 +31,8 @@ def install() -> None:
             raise Interrupted(seen[0])
 
     for number in SIGNALS:
-        # `nohup` and background shells ignore a signal on purpose: do not handle such a
-        # signal.
+        # `nohup` and background shells start this process with ignored signals. Do not
+        # handle a signal that is ignored on purpose.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, handle)
 
@@ -39,8 +40,9 @@ def install() -> None:
 def end_with_parent() -> None:
     """Send this process a SIGTERM once its parent has ended.
 
-    Otherwise an orphan could continue a deploy. After a kill -9 of nox, its children
-    get no signal; on every system they can only see that their parent's id changed.
+    Otherwise this process could continue a deploy after nox has ended. If nox is killed
+    with SIGKILL, its children get no signal. On all systems, the children can only see
+    that the id of their parent changes.
     """
     parent = os.getppid()
     never = threading.Event()

@@ -2,19 +2,21 @@
 
 This program runs as `python -I -S watcher.py LIFELINE GRACE SESSION LOCALE TOOL...`:
 
-- LIFELINE is the descriptor of a socket to the suite. It closes when the suite closes
-  it, and also when the suite is killed. The tool's exit code is written to it.
+- LIFELINE is the file descriptor of a socket to the suite. The suite closes its end to
+  stop the tool. The suite's end also closes when the suite is killed. This program
+  writes the tool's exit code to the socket.
 - GRACE is the number of seconds between SIGTERM and SIGKILL.
 - SESSION is 1 if the tool gets its own process session.
-- LOCALE is the tool's variable LC_ALL.
+- LOCALE is the value of the variable LC_ALL for the tool, or empty.
 
 On Linux the watcher is a subreaper: the kernel makes it the parent of each descendant
-that lost its own parent. So it finds all descendants, whatever session they are in.
-Other systems have no subreaper: there, a process that left both its parent and the
-tool's process group is not found.
+whose own parent has ended. So the watcher finds all descendants, in any session. Other
+systems have no subreaper: there, the watcher does not find a process whose parent has
+ended and that has left the tool's process group.
 
-The start of this program is part of the time of every tool. Therefore it does not
-import `signal`, `threading` and `subprocess`, which take as long as Python's own start.
+This program must start quickly, because it starts before every tool. Therefore it does
+not import `signal`, `threading` and `subprocess`: these imports would take as long as
+the start of Python itself.
 """
 
 import _thread
@@ -51,9 +53,9 @@ def main(lifeline: int, grace: float, session: bool, argv: list[str]) -> None:
 
 def execute(argv: list[str], session: bool, lifeline: int) -> None:
     """Replace this new process by the tool, or report why that is impossible."""
-    # If the watcher is killed, at least the tool ends.
+    # If the watcher is killed, the kernel kills at least the tool.
     prctl(PARENT_DEATH_SIGNAL, SIGKILL)
-    # Python ignores these signals, and the tool would inherit that.
+    # Python ignores these signals. Without this reset, the tool would ignore them, too.
     for number in (SIGPIPE, SIGXFSZ):
         LIBC.signal(number, DEFAULT)
     if session:
@@ -72,7 +74,7 @@ def prctl(option: int, value: int) -> None:
 
 
 def report(lifeline: int, text: str) -> None:
-    """Write to the suite, if it is still there."""
+    """Write a text to the suite; do nothing if the suite has ended."""
     try:
         os.write(lifeline, text.encode())
     except OSError:
@@ -84,33 +86,35 @@ def end_with_suite(lifeline: int, grace: float, tool: int) -> None:
     os.read(lifeline, 1)
     processes = living()
     in_session = {pid for pid, (_, session) in processes.items() if session == tool}
-    # Parents first: a shell whose command ends first would continue with the next one.
+    # Signal parents first. If a shell gets the signal after its command has ended, the
+    # shell starts its next command.
     kill([tool, *sorted(in_session - {tool})], SIGTERM)
     time.sleep(grace)
     kill(descendants(tool), SIGKILL)
 
 
 def wait_for(tool: int) -> int:
-    """Return the exit code of the tool, or the negative number of its signal."""
+    """Wait for the tool; return its exit code, or -N if signal N killed the tool."""
     while True:
-        # The watcher is also the parent of the tool's orphans.
+        # The watcher is also the parent of the tool's orphans, which may end earlier.
         pid, status = os.wait()
         if pid == tool:
             return os.waitstatus_to_exitcode(status)
 
 
 def end_descendants(tool: int) -> None:
-    """Kill all processes that the tool left, also those that they start meanwhile."""
+    """Kill the tool's remaining descendants, and all processes that they start."""
     try:
         while True:
             if os.waitpid(-1, os.WNOHANG)[0]:
                 continue
             if not kill(descendants(tool), SIGKILL):
-                # The other processes belong to another user.
+                # The remaining processes belong to another user.
                 return
             time.sleep(PAUSE)
     except ChildProcessError:
-        # No descendant is left. On other systems than Linux, orphans are no children.
+        # The watcher has no more children. Except on Linux, the tool's orphans are not
+        # children of the watcher, but may still run.
         if not HAS_PROC:
             kill(descendants(tool), SIGKILL)
 
@@ -128,9 +132,9 @@ def kill(pids: list[int] | set[int], number: int) -> bool:
 
 
 def descendants(tool: int) -> set[int]:
-    """Return the living descendants of this process, and those in the tool's session.
+    """Return this process's living descendants and all processes in the tool's session.
 
-    On macOS, these are the processes in the tool's group.
+    On macOS, the tool's process group is used instead of its session.
     """
     processes = living()
     found: set[int] = set()
@@ -146,7 +150,8 @@ def descendants(tool: int) -> set[int]:
 def living() -> dict[int, tuple[int, int]]:
     """Return the parent and the session of each living process, by its id.
 
-    macOS does not show sessions. There, the process group is returned instead.
+    macOS does not show the session of a process. There, the process group is returned
+    instead of the session.
     """
     if not HAS_PROC:
         listing = os.popen("ps -A -o pid=,stat=,ppid=,pgid=").read()
@@ -172,8 +177,8 @@ def proc_row(pid: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    # The suite sets LC_ALL for this program: without it, Python would add LC_CTYPE to
-    # the variables of the tool.
+    # The suite starts this program with LC_ALL=C. Otherwise Python could add LC_CTYPE
+    # to the variables, and the tool would inherit it. Now set LC_ALL for the tool.
     if sys.argv[4]:
         os.environ["LC_ALL"] = sys.argv[4]
     else:

@@ -1,6 +1,7 @@
 """Defines the checks of the workflow files.
 
-They check the schema, errors, security, and that steps only call sessions.
+The checks cover the schema, errors and security. One check makes sure that each step
+only calls a session.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ class Schema(CommandCheck):
     def findings(self, done: Completed, ctx: CheckContext) -> Iterator[Finding]:
         report = json.loads(done.stdout)
         for error in report["errors"]:
-            # The schema has alternatives for a job, and a wrong step makes the job
-            # invalid in each of them. The deepest match is the cause.
+            # The schema defines several kinds of jobs, and a job with a wrong step
+            # matches no kind. The error at the deepest match is the cause.
             match = error.get("best_deep_match") or error
             place = match["path"].removeprefix("$.")
             file = ctx.relative(error["filename"])
@@ -66,7 +67,7 @@ class Schema(CommandCheck):
 def _line_of(ctx: CheckContext, file: str, place: str) -> int:
     """Return the line of a path such as `jobs.lint.steps[0]`.
 
-    If a key is not found, return the line of the keys before it.
+    If a key of the path is not found, the line of the previous key is used.
     """
     lines = Path(ctx.root, file).read_text(encoding="utf-8").splitlines()
     at = 0
@@ -79,7 +80,7 @@ def _line_of(ctx: CheckContext, file: str, place: str) -> int:
 
 
 class Actionlint(CommandCheck):
-    """actionlint: expressions, contexts, needs and inputs of workflows are valid."""
+    """actionlint finds no invalid expression, context, `needs:` or input."""
 
     name = "actionlint"
 
@@ -106,7 +107,7 @@ class Actionlint(CommandCheck):
 
 
 class Zizmor(CommandCheck):
-    """zizmor (auditor, offline): no injection, unpinned action or extra permission."""
+    """zizmor finds no injection, no unpinned action and no unneeded permission."""
 
     name = "zizmor"
     finding_codes = (11, 12, 13, 14)
@@ -141,7 +142,7 @@ class Zizmor(CommandCheck):
 class Sessions(CommandCheck):
     """Each job of ci.yml has at most five steps and runs an existing session.
 
-    The `needs:` of each job are the declared needed jobs.
+    The `needs:` of each job lists the jobs that its declaration needs.
     """
 
     name = "workflow sessions"

@@ -1,9 +1,9 @@
 """Computes the `if:` of each job in the GitHub workflow.
 
-GitHub puts `success() &&` before a condition without a status function. `success()` is
-false when any ancestor of the job was skipped, even one that the job does not need
-directly. If an event skips an ancestor of a job and still starts the job, the job needs
-a condition with a status function.
+If a condition contains no status function, GitHub puts `success() &&` before it.
+`success()` is false when any ancestor of the job was skipped, even an ancestor that the
+job does not need directly. So if an event starts a job but skips one of its ancestors,
+the condition of the job must contain a status function.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ TAG = "(github.event_name == 'push' && github.ref_type == 'tag')"
 def condition(job: Job) -> str | None:
     """Return the condition that starts a job on its events.
 
-    Return None for a job that every event starts. In this case the implicit `success()`
-    is correct: an event that skips an ancestor also skips the job, as in the plan.
+    Returns None for a job that every event starts. For such a job, the implicit
+    `success()` is correct: if an event skips an ancestor, the job is also skipped in
+    the plan.
     """
     if set(job.events) >= set(EVENTS):
         return None
@@ -29,10 +30,10 @@ def condition(job: Job) -> str | None:
 
 
 def release(needs: Iterable[str]) -> str:
-    """Return the condition of a release: a pushed tag, and success of these jobs.
+    """Return the condition of a release: a tag was pushed, and these jobs passed.
 
-    The implicit `success()` would be false: a release needs the summary, whose
-    ancestors include jobs that a tag skips.
+    The implicit `success()` would be false, because a release needs the summary, and a
+    tag skips some ancestors of the summary.
     """
     passed = [f"needs.{need}.result == 'success'" for need in needs]
     return " && ".join([TAG, "!cancelled()", *passed])

@@ -9,5 +9,5 @@ from lake_ci.workflow.workflow import InSync
 
 
 def checks(graph: Graph) -> list[Check]:
-    """Return the checks that ci.yml matches the graph and is valid."""
+    """Return the checks of ci.yml: it must match the graph and be valid."""
     return [InSync(graph), Schema(), Actionlint(), Zizmor(), Sessions(graph)]

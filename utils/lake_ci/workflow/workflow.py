@@ -26,16 +26,16 @@ SUMMARY = "summary"
 PUBLISH = "publish"
 # The report of a job that builds the files of a release.
 DIST = "dist/"
-# The environment of a deploy, as an expression and as its value.
+# The environment of a deploy: a GitHub expression, alone and inside `${{ }}`.
 CHOSEN = "inputs.environment || vars.DEPLOY_ENVIRONMENT || 'trial'"
 ENVIRONMENT = f"${{{{ {CHOSEN} }}}}"
 REPORT_FILES = "reports/index.html\nreports/summary.md"
-# The programs that a job can request beside Python and git, which are inputs of
-# .github/actions/setup.
+# The programs that a job can request in addition to Python and git. Each program is an
+# input of .github/actions/setup.
 SETUPS = ("api-server", "browser", "engine", "kubernetes", "terraform")
 
-# These variables come from the GitHub environment. Their values are not secret, because
-# the service principal trusts this repository's runs.
+# The values of these variables come from the GitHub environment. The values are not
+# secret, because the service principal trusts this repository's runs.
 CREDENTIALS = {
     "DATABRICKS_HOST": "${{ vars.DATABRICKS_HOST }}",
     "DATABRICKS_CLIENT_ID": "${{ vars.DATABRICKS_CLIENT_ID }}",
@@ -85,7 +85,7 @@ def render(graph: Graph) -> str:
             ),
             "cancel-in-progress": "${{ github.event_name == 'pull_request' }}",
         },
-        # This variable of the repository disables the result cache if it is `off`.
+        # If the repository's variable LAKE_CI_CACHE is `off`, no result is cached.
         "env": {"LAKE_CI_STRICT": "1", "LAKE_CI_CACHE": "${{ vars.LAKE_CI_CACHE }}"},
         "jobs": {job.name: _job(job, graph) for job in graph} | closing,
     }
@@ -181,10 +181,10 @@ def _steps(job: Job, graph: Graph, *, matrix: bool) -> Iterable[Value]:
 
 
 def _caches(job: Job, graph: Graph, itself: str) -> dict[str, str]:
-    """Return the inputs of the set-up that limit what a job takes from earlier runs.
+    """Return the inputs of the setup action that limit which caches a job uses.
 
-    A job that builds, verifies or deploys files for users takes nothing from a cache,
-    because runs of other branches and pull requests also write to caches.
+    A job that builds, verifies or deploys files for users uses no cache, because runs
+    of other branches and pull requests also write to the caches.
     """
     if job.environment:
         return {"packages": f"${{{{ ({CHOSEN}) == 'trial' }}}}"}
@@ -243,7 +243,7 @@ def _closing(graph: Graph) -> dict[str, Value]:
             ],
         }
     }
-    # A release that needs a job that no tag starts would never run.
+    # If a release needed a job that a tag does not start, the release would never run.
     tagged = select(graph, Event("tag")).starts
     built = [job.name for job in tagged if DIST in job.reports]
     verified = [job.name for job in tagged if _reads_dist(job, graph)]

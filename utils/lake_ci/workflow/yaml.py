@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Union
 
 Value = Union[str, int, bool, None, Mapping[str, "Value"], Sequence["Value"]]
-# Strings without quotes: no character in them has a special meaning in YAML.
+# Strings that need no quotes, because no character has a special meaning in YAML.
 PLAIN = re.compile(r"[A-Za-z./$(][\w./@$ (){}\[\]!=|&,>'\"-]*(?<! )")
 KEY = re.compile(r"[A-Za-z][\w-]*")
-# Words that a YAML 1.1 parser reads as another type than a string.
+# Words that a YAML 1.1 parser does not read as strings.
 WORDS = {"y", "yes", "n", "no", "true", "false", "on", "off", "null", "~"}
 
 

@@ -1,8 +1,9 @@
 """Checks that Dockerfiles pin the images of other projects by digest.
 
-A tag can name another image tomorrow, so a Dockerfile with tags only is not
-reproducible. On a machine without a registry, the environment variable `BASE` names
-another base image. Then the row of this check shows both names.
+A tag can point to a different image tomorrow, so a Dockerfile that names an image only
+by its tag is not reproducible. On a machine without a registry, the environment
+variable `BASE` replaces the base image. In this case, the row of this check shows both
+images.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Dockerfile:
 
     Attributes:
         stages: the image that each stage starts from, by the stage's name.
-        outside: the images that are not stages of the file.
+        outside: the images in the file that are not stages of the file.
     """
 
     def __init__(self, text: str) -> None:
@@ -58,11 +59,11 @@ class Dockerfile:
                     self._add(name, number)
 
     def base_image(self, env: Mapping[str, str]) -> str:
-        """Return the base image of a build with these environment variables."""
+        """Return the base image that a build with these environment variables uses."""
         return self._first_image(env.get(BASE) or self._expand(f"${BASE}"))
 
     def _first_image(self, name: str) -> str:
-        """Return the image that a stage starts from; the name, if it is no stage."""
+        """Return the image that a stage starts from; return other names unchanged."""
         return self.stages.get(name.lower(), name)
 
     def _add(self, text: str, line: int) -> None:
@@ -76,7 +77,7 @@ class Dockerfile:
             self.outside.append(ImageReference(name, line))
 
     def _expand(self, text: str) -> str:
-        """Replace variables by the defaults of `ARG` before the first stage."""
+        """Replace variables by their defaults from `ARG` before the first stage."""
 
         def value(match: re.Match[str]) -> str:
             if match[1] in self._arguments:

@@ -39,11 +39,12 @@ class Images:
         engine: the container engine that builds the images.
         targets: the images to build.
         settings: the table `[tool.lake_ci.docker]` of pyproject.toml.
-        version: the version of the project, which the images contain.
+        version: the version of the project in the images.
         ids: the ids of the built images, by target.
         sizes: the sizes of the built images in bytes.
         labels: the labels of the built images.
-        packages: the Python packages in the images, by name; set by `ImageContents`.
+        packages: the version of each Python package in each image; set by
+            `ImageContents`.
     """
 
     engine: Engine
@@ -56,11 +57,11 @@ class Images:
     packages: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def name(self, target: str, tag: str = "checked") -> str:
-        """Return the temporary name of an image during a run."""
+        """Return the temporary name that an image has during a run."""
         return self.engine.image(target, tag)
 
     def scratch(self, ctx: CheckContext, name: str) -> Path:
-        """Empty or create the temporary folder of this run."""
+        """Create a temporary folder for this run; if it exists, empty it."""
         folder = ctx.root / SCRATCH / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -76,7 +77,7 @@ class DockerOptions:
 
     @property
     def partial(self) -> bool:
-        """Whether the session does less than the whole job."""
+        """Whether these options skip a part of the job."""
         return self.once or self.targets != TARGETS
 
 
@@ -93,7 +94,7 @@ def parser() -> Parser:
 
 
 def options(posargs: Sequence[str]) -> DockerOptions:
-    """Parse the options after `--`. Raises UsageError."""
+    """Parse the options after `--`. Raises UsageError if an option is wrong."""
     typed = parser().parse_args(list(posargs))
     return DockerOptions(tuple(typed.target) or TARGETS, typed.once)
 
@@ -181,10 +182,10 @@ def bake(
     comment: str = "",
     targets: Sequence[str] = (),
 ) -> Completed:
-    """Build images from a context, under the temporary names of this checkout.
+    """Build images from a context folder, and give them temporary names.
 
     Args:
-        comment: a comment that is added to pip's configuration file.
+        comment: a comment to add to the pip configuration file of the builds.
         targets: the images to build; all images of the run by default.
     """
     settings = {
@@ -217,7 +218,7 @@ def source(ctx: CheckContext) -> str:
 
 
 def pip_conf(env: Mapping[str, str]) -> str:
-    """Return a pip.conf for the builds with this machine's package index and proxy.
+    """Return the text of a pip.conf with this machine's package index and proxy.
 
     The values come from the environment variables of pip, or from uv's variables with
     the same meaning. Paths on this machine are left out, because they do not exist in
@@ -262,7 +263,7 @@ def gather_jars(ctx: CheckContext) -> None:
 
 
 def steps(done: Completed) -> list[str]:
-    """Return the uncached steps of the Dockerfile, each as `STAGE NUMBER/OF`."""
+    """Return the steps that were not in the cache, each as `STAGE NUMBER/TOTAL`."""
     named = dict(
         re.findall(
             r"^#(\d+) \[(?:[\w-]+ )?([\w-]+ +\d+/\d+)\] (?:RUN|COPY|WORKDIR|ADD)",
@@ -275,7 +276,7 @@ def steps(done: Completed) -> list[str]:
 
 
 def failed_step(name: str, done: Completed, ctx: CheckContext) -> Outcome:
-    """Return the outcome of a failed build, with Dockerfile line and last output."""
+    """Return the outcome of a failed build, with the failed line and its output."""
     error = re.findall(r"^ERROR: (.*)$", done.stderr, re.MULTILINE)
     if not error:
         return crashed(name, done)

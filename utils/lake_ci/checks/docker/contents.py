@@ -1,9 +1,10 @@
 """Checks the configuration, contents and size of the images.
 
-The checks write reports/docker/images.json, a list with an object for each image: name
-(`PREFIX-api:1.2.3`, without a registry), target, base (the image that it starts from),
-id, size (bytes), labels (an object), packages (an object of Python packages and their
-versions). They also write `sbom-<target>.json`, in CycloneDX, to the same folder.
+The checks write reports/docker/images.json, a list with one object for each image. The
+fields are name (`PREFIX-api:1.2.3`, without a registry), target, base (the base image),
+id, size (in bytes), labels (an object), and packages (an object with the version of
+each Python package). For each image, the checks also write an SBOM in the format
+CycloneDX, `sbom-<target>.json`, to this folder.
 """
 
 from __future__ import annotations
@@ -113,8 +114,9 @@ def _health_check_problems(
 class ImageContents(ImageCheck):
     """Check the files in each image.
 
-    Each image must contain its own package, and no setuid program. Runtime images must
-    not contain a compiler, a cache, a test, pip or git.
+    Each image must contain the Python package that the settings require, and must not
+    contain a setuid program. Runtime images must not contain a compiler, a cache, a
+    test, pip or git.
     """
 
     name = "contents"

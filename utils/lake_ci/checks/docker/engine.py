@@ -1,9 +1,9 @@
 """Detects the container engine, runs its commands, and cleans up after a run.
 
-Each container has a label with the checkout's name, and the name of each image starts
-with this name. When the session ends, its containers and images are removed. If a
-session was killed, the next session removes its containers and images, and ends its
-processes.
+Each container has a label with the name of the checkout, and the name of each image
+contains the name of the checkout. When a session ends, it removes its containers and
+images. If a session was killed, the next session ends the processes of the killed
+session and removes its containers and images.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Engine:
         ctx: runs the commands of the engine.
         checkout: a short name of the checkout, the same in each run.
         version: the version of the engine; empty if no engine answers.
-        missing: why the engine cannot be used, or an empty text.
+        missing: the reason why the engine cannot be used; empty if it can be used.
     """
 
     ctx: CheckContext
@@ -55,8 +55,8 @@ class Engine:
     def env(self) -> dict[str, str]:
         """The environment variables of the engine's commands.
 
-        One variable is a mark, which lets the next run find the processes of a killed
-        run.
+        One variable marks the processes of a run. If the run is killed, the next run
+        finds its processes by this mark.
         """
         return {
             **self.ctx.env,
@@ -73,7 +73,7 @@ class Engine:
         return f"lake-ci-{self.checkout}/"
 
     def docker(self, *arguments: str, cwd: Path | None = None) -> Completed:
-        """Run `docker` to its end, within the job's time limit."""
+        """Run a `docker` command, within the time limit of the job."""
         env = {**self.ctx.env_of("docker"), **self.env}
         return self.ctx.execute(["docker", *arguments], env=env, cwd=cwd)
 
@@ -82,7 +82,10 @@ class Engine:
         return self.docker("run", "--rm", *self.labelled, *options, image, *command)
 
     def volume(self, name: str) -> str:
-        """Create an empty volume for this run only. Raises LakeCiError."""
+        """Create an empty volume that is removed after this run; return its name.
+
+        Raises LakeCiError if docker fails.
+        """
         made = self.docker(
             "volume", "create", *self.labelled, f"lake-ci-{self.checkout}-{name}"
         )
@@ -97,7 +100,8 @@ class Engine:
     def sweep(self) -> list[str]:
         """Remove the processes, containers, volumes and images of this checkout.
 
-        This does not use `ctx`, which starts no more commands after a signal.
+        The commands do not run through `ctx`, because `ctx` starts no commands after a
+        signal.
 
         Returns:
             The names of the removed objects.
@@ -170,8 +174,8 @@ def _detect(found: Engine) -> None:
         )
         return
     version, _, api_version = answer.stdout.strip().partition(" ")
-    # Set the API's version, because buildx uses the newest one even if the engine does
-    # not support it.
+    # Set the version of the API. Otherwise buildx uses the newest version, even if the
+    # engine does not support it.
     found.ctx.env.setdefault("DOCKER_API_VERSION", api_version)
     buildx = found.docker("buildx", "version")
     if buildx.code != 0:
@@ -203,7 +207,7 @@ class EngineCheck(Check):
 
 
 def _end_marked(checkout: str) -> list[int]:
-    """Kill processes that a killed run of this checkout has left; only on Linux."""
+    """Kill the processes that a killed run of this checkout has left, on Linux only."""
     ended = []
     wanted = f"{MARK}={checkout}".encode()
     for folder in Path("/proc").glob("[0-9]*"):

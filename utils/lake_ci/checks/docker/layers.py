@@ -27,7 +27,11 @@ CONFIGURATION = "the configuration"
 
 @dataclass(frozen=True)
 class LayerPath:
-    """A path in an image, or its configuration, with the instruction of the layer."""
+    """A path in a layer of an image, with the instruction that created the layer.
+
+    For the configuration of the image, the path is `CONFIGURATION` and the instruction
+    is empty.
+    """
 
     path: str
     instruction: str
@@ -38,9 +42,9 @@ class LayerContents:
     """The layers of an image above the base image, and its configuration without dates.
 
     Attributes:
-        files: kind, mode, owner and sha256 of each path, with the instruction of the
-            layer; a path may be in several layers.
-        secrets: the places where a secret was found.
+        files: each path, with a text that contains its kind, mode, owner and sha256. A
+            path may be in several layers.
+        secrets: the paths of the files that contain a secret.
     """
 
     files: frozenset[tuple[LayerPath, str]]
@@ -56,7 +60,7 @@ class LayerContents:
 
 
 class ArchiveReader:
-    """Reads archives of images, and each shared layer only once.
+    """Reads archives of images. A layer that several images share is read only once.
 
     Args:
         base_layers: the number of layers that belong to the base image.
@@ -130,10 +134,10 @@ class ArchiveReader:
 
 
 def instruction_line(instruction: str, dockerfile: Sequence[str]) -> int | None:
-    """Return the line in the Dockerfile of an instruction in an image's history.
+    """Find an instruction of an image's history in the Dockerfile; return its line.
 
-    The result is None if the line is not found. The history has no flags, adds the
-    shell to RUN, and joins continued lines.
+    Returns None if no line matches. The history omits the flags of an instruction, adds
+    the shell to RUN, and joins continued lines.
     """
     wanted = _plain(re.sub(r"^RUN (?:\|\d+ .*?)?/bin/sh -c ", "RUN ", instruction))
     for number, text in _instructions(dockerfile):

@@ -1,12 +1,13 @@
 """Builds the images a second time, and compares the contents of both builds.
 
-The contents of both builds must be the same, without a secret of the build folder.
+Both builds must have the same contents, and must not contain a secret from the build
+folder.
 
-If a layer comes from the build cache, the second build does not test this layer, but a
-build without the cache takes minutes. So `proven.json` stores the ids of layers that
-were built twice with the same result. If a commit changes only the project's code, the
-second build repeats only the stage of the project's wheel. If any other layer is new,
-the second build uses no cache.
+If a layer comes from the build cache, it is not built a second time, and the comparison
+proves nothing about this layer. A build without the cache takes minutes. Therefore
+`proven.json` stores the ids of layers that were built twice with the same result. If a
+commit changes only the project's code, the second build repeats only the stage of the
+project's wheel. If any other layer is new, the second build uses no cache.
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ MAX_IDS = 500
 
 
 class RebuildCheck(ImageCheck):
-    """Build the images again from a folder with planted secrets, and compare them.
+    """Build the images again from a folder with planted secrets; compare both builds.
 
-    The contents of both builds must be the same, without a secret.
+    Both builds must have the same contents, and must not contain a planted secret.
     """
 
     name = "again"
@@ -70,7 +71,8 @@ class RebuildCheck(ImageCheck):
                 Status.SUCCESS,
                 "an earlier run verified all layers",
             )
-        # Only the layer with the project's own code may change in each commit.
+        # If only one layer is new, it is probably the layer with the project's own
+        # code, which each commit may change.
         if all(verified.missing(self._layers(target)) == 1 for target in new):
             how = f"--set=*.args.BUILD={secrets.token_hex(8)}"
             outcome = self._rebuild(new, verified, ctx, how)
@@ -138,11 +140,12 @@ class RebuildCheck(ImageCheck):
     def _remember(
         self, shown: Mapping[str, str], verified: VerifiedIds, *, uncached: bool
     ) -> bool:
-        """Store the ids of equal images and layers; return whether all are equal."""
+        """Store the ids of both builds; return whether the builds have equal ids."""
         same = True
         for target, what in shown.items():
             pairs = list(zip(self._layers(target), self._layers(target, TAG)))
-            # With a cache, an equal id proves nothing. If the ids differ, later builds
+            # If the second build used the cache, an equal id does not prove that the
+            # layer was built again. If the ids differ, store both, because later builds
             # may use either layer from the cache.
             rebuilt = [(one, two) for one, two in pairs if uncached or one != two]
             verified.add_layers([layer for pair in rebuilt for layer in pair])
@@ -152,7 +155,10 @@ class RebuildCheck(ImageCheck):
         return same
 
     def _layers(self, target: str, tag: str = "checked") -> list[str]:
-        """Return the ids of an image's layers above the base. Raises LakeCiError."""
+        """Return the ids of an image's layers above the base image.
+
+        Raises LakeCiError if docker fails.
+        """
         name = self.images.name(target, tag)
         answer = self.images.engine.docker(
             "image", "inspect", "--format={{json .RootFS.Layers}}", name
@@ -198,7 +204,7 @@ class RebuildCheck(ImageCheck):
                 place,
                 ctx,
             )
-        # A secret is also a difference, and is not reported a second time.
+        # A file with a secret also differs, but is not reported a second time.
         leaked = {place.path for place in second.secrets}
         places = {
             place for place, _ in first.files ^ second.files if place.path not in leaked
@@ -237,7 +243,7 @@ class VerifiedIds:
     path: Path
 
     def digests(self) -> dict[str, str]:
-        """The digest of each image's contents, by image id; empty if unreadable."""
+        """Return each verified image's digest, by image id; empty without a file."""
         return self._read("images")
 
     def missing(self, layers: Sequence[str]) -> int:
@@ -246,11 +252,11 @@ class VerifiedIds:
         return sum(layer not in verified for layer in layers)
 
     def add(self, digests: Mapping[str, str]) -> None:
-        """Add these images, and drop the oldest entries above the limit."""
+        """Add these images; if there are more than MAX_IDS, drop the oldest."""
         self._write("images", digests)
 
     def add_layers(self, layers: Sequence[str]) -> None:
-        """Add these layers, and drop the oldest entries above the limit."""
+        """Add these layers; if there are more than MAX_IDS, drop the oldest."""
         self._write("layers", dict.fromkeys(layers, ""))
 
     def _read(self, kind: str) -> dict[str, str]:
@@ -269,7 +275,7 @@ class VerifiedIds:
 
 
 def copy_context(settings: Docker, ctx: CheckContext, to: Path, word: str) -> None:
-    """Copy the files that git lists, and plant secrets where people may leave them."""
+    """Copy the build context, and plant secrets where people may leave secrets."""
     for name in git.files(ctx.root, *settings.context):
         (to / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ctx.root / name, to / name)
@@ -281,7 +287,8 @@ def copy_context(settings: Docker, ctx: CheckContext, to: Path, word: str) -> No
 def base_layers(images: Images, ctx: CheckContext) -> int:
     """Return the number of layers of the base image.
 
-    If BuildKit used the base image but the engine does not have it, pull it.
+    BuildKit can use a base image that the engine does not have. In this case, the image
+    is pulled.
     """
     name = read_dockerfile(ctx).base_image(ctx.env)
     ask = ["image", "inspect", "--format={{len .RootFS.Layers}}", name]

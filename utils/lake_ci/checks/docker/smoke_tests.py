@@ -1,6 +1,6 @@
 """Runs the smoke tests of the images.
 
-For each image, one pytest module of the project starts containers of the image.
+The project has one pytest module for each image, which starts containers of the image.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FOLDER = "LAKE_CI_SCRATCH"
 class SmokeTest(Pytest):
     """Run the smoke tests of an image, `test_IMAGE.py`.
 
-    The setting `tests` of `[tool.lake_ci.docker]` is the folder of the tests.
+    The setting `tests` of `[tool.lake_ci.docker]` names the folder of the tests.
     """
 
     # The tests of all images run in parallel, because each image has its own
@@ -40,11 +40,11 @@ class SmokeTest(Pytest):
     def run(self, ctx: CheckContext) -> Outcome:
         if self.name not in self.images.ids:
             return Outcome(Status.SKIPPED, f"{self.name} was not built")
-        # The arguments of the session select images, not tests.
+        # The session's arguments select images: pytest must not get them.
         return super().run(replace(ctx, posargs=(), workers=1))
 
     def arguments(self, ctx: CheckContext) -> list[str] | None:
-        # Parallel processes would overwrite each other's cache.
+        # Disable pytest's cache: parallel processes would overwrite each other's cache.
         return [*self.folders, "-p", "no:cacheprovider"]
 
     def variables(self, ctx: CheckContext) -> dict[str, str]:

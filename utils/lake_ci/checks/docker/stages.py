@@ -26,7 +26,7 @@ REPORTS = ["images.json", *(f"sbom-{target}.json" for target in TARGETS)]
 
 
 def stages(ctx: CheckContext, chosen: DockerOptions, today: date) -> Stages:
-    """Return the checks of the chosen images, stage by stage.
+    """Yield the checks of the chosen images, stage by stage.
 
     Containers, volumes and images are removed when the generator is closed.
     """

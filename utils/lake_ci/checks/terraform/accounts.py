@@ -1,7 +1,7 @@
 """Provides the AWS account of each environment.
 
-With credentials, the account is real. Without credentials, it is an account of a moto
-server.
+An environment gets its real account if the user has credentials for this account.
+Otherwise the environment gets an account on a moto server.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ CREDENTIALS = (
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
 )
-# The account of an environment whose .tfvars file sets no account. Terraform then
-# reports an error.
+# The account id that is used if the .tfvars file of an environment sets none. In this
+# case Terraform reports an error.
 NOBODY = "000000000000"
 
 
@@ -37,7 +37,7 @@ class Account:
 
     Attributes:
         id: the twelve digits of the account.
-        states: the bucket of Terraform's states, from the configuration of the backend.
+        states: the bucket for Terraform's state, from the backend's configuration.
         env: all environment variables of processes that use the account.
         real: whether the account is a real AWS account, which the checks only read.
     """
@@ -86,7 +86,7 @@ def _moto_accounts(
         }
         for name in environments
     }
-    # The values are so short that they are not redacted, because moto has no secrets.
+    # These values are not secret, and so short that they are not redacted.
     keys = {"AWS_ACCESS_KEY_ID": "moto", "AWS_SECRET_ACCESS_KEY": "moto"}
     argv = [str(ctx.python), f"{SCRIPTS}/serve.py", json.dumps(requested)]
     with ctx.serve(argv, env=isolated(ctx, "moto") | keys) as line:
@@ -105,7 +105,7 @@ def _moto_accounts(
 
 
 def caller(ctx: CheckContext) -> str | None:
-    """Return the account of the user's credentials; None without credentials.
+    """Return the account of the user's credentials; None if no credentials are set.
 
     Raises:
         LakeCiError: AWS does not accept the credentials.
@@ -143,14 +143,14 @@ def real(ctx: CheckContext, environment: str) -> Account:
 
 
 def states(ctx: CheckContext, environment: str) -> str:
-    """Return the bucket for Terraform's states of an environment."""
+    """Return the bucket that stores Terraform's state of an environment."""
     return setting(ctx, environment, "bucket", "s3.tfbackend") or ""
 
 
 def setting(
     ctx: CheckContext, environment: str, name: str, suffix: str = "tfvars"
 ) -> str | None:
-    """Return the string that a file of the environment sets for a name, or None."""
+    """Return the text that an environment's file sets for a name; None if not set."""
     path = Path(ctx.root, FOLDER, "environments", f"{environment}.{suffix}")
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     match = re.search(rf'^\s*{name}\s*=\s*"([^"]+)"', text, re.MULTILINE)

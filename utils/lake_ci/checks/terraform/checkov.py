@@ -18,8 +18,8 @@ from lake_ci.system.processes import Completed
 class Checkov(Check):
     """Check the code and each plan with checkov's rules for AWS.
 
-    checkov starts when the plans are made. In the minute in which the plans are
-    applied, the machine has little other work.
+    checkov starts as soon as all plans are made. The plans are then applied, which
+    takes a minute and leaves most of the machine idle.
     """
 
     name = "checkov"
@@ -65,7 +65,7 @@ class Checkov(Check):
         )
 
     def scans(self, ctx: CheckContext) -> Iterator[tuple[str, list[str]]]:
-        """Yield the targets of checkov in order: the code, then the plans."""
+        """Yield the framework and arguments of each scan: the code, then the plans."""
         yield "terraform", ["--directory", FOLDER]
         files = [str(folder / "plan.json") for folder in made(self.plans).values()]
         if files:

@@ -1,6 +1,6 @@
 """Checks the Terraform code without an account.
 
-The checks cover format, variables and validity, and run the tests.
+The checks cover the format, the variables and the validity of the code, and its tests.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ UNREACHABLE = re.compile(
     r"could not connect|failed to request discovery document|dial tcp|no such host",
     re.I,
 )
-# The only Terraform variables that checks inherit, because the source of the providers
-# is a setting of the machine.
+# The only Terraform variables that checks inherit. They set where this machine gets
+# providers.
 INHERITED = ("TF_CLI_CONFIG_FILE", "TF_PLUGIN_CACHE_DIR")
 
 
@@ -55,12 +55,12 @@ def program(ctx: CheckContext) -> str | None:
 
 
 def work(ctx: CheckContext, name: str) -> Path:
-    """Return the folder of Terraform's own files (TF_DATA_DIR) for one purpose."""
+    """Return the folder for Terraform's own files (TF_DATA_DIR), by purpose."""
     return ctx.root / ".cache" / "terraform" / name
 
 
 def mirror(ctx: CheckContext) -> Path:
-    """Write a CLI configuration that uses only the providers from `Init`.
+    """Write a CLI configuration that allows only the providers from `Init`.
 
     With this configuration, no environment downloads or copies a provider, and
     rehearsals work without a network.
@@ -83,7 +83,7 @@ def mirror(ctx: CheckContext) -> Path:
 def isolated(ctx: CheckContext, purpose: str) -> dict[str, str]:
     """Return a minimal set of environment variables.
 
-    The result contains no credentials, endpoints, proxies or options.
+    The user's credentials, endpoints, proxies and options are excluded.
     """
     home = work(ctx, purpose) / "home"
     home.mkdir(parents=True, exist_ok=True)
@@ -102,7 +102,7 @@ def isolated(ctx: CheckContext, purpose: str) -> dict[str, str]:
 
 
 def terraform_variables(ctx: CheckContext, purpose: str) -> dict[str, str]:
-    """Return the environment variables of every Terraform command."""
+    """Return the environment variables that every Terraform command gets."""
     return {
         "TF_DATA_DIR": str(work(ctx, purpose)),
         "TF_IN_AUTOMATION": "1",
@@ -205,7 +205,7 @@ class Init(Check):
 
 
 def _download_env(ctx: CheckContext) -> dict[str, str]:
-    """Return the environment variables of `init`, without credentials.
+    """Return the environment variables for `init`, without credentials.
 
     Of Terraform's own variables, only INHERITED are included.
     """
@@ -259,7 +259,7 @@ class Fmt(CommandCheck):
 
 
 class Variables(Check):
-    """Check that each environment has a .tfvars file with only declared variables."""
+    """Check that each environment has its files, which set only declared variables."""
 
     name = "tfvars"
 

@@ -1,9 +1,10 @@
 """Finds the buckets and keys that a plan could destroy in production.
 
-`prevent_destroy` accepts no variable, so a bucket cannot have it in some environments
-only. Instead, a `terraform_data` with `prevent_destroy`, the guard, has the ARNs of
-buckets and keys in `triggers_replace`. A plan that destroys or replaces a bucket must
-also destroy or replace the guard, so the plan fails.
+`prevent_destroy` does not accept a variable, so a bucket cannot have `prevent_destroy`
+in some environments only. Instead, production has a guard: a `terraform_data` resource
+with `prevent_destroy`, whose `triggers_replace` contains the ARNs of buckets and keys.
+If a plan destroys or replaces a bucket, it must also destroy or replace the guard.
+`prevent_destroy` forbids this, so the plan fails.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from lake_ci.checks.terraform.code import FOLDER
 from lake_ci.checks.terraform.resources import resources
 
 PROTECTED = ("aws_kms_key", "aws_s3_bucket")
-# Terraform does not know these attributes of a resource that it replaces.
+# When Terraform plans to replace a resource, the new values of these attributes are not
+# known. An unknown value in `triggers_replace` makes Terraform replace the guard, too.
 IDENTIFIERS = ("arn", "id")
 PREVENT_DESTROY = re.compile(r"\s*prevent_destroy\s*=\s*true\b")
 Module = Mapping[str, Any]
@@ -61,14 +63,14 @@ def _managed(plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _modules(module: Module, prefix: str = "") -> Iterator[tuple[str, Module]]:
-    """Yield a module of the configuration and all modules in it, with their address."""
+    """Yield a module and all modules in it, each with the prefix of its addresses."""
     yield prefix, module
     for name, call in module.get("module_calls", {}).items():
         yield from _modules(call.get("module", {}), f"{prefix}module.{name}.")
 
 
 def _referenced(module: Module, reference: str, prefix: str) -> Iterator[str]:
-    """Yield the addresses of the resources whose ARN or id a reference contains."""
+    """Yield the address of each resource to whose ARN or id a reference refers."""
     parts = hcl.INDEX.sub("", reference).split(".")
     if len(parts) != 3:
         return

@@ -14,9 +14,10 @@ from lake_ci.checks.terraform.resources import PlannedResource
 def differences(
     one: Iterable[PlannedResource], two: Iterable[PlannedResource], free: Sequence[str]
 ) -> Iterator[tuple[str, str, str, str]]:
-    """Yield the differences between two plans that are not allowed.
+    """Yield the differences between two plans, except the allowed differences.
 
-    Each difference has the address, the attribute, and both values.
+    `free` contains patterns for the attributes that may differ. Each difference
+    consists of the address, the attribute, and both values.
     """
     first, second = (
         {environment_free(row.address): row for row in rows} for rows in (one, two)
@@ -67,7 +68,7 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def environment_free(text: str) -> str:
-    """Return a text without the name and the account of its environment."""
+    """Replace environment names and account ids in a text by placeholders."""
     return re.sub(
         r"\b(?:staging|production)\b",
         "<environment>",

@@ -1,7 +1,7 @@
-"""Finds blocks and assignments in Terraform files, for the lines of findings.
+"""Finds the lines of blocks and assignments in Terraform files.
 
-The files must have the format of `terraform fmt`: a block begins and ends at the
-beginning of a line.
+The files must have the format of `terraform fmt`: the first and the last line of a
+block are not indented.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Block:
     text: tuple[str, ...]
 
     def line_of(self, text: str) -> int:
-        """Return the block's first line that contains a text, else its first line."""
+        """Return the first line with a text, or else the first line of the block."""
         return next(
             (
                 self.line + at
@@ -59,10 +59,11 @@ def blocks(root: Path, folder: str) -> Iterator[Block]:
 
 
 def locate(root: Path, folder: str, address: str) -> Block | None:
-    """Return the block of a resource, data source or module, or None.
+    """Return the block of a resource, data source or module; None if there is none.
 
-    For the address `module.lake.aws_s3_bucket.this["a"]`, the block is in the module
-    `lake`, if the source of the module is a local folder.
+    A block such as `module.lake.aws_s3_bucket.this["a"]` is searched in the source of
+    the module `lake`, if the source is a local folder. If the block is not found there,
+    the block that calls the module is returned.
     """
     parts = INDEX.sub("", address).split(".")
     if parts[0] == "module" and len(parts) > 1:
@@ -79,7 +80,7 @@ def locate(root: Path, folder: str, address: str) -> Block | None:
 
 
 def _source(module: Block) -> str | None:
-    """Return the local folder that a module's `source` names; None if it is remote."""
+    """Return the local folder that is a module's source; None for a remote source."""
     matches = map(SOURCE.match, module.text)
     return next((match[1] for match in matches if match), None)
 
@@ -98,7 +99,7 @@ def _find(root: Path, folder: str, kind: str, labels: tuple[str, ...]) -> Block 
 def line_of_provider(root: Path, folder: str, provider: str) -> tuple[str, int] | None:
     """Return the file and line that require a provider, such as `hashicorp/aws`.
 
-    The root module comes first, because it pins the provider.
+    The root module is searched first, because it pins the provider.
     """
     wanted = re.compile(rf'source\s*=\s*"(?:[\w.-]+/)?{re.escape(provider)}"')
     for path in sorted(

@@ -1,7 +1,7 @@
 """Plans each environment, and rehearses the plan if the account is not real.
 
-In a real account, the plan only reads. In an account of moto, the whole sequence runs:
-plan, apply, plan and destroy.
+In a real account, Terraform only reads. In an account on moto, the whole sequence runs:
+plan, apply, plan again, and destroy.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class TerraformOptions:
 
     @property
     def partial(self) -> bool:
-        """Whether the session does less than the whole job."""
+        """Whether these options skip a part of the job."""
         return (
             self.plan_only
             or self.drift is not None
@@ -75,7 +75,7 @@ def parser() -> Parser:
 
 
 def options(posargs: Sequence[str]) -> TerraformOptions:
-    """Parse the options after `--`. Raises UsageError."""
+    """Parse the options after `--`. Raises UsageError if an option is wrong."""
     typed = parser().parse_args(list(posargs))
     return TerraformOptions(
         tuple(typed.environment) or ENVIRONMENTS,
@@ -100,13 +100,13 @@ class Planner(Check):
         return ctx.execute(argv, cwd=ctx.root / FOLDER, env=account.env)
 
     def init(self, ctx: CheckContext, account: Account) -> Outcome:
-        """Run `init` with the environment's backend and a link to the provider."""
+        """Run `init` with the environment's backend and with links to the providers."""
         backend = f"-backend-config=environments/{self.environment}.s3.tfbackend"
         arguments = ["-reconfigure", "-lockfile=readonly", backend, "-json"]
         return judged(self.name, self.terraform(ctx, account, "init", *arguments), ctx)
 
     def planning(self, account: Account, file: Path) -> list[str]:
-        """Return the arguments of a plan, which does not even lock a real account."""
+        """Return the arguments of `plan`; in a real account, they disable locking."""
         lock = ["-lock=false"] if account.real else []
         return [
             f"-var-file=environments/{self.environment}.tfvars",
@@ -119,8 +119,8 @@ class EnvironmentPlan(Planner):
     """Plan an environment; on moto, also apply, plan again and destroy.
 
     Attributes:
-        made: a future for checks that wait for the plan: the folder with plan.json and
-            plan.txt, or None if there is no plan.
+        folder: a future for checks that wait for the plan. Its result is the folder
+            with plan.json and plan.txt, or None if there is no plan.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class EnvironmentPlan(Planner):
                 self.folder.set_result(None)
 
     def plan(self, ctx: CheckContext, account: Account) -> Outcome:
-        """Plan; on moto, also rehearse the other steps."""
+        """Plan the environment; on moto, also rehearse, unless `plan_only` is set."""
         begun = self.init(ctx, account)
         if begun.status is not Status.SUCCESS:
             return begun
@@ -186,7 +186,7 @@ class EnvironmentPlan(Planner):
     def _objections(
         self, ctx: CheckContext, account: Account, file: Path
     ) -> Outcome | None:
-        """Plan a second time with `-json`; return the errors and warnings, or None.
+        """Plan again with `-json`; return the errors and warnings, or None.
 
         Terraform prints files and lines only with `-json`.
         """
@@ -200,7 +200,8 @@ class EnvironmentPlan(Planner):
     ) -> Outcome | None:
         """Apply the plan, plan again, and destroy; return the failure, or None.
 
-        Terraform first forgets the guards, because it cannot destroy them.
+        Before the destroy, the guards are removed from the state, because Terraform
+        cannot destroy them.
         """
         values = f"-var-file=environments/{self.environment}.tfvars"
         done = self.terraform(ctx, account, "apply", "-json", str(file))
@@ -238,7 +239,7 @@ class EnvironmentPlan(Planner):
 
 
 class Drift(Planner):
-    """Report where an environment's account differs from the code, without changes."""
+    """Report where an environment's account differs from the code; change nothing."""
 
     def __init__(self, code: Code, environment: str) -> None:
         super().__init__(code, environment)

@@ -17,19 +17,19 @@ from lake_ci.model.results import Finding, Outcome, Status, count
 from lake_ci.model.settings import read_settings
 from lake_ci.runner.check import Check, CheckContext
 
-# Staging must be equal to production, because a change is tried in staging first and
-# must have the same effect in production.
+# Staging must be equal to production, because each change is tried in staging first and
+# must then have the same effect in production.
 PRODUCTION = "production"
 ALIKE = ("staging", PRODUCTION)
 
 
 class Policy(Check):
-    """Rules for every environment, and for differences between staging and production.
+    """Check the rules in each environment, and compare staging with production.
 
-    No bucket is public. Every bucket is encrypted and versioned. No statement allows a
-    wildcard of actions. No bucket can be destroyed together with its objects. Every
-    bucket refuses keys of clients, and every layer has a lifecycle rule. In production,
-    no plan can destroy a bucket or a key.
+    No bucket is public. Every bucket is encrypted and versioned. No statement allows
+    actions by a wildcard. No bucket can be destroyed together with its objects. Every
+    bucket refuses objects that a client encrypts with its own key. Every layer has a
+    lifecycle rule. In production, no plan can destroy a bucket or a key.
     """
 
     name = "policy"
@@ -103,7 +103,7 @@ class Policy(Check):
     def finding(
         self, ctx: CheckContext, rule: str, address: str, text: str, message: str
     ) -> Finding:
-        """Return a finding at the line of the resource's block that contains a text."""
+        """Return a finding at the line with this text in the block of a resource."""
         block = hcl.locate(ctx.root, FOLDER, address)
         return Finding(
             self.name,

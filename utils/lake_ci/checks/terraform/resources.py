@@ -23,7 +23,7 @@ class PlannedResource:
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
     def knows(self, path: str) -> bool:
-        """Return whether a value is known; an unset value is known, too."""
+        """Return whether the value at a path is known; an unset value is known."""
         at: Any = self.unknown
         for name in path.split("."):
             if isinstance(at, list):
@@ -36,8 +36,8 @@ class PlannedResource:
 def resources(plan: Mapping[str, Any]) -> Iterator[PlannedResource]:
     """Yield all resources and data sources in a plan.
 
-    These are the data sources that the plan has read or will read during the apply, and
-    the planned resources.
+    The data sources are those that Terraform has read for the plan, and those that it
+    will read during the apply.
     """
     roots = [
         plan.get("prior_state", {}).get("values", {}).get("root_module", {}),

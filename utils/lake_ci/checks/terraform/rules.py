@@ -1,10 +1,11 @@
 """Defines the project's own rules for the planned resources of an environment.
 
-checkov has no such rules, or misses some cases. It connects a bucket with its
-encryption or policy by references in the code, not by the bucket's future name. The
-lake's buckets skip checkov's rule that a bucket declares its encryption. checkov
-accepts `s3:*` on a named resource, and everybody as a principal of the type `*`. Only
-checkov checks the flags of a public access block and the rotation of keys.
+checkov has no such rules, or its rules miss some cases. checkov finds the encryption or
+the policy of a bucket only by references in the code, and not by the name that the
+bucket will have. checkov's rule that a bucket must declare its encryption is disabled
+for the lake's buckets. checkov accepts `s3:*` on a named resource, and a principal of
+the type `*`, which is everybody. These rules do not check the flags of a public access
+block and the rotation of keys, because checkov checks them.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ Objections = Iterator[tuple[str, str, str]]
 def objections(
     rows: Sequence[PlannedResource], layers: Sequence[str] = ()
 ) -> Iterator[tuple[str, str, str, str]]:
-    """Yield the violations of the rules, and each of these layers without a lifecycle.
+    """Yield the violations of the rules, and the layers without a lifecycle rule.
 
-    Each violation has the rule, the address, a text in the block, and the message.
+    Each violation consists of the rule, the address, a text in the block of this
+    address, and the message.
     """
     for rule in RULES:
         for address, text, message in rule(rows):
@@ -65,7 +67,7 @@ def unencrypted_bucket(rows: Sequence[PlannedResource]) -> Objections:
 
 
 def unversioned_bucket(rows: Sequence[PlannedResource]) -> Objections:
-    """Yield the buckets that lose objects when they are overwritten."""
+    """Yield the buckets that lose the old content when an object is overwritten."""
     for bucket, versioning in _companions(rows, "aws_s3_bucket_versioning"):
         settings = (
             versioning.values.get("versioning_configuration") if versioning else None
@@ -99,10 +101,10 @@ def force_destroy(rows: Sequence[PlannedResource]) -> Objections:
 
 
 def client_key(rows: Sequence[PlannedResource]) -> Objections:
-    """Yield the buckets without a statement that denies keys of clients (SSE-C).
+    """Yield the buckets whose policy does not deny encryption keys of clients (SSE-C).
 
-    The name of a bucket in a policy is known only after the apply, so a statement
-    counts for the buckets of its module.
+    The bucket that a policy names is known only after the apply. Therefore a statement
+    counts for all buckets of its module.
     """
     denying = {
         _module(row)
@@ -126,7 +128,7 @@ def _module(row: PlannedResource) -> str:
 
 
 def _denies_client_keys(statement: Mapping[str, Any]) -> bool:
-    """Return whether a statement denies objects with keys of clients."""
+    """Return whether a statement denies objects that a client encrypts with its key."""
     actions = _list(statement.get("actions") or statement.get("Action"))
     if not {"s3:PutObject", "s3:*"} & set(actions):
         return False
@@ -154,7 +156,7 @@ RULES = (
 def missing_layers(
     rows: Sequence[PlannedResource], layers: Sequence[str]
 ) -> Iterator[tuple[str, str, str, str]]:
-    """Yield each layer of the lake whose old versions no lifecycle rule expires."""
+    """Yield each layer of the lake that lacks a lifecycle rule for old versions."""
     lifecycles = [
         row for row in rows if row.type == "aws_s3_bucket_lifecycle_configuration"
     ]
@@ -178,7 +180,7 @@ def missing_layers(
 def _companions(
     rows: Sequence[PlannedResource], type_: str
 ) -> Iterator[tuple[PlannedResource, PlannedResource | None]]:
-    """Yield each bucket with the resource of a given type that belongs to it.
+    """Yield each bucket with its resource of this type, or None if it has none.
 
     The resource is found by the bucket's name, which is known before the bucket is
     created.
@@ -192,10 +194,10 @@ def _companions(
 def _statements(
     rows: Sequence[PlannedResource], effect: str
 ) -> Iterator[tuple[PlannedResource, Mapping[str, Any]]]:
-    """Yield each policy statement with an effect.
+    """Yield each policy statement with this effect.
 
-    The statements come from policy documents, and from policies without a policy
-    document.
+    The statements come from policy documents, and from policies in JSON that do not
+    come from a policy document.
     """
     for row in rows:
         if row.type == DOCUMENT:

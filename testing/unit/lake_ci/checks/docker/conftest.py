@@ -1,4 +1,4 @@
-"""Settings of a separate project."""
+"""The settings of an example project, for the tests of the image checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options, build and report of the images."""
+"""The options of `nox -s docker`, the build of the images, and its report."""
 
 from __future__ import annotations
 

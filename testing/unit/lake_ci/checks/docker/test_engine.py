@@ -30,8 +30,9 @@ esac
 
 @pytest.fixture
 def docker(ctx: CheckContext, tmp_path: Path) -> Path:
-    """Return a docker on PATH that records its commands, and has one container, volume
-    and image.
+    """Put a fake docker on PATH; return the file in which it records its commands.
+
+    The fake docker has one container, one volume and one image.
     """
     folder = tmp_path / "bin"
     folder.mkdir()

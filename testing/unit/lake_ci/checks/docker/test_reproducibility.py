@@ -63,9 +63,7 @@ Start = Callable[..., Recording]
 
 @pytest.fixture
 def rebuild_check(ctx: CheckContext, settings: Docker) -> Start:
-    """Return `again(layers, shown)`, which runs the check of images with these
-    layers.
-    """
+    """Return a function that creates the rebuild check of images with these layers."""
 
     def start(layers: dict[str, list[str]], shown: set[str] | None = None) -> Recording:
         images = Images(

@@ -1,6 +1,4 @@
-"""Settings that are missing, or refer to objects that do not exist in the
-repository.
-"""
+"""Settings that are missing, or name something that is not in the repository."""
 
 from __future__ import annotations
 
@@ -37,7 +35,10 @@ def toml(value: Any) -> str:
 
 @pytest.fixture
 def read(root: Path) -> Read:
-    """Return the settings of a repository with changes; None removes a setting."""
+    """Return a function that changes a repository's settings and then reads them.
+
+    The value None removes a setting.
+    """
     tests = [f"testing/pond/test_{target}.py" for target in TARGETS]
     for name in (BAKE, "src/pond.py", *tests):
         (root / name).parent.mkdir(parents=True, exist_ok=True)

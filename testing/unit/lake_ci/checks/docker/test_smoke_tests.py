@@ -1,6 +1,4 @@
-"""The row of an image's smoke tests: the arguments of pytest, and the outcome of its
-report.
-"""
+"""The smoke tests of an image: the arguments of pytest, and the reported outcome."""
 
 from __future__ import annotations
 
@@ -35,7 +33,7 @@ def images(ctx: CheckContext, settings: Docker) -> Images:
 
 
 class Pytest:
-    """A fake pytest, which writes a report of these cases."""
+    """A fake pytest that writes a report with these cases."""
 
     def __init__(self, ctx: CheckContext, code: int, *cases: str) -> None:
         self.code = code

@@ -1,4 +1,4 @@
-"""Fixtures of the checks of Terraform."""
+"""Fixtures for the tests of the Terraform checks."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ SUSPENDED = {"versioning_configuration": [{"status": "Suspended"}]}
 
 
 def bucket(name: str = "production", **types: dict[str, Any]) -> list[PlannedResource]:
-    """Return a bucket with all required resources, some of which may be replaced."""
+    """Return a bucket and its required resources; `types` replaces some of these."""
     companions: dict[str, dict[str, Any]] = {
         "public_access_block": {},
         "server_side_encryption_configuration": {"rule": [{}]},
@@ -39,7 +39,7 @@ def bucket(name: str = "production", **types: dict[str, Any]) -> list[PlannedRes
 
 
 def denied(variable: str, address: str = "") -> PlannedResource:
-    """Return a policy document that denies uploads whose request has a header."""
+    """Return a policy document that denies an upload if its request has a header."""
     condition = {"test": "Null", "variable": variable, "values": ["false"]}
     row = document(effect="Deny", actions=["s3:PutObject"], condition=[condition])
     name = f"{address}data.aws_iam_policy_document.denied"
@@ -61,7 +61,7 @@ def written(statement: dict[str, Any], name: str = "policy") -> PlannedResource:
 def planned(
     ctx: CheckContext, environment: str, rows: list[dict[str, Any]] | None
 ) -> EnvironmentPlan:
-    """Return a plan that succeeded or failed."""
+    """Return an environment's plan with these resources; it failed if they are None."""
     plan = EnvironmentPlan(Code(), environment, None)
     plan.folder = Future()
     folder: Path | None = None

@@ -1,6 +1,4 @@
-"""With credentials, accounts are real; without credentials, they are accounts of a moto
-server.
-"""
+"""Accounts are real if the user has credentials; otherwise a moto server has them."""
 
 from __future__ import annotations
 
@@ -21,7 +19,7 @@ IDS = {"production": "111122223333", "dev": "333344445555"}
 
 @pytest.fixture
 def ctx(ctx: CheckContext) -> CheckContext:
-    """Return two environments, and a server that gives a session to all callers."""
+    """Return a context with two environments and a fake moto server."""
     folder = ctx.root / "terraform" / "environments"
     folder.mkdir(parents=True)
     for name, account in IDS.items():

@@ -1,4 +1,4 @@
-"""checkov's findings have the lines of the project."""
+"""checkov's findings name files and lines of the project."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Terraform's checks: the findings in its output, and its environment variables."""
+"""The findings in Terraform's output, and the environment variables of Terraform."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bucket or key is found that production does not guard against a destroy."""
+"""Finds the buckets and keys that no guard protects in production."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_guard_protects_resources_whose_arns_it_depends_on(guarded: Path) -> Non
 
 
 def test_guard_by_a_known_name_or_by_input_protects_nothing(guarded: Path) -> None:
-    # A bucket that is replaced has the same name again, so the guard would stay.
+    # A replaced bucket gets its old name again, so the guard would not be replaced.
     assert unguarded(guarded, KEY + ".arn", "module.lake.name") == [LAKE]
     both = ["aws_kms_key.lake.arn", "module.lake.arn"]
     assert unguarded(guarded, *both, argument="input") == [KEY, LAKE]

@@ -1,4 +1,4 @@
-"""Only allowed differences between two plans are not reported."""
+"""All differences between two plans are reported, except the allowed ones."""
 
 from __future__ import annotations
 

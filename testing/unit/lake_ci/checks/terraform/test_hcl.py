@@ -69,8 +69,8 @@ def tree(tmp_path: Path) -> Path:
         ),
         ("data.aws_iam_policy_document.logs", "terraform/main.tf", 20),
         ("module.lake", "terraform/main.tf", 11),
-        # An address that cannot be resolved further is reported at the last block of
-        # the project.
+        # If the block of an address is not in the project, the call of its module is
+        # reported.
         ("module.foreign.aws_s3_bucket.this", "terraform/main.tf", 16),
         ("module.lake.aws_s3_bucket.other", "terraform/main.tf", 11),
     ],

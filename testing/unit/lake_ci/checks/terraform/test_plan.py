@@ -1,6 +1,4 @@
-"""Plans of environments: read-only in a real account, with an apply in a moto
-account.
-"""
+"""Plans of environments: only read in a real account, but applied on moto."""
 
 from __future__ import annotations
 

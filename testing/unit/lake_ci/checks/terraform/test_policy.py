@@ -1,4 +1,4 @@
-"""The policy reports the violations of all environments at their lines."""
+"""The policy check reports the lines of the violations in all environments."""
 
 from __future__ import annotations
 

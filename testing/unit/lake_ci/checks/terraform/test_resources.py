@@ -1,4 +1,4 @@
-"""A plan's resources are those that it reads, creates and keeps."""
+"""The resources of a plan are those that the plan reads, creates or keeps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each rule finds its resources."""
+"""Each rule finds the resources that violate the rule."""
 
 from __future__ import annotations
 
