@@ -59,10 +59,10 @@ class Tree:
 class Digests:
     """The digests of files below a folder, cached between runs.
 
-    Each digest is cached with the status that its file had when the file was read. The
-    status consists of the size, the inode, and two times in nanoseconds: the time of
-    the last change of the content (mtime), and of the content, mode or owner (ctime). A
-    cached digest is valid while the status is unchanged.
+    Each digest is cached with the `stat` result of the file when the file was read: the
+    size, the inode, and two times in nanoseconds. `mtime` is the time of the last
+    change of the content, and `ctime` that of the content, mode or owner. A cached
+    digest is valid while these values are unchanged.
 
     A digest is cached only if both times are earlier than the moment of reading,
     because a later write in the same clock tick would not change the times. The clock

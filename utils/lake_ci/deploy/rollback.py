@@ -207,7 +207,7 @@ def _install(context: DeployContext, to: Release | None) -> None:
 def _set_tables_back(
     context: DeployContext, pending: Pending, found: RollbackTarget, leaving: Release
 ) -> Pending:
-    """Restore the tables to their versions before the first undone deploy.
+    """Restore the tables to their versions before the first deploy to roll back.
 
     If a later change to a table is not from one of the undone deploys, the table is not
     restored.

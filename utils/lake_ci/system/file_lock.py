@@ -34,5 +34,5 @@ def locked(
 
 
 def sign(path: Path, text: str) -> None:
-    """Write a text about the holder into the lock file, for processes that wait."""
+    """Write into the lock file who holds the lock, for processes that wait."""
     path.write_text(text + "\n", encoding="utf-8")

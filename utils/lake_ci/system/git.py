@@ -112,7 +112,7 @@ def files(root: Path, *paths: str) -> tuple[str, ...]:
 
 
 def is_ancestor(root: Path, commit: str, branch: str) -> bool:
-    """Return whether a commit is on a branch, as its newest or an earlier commit."""
+    """Return whether a commit is the newest commit of a branch or its ancestor."""
     return ask(root, "merge-base", "--is-ancestor", commit, branch) is not None
 
 

@@ -232,8 +232,8 @@ class Table:
     def canonical(self) -> str:
         """Return the parts of the declaration that determine the table's rows, as text.
 
-        Comments, tolerances, CHECK constraints and the allowed share of misfits are not
-        included, because the rows need not be recomputed when they change.
+        The text does not contain comments, tolerances, CHECK constraints and the
+        allowed share of invalid values. A change of these parts changes no rows.
         """
         source = replace(self.source, misfits=0.0) if self.source else None
         parts = asdict(replace(self, comment="", constraints=(), source=source))

@@ -34,7 +34,8 @@ def followed(table: Table) -> Tuple[str, ...]:
 
     An update commits to the quarantine and then to the table. If a run stops between
     the two commits, some rows are in neither table. The next run finds these rows,
-    because the quarantine is then newer than its version in the note.
+    because the quarantine's version is then higher than the version in the table's
+    note.
     """
     return (*table.reads, table.quarantine) if table.quarantine else table.reads
 

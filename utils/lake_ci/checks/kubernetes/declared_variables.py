@@ -80,7 +80,7 @@ def _fields(body: Sequence[ast.stmt], name: str) -> list[str]:
 
 
 def _prefixed(body: Sequence[ast.stmt]) -> Iterator[str]:
-    """Yield `TOKENS` for an assigned name such as `f"{PREFIX}TOKENS"`."""
+    """Yield the constants in assigned f-strings: `TOKENS` in `f"{PREFIX}TOKENS"`."""
     for node in body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.JoinedStr):
             yield from (

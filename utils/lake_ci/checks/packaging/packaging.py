@@ -228,7 +228,7 @@ class WheelContents(DistributionCheck):
 
 
 class DistributionContents(DistributionCheck):
-    """Check that wheel and sdist contain exactly the packages' files in git.
+    """Check that wheel and sdist contain exactly the packages' files that git tracks.
 
     A build ships all files in a package's folder, even a backup file. So each file must
     match a pattern of `files` in `[tool.lake_ci.build]`.
