@@ -322,7 +322,7 @@ class Overview:
         return ", ".join(words) or "nothing to run"
 
     def not_checked(self) -> Iterator[tuple[Session, CheckResult, str]]:
-        """Yield each incomplete check, its session, and the part that was not checked."""
+        """Yield each incomplete check, its session, and what was not checked."""
         for session in self.sessions:
             for check in session.checks:
                 if check.not_checked is not None:
