@@ -86,8 +86,8 @@ def repository(sound: tuple[Checkout, Ran], tmp_path: Path) -> Checkout:
 
 
 def build(repository: Checkout) -> Ran:
-    """Commit the defect and build, because uncommitted changes would be an additional
-    finding.
+    """Commit the defect, because an uncommitted change is an additional finding. Then
+    build.
     """
     repository.commit()
     return repository.nox("-s", "build")
@@ -177,7 +177,8 @@ def test_finds_files_that_do_not_belong_in_the_wheel(wrong_files: Ran) -> None:
     messages = "\n".join(each.message for each in found)
     assert "lakekit/stray.md" in messages and "stray/__init__.py" in messages
     assert len(found) == 2
-    # Only the file outside the package violates the rule `toplevel`.
+    # check-wheel-contents reports the file that is outside the package; the suite's own
+    # rule reports both files.
     [beside] = wrong_files.check("build", "check-wheel-contents").findings
     assert (beside.tool, beside.rule, beside.file) == (
         "check-wheel-contents",
@@ -288,7 +289,7 @@ def test_a_clone_under_another_umask_and_zone_builds_the_same_bytes(
     sound: tuple[Checkout, Ran], tmp_path: Path
 ) -> None:
     clone = Checkout(tmp_path / "zweite Kopie für später" / "repository")
-    # In a clone with a different umask, files have different modes.
+    # The umask of a clone determines the modes of its files.
     umask = "--config=core.sharedRepository=umask"
     sound[0].git("clone", "--quiet", umask, str(sound[0].root), str(clone.root))
     ran = clone.nox("-s", "build", umask=0o077, env={"TZ": "Asia/Kathmandu"})

@@ -62,8 +62,8 @@ class Opened:
 
 @pytest.fixture
 def opened(browser: Browser) -> Iterator[Callable[..., Opened]]:
-    """Yield a function that opens a file. At the end, check that each page has
-    requested nothing but itself and has no errors.
+    """Yield a function that opens a file. After the test, check that each page has
+    loaded only its own file, without errors.
     """
     pages: list[tuple[Opened, str]] = []
 

@@ -146,8 +146,8 @@ def test_the_repository_itself_passes_and_says_what_was_rehearsed(
         assert f"Plan: {row.data['add']} to add" in (folder / "plan.txt").read_text(
             encoding="utf-8"
         )
-    # Each environment has a link to the provider, in the folder in which `init` found
-    # it or to which `init` downloaded it.
+    # Each environment has a link to the provider. `init` either found the provider on
+    # this machine, or downloaded it.
     [provider] = original.root.glob(".cache/terraform/dev/providers/*/*/*/*/*")
     assert provider.is_symlink()
     assert not ran.result("terraform").partial
@@ -337,8 +337,8 @@ def test_without_terraform_the_row_says_how_to_get_it(
 
 
 class Listener:
-    """A server on this machine that records requests. The tests check that it gets
-    none.
+    """A server on this machine that records requests. The tests check that the server
+    gets no request.
     """
 
     def __init__(self) -> None:
@@ -472,7 +472,7 @@ def test_credentials_plan_the_real_account_and_report_its_drift(
         row = ran.check("terraform", "plan dev")
         assert (row.data["account"], row.data["rehearsed"]) == (DEV, False)
         ran = repository.nox("-s", "terraform", "--", "--drift", "dev", env=credentials)
-    # Nothing was ever applied to this account, so everything is missing in it.
+    # Nothing was ever applied to this account, so every declared object is missing.
     ran.assert_only(
         "terraform", {"drift dev"}, {"init", "fmt", "tfvars", "validate", "drift dev"}
     )
@@ -511,7 +511,7 @@ def test_terraform_refuses_to_destroy_or_replace_production(
         values = "-var-file=environments/production.tfvars"
         backend = "-backend-config=environments/production.s3.tfbackend"
         assert terraform("init", "-lockfile=readonly", backend).returncode == 0
-        # The guard depends only on the key and the buckets.
+        # Apply only the guard, and the key and the buckets on which it depends.
         applied = terraform(
             "apply", "-auto-approve", f"-target={GUARD}", "-no-color", values
         )
@@ -593,7 +593,7 @@ def below(pid: int) -> list[int]:
                 stat.read_text(encoding="utf-8").rpartition(")")[2].split()[1]
             )
         except OSError:
-            # The process ended while the list was created.
+            # The process has ended since its folder was listed.
             continue
     found = [child for child, parent in parents.items() if parent == pid]
     return [*found, *(one for child in found for one in below(child))]

@@ -24,7 +24,7 @@ from testing.acceptance.conftest import (
 
 SESSION = "tests-3.11(java17)"
 JOB = "tests-3.11-java17"
-# nox gives this name to the environment folder of the session.
+# The name that nox gives to the session's environment folder.
 ENVIRONMENT = "tests-3-11-java17"
 ROWS = {"java", "jars", "unit", "integration", "coverage"}
 SELECTION_ROWS = {"java", "jars", "tests", "coverage"}
@@ -54,14 +54,14 @@ JARS = "requirements/jars.txt"
 
 @dataclass(frozen=True)
 class Seeded:
-    """A run of nox over several defects, and the lines that it must report."""
+    """A run of nox with several defects, and the line of each defect."""
 
     ran: Ran
     lines: Mapping[str, int]
 
 
 def broken(rule: str) -> str:
-    """Return the path of the module that violates a rule."""
+    """Return the path of the test module that is written to violate a rule."""
     return f"testing/unit/lakekit/test_{rule.lower()}.py"
 
 

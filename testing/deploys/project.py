@@ -193,7 +193,8 @@ print(json.dumps({"lake_ci": told}))
 def make(root: Path, version: str, *, request: int = 300, **scripts: str) -> Path:
     """Create a checkout of the project at a version, tag its commit, and build it.
 
-    Args: scripts: texts that replace scripts, by the name of the script.
+    Args:
+        scripts: texts that replace scripts, by the name of the script.
         request: the seconds after which the deploy retries a request.
     """
     files = {f"scripts/{name}": LAKE_MODULE + text for name, text in SCRIPTS.items()}

@@ -83,7 +83,8 @@ class Changes:
 class Environment:
     """A folder with Python and packages.
 
-    Raises: InstallError: any method may raise it if uv fails.
+    Raises:
+        InstallError: any method may raise it if uv fails.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -141,7 +142,9 @@ class Environment:
         )
 
     async def changes(self, arguments: Sequence[str]) -> Changes:
-        """Return what an install of these arguments would change."""
+        """Return the packages that an install with these arguments would add and
+        remove.
+        """
         output = await self._pip("install", "--dry-run", *arguments)
         found: dict[str, set[str]] = {"+": set(), "-": set()}
         for sign, name in CHANGE.findall(output):
@@ -199,7 +202,7 @@ def _clone(source: Path, target: Path) -> None:
 def _link(source: str, target: str) -> None:
     try:
         os.link(source, target)
-    except OSError:  # the file system does not support the link
+    except OSError:  # the file system does not support hard links
         shutil.copy2(source, target)
 
 
