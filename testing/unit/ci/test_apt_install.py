@@ -19,7 +19,9 @@ esac
 
 @pytest.fixture
 def debian(machine: Machine) -> Machine:
-    """Return a machine whose package lists contain versions that no longer exist."""
+    """Return a machine with outdated package lists: the package versions in them no
+    longer exist.
+    """
     machine.program("apt-get", APT)
     machine.program("dpkg", 'echo "dpkg $*" >>"$STATE/apt"')
     machine.program("sudo", 'exec "$@"')

@@ -1,4 +1,4 @@
-"""The environment variables that a program reads are found in the program's code."""
+"""The check finds in a program's code which environment variables the program reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The settings of images are read completely, or the error contains the wrong name."""
+"""The settings of images are read completely. If a name in them is wrong, the error
+contains it.
+"""
 
 from __future__ import annotations
 
