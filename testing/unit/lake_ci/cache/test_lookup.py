@@ -180,7 +180,7 @@ def test_who_takes_from_a_job_runs_only_where_that_leaves_something_else(
     jobs: Reusing, capsys: pytest.CaptureFixture[str]
 ) -> None:
     jobs.run()
-    jobs.write("a/two", "more")  # `first` reads this file, but does not change its output
+    jobs.write("a/two", "more")  # `first` reads this file; its output stays the same
     assert {name: row["answer"] for name, row in jobs.planned(capsys).items()} == {
         "first": "run",
         "second": "later",
