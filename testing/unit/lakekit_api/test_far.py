@@ -52,8 +52,8 @@ def client(
     lake: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> TestClient:
-    """Return a client of a service. The table of the service has long texts, and dates
-    and instants outside the years 1 to 9999.
+    """Return a client of a service whose table has long texts, and dates and instants
+    outside the years 1 to 9999.
     """
     module = sys.modules["declared_for_tests"]
     monkeypatch.setattr(module, "TABLES", TableSet((SPANS,), Path()))
