@@ -4,8 +4,8 @@
 rows. There must be no traceback.
 
 `python -m testing.unit.lakekit.damage spark` tests all kinds of damage with Spark.
-LAKEKIT_JARS must contain Delta's jars. `python -m testing.unit.lakekit.damage embedded
-10` tests every tenth kind of damage with the embedded engine.
+LAKEKIT_JARS must contain Delta's jars. With the arguments `embedded 10`, the module
+tests every tenth kind of damage with the embedded engine.
 """
 
 from __future__ import annotations
