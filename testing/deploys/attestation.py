@@ -194,7 +194,8 @@ def _verify_names(certificate: x509.Certificate, options: argparse.Namespace) ->
 
 
 def main(root: str) -> None:
-    """Verify as `gh attestation verify` does; exit with 1 if the attestation is wrong.
+    """Verify as `gh attestation verify` does; exit with 1 if the attestation is
+    wrong.
     """
     parser = argparse.ArgumentParser(prog="gh", allow_abbrev=False)
     parser.add_argument("command", choices=["attestation"])

@@ -30,7 +30,8 @@ def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
 
 
 def _left_out_by() -> str:
-    """Return why this session skips the long tests, or an empty text if it runs them.
+    """Return why this session skips the long tests, or an empty text if it runs
+    them.
     """
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     java = os.environ.get("LAKE_CI_JAVA", "")

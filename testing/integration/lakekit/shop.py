@@ -194,7 +194,8 @@ def rows_of(folder: Union[str, Path], columns: Sequence[str]) -> Rows:
 
 @dataclass(frozen=True)
 class Order:
-    """A row in a file of orders: the name of the file, the row number and the values.
+    """A row in a file of orders: the name of the file, the row number and the
+    values.
     """
 
     file: str

@@ -357,7 +357,8 @@ def test_table_of_a_schema_is_restored_by_spark(
 def test_restored_rows_are_seen_by_the_other_engine(
     source: Path, tmp_path: Path
 ) -> None:
-    """The silver table must be recomputed, even if it was not lakekit that restored it.
+    """The silver table must be recomputed, even if it was not lakekit that restored
+    it.
     """
     lake = tmp_path / "lake"
     lakekit.run(source, lake, tables=shop.TABLES)

@@ -110,7 +110,8 @@ def source(tmp_path: Path) -> Path:
 
 
 def more(source: Path) -> None:
-    """Add source files whose rows correct earlier rows or move them to new partitions.
+    """Add source files whose rows correct earlier rows or move them to new
+    partitions.
     """
     shop.write(source, shop.CUSTOMERS, "2", [("c2", "Bonn", "false", shop.at(1))])
     shop.write(

@@ -107,7 +107,8 @@ class Machine:
         return self.cache / "provisioning"
 
     def program(self, name: str, *lines: str) -> None:
-        """Put a program on PATH. If there is a program with the same name, replace it.
+        """Put a program on PATH. If there is a program with the same name, replace
+        it.
         """
         (self.bin / name).unlink(missing_ok=True)
         (self.bin / name).write_text("\n".join(["#!/usr/bin/env bash", *lines, ""]))

@@ -55,7 +55,8 @@ def secret() -> str:
 
 @pytest.fixture
 def tokens() -> List[Token]:
-    """Return two tokens: one allows access to only one table, the other to all tables.
+    """Return two tokens: one allows access to only one table, the other to all
+    tables.
     """
     return [token for _, token in SECRETS.values()]
 

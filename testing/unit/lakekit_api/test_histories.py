@@ -79,7 +79,8 @@ def test_unchanged_copy_has_the_same_etag(
 def test_version_with_deletion_vectors_is_not_served_with_deleted_rows(
     client: TestClient, lake: Path
 ) -> None:
-    """A deletion vector only marks rows as deleted; the data files still contain them.
+    """A deletion vector only marks rows as deleted; the data files still contain
+    them.
     """
     log = lake / TRIPS.folder / "_delta_log" / f"{0:020}.json"
     old = log.read_text()

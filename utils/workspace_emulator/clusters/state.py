@@ -177,7 +177,8 @@ class Clusters:
         return self.state(cluster_id) == "RUNNING"
 
     def state(self, cluster_id: str) -> str:
-        """Return the state of a cluster. A permanently deleted cluster is TERMINATED.
+        """Return the state of a cluster. A permanently deleted cluster is
+        TERMINATED.
         """
         return str(self._clusters.get(cluster_id, {"state": "TERMINATED"})["state"])
 

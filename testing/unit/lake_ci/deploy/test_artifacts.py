@@ -1,4 +1,5 @@
-"""Artifacts are verified. `test_provenance.py` tests all changes that must be refused.
+"""Artifacts are verified. `test_provenance.py` tests all changes that must be
+refused.
 """
 
 from __future__ import annotations

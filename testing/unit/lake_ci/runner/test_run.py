@@ -1,4 +1,5 @@
-"""In whatever way a session fails, its `Run` writes a result that contains the failure.
+"""In whatever way a session fails, its `Run` writes a result that contains the
+failure.
 """
 
 from __future__ import annotations
@@ -536,7 +537,8 @@ def test_tools_run_side_by_side_and_their_rows_stand_in_the_declared_order(
             return Outcome(Status.SUCCESS if met else Status.FAILURE)
 
     class Last(Check):
-        """A check that does not end before the rows of all other checks were printed.
+        """A check that does not end before the rows of all other checks were
+        printed.
         """
 
         name = "last to end"

@@ -142,7 +142,8 @@ def ancestors(jobs: Mapping[str, Any], name: str) -> set[str]:
 
 
 def in_order(jobs: Mapping[str, Any]) -> list[str]:
-    """Return the jobs in an order in which each job comes after the jobs that it needs.
+    """Return the jobs in an order in which each job comes after the jobs that it
+    needs.
     """
     return sorted(jobs, key=lambda name: (len(ancestors(jobs, name)), name))
 

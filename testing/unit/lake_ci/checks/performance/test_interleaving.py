@@ -1,4 +1,5 @@
-"""Real processes take turns in the right order. If one of them ends, the rest continue.
+"""Real processes take turns in the right order. If one of them ends, the rest
+continue.
 """
 
 from __future__ import annotations
