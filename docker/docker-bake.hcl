@@ -1,7 +1,7 @@
 # Builds the four images of docker/Dockerfile in parallel, with shared layers:
 # docker buildx bake -f docker/docker-bake.hcl
 
-# The base image if a machine cannot reach the registry. Default: the stage `pinned`.
+# The base image to use without a registry. Default: the stage `pinned`.
 variable "BASE" { default = "" }
 variable "PREFIX" { default = "lakekit-" }
 variable "TAG" { default = "latest" }
@@ -29,7 +29,7 @@ target "image" {
     HTTPS_PROXY       = HTTPS_PROXY
     NO_PROXY          = NO_PROXY
   }
-  # LAKE_CI_PIP_CONF is the content of a pip.conf, if pip needs settings.
+  # If pip needs settings, LAKE_CI_PIP_CONF is the content of a pip.conf.
   secret = ["type=env,id=pip,env=LAKE_CI_PIP_CONF"]
   labels = {
     "org.opencontainers.image.version"  = VERSION

@@ -1,5 +1,5 @@
 """Tests the result cache with random changes to the inputs of quick jobs. After each
-change, the plan, a run with the cache and a run without it are compared.
+change, compares the plan, a run with the cache, and a run without the cache.
 
     PYTHONPATH=utils .nox/acceptance/bin/python -m testing.acceptance.changes \\
         --number 500 --seed 1
@@ -66,7 +66,7 @@ def make(folder: Path) -> Checkout:
 
 @dataclass
 class Trial:
-    """A repository in which changes are made, and what was observed.
+    """A repository in which changes are made, and the observed results.
 
     Attributes:
         env: the environment variables that the changes have set.
@@ -498,8 +498,8 @@ def repair(trial: Trial) -> None:
 def run(
     folder: Path, number: int, seed: int, say: Callable[[str], None] = lambda text: None
 ) -> Trial:
-    """Make `number` random changes and return the trial. A kind of change is repeated
-    only after all kinds were used.
+    """Make `number` random changes and return the trial. All kinds of change are used
+    once before a kind is used again.
     """
     trial = Trial(
         make(folder), random.Random(seed)

@@ -80,8 +80,8 @@ SAME_ENVIRONMENT = {
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Run all tests of a file in one process, because they share fixtures that run nox.
-    Skip the tests marked `nightly`, unless `--nightly` is given.
+    """Run all tests of a file in one process: they share fixtures that run nox. Skip
+    the tests marked `nightly`, unless `--nightly` is given.
     """
     nightly = config.getoption("--nightly")
     skip = pytest.mark.skip(reason="runs on schedule, or by `-- --nightly`")
@@ -226,7 +226,7 @@ class Checkout:
         umask: int = -1,
     ) -> Ran:
         """Run nox and wait until it ends. The run uses the environments of the original
-        repository, which do not depend on the path of a checkout.
+        repository, because an environment does not depend on the path of the checkout.
         """
         return self.begin(*arguments, env=env, envdir=envdir, umask=umask).end()
 
@@ -381,8 +381,8 @@ def lean(original: Checkout) -> Checkout:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Checkout:
-    """Return a small repository with two jobs, `first` and `second`, that do nothing.
-    The path of the repository has characters that must be quoted in a shell.
+    """Return a small repository whose two jobs, `first` and `second`, do nothing. The
+    path of the repository has characters that must be quoted in a shell.
     """
     checkout = Checkout(tmp_path / "kleine Kopie für 'später'")
     ignore = shutil.ignore_patterns("__pycache__")

@@ -58,8 +58,8 @@ class Hook(BuildHookInterface):
         folder.mkdir(exist_ok=True)
         (folder / "notes.txt").write_text("not a distribution")
 """
-# Changes the wheel: py.typed is missing, two files do not belong in it, and GOLD comes
-# from the hook.
+# Changes the wheel: py.typed is missing, two files are added that do not belong in the
+# wheel, and the hook writes GOLD.
 WRONG_WHEEL = f"""\
 {WHEEL}exclude = ["utils/lakekit/py.typed", "utils/{GOLD}"]
 force-include = {{ "README.md" = "lakekit/stray.md", \
@@ -70,8 +70,8 @@ hooks.custom = {{}}
 
 @pytest.fixture(scope="module")
 def sound(original: Checkout) -> tuple[Checkout, Ran]:
-    """Return the repository without a defect, and the result of its build. The
-    repository has a commit after a tag.
+    """Return a repository without a defect, and the result of its build. The repository
+    has a commit after a tag.
     """
     original.commit()
     original.git("tag", "v1.2.3")

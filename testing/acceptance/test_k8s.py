@@ -1,5 +1,5 @@
 """Tests that each check of `nox -s k8s` finds a seeded defect in the right line, and
-that servers end with their run.
+that no server is left after a run.
 """
 
 from __future__ import annotations

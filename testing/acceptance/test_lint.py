@@ -1,6 +1,5 @@
 """Tests that each check of `nox -s lint` finds a seeded defect. One run has many
-defects in separate files. Each defect must be reported by the right row, and by no
-other row.
+defects in separate files. Only the right row may report a defect.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Tests that local runs and CI have the same results. act runs the committed workflow
-file as GitHub does, and nox simulates the same event.
+"""Tests that local runs and CI have the same results. For the same event, act runs the
+committed workflow file, as GitHub would, and nox runs the jobs locally.
 """
 
 from __future__ import annotations

@@ -89,8 +89,8 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def sound(original: Checkout, database: Path) -> tuple[Checkout, Ran]:
-    """Return the repository without a defect, and its security result. The environment
-    variables of the run contained a secret.
+    """Return a repository without a defect, and its result of `nox -s security`. The
+    environment variables of the run contained a secret.
     """
     original.commit()
     variables = (

@@ -1,6 +1,6 @@
 """Tests that each check of `nox -s terraform` finds a seeded defect, and that a
-rehearsal accesses only the loopback interface. An apply takes a minute, so it runs only
-in tests of defects that appear during an apply.
+rehearsal accesses only the loopback interface. An apply takes a minute. So only tests
+of defects that appear during an apply run one.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def seeded(
 ) -> tuple[Ran, dict[str, int]]:
     """Run nox once on all defects that can be found without an apply.
 
-    Returns the run, and the lines that it must report.
+    Returns the run, and the line of each defect.
     """
     repository = original.copy(tmp_path_factory.mktemp("seeded") / "repository")
     lines = {}

@@ -43,7 +43,8 @@ def sign(number: int) -> str:
     return "plus"
 '''
 WRONG = "\n\ndef test_wrong():\n    two = 2\n    assert two == 3  # here\n"
-# Statements with which a module cannot be collected, by the rule that must report them.
+# Statements that make a module fail during collection, by the rule that must report the
+# failure.
 BROKEN = {
     "ModuleNotFoundError": "import no_such_module  # here",
     "RuntimeError": 'raise RuntimeError("not today")  # here',
@@ -155,7 +156,7 @@ def test_sound_suites_pass_and_the_slowest_tests_are_named(
 def seeded(
     sound: tuple[Checkout, Ran], tmp_path_factory: pytest.TempPathFactory
 ) -> Seeded:
-    """Run nox over all defects that do not hide each other."""
+    """Run nox once with all defects that one run can report."""
     checkout = sound[0].copy(tmp_path_factory.mktemp("seeded") / "repository")
     lines = {}
     for file in (UNIT, INTEGRATION):

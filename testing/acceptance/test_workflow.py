@@ -1,6 +1,6 @@
 """Tests that `nox -s lint` finds mistakes in workflow files, and reports the rule, file
-and line of each mistake. One run has many mistakes. Each mistake must be reported by
-the right rows, and by no other rows.
+and line of each mistake. One run has many mistakes. Only the right rows may report a
+mistake.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 environment has an account. The server ends when standard input ends.
 
 After the script has created the buckets for Terraform's states, it prints one line of
-JSON: the endpoint, and for each environment the keys of a session in the environment's
-account.
+JSON. The line contains the endpoint and, for each environment, the keys of a session in
+the environment's account.
 
     python testing/aws/serve.py \\
         '{"dev": {"account": "333344445555", "bucket": "states"}}'

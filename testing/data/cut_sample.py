@@ -32,8 +32,8 @@ def read(folder: Path, name: str) -> List[Row]:
 
 
 def cut(whole: Dict[str, List[Row]]) -> Dict[str, List[Row]]:
-    """Return flights with special cases for the pipeline, and the rows of other files
-    that belong to these flights.
+    """Return flights that are special cases for the pipeline, and the airports, planes,
+    airlines and weather of these flights.
     """
     airports = {row["faa"] for row in whole["airports"]}
     planes = {row["tailnum"] for row in whole["planes"]}

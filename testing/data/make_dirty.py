@@ -29,9 +29,7 @@ NUMBERS = frozenset(
 
 
 class File:
-    """A file to write, and the fate of each row: the result that a run must have for
-    it.
-    """
+    """A file to write, and the fate (the expected result) of each row."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -97,7 +95,7 @@ def make_second_day(sample: List[Row], first: File) -> File:
         first.supersede(3), dest="BOS", distance="187"
     )  # the next day's file corrects the route
     second.add(first.supersede(4), hour="6", minute="NA")
-    second.add(first.supersede(5))  # an identical duplicate in another file
+    second.add(first.supersede(5))  # an identical duplicate in the second file
     second.add(
         first.rows[5], "quarantine:type: distance", distance="far"
     )  # an invalid correction does not replace the old row

@@ -19,8 +19,8 @@ CONFINED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges")
 OFFLINE = "--network=none"
 # Files in /tmp are executable, because Spark extracts native libraries to /tmp.
 TMPFS = "--tmpfs=/tmp:rw,exec,nosuid,size=1g"
-# Time limits for a command of the engine, and for a container that runs to its end. A
-# busy machine does not reach them, so reaching one means a hang.
+# Time limits for a command of the engine, and for a container that runs to its end.
+# Even a busy machine needs less time, so a time limit detects a hang.
 COMMAND_SECONDS = 120
 RUN_SECONDS = 900
 POLL_SECONDS = 0.1

@@ -173,8 +173,8 @@ def start(code: str, *arguments: str) -> "subprocess.Popen[str]":
 def contents(
     lake: Path, tables: TableSet = TABLES, leave: Iterable[str] = ("_ingested_at",)
 ) -> Dict[str, Rows]:
-    """Return all rows of every table of a lake, sorted. The columns in `leave` are
-    omitted: their values may differ between two lakes that count as equal.
+    """Return all rows of every table of a lake, sorted. Omits the columns in `leave`,
+    whose values may differ between two lakes that count as equal.
     """
     found = {}
     left = set(leave)
@@ -211,9 +211,9 @@ class Order:
 class Expected:
     """The expected content of the lake.
 
-    `dispensable` contains the positions of refused rows that may or may not be in the
-    quarantine: an accepted row with the same key is newer. When a joined table changes,
-    an incremental run does not check these refused rows again.
+    `dispensable` contains the positions of refused rows that are older than an accepted
+    row with the same key. They may or may not be in the quarantine. When a joined table
+    changes, an incremental run does not check these refused rows again.
     """
 
     silver: Dict[str, Order]

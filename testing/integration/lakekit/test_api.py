@@ -321,7 +321,7 @@ def test_service_does_what_its_description_says(made: Path, tmp_path: Path) -> N
         assert service.process.stdout is not None
         reader = threading.Thread(
             target=service.process.stdout.read
-        )  # drop the service's log, which would fill the pipe
+        )  # discard the service's log, which would fill the pipe
         reader.start()
         url = f"http://127.0.0.1:{service.port}/openapi.json"
         done = subprocess.run(

@@ -1,5 +1,5 @@
-"""`.ci/apt-install` installs packages, even if the package lists are outdated or
-another installation is running.
+"""`.ci/apt-install` installs packages, even if the package lists are outdated or a
+second installation is running.
 """
 
 from __future__ import annotations

@@ -172,7 +172,7 @@ class Environment:
 
 
 async def _locked(file: IO[str]) -> None:
-    """Lock a file, and wait while another emulator holds the lock. The function polls
+    """Lock a file, and wait while a second emulator holds the lock. The function polls
     instead of using a thread, because a thread cannot be canceled.
     """
     while True:
@@ -185,7 +185,7 @@ async def _locked(file: IO[str]) -> None:
 
 
 def _clone(source: Path, target: Path) -> None:
-    """Copy an environment to another folder. Hard links are safe, because installs
+    """Copy an environment to a new folder. Hard links are safe, because installs
     replace files and never write into them.
     """
     shutil.rmtree(target, ignore_errors=True)

@@ -104,7 +104,7 @@ def row(position: int, value: object) -> Change:
 
 
 def inputs(data: bytes, *, same_id: bool = True) -> Change:
-    """Replace the recorded inputs, with the digest of the new inputs."""
+    """Replace the recorded inputs and their digest."""
 
     def change(forged: Forgery) -> None:
         (forged.folder / "inputs").write_bytes(data)

@@ -156,7 +156,7 @@ def test_the_newest_attempt_of_each_session_counts(good: Path, graph: Graph) -> 
     assert refused(overview) == {
         "reports/lint/result.json": "is of attempt 1; attempt 2 is used"
     }
-    # In the second attempt, only the sessions run that failed in the first: here, lint.
+    # GitHub reruns only the sessions that failed in the first attempt: here, lint.
     assert overview.exit_code == 0
 
 

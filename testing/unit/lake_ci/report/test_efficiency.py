@@ -180,8 +180,8 @@ def test_waits_are_for_a_worker_for_preparation_or_for_the_start() -> None:
     found = of(ran("lint", 2, 8), first, second, third)
     assert waited(found, "lint") == (0, 0, 2)
     assert waited(found, first.id) == (0, 0, 2)
-    # Both workers are busy until second 72. The session starts 8 s later, because it
-    # waits 5 s for a lock and 3 s for other reasons.
+    # Both workers are busy until second 72. The session starts 8 s later: it waits 5 s
+    # for a lock, and 3 s for no recorded reason.
     assert waited(found, third.id) == (62, 5, 3)
 
 

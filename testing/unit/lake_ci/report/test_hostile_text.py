@@ -43,7 +43,9 @@ URL_OF_ISSUE = re.compile(r"(?<!redirect\.)github\.com\S*/\d", re.IGNORECASE)
 
 
 def overview_with(text: str, tmp_path: Path) -> Overview:
-    """Return an overview that contains the text in all fields with output of tools."""
+    """Return an overview in which every field with a tool's output contains the
+    text.
+    """
     finding = Finding(text, text, text, text, 1)
     check = CheckResult(text, Status.FAILURE, 1.0, text, (finding,), text)
     overview = samples.overview_of(tmp_path, lint=[check])

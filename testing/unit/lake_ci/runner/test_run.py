@@ -524,7 +524,7 @@ def test_tools_run_side_by_side_and_their_rows_stand_in_the_declared_order(
     make: Make, root: Path, printed: list[str]
 ) -> None:
     class Meeting(Check):
-        """A check that does not end before the other check has started."""
+        """One of two checks. Neither ends before both have started."""
 
         def __init__(
             self, name: str, mine: threading.Event, other: threading.Event

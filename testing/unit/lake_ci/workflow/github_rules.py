@@ -234,6 +234,7 @@ class _Parser:
 def _equal(one: Any, other: Any) -> bool:
     if isinstance(one, str) and isinstance(other, str):
         return one.casefold() == other.casefold()
-    # GitHub converts both to numbers: null and '' are 0, any other string here is NaN.
+    # GitHub converts both values to numbers: null and '' become 0, and all strings
+    # except '' that are possible here become NaN.
     as_number: Callable[[Any], Any] = lambda value: "" if value is None else value
     return bool(as_number(one) == as_number(other))

@@ -32,8 +32,8 @@ def split(lake: Path, table: str) -> int:
 
 
 def age(lake: Path, days: int = 30) -> None:
-    """Make a lake look `days` older: change the times of its files, and the times in
-    its logs.
+    """Subtract `days` days from the times of all files and from the times in the
+    logs.
     """
     then = time.time() - days * 86400
     for file in lake.rglob("*"):

@@ -1,4 +1,4 @@
-"""The check finds in a program's code which environment variables the program reads."""
+"""The check finds all environment variables that the code of a program reads."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The settings of images are read completely. If a name in them is wrong, the error
-contains it.
+"""The settings of images are read completely. If a setting has a wrong name, the error
+contains this name.
 """
 
 from __future__ import annotations
