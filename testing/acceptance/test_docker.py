@@ -2,7 +2,7 @@
 Dockerfile, and that no run leaves objects on the container engine.
 
 Builds are slow. So each test builds one target from cached layers, with all defects
-that do not hide each other.
+that one build can report.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from testing.unit.lake_ci.report import samples
 axe = import_module("axe_playwright_python.sync_playwright")
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 Scheme = Literal["light", "dark"]
-# The maximum time to wait for a page in milliseconds, even on a busy machine.
+# The maximum time in milliseconds to wait for a page, even on a busy machine.
 PATIENCE = 120_000
 expect.set_options(timeout=PATIENCE)
 

@@ -1,6 +1,6 @@
 """Tests that each check of `nox -s terraform` finds a seeded defect, and that a
-rehearsal accesses only the loopback interface. An apply takes a minute. So only tests
-of defects that appear during an apply run one.
+rehearsal accesses only the loopback interface. An apply takes a minute, so a test runs
+an apply only if the test's defect cannot be found without one.
 """
 
 from __future__ import annotations
@@ -430,7 +430,7 @@ def test_rehearsal_ignores_variables_and_finds_changes_in_a_second_plan(
 
 @contextmanager
 def moto_account(environment: str, account: str) -> Iterator[dict[str, str]]:
-    """Start a moto server for a `with` block. The server simulates a cloud account.
+    """Run a moto server during a `with` block. The server simulates a cloud account.
     Yields environment variables with its credentials.
     """
     asked = json.dumps(

@@ -133,7 +133,7 @@ def signed(payload: bytes) -> bytes:
 
 
 def install(folder: Path, authority: Authority) -> None:
-    """Write a program `gh` that trusts the authority into a folder."""
+    """Write a program `gh` into a folder. The program trusts the authority."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ROOT).write_bytes(authority.root)
     repository = Path(__file__).resolve().parents[2]

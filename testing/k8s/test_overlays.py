@@ -1,5 +1,5 @@
-"""Tests that the overlays satisfy the rules of this lake. They find settings that
-lakekit would reject at runtime before an apply.
+"""Tests that the overlays satisfy the rules of this lake. Before an apply, they find
+settings that lakekit would reject at runtime.
 
 `nox -s k8s` runs these tests over the rendered overlays.
 """

@@ -266,7 +266,7 @@ def _never(*arguments: object, **options: object) -> Completed:
 
 
 def measure_lint(bench: Bench) -> tuple[list[Figure], dict[str, dict[str, float]]]:
-    """Measure `nox -s lint`, and without nox each tool that this session runs."""
+    """Measure `nox -s lint`, and each tool of this session without nox."""
     alone = lint_commands(bench)
     commands: dict[str, Callable[[], None]] = {
         "nox": partial(bench.call, bench.nox("-s", "lint"), check=False),

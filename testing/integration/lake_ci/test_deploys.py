@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-if sys.version_info < (3, 10):  # as lake_ci and the emulator do
+if sys.version_info < (3, 10):  # lake_ci needs Python 3.10
     pytest.skip("the deploy needs Python 3.10", allow_module_level=True)
 
 from testing.deploys.cases import FIRST, ROLLBACK, UPGRADE, Case, Stage

@@ -36,8 +36,8 @@ AUTHORIZED = {"Authorization": f"Bearer {SECRET}"}
 HOURS = TABLES["gold.busiest_hours"]
 # Options for schemathesis 4.4, the last version for Python 3.9. Without them, this
 # version sends headers with control characters, which the server rejects before the
-# application gets them. Also, it would not end, because the API has too many parameters
-# for it.
+# application gets them. Also, this version does not end if an API has so many
+# parameters.
 OLD_SCHEMATHESIS = [
     "--phases=examples,fuzzing",
     (

@@ -15,8 +15,8 @@ from testing.integration.lakekit.test_api import Service, served
 
 MEGABYTES = 97
 MOST = 16 << 20
-"""A number of bytes. The kernel cannot buffer as many for both ends of a connection,
-and the client tries to send far more.
+"""A number of bytes: more than the kernel can buffer for both ends of a connection, but
+far less than the client tries to send.
 """
 PARTS = {
     "url": (b"GET /", b"x" * (1 << 20)),

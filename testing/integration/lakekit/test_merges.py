@@ -1,6 +1,5 @@
 """Tests merges with generated cases. The same rows must always give the same tables.
-Neither the order of the rows, nor their division into files and runs, may have an
-effect.
+The order of the rows, and their division into files and runs, must have no effect.
 
 hypothesis generates the same cases in every run. The JUnit report contains the number
 of cases (`cases`).

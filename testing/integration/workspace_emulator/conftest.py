@@ -28,7 +28,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests that check the record of all requests last."""
+    """Move the tests that check the record of all requests to the end."""
     items.sort(key=lambda item: item.path.name == LAST)
 
 

@@ -1,5 +1,5 @@
-"""Tests how requests are sent to the service in a container, and how its end is
-awaited.
+"""Tests how requests are sent to the service in a container, and the wait for its
+end.
 """
 
 from __future__ import annotations

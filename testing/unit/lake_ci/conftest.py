@@ -273,7 +273,8 @@ def nox_run(root: Path, monkeypatch: pytest.MonkeyPatch, handlers: None) -> Nox:
 
     monkeypatch.chdir(root)
     monkeypatch.setenv("PYTHONPATH", str(Path(results.__file__).parents[2]))
-    # A cached result would hide what a session does; tests of the cache enable it.
+    # Disable the cache: a cached result would hide what a session does. Tests of the
+    # cache enable it.
     monkeypatch.setenv("LAKE_CI_CACHE", "off")
     # The options of a noxfile would otherwise remain for the whole process.
     monkeypatch.setattr(nox, "options", _options.NoxfileOptions())

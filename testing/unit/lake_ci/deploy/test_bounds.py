@@ -293,7 +293,9 @@ class World:
         return self.server.requests + (len(runs.read_text()) if runs.exists() else 0)
 
     def given(self, function: Callable[..., Any]) -> tuple[list[Any], dict[str, Any]]:
-        """Return arguments for all parameters of a function that have no default."""
+        """Return an argument for each of a function's parameters that has no
+        default.
+        """
         positional: list[Any] = []
         named: dict[str, Any] = {}
         for name, parameter in inspect.signature(function).parameters.items():

@@ -1,5 +1,5 @@
-"""Tests that exactly those changes are found that a deploy made to tables and to the
-cluster's packages.
+"""Tests that the suite finds exactly the changes that a deploy made to tables and to
+the cluster's packages.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The sections of the page that work without a script."""
+"""Tests the sections of the page that work without a script."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signals and orphaned processes, tested with real processes."""
+"""Tests signals and orphaned processes with real processes."""
 
 from __future__ import annotations
 

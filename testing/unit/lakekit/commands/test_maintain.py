@@ -144,7 +144,7 @@ def test_lake_without_tables_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("seen", "waiting"),
     [
-        ([("id", 4)], ["follower"]),  # the note of the table `follower` is ignored
+        ([("id", 4)], ["follower"]),  # the note of silver.orders itself is ignored
         ([("id", 5)], []),
         ([("another", 1)], []),
         ([], []),

@@ -224,7 +224,7 @@ def test_a_compiled_lock_is_written_once_and_then_unchanged(
     assert seen[0] == "nothing"
     assert (
         seen[1] == path.read_text()
-    )  # uv gets the old lock file, because it prefers the versions in it
+    )  # uv gets the old lock file, and prefers its versions
     for option in (
         "--universal",
         "--generate-hashes",

@@ -40,7 +40,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def execute(argv: list[str], **options: Any) -> Completed:
-    """Run `gh`. A deploy is not run; its output only reports that it has ended."""
+    """Run `gh`. Do not run a deploy: only report the events of a deploy that has
+    ended.
+    """
     if "lake_ci.deploy" in argv:
         event = {"event": "result", "outcome": "deployed", "code": 0}
         options["echo"](json.dumps(event))
