@@ -1,5 +1,5 @@
-"""Checks whether the API responds, for Docker's HEALTHCHECK. Exits with 0, or with 1
-and a message with the reason.
+"""Checks whether the API responds, for Docker's HEALTHCHECK. Exits with 0 if the API
+responds. Otherwise, prints the reason and exits with 1.
 """
 
 import os

@@ -20,9 +20,9 @@ module "key" {
   region     = var.region
 }
 
-# One bucket, with a prefix for each layer, because a lake is one `s3://` prefix for
-# lakekit and one external location for Unity Catalog. Lifecycle and read permissions
-# differ by layer; S3 and IAM can set both by prefix.
+# One bucket with a prefix for each layer: for lakekit, a lake is one `s3://` prefix.
+# Lifecycle and read permissions differ between layers, but S3 and IAM can set both for
+# a prefix, and one external location is enough for Unity Catalog.
 module "lake" {
   source = "./modules/bucket"
 
@@ -35,8 +35,8 @@ module "lake" {
         id              = layer
         prefix          = "${layer}/"
         noncurrent_days = days
-        # Bronze files are rarely read again. Queries may read any file of the other
-        # layers at any time.
+        # Bronze files are rarely read again. Queries read the files of all other layers
+        # at any time.
         tiering_days = layer == "bronze" ? 30 : null
       }
     ],
@@ -113,8 +113,8 @@ module "github_deploy" {
   key_arn     = module.key.arn
 }
 
-# Sends an alarm before a defect becomes expensive, such as a loop that rewrites a
-# table, or a table that is never vacuumed.
+# Sends an alarm before a defect becomes expensive. Examples are a loop that rewrites a
+# table, and a table that is never vacuumed.
 module "alarm" {
   source = "./modules/alarm"
 

@@ -8,8 +8,8 @@ terraform {
     }
   }
 
-  # Settings of the backend that differ between environments are in
-  # environments/<environment>.s3.tfbackend; pass this file to `terraform init`.
+  # The backend's other settings differ between environments. Pass the file
+  # environments/<environment>.s3.tfbackend to `terraform init`.
   backend "s3" {
     encrypt      = true
     use_lockfile = true

@@ -6,7 +6,7 @@
 There are three kinds of runs: `busy`, all tests while busy loops run; `waits`, the
 tests that wait for processes, signals or clocks; `orders`, the unit tests in random
 orders. reports/steadiness/progress.json records each run, so that the same command
-resumes an interrupted series. A change of the checkout starts a new series.
+resumes an interrupted series. If the checkout changes, a new series starts.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ JAVA = "17"
 COUNTS = {"busy": 5, "waits": 20, "orders": 10}
 ENVIRONMENTS = {"lakekit": ".nox/tests-3-11-java17", "suite": ".nox/suite-3-11"}
 INSTALL = 'run `nox -s suite-3.11 "tests-3.11(java17)" --install-only`'
-# Test files that match this pattern run in `waits`.
+# Test files that match this pattern belong to the runs of the kind `waits`.
 WAITS = re.compile(
     r"^\s*(?:import|from) "
     r"(?:asyncio|select|signal|socket|subprocess|threading|time)\b"
@@ -52,7 +52,8 @@ WAITS = re.compile(
     re.MULTILINE,
 )
 FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
-# The loop ends when the process with the given id ends for any reason.
+# A busy loop. It ends when the process with the given id ends, even if that process is
+# killed.
 LOOP = """
 import os, sys
 parent = int(sys.argv[1])
@@ -71,11 +72,11 @@ Prepare = Callable[[Path, str, Execute], dict[str, str]]
 
 @dataclass(frozen=True)
 class Planned:
-    """A planned run of the tests that use the same environment.
+    """A planned run of tests. All its tests use the same environment.
 
     Attributes:
         kind: a key of `COUNTS`.
-        number: counts from 1 for each kind.
+        number: the number of the run among the runs of its kind, from 1.
         group: a key of `ENVIRONMENTS`.
         seed: the seed of hypothesis and of the random order.
     """
@@ -98,8 +99,8 @@ class Ended(Planned):
 
 
 class Progress:
-    """The completed runs, stored in a file. Runs of another state of the checkout do
-    not count.
+    """The completed runs, stored in a file. A run counts only if the checkout has not
+    changed since.
     """
 
     def __init__(self, file: Path, tree: str, seed: int) -> None:
@@ -161,7 +162,7 @@ def pytest_command(python: Path, run: Planned, files: Sequence[str]) -> list[str
 
 @contextmanager
 def busy(loops: int) -> Iterator[None]:
-    """Keep this number of processors busy."""
+    """Keep this number of processors busy during a `with` block."""
     command = [sys.executable, "-c", LOOP, str(os.getpid())]
     running = [subprocess.Popen(command) for _ in range(loops)]
     try:
@@ -176,7 +177,7 @@ def variables(root: Path, group: str, execute: Execute) -> dict[str, str]:
     """Return the environment variables of the tests.
 
     Raises:
-        MachineError: the environment is missing, its Java, or the jars.
+        MachineError: the environment, its Java or the jars are missing.
     """
     environment = Environment(root / ENVIRONMENTS[group])
     if not environment.python.exists():
@@ -266,7 +267,9 @@ def run_all(
     execute: Execute,
     prepare: Prepare,
 ) -> list[Ended]:
-    """Do the runs that are not done yet; return all runs. Raises LakeCiError."""
+    """Do all runs that are missing, and return all runs of the series. Raises
+    LakeCiError.
+    """
     files = files_by_group(root, options.paths)
     if not files:
         raise UsageError(f"no tests in {', '.join(options.paths)}")
@@ -294,11 +297,11 @@ def main(
     execute: Execute | None = None,
     prepare: Prepare = variables,
 ) -> int:
-    """Run the command; return the exit code: 0, 1 if a run failed, 2 for wrong usage, 3
-    without environment.
+    """Run the command. Returns the exit code: 0 if all runs passed, 1 if a run failed,
+    2 for wrong usage, 3 if an environment is missing.
 
     Args:
-        execute: runs a command at the root to its end.
+        execute: runs a command in the root folder until it ends.
         prepare: returns the environment variables of the tests of a group.
     """
     execute = execute or partial(Processes().run, cwd=root)

@@ -1,4 +1,4 @@
-# Every bucket has these properties, for the lake and for logs.
+# Tests the properties of every bucket, both for the lake and for logs.
 mock_provider "aws" {
   mock_data "aws_iam_policy_document" {
     defaults = { json = "{}" }

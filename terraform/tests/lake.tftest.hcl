@@ -1,5 +1,5 @@
-# Tests the names and permissions of the lake's parts without an account: `terraform
-# test`.
+# Tests the names and permissions of the lake's resources. `terraform test` needs no
+# account.
 mock_provider "aws" {
   mock_data "aws_iam_policy_document" {
     defaults = { json = "{}" }

@@ -1,11 +1,11 @@
 """Tests the result cache with random changes to the inputs of quick jobs. After each
-change, the plan, a run with the cache and a run without it are compared.
+change, compares the plan, a run with the cache, and a run without the cache.
 
     PYTHONPATH=utils .nox/acceptance/bin/python -m testing.acceptance.changes \\
         --number 500 --seed 1
 
-A result is stale if any row or file of the run with the cache differs from the run
-without the cache.
+A result is stale if the run with the cache has a row or a file that differs from the
+same row or file of the run without the cache.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ FOLDERS = {"sql": SQL, "pack": PACK, "notes": TREE, "code": PYTHON}
 
 
 def make(folder: Path) -> Checkout:
-    """Create and commit a repository for the trial, with the code of the suite."""
+    """Create the repository in which changes are made. It contains the code of the
+    suite, and is committed.
+    """
     checkout = Checkout(folder / "repository")
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(Path(__file__).parent / "reused", checkout.root, ignore=ignore)
@@ -64,15 +66,19 @@ def make(folder: Path) -> Checkout:
 
 @dataclass
 class Trial:
-    """A repository in which changes are made, and what was observed.
+    """A repository in which changes are made, and the observed results.
 
-    Attributes: env: the environment variables that the changes have set. stale: results
-        of a run with the cache that differ from the run without the cache. wrong:
-        sessions that the plan would reuse but the run does not, or the reverse.
+    Attributes:
+        env: the environment variables that the changes have set.
+        stale: the results and files that differ between a run with the cache and a run
+            without the cache.
+        wrong: sessions whose result the plan would reuse and the run does not reuse, or
+            the reverse.
         untouched: the number of sessions that a change did not affect, so that their
-        results could be reused. skipped: the number of untouched sessions whose results
-        were reused. again: untouched sessions that ran nevertheless, with the reasons
-        in the plan.
+            results could be reused.
+        skipped: the number of untouched sessions whose results were reused.
+        again: untouched sessions whose results were not reused, with the plan's
+            reasons.
     """
 
     checkout: Checkout
@@ -198,8 +204,8 @@ class Trial:
 
 
 def told(result: Result) -> Any:
-    """Return the parts of a result that must be equal: no times, no ids, and not the
-    run from which it was reused.
+    """Return the parts of a result that must be the same with and without the cache:
+    status, cause and rows, but no times and ids.
     """
     return (
         result.status.value,
@@ -373,8 +379,8 @@ def external_input(trial: Trial) -> frozenset[str]:
 
 
 def python(trial: Trial) -> frozenset[str]:
-    """Put a Python 3.11 first on PATH, and replace the environments. If the machine has
-    several, one is chosen at random.
+    """Put a randomly chosen Python 3.11 of this machine first on PATH. Also delete the
+    sessions' environments, and create them with this Python, or let nox create them.
     """
     others = [
         path
@@ -420,13 +426,14 @@ def another_branch_and_back(trial: Trial) -> frozenset[str]:
     committed(trial)
     trial.nox("-s", "plan", cache="")
     trial.checkout.git("switch", "--quiet", "main")
-    # git does not store the whole mode of a file, only whether it is executable.
+    # Of a file's mode, git stores only whether the file is executable. So the file may
+    # have a different mode now.
     moded = path.stat().st_mode != said
     return frozenset({"release"}) | (trial.touches(path) if moded else NOTHING)
 
 
 def cache_lost(trial: Trial) -> frozenset[str]:
-    """Delete the outputs of the run. The cache still has them."""
+    """Delete the outputs of the run. The cache still contains these outputs."""
     shutil.rmtree(trial.root / "reports")
     shutil.rmtree(trial.root / "dist", ignore_errors=True)
     return NOTHING
@@ -491,8 +498,8 @@ def repair(trial: Trial) -> None:
 def run(
     folder: Path, number: int, seed: int, say: Callable[[str], None] = lambda text: None
 ) -> Trial:
-    """Make `number` random changes and return the trial. A kind of change is repeated
-    only after all kinds were used.
+    """Make `number` random changes and return the trial. All kinds of change are used
+    once before a kind is used again.
     """
     trial = Trial(
         make(folder), random.Random(seed)

@@ -1,5 +1,5 @@
 """Fixtures for the acceptance tests. A test seeds a defect in a copy of the repository,
-and runs the real nox, which must find it.
+and runs the real nox, which must find the defect.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from lake_ci.model.results import CheckResult, Finding, Result, Status
 from lake_ci.system import git
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-# The path is resolved, so that it does not lead through a copy of the repository: a
-# rebuilt environment must still work after the copy is deleted.
+# The path is resolved, because it may be a link in a copy of the repository. A rebuilt
+# environment must still work after the copy is deleted.
 ENVDIR = (REPOSITORY / ".nox").resolve()
 # The maximum number of seconds to wait, even on a busy machine.
 LIMIT = 120
@@ -48,8 +48,8 @@ OUTER = re.compile(
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options of the acceptance tests.
 
-    `-- --changes 500 --seed 7` sets the number and the seed of the random changes in
-    the trial of the cache.
+    `-- --changes 500 --seed 7` sets the number and the seed of the random changes that
+    test the result cache.
 
     `-- --nightly` also runs the tests marked `nightly`.
     """
@@ -67,8 +67,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-# Test files that run in the group of another file, because their sessions use the same
-# environment and would wait for each other.
+# Each of these test files runs in the process of a second file. The sessions in both
+# files use the same environment, so in two processes they would wait for each other.
 SAME_ENVIRONMENT = {
     "test_workflow": "test_lint",
     "test_order": "test_tests",
@@ -80,8 +80,8 @@ SAME_ENVIRONMENT = {
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Run all tests of a file in one process, because they share fixtures that run nox.
-    Skip the tests that run only at night.
+    """Run all tests of a file in one process: they share fixtures that run nox. Skip
+    the tests marked `nightly`, unless `--nightly` is given.
     """
     nightly = config.getoption("--nightly")
     skip = pytest.mark.skip(reason="runs on schedule, or by `-- --nightly`")
@@ -137,8 +137,8 @@ class Ran:
         rows: set[str],
         skipped: set[str] | None = None,
     ) -> None:
-        """Assert that a result has exactly these rows, failed rows and skipped rows,
-        and that nox's exit code matches.
+        """Assert that a result has exactly these rows, that exactly the given rows
+        failed or were skipped, and that nox's exit code matches.
         """
         skipped = skipped or set()
         said = self.rows(job)
@@ -154,7 +154,7 @@ class Ran:
         assert self.code == (1 if failed else 0), self.output
 
     def finding(self, job: str, check: str, rule: str) -> Finding:
-        """Return the finding of a rule in a row. There must be exactly one."""
+        """Return the only finding of a rule in a row."""
         found = [each for each in self.check(job, check).findings if each.rule == rule]
         assert len(found) == 1, self.output
         return found[0]
@@ -226,7 +226,7 @@ class Checkout:
         umask: int = -1,
     ) -> Ran:
         """Run nox and wait until it ends. The run uses the environments of the original
-        repository, which do not depend on the path of a checkout.
+        repository, because an environment does not depend on the path of the checkout.
         """
         return self.begin(*arguments, env=env, envdir=envdir, umask=umask).end()
 
@@ -237,7 +237,7 @@ class Checkout:
         envdir: Path = ENVDIR,
         umask: int = -1,
     ) -> Begun:
-        """Start nox like the method `nox`, but do not wait."""
+        """Start nox like the method `nox`, but do not wait for its end."""
         process = subprocess.Popen(
             [sys.executable, "-m", "nox", "--envdir", str(envdir), *arguments],
             cwd=self.root,
@@ -255,8 +255,9 @@ class Checkout:
 class Begun:
     """A run of nox that may not have ended yet.
 
-    Attributes: process: the process of nox. The output of nox is not read before `end`,
-    so it must fit into a pipe.
+    Attributes:
+        process: the process of nox. The output of nox is not read before `end`, so it
+            must fit into a pipe.
         root: the repository of the run.
     """
 
@@ -283,7 +284,8 @@ class Begun:
 
 def private_environments(name: str, folder: Path) -> Path:
     """Return a folder for nox with links to one environment of the repository. A
-    session in this folder does not wait for sessions of the same name.
+    session that uses this folder does not wait for a session of the same name that uses
+    the repository's folder.
     """
     real, private = ENVDIR / name, folder / name
     shutil.copytree(real / "bin", private / "bin", symlinks=True)
@@ -300,8 +302,8 @@ class Start(Protocol):
 
 
 class Lifeline:
-    """A named pipe that processes keep open until they end. When all of them have
-    ended, reading the pipe returns its end.
+    """A named pipe that processes keep open until they end. When all these processes
+    have ended, a reader gets the end of the pipe.
     """
 
     def __init__(self, path: Path) -> None:
@@ -332,8 +334,8 @@ class Lifeline:
         try:
             chunk = os.read(self._pipe, 4096)
         except BlockingIOError:
-            # `select` returned because the last process had closed the pipe. Before the
-            # read, the next process opened it.
+            # `select` returned because no process had the pipe open. Since then, a new
+            # process has opened the pipe.
             return True
         self._text += chunk
         return bool(chunk)
@@ -358,16 +360,17 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 
 @pytest.fixture(scope="module")
 def lean(original: Checkout) -> Checkout:
-    """Return the copy without most Python code except the suite's, because the time of
-    lint depends on the number of lines.
+    """Return the copy with little Python code: the suite's code and a few small files.
+    Lint needs less time for fewer lines.
     """
     script = "scripts/check_workflow.py"
     text = (original.root / script).read_text(encoding="utf-8")
     for folder in ("api", "scripts", "testing"):
         shutil.rmtree(original.root / folder)
-        # The folder must exist, because mypy's settings contain it.
+        # mypy's settings contain this folder, so the folder must exist.
         original.write(f"{folder}/sound.py", "ONE = 1\n")
-    # The import contracts contain the packages of the API and of lakekit.
+    # The settings of import-linter name the packages of the API and of lakekit, so both
+    # packages must exist.
     original.write("api/lakekit_api/__init__.py", "")
     for module in (original.root / "utils" / "lakekit").rglob("*.py"):
         module.write_text("", encoding="utf-8")
@@ -378,8 +381,8 @@ def lean(original: Checkout) -> Checkout:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Checkout:
-    """Return a small repository with two jobs, `first` and `second`, that do nothing.
-    The path of the repository has characters that must be quoted in a shell.
+    """Return a small repository whose two jobs, `first` and `second`, do nothing. The
+    path of the repository has characters that must be quoted in a shell.
     """
     checkout = Checkout(tmp_path / "kleine Kopie für 'später'")
     ignore = shutil.ignore_patterns("__pycache__")
@@ -425,7 +428,7 @@ def start() -> Iterator[Start]:
 
 
 def watch(pids: Iterable[int]) -> dict[int, int]:
-    """Return a handle for each of these processes that is still running."""
+    """Of these processes, return a handle for each that is still running."""
     handles = {}
     for pid in pids:
         with suppress(ProcessLookupError):

@@ -58,8 +58,8 @@ class Hook(BuildHookInterface):
         folder.mkdir(exist_ok=True)
         (folder / "notes.txt").write_text("not a distribution")
 """
-# Changes the wheel: py.typed is missing, two files do not belong in it, and GOLD comes
-# from the hook.
+# Changes the wheel: py.typed is missing, two files are added that do not belong in the
+# wheel, and the hook writes GOLD.
 WRONG_WHEEL = f"""\
 {WHEEL}exclude = ["utils/lakekit/py.typed", "utils/{GOLD}"]
 force-include = {{ "README.md" = "lakekit/stray.md", \
@@ -70,8 +70,8 @@ hooks.custom = {{}}
 
 @pytest.fixture(scope="module")
 def sound(original: Checkout) -> tuple[Checkout, Ran]:
-    """Return the repository without a defect, and the result of its build. The
-    repository has a commit after a tag.
+    """Return a repository without a defect, and the result of its build. The repository
+    has a commit after a tag.
     """
     original.commit()
     original.git("tag", "v1.2.3")
@@ -86,8 +86,8 @@ def repository(sound: tuple[Checkout, Ran], tmp_path: Path) -> Checkout:
 
 
 def build(repository: Checkout) -> Ran:
-    """Commit the defect and build, because uncommitted changes would be an additional
-    finding.
+    """Commit the defect, because an uncommitted change is an additional finding. Then
+    build.
     """
     repository.commit()
     return repository.nox("-s", "build")
@@ -177,7 +177,8 @@ def test_finds_files_that_do_not_belong_in_the_wheel(wrong_files: Ran) -> None:
     messages = "\n".join(each.message for each in found)
     assert "lakekit/stray.md" in messages and "stray/__init__.py" in messages
     assert len(found) == 2
-    # Only the file outside the package violates the rule `toplevel`.
+    # check-wheel-contents reports the file that is outside the package; the suite's own
+    # rule reports both files.
     [beside] = wrong_files.check("build", "check-wheel-contents").findings
     assert (beside.tool, beside.rule, beside.file) == (
         "check-wheel-contents",
@@ -288,7 +289,7 @@ def test_a_clone_under_another_umask_and_zone_builds_the_same_bytes(
     sound: tuple[Checkout, Ran], tmp_path: Path
 ) -> None:
     clone = Checkout(tmp_path / "zweite Kopie für später" / "repository")
-    # In a clone with a different umask, files have different modes.
+    # The umask of a clone determines the modes of its files.
     umask = "--config=core.sharedRepository=umask"
     sound[0].git("clone", "--quiet", umask, str(sound[0].root), str(clone.root))
     ran = clone.nox("-s", "build", umask=0o077, env={"TZ": "Asia/Kathmandu"})

@@ -2,7 +2,7 @@
 Dockerfile, and that no run leaves objects on the container engine.
 
 Builds are slow. So each test builds one target from cached layers, with all defects
-that do not hide each other.
+that one build can report.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ def nothing_left(tmp_path: Path) -> Iterator[None]:
 
 
 def seed(checkout: Checkout, target: str, instructions: str) -> None:
-    """Add instructions to the stage of a target, after the wheel is copied."""
+    """Add instructions to a target's stage, after the instruction that copies the
+    wheel.
+    """
     path = checkout.root / DOCKERFILE
     head, stage, rest = re.split(
         rf"(^FROM runtime AS {target}$)", path.read_text(encoding="utf-8"), flags=re.M
@@ -76,12 +78,14 @@ def named(ran: Ran, check: str, rule: str) -> Finding:
 
 
 def identity(root: Path) -> str:
-    """Return the label that marks the objects of a checkout on the container engine."""
+    """Return the id of a checkout. The id is in the labels of the checkout's containers
+    and volumes, and in the names of its images.
+    """
     return hashlib.sha256(str(root).encode()).hexdigest()[:12]
 
 
 def left(root: Path) -> list[str]:
-    """Return the objects of a checkout on the container engine, and its processes."""
+    """Return the containers, images, volumes and processes that a checkout has left."""
     mark = identity(root)
     found = []
     for command in (
@@ -97,8 +101,8 @@ def left(root: Path) -> list[str]:
 
 
 def processes(text: bytes, where: str) -> list[str]:
-    """Return the processes with a text in the file `where` of /proc: `environ` or
-    `cmdline`.
+    """Return the processes whose file `where` in /proc contains a text. `where` is
+    `environ` or `cmdline`.
     """
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
@@ -112,7 +116,7 @@ def processes(text: bytes, where: str) -> list[str]:
 
 def until(true: Callable[[], bool], seconds: float) -> bool:
     """Poll a condition until it is true or the time limit is reached. Returns whether
-    it became true.
+    the condition became true.
     """
     deadline, wait = time.monotonic() + seconds, threading.Event()
     while not true():
@@ -232,8 +236,8 @@ def end_during_a_build(checkout: Checkout, start: Start, number: signal.Signals)
 def test_the_run_after_a_killed_build_leaves_nothing(
     checkout: Checkout, start: Start
 ) -> None:
-    # If the client has already ended because nobody reads its output any more, there is
-    # nothing to remove.
+    # The kill closes the pipe from which nox reads docker's output. docker may
+    # therefore end before the next run, which then has nothing to remove.
     end_during_a_build(checkout, start, signal.SIGKILL)
 
 
@@ -241,7 +245,8 @@ def test_interrupted_build_reuses_layers_and_reports_the_failing_step(
     checkout: Checkout, start: Start
 ) -> None:
     ran = end_during_a_build(checkout, start, signal.SIGINT)
-    # After a semicolon, the message lists the removed containers and images.
+    # If the run had removed containers or images, the message would list them after a
+    # semicolon.
     assert ";" not in ran.check("docker", "engine").detail
     with (checkout.root / "utils/lakekit/errors.py").open(
         "a", encoding="utf-8"

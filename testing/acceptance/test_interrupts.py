@@ -1,5 +1,5 @@
-"""Tests that after an interruption, no process of the run remains, and the result
-reports the interruption.
+"""Tests that an interrupted run leaves no process, and that its result reports the
+interruption.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ def test_a_signal_to_the_pipeline_ends_all_of_it(
     assert running.nox.returncode == 130, output
     result = running.result("first")
     assert (result.status, result.cause) == (Status.FAILURE, "interrupted"), output
-    # nox kills a worker 2 s after the signal. The pipeline then writes the result of
-    # this worker.
+    # nox kills a worker that has not ended 2 s after the signal. In place of the killed
+    # worker, the pipeline writes the result.
     assert [check.name for check in result.checks] in (["first"], ["session"])
     second = running.result("second")
     assert (second.status, second.cause) == (Status.FAILURE, "interrupted")

@@ -1,5 +1,5 @@
 """Tests that each check of `nox -s k8s` finds a seeded defect in the right line, and
-that servers end with their run.
+that no server is left after a run.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ TRIAL = {
     *(f"{each} trial" for each in PER_ENVIRONMENT),
 }
 ALL = TRIAL | {f"{each} {name}" for each in PER_ENVIRONMENT for name in ENVIRONMENTS}
-# The rows for comparisons of all environments.
+# The rows that compare several environments.
 WHOLE = {"settings", "staging is production"}
 WORK = ".cache/kubernetes"
 PYTHON = ENVDIR / "k8s" / "bin" / "python"
@@ -50,7 +50,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 # Defects in dev. The schemas find some of these defects, and the rules of the project
-# find others. Only the server finds those in types that neither of them knows.
+# find others. Neither of them checks unknown types, so only the server finds the
+# defects in objects of these types.
 DEV = """\
 apiVersion: apps/v1
 kind: Deployment
@@ -140,8 +141,8 @@ def servers(repository: Checkout) -> list[Path]:
 
 
 def own(**more: str) -> dict[str, str]:
-    """Return environment variables with which the session starts its own server and
-    uses no cluster.
+    """Return environment variables without a cluster, so that the session starts its
+    own server.
     """
     return {"KUBE_CONTEXT": "", **more}
 
@@ -167,8 +168,8 @@ def test_the_repository_itself_passes_by_its_own_server(original: Checkout) -> N
 def seeded(
     original: Checkout, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Ran, dict[str, int]]:
-    """Run nox over all defects that do not hide each other. Returns the run, and the
-    lines that it must report.
+    """Run nox once with all defects that one run can report. Returns the run, and the
+    line of each defect.
     """
     repository = original.copy(tmp_path_factory.mktemp("seeded") / "repository")
     for name, text in (("dev", DEV), ("staging", STAGING)):
@@ -496,8 +497,8 @@ def test_without_a_server_it_is_said_what_was_not_checked(
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """Start a server for the test. The server is the cluster of a context in a
-    kubeconfig file.
+    """Start a server for the test, and write a kubeconfig file. A context in this file
+    uses the server as its cluster.
     """
     assets = os.environ["KUBEBUILDER_ASSETS"]
     with subprocess.Popen(
@@ -639,8 +640,8 @@ def test_the_next_run_removes_what_a_killed_one_left(
     repository: Checkout, start: Start
 ) -> None:
     nox, processes = started(repository, start)
-    # Also kill the process that would stop the server when nox ends, so that the server
-    # remains.
+    # If only nox were killed, its child process would stop the server. Kill this child
+    # as well, so that the server remains.
     [keeper] = [
         pid for pid, command in processes.items() if "serve_kubernetes.py" in command
     ]

@@ -1,6 +1,5 @@
 """Tests that each check of `nox -s lint` finds a seeded defect. One run has many
-defects in separate files. Each defect must be reported by the right row, and by no
-other row.
+defects in separate files. Only the right row may report a defect.
 """
 
 from __future__ import annotations
@@ -73,7 +72,7 @@ def defect_file(defect: str) -> str:
 def seeded(
     sound: tuple[Checkout, Ran], tmp_path_factory: pytest.TempPathFactory
 ) -> Ran:
-    """Run lint over all defects that do not hide each other."""
+    """Run lint once with all defects that one run can report."""
     checkout = sound[0].copy(tmp_path_factory.mktemp("seeded") / "repository")
     for defect, (_, _, text) in DEFECTS.items():
         checkout.write(defect_file(defect), text)
@@ -101,7 +100,7 @@ def test_finds_a_defect_in_a_file(seeded: Ran, defect: str) -> None:
     [line] = [
         number for number, each in enumerate(text.splitlines(), 1) if "# here" in each
     ]
-    # No row except this one may report the defect.
+    # Only the expected row may report the defect.
     assert seeded.named("lint", file) == {(check, rule, line)}
     [found] = seeded.check("lint", check).findings
     assert (found.tool, found.file) == (check, file)

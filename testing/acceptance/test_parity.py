@@ -1,5 +1,5 @@
-"""Tests that local runs and CI have the same results. act runs the committed workflow
-file as GitHub does, and nox simulates the same event.
+"""Tests that local runs and CI have the same results. For the same event, act runs the
+committed workflow file, as GitHub would, and nox runs the jobs locally.
 """
 
 from __future__ import annotations
@@ -415,10 +415,10 @@ def test_this_repository_is_linted_and_built_the_same_by_act_as_by_nox(
     original: Checkout, runner: Mapping[str, str], tmp_path: Path
 ) -> None:
     checkout = original.copy(tmp_path / "repository")
-    # The job `build` needs the job `tests`. Here, one session with two small suites is
-    # enough.
+    # The job `build` needs the job `tests`. For `tests`, one session with two small
+    # sets of tests is enough here.
     (checkout.root / ".cache" / "jars").unlink()
-    # Remove half of the Python code, because lint checks the code twice here.
+    # Remove half of the Python code, because nox and act both run lint.
     shutil.rmtree(checkout.root / "testing")
     for suite in ("unit", "integration"):
         test = (

@@ -26,7 +26,7 @@ from testing.unit.lake_ci.report import samples
 axe = import_module("axe_playwright_python.sync_playwright")
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 Scheme = Literal["light", "dark"]
-# The maximum time to wait for a page in milliseconds, even on a busy machine.
+# The maximum time in milliseconds to wait for a page, even on a busy machine.
 PATIENCE = 120_000
 expect.set_options(timeout=PATIENCE)
 
@@ -62,8 +62,8 @@ class Opened:
 
 @pytest.fixture
 def opened(browser: Browser) -> Iterator[Callable[..., Opened]]:
-    """Yield a function that opens a file. At the end, check that each page has
-    requested nothing but itself and has no errors.
+    """Yield a function that opens a file. After the test, check that each page has
+    loaded only its own file, without errors.
     """
     pages: list[tuple[Opened, str]] = []
 
@@ -397,7 +397,7 @@ def test_20_000_findings_open_and_can_be_used(
     )
     expect(tab.findings()).to_have_count(1)
     # If the page is opened with a link to the last finding, it shows only the findings
-    # around it, and a link to the first ones.
+    # around the last one, and a link to the first findings.
     name = tab.findings().first.get_attribute("id")
     last = opened(huge, f"#{name}")
     expect(last.page.locator(".target")).to_contain_text("message 332 of job 59,")

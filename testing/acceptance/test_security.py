@@ -89,8 +89,8 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def sound(original: Checkout, database: Path) -> tuple[Checkout, Ran]:
-    """Return the repository without a defect, and its security result. The environment
-    variables of the run contained a secret.
+    """Return a repository without a defect, and its result of `nox -s security`. The
+    environment variables of the run contained a secret.
     """
     original.commit()
     variables = (
@@ -437,7 +437,7 @@ def test_safety_without_a_database_reports_that_packages_were_not_checked(
     sound: tuple[Checkout, Ran], fakes: Path, tmp_path: Path, strict: bool
 ) -> None:
     for name in ("bandit", "semgrep", "kingfisher"):
-        fake(fakes, name, "exit 9")  # only this scanner is tested here
+        fake(fakes, name, "exit 9")  # this test is about safety only
     checkout = sound[0].copy(tmp_path / "repository")
     # The proxy does not exist, so the live database cannot be reached.
     env = dict.fromkeys(("https_proxy", "HTTPS_PROXY"), "http://127.0.0.1:9")

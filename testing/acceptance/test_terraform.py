@@ -1,6 +1,6 @@
 """Tests that each check of `nox -s terraform` finds a seeded defect, and that a
-rehearsal accesses only the loopback interface. An apply takes a minute, so it runs only
-in tests of defects that appear during an apply.
+rehearsal accesses only the loopback interface. An apply takes a minute, so a test runs
+an apply only if the test's defect cannot be found without one.
 """
 
 from __future__ import annotations
@@ -146,8 +146,8 @@ def test_the_repository_itself_passes_and_says_what_was_rehearsed(
         assert f"Plan: {row.data['add']} to add" in (folder / "plan.txt").read_text(
             encoding="utf-8"
         )
-    # Each environment has a link to the provider, in the folder in which `init` found
-    # it or to which `init` downloaded it.
+    # Each environment has a link to the provider. `init` either found the provider on
+    # this machine, or downloaded it.
     [provider] = original.root.glob(".cache/terraform/dev/providers/*/*/*/*/*")
     assert provider.is_symlink()
     assert not ran.result("terraform").partial
@@ -159,7 +159,7 @@ def seeded(
 ) -> tuple[Ran, dict[str, int]]:
     """Run nox once on all defects that can be found without an apply.
 
-    Returns the run, and the lines that it must report.
+    Returns the run, and the line of each defect.
     """
     repository = original.copy(tmp_path_factory.mktemp("seeded") / "repository")
     lines = {}
@@ -337,8 +337,8 @@ def test_without_terraform_the_row_says_how_to_get_it(
 
 
 class Listener:
-    """A server on this machine that records requests. The tests check that it gets
-    none.
+    """A server on this machine that records requests. The tests check that the server
+    gets no request.
     """
 
     def __init__(self) -> None:
@@ -430,7 +430,7 @@ def test_rehearsal_ignores_variables_and_finds_changes_in_a_second_plan(
 
 @contextmanager
 def moto_account(environment: str, account: str) -> Iterator[dict[str, str]]:
-    """Start a moto server for a `with` block. The server simulates a cloud account.
+    """Run a moto server during a `with` block. The server simulates a cloud account.
     Yields environment variables with its credentials.
     """
     asked = json.dumps(
@@ -472,7 +472,7 @@ def test_credentials_plan_the_real_account_and_report_its_drift(
         row = ran.check("terraform", "plan dev")
         assert (row.data["account"], row.data["rehearsed"]) == (DEV, False)
         ran = repository.nox("-s", "terraform", "--", "--drift", "dev", env=credentials)
-    # Nothing was ever applied to this account, so everything is missing in it.
+    # Nothing was ever applied to this account, so every declared object is missing.
     ran.assert_only(
         "terraform", {"drift dev"}, {"init", "fmt", "tfvars", "validate", "drift dev"}
     )
@@ -511,7 +511,7 @@ def test_terraform_refuses_to_destroy_or_replace_production(
         values = "-var-file=environments/production.tfvars"
         backend = "-backend-config=environments/production.s3.tfbackend"
         assert terraform("init", "-lockfile=readonly", backend).returncode == 0
-        # The guard depends only on the key and the buckets.
+        # Apply only the guard, and the key and the buckets on which it depends.
         applied = terraform(
             "apply", "-auto-approve", f"-target={GUARD}", "-no-color", values
         )
@@ -593,7 +593,7 @@ def below(pid: int) -> list[int]:
                 stat.read_text(encoding="utf-8").rpartition(")")[2].split()[1]
             )
         except OSError:
-            # The process ended while the list was created.
+            # The process has ended since its folder was listed.
             continue
     found = [child for child, parent in parents.items() if parent == pid]
     return [*found, *(one for child in found for one in below(child))]

@@ -24,7 +24,7 @@ from testing.acceptance.conftest import (
 
 SESSION = "tests-3.11(java17)"
 JOB = "tests-3.11-java17"
-# nox gives this name to the environment folder of the session.
+# The name that nox gives to the session's environment folder.
 ENVIRONMENT = "tests-3-11-java17"
 ROWS = {"java", "jars", "unit", "integration", "coverage"}
 SELECTION_ROWS = {"java", "jars", "tests", "coverage"}
@@ -43,7 +43,8 @@ def sign(number: int) -> str:
     return "plus"
 '''
 WRONG = "\n\ndef test_wrong():\n    two = 2\n    assert two == 3  # here\n"
-# Statements with which a module cannot be collected, by the rule that must report them.
+# Statements that make a module fail during collection, by the rule that must report the
+# failure.
 BROKEN = {
     "ModuleNotFoundError": "import no_such_module  # here",
     "RuntimeError": 'raise RuntimeError("not today")  # here',
@@ -54,14 +55,14 @@ JARS = "requirements/jars.txt"
 
 @dataclass(frozen=True)
 class Seeded:
-    """A run of nox over several defects, and the lines that it must report."""
+    """A run of nox with several defects, and the line of each defect."""
 
     ran: Ran
     lines: Mapping[str, int]
 
 
 def broken(rule: str) -> str:
-    """Return the path of the module that violates a rule."""
+    """Return the path of the test module that is written to violate a rule."""
     return f"testing/unit/lakekit/test_{rule.lower()}.py"
 
 
@@ -155,7 +156,7 @@ def test_sound_suites_pass_and_the_slowest_tests_are_named(
 def seeded(
     sound: tuple[Checkout, Ran], tmp_path_factory: pytest.TempPathFactory
 ) -> Seeded:
-    """Run nox over all defects that do not hide each other."""
+    """Run nox once with all defects that one run can report."""
     checkout = sound[0].copy(tmp_path_factory.mktemp("seeded") / "repository")
     lines = {}
     for file in (UNIT, INTEGRATION):

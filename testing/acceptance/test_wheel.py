@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_wheel_alone_makes_a_project_and_runs_it_on_both_engines(
     original: Checkout, tmp_path: Path
 ) -> None:
-    # This session of the tests downloads and checks the locked jars.
+    # The session of this name downloads and checks the locked jars.
     ran = original.nox(
         "-s", "tests-3.11(java17)", "--", "testing/unit/lakekit/engines/test_retries.py"
     )

@@ -1,6 +1,6 @@
 """Tests that `nox -s lint` finds mistakes in workflow files, and reports the rule, file
-and line of each mistake. One run has many mistakes. Each mistake must be reported by
-the right rows, and by no other rows.
+and line of each mistake. One run has many mistakes. Only the right rows may report a
+mistake.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ EDITS = {
     "command": ('run: nox -s "$SESSION"', "run: make lint"),
 }
 # For each mistake, there is a separate workflow file. A value has the rows that must
-# fail, the row and the rule that must report the mistake, and the correct and the wrong
-# text.
+# fail, the row and the rule that must report the mistake, the correct text, and the
+# wrong text.
 MISTAKES = {
     "shape": (
         {"workflow schema", "actionlint"},
@@ -98,7 +98,7 @@ def edit(repository: Checkout, old: str, new: str) -> int:
 
 @pytest.fixture(scope="module")
 def edited(lean: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Edited:
-    """Run lint over all edits and mistakes that do not hide each other."""
+    """Run lint once with all edits and mistakes that one run can report."""
     checkout = lean.copy(tmp_path_factory.mktemp("edited") / "repository")
     lines = {name: edit(checkout, *change) for name, change in EDITS.items()}
     for name, (_, _, _, old, new) in MISTAKES.items():
@@ -134,7 +134,7 @@ def test_edit_by_hand_is_shown_with_the_command_that_corrects_it(
     )
     assert "-    timeout-minutes: 166\n+    timeout-minutes: 165" in finding.message
     assert "nox -s workflow" in finding.message
-    # No row except `workflow` reports a changed time limit.
+    # Only the row `workflow` may report a changed time limit.
     rows = {
         row
         for row, _, line in edited.ran.named("lint", FILE)

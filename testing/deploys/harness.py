@@ -1,5 +1,5 @@
-"""Runs an emulator and deploys to it, as separate processes. The state of the workspace
-is read with plain HTTP requests.
+"""Runs an emulator and deploys to it, as separate processes. The tests read the state
+of the workspace with plain HTTP requests.
 """
 
 from __future__ import annotations
@@ -107,8 +107,8 @@ class DeployHarness:
     def start(
         self, project: Path, *arguments: str, below: Sequence[str] = ()
     ) -> subprocess.Popen[str]:
-        """Start a deploy in a new session. With `below`, the deploy is a child process
-        of this command.
+        """Start a deploy in a new session. If the command `below` is given, it starts
+        the deploy as its child process.
         """
         env = environment() | {
             "PYTHONPATH": str(REPOSITORY / "utils"),
@@ -149,7 +149,7 @@ class DeployHarness:
         return int(self.ask("POST", "/emulator/faults", fault)["id"])
 
     def reached(self, fault: int, seconds: float = 300) -> bool:
-        """Wait until a fault has occurred, for at most `seconds`. Returns whether it
+        """Wait at most `seconds` until a fault has occurred. Returns whether the fault
         has occurred.
         """
         found = self.ask("GET", f"/emulator/faults/{fault}/hit?seconds={seconds}")
@@ -194,8 +194,8 @@ class DeployHarness:
         return self.ask("GET", f"/api/2.0/fs/files{path}")
 
     def wrong(self, version: str | None) -> list[str]:
-        """Return all differences from a workspace in which this version is completely
-        deployed.
+        """Return everything in the workspace that differs from a complete deploy of
+        this version.
         """
         live = [
             entry for entry in self.ledger() if entry["kind"] in ("deploy", "rollback")
@@ -219,8 +219,8 @@ class DeployHarness:
         return found
 
     def _under_way(self) -> Iterator[str]:
-        """Yield a message for each object that a complete deploy should have
-        removed.
+        """Yield a message for each lock, pending change and run that a deploy should
+        not leave.
         """
         if locks := self.names(f"{BASE}/locks"):
             yield f"locks stay: {locks}"
@@ -231,7 +231,7 @@ class DeployHarness:
             yield f"runs go on: {[run['run_id'] for run in runs]}"
 
     def _wrong_on_the_cluster(self, version: str | None) -> Iterator[str]:
-        """Yield a message for each difference from a cluster that runs exactly this
+        """Yield a message for each reason why the cluster does not run exactly this
         version.
         """
         [cluster] = self.ask("GET", "/api/2.0/clusters/list").get("clusters", [])
@@ -251,7 +251,7 @@ class DeployHarness:
             yield f"its environment has {inside}"
 
     def rows(self) -> list[str]:
-        """Return the versions of the project that have written rows of the gold
+        """Return the versions of the project that have written rows into the gold
         table.
         """
         if "gold_sales.json" not in self.names(LAKE):
@@ -299,8 +299,8 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment variables of this process, without the variables of a
-    workspace, the emulator, the suite, coverage and pytest.
+    """Return the environment variables of this process, except those for a workspace,
+    the emulator, the suite, coverage and pytest.
     """
     return {
         name: value

@@ -1,5 +1,5 @@
 """Creates a project to deploy, with a real wheel and with scripts that do not use
-Spark. A table of the project is a file with a list of commits.
+Spark. Each table of the project is a file with a list of commits, not a Delta table.
 """
 
 from __future__ import annotations
@@ -193,8 +193,10 @@ print(json.dumps({"lake_ci": told}))
 def make(root: Path, version: str, *, request: int = 300, **scripts: str) -> Path:
     """Create a checkout of the project at a version, tag its commit, and build it.
 
-    Args: scripts: texts that replace scripts, by the name of the script.
-        request: the seconds after which the deploy retries a request.
+    Args:
+        scripts: texts that replace scripts, by the name of the script.
+        request: the seconds to wait for a response before the deploy retries the
+            request.
     """
     files = {f"scripts/{name}": LAKE_MODULE + text for name, text in SCRIPTS.items()}
     files |= {
@@ -230,10 +232,10 @@ def make(root: Path, version: str, *, request: int = 300, **scripts: str) -> Pat
 
 
 def build(root: Path, version: str, **more: Any) -> None:
-    """Replace the build of the project: a wheel, an sdist, and the build's reports.
+    """Build the project again: the wheel, the sdist, and the reports of the build.
 
     Args:
-        more: further arguments of `wheel`.
+        more: the keyword arguments for `wheel`.
     """
     shutil.rmtree(root / "dist", ignore_errors=True)
     wheel(root / "dist", version, **more)
@@ -291,7 +293,7 @@ def wheel(
     """Build a reproducible wheel of the package. Returns its path.
 
     Args:
-        metadata: a text in METADATA, and another one in its place.
+        metadata: a text in METADATA to replace, and the new text.
     """
     info = f"{PACKAGE}-{version}.dist-info"
     text = f"Metadata-Version: 2.1\nName: {PACKAGE}\nVersion: {version}\n"

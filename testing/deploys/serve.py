@@ -1,5 +1,5 @@
-"""Runs the emulator with clusters that have only Python. Tasks really run, but do not
-wait for Spark.
+"""Runs the emulator with clusters that have only Python, without Spark. Tasks really
+run, but need not wait for the start of Spark.
 
     python -m testing.deploys.serve --state FOLDER
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from workspace_emulator.runtime import release
 
-# Set LOCK before the import below, because the server uses its value during the import.
+# Set LOCK before the server is imported, because the import uses the value of LOCK.
 release.LOCK = Path(__file__).with_name("cluster.txt")
 
 from workspace_emulator.__main__ import main  # noqa: E402 - see above

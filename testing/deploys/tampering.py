@@ -1,7 +1,8 @@
-"""Changes the built files of the sample project in all ways that must be refused.
+"""Changes the built files of the sample project, in all ways that a deploy must refuse.
 
-`KINDS` has, for each kind of change, a function and the words of its refusal. Most
-functions also rewrite the checksums, as a careful attacker would.
+For each kind of change, `KINDS` contains the function that makes the change, and words
+that the error message must contain. Most functions also rewrite the checksums, as a
+careful attacker would.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ Members = list[tuple[str, bytes]]
 
 
 def repack(project: Path, edit: Callable[[Members], Members]) -> None:
-    """Rewrite the wheel with other members, and its checksums."""
+    """Change the wheel's members with a function, and rewrite the checksums."""
     file = project / "dist" / WHEEL
     with zipfile.ZipFile(file) as archive:
         members = [(name, archive.read(name)) for name in archive.namelist()]
@@ -45,7 +46,9 @@ def replaced(members: Members, name: str, old: bytes, new: bytes) -> Members:
 
 
 def repack_sdist(project: Path, members: Sequence[tarfile.TarInfo], text: str) -> None:
-    """Rewrite the sdist with these members, whose content is the text."""
+    """Replace the sdist by an archive with these members. The text is the content of
+    each file.
+    """
     data = text.encode()
     with tarfile.open(project / "dist" / SDIST, "w:gz") as archive:
         for member in members:
@@ -189,7 +192,7 @@ def second_metadata(project: Path) -> None:
 
 
 def rewrite_metadata(project: Path, old: str, new: str) -> None:
-    """Replace a text in METADATA, with the right row in RECORD."""
+    """Replace a text in METADATA. The row in RECORD is correct for the new text."""
     build(project, "1.0", metadata=(old, new))
 
 
@@ -245,7 +248,9 @@ def build_of_other_tag(project: Path) -> None:
 
 
 def other_project(project: Path) -> None:
-    """Commit another `[project] name`, and build the old files for that commit."""
+    """Commit a different `[project] name`, and pretend that the old files were built
+    from this commit.
+    """
     file = project / "pyproject.toml"
     file.write_text(file.read_text().replace('name = "shop"', 'name = "store"'))
     for command in (

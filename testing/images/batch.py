@@ -1,4 +1,4 @@
-"""Runs a lake in a container, and compares its rows with the reference lake."""
+"""Runs lakekit in a container, and compares the lake's rows with the reference lake."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from testing.images.containers import (
 )
 from testing.images.reference_lake import SAMPLE, ReferenceLake
 
-# The only name that can be resolved without a network; a pod can also resolve its own
-# name.
+# A pod can resolve its own host name. Without a network, a container can resolve only
+# `localhost`.
 NAMED = "--hostname=localhost"
 
 
@@ -31,10 +31,9 @@ class Batch:
     container: str = ""
 
     def run(self, engine_name: str, *options: str) -> Completed:
-        """Run the lake, and store it in a volume."""
+        """Run lakekit in a container that stores the lake in a volume."""
         __tracebackhide__ = True
-        # The container has the name of the volume, because the engine has separate
-        # names for volumes and containers.
+        # The container gets the same name as its volume. The engine allows this.
         self.container = self.engine.volume()
         start = (
             "run",
@@ -54,7 +53,7 @@ class Batch:
         return self.engine.ask(*start, *command, seconds=RUN_SECONDS)
 
     def diff(self) -> Completed:
-        """Run `lakekit diff` on the reference lake and the container's lake."""
+        """Run `lakekit diff` on the reference lake and the lake of the container."""
         __tracebackhide__ = True
         inside = self.folder / "inside"
         self.engine.answer("cp", f"{self.container}:/lake/.", str(inside))
@@ -63,7 +62,7 @@ class Batch:
 
 
 def different(diff: dict[str, Any]) -> str:
-    """Summarize the tables in which two lakes differ."""
+    """Return a summary of the tables that differ between two lakes."""
     rows = [
         each
         for each in diff["tables"]

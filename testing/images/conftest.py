@@ -1,4 +1,6 @@
-"""The image under test, which `nox -s docker` defines by environment variables."""
+"""Fixtures for tests of an image. `nox -s docker` sets environment variables that
+define the image under test.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from testing.images.reference_lake import ReferenceLake
 
 
 def variable(name: str) -> str:
-    """Return an environment variable that the session must set."""
+    """Return the value of an environment variable that the session must set."""
     __tracebackhide__ = True
     value = os.environ.get(name)
     if not value:
@@ -26,8 +28,8 @@ def variable(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
-    """Return the engine. After the tests of a module, their containers and volumes are
-    removed.
+    """Return the engine. After the tests of a module, remove their containers and
+    volumes.
     """
     engine = Engine(variable("LAKE_CI_IMAGE"), variable("LAKE_CI_LABEL"))
     yield engine
@@ -36,8 +38,8 @@ def engine() -> Iterator[Engine]:
 
 @pytest.fixture(scope="module")
 def scratch() -> Path:
-    """Return a folder that the tests of all images share, and that the session
-    removes.
+    """Return a folder that the tests of all images share. The session removes the
+    folder.
     """
     folder = Path(variable("LAKE_CI_SCRATCH"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -51,7 +53,7 @@ def folder(scratch: Path) -> Iterator[Path]:
     """
     folder = Path(tempfile.mkdtemp(dir=scratch))
     yield folder
-    # The session removes files that the user may not remove.
+    # Ignore files that this user may not remove; the session removes them.
     shutil.rmtree(folder, ignore_errors=True)
 
 

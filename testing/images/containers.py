@@ -13,14 +13,14 @@ import pytest
 
 Completed = subprocess.CompletedProcess[str]
 
-# As in the manifests: a read-only root, a file system in memory for /tmp, and no
-# privileges.
+# The same restrictions as in the Kubernetes manifests: a read-only root, a file system
+# in memory for /tmp, and no privileges.
 CONFINED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges")
 OFFLINE = "--network=none"
 # Files in /tmp are executable, because Spark extracts native libraries to /tmp.
 TMPFS = "--tmpfs=/tmp:rw,exec,nosuid,size=1g"
-# Time limits that detect a hang, even on a busy machine: of a command of the engine,
-# and of a container that runs to its end.
+# Time limits for a command of the engine, and for a container that runs to its end.
+# Even a busy machine needs less time, so a time limit detects a hang.
 COMMAND_SECONDS = 120
 RUN_SECONDS = 900
 POLL_SECONDS = 0.1
@@ -32,8 +32,8 @@ class Engine:
 
     Attributes:
         image: the name of the image under test.
-        label: the label by which the session removes objects of killed tests.
-        mark: the label of the objects of these tests.
+        label: the label by which the session finds and removes what killed tests leave.
+        mark: the label of the containers and volumes of these tests.
     """
 
     image: str
@@ -45,7 +45,7 @@ class Engine:
         return (f"--label={self.label}", f"--label={self.mark}")
 
     def ask(self, *arguments: str, seconds: float = COMMAND_SECONDS) -> Completed:
-        """Run `docker` to its end; the test fails after a time limit."""
+        """Run `docker` to its end. If the time limit is reached, the test fails."""
         __tracebackhide__ = True
         try:
             return subprocess.run(
@@ -60,7 +60,9 @@ class Engine:
             pytest.fail(f"docker {arguments[0]} took more than {seconds:.0f} s")
 
     def answer(self, *arguments: str) -> str:
-        """Return the output of `docker`; the test fails if it exits with an error."""
+        """Return the output of `docker`. If `docker` exits with an error, the test
+        fails.
+        """
         __tracebackhide__ = True
         done = self.ask(*arguments)
         if done.returncode != 0:
@@ -79,7 +81,7 @@ class Engine:
         return self.answer("volume", "create", *self.labels)
 
     def remove(self) -> None:
-        """Remove all objects that the tests created, in any state."""
+        """Remove all containers and volumes of the tests, even running containers."""
         __tracebackhide__ = True
         chosen = f"--filter=label={self.mark}"
         containers = self.answer("ps", "--all", "--quiet", chosen).split()
@@ -91,8 +93,9 @@ class Engine:
 
 
 def reason(what: str, done: Completed) -> str:
-    """Return a message for a failed command: its exit code and its last lines in
-    reverse order, because a report may show only one line.
+    """Return a message for a failed command: its exit code, the last line of its
+    output, and the lines before. The last line is first, because a report may show only
+    one line.
     """
     lines = (done.stderr.strip() or done.stdout.strip()).splitlines()[-10:]
     last = f": {lines[-1]}" if lines else ""
@@ -100,7 +103,7 @@ def reason(what: str, done: Completed) -> str:
 
 
 def until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Poll a condition until it is true, or the time is up."""
+    """Poll a condition until it is true or the time limit is reached."""
     deadline, wait = time.monotonic() + seconds, threading.Event()
     while not condition():
         if time.monotonic() >= deadline:

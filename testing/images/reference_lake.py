@@ -1,5 +1,5 @@
-"""The reference lake of the sample, which the checkout's lakekit creates outside any
-image. The results of the images are compared with it.
+"""Creates the reference lake from the sample, with the checkout's lakekit and without
+an image. Tests compare the lakes of the images with the reference lake.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def lakekit(*arguments: str) -> Completed:
 
 @dataclass(frozen=True)
 class ReferenceLake:
-    """The lake, created once for the tests of all images.
+    """The reference lake. It is created only once for the tests of all images.
 
     Attributes:
         folder: the path of the lake, which may not exist yet.
@@ -49,11 +49,12 @@ class ReferenceLake:
     run: Callable[..., Completed] = lakekit
 
     def make(self) -> Path:
-        """Create the lake and return its folder. Any user can read the lake, because
-        the user of an image is unknown on this machine.
+        """Create the lake and return its folder. Every user can read the lake, because
+        this machine does not know the users of the images.
         """
         __tracebackhide__ = True
-        # The tests of other images run at the same time, in other processes.
+        # At the same time, the tests of a different image may create the lake in their
+        # process.
         with locked(self.folder.with_suffix(".lock")):
             if not self.folder.exists():
                 part = self.folder.with_suffix(".part")
@@ -68,7 +69,7 @@ class ReferenceLake:
         return self.folder
 
     def rows(self, table: str) -> list[dict[str, Any]]:
-        """Return the rows of a table, as in JSON."""
+        """Return the rows of a table, in the types of JSON."""
         __tracebackhide__ = True
         lake = str(self.make())
         done = self.run("show", table, "--lake", lake, "--limit=1000", "--json")

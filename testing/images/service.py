@@ -1,4 +1,4 @@
-"""Starts the API in a container, sends requests, and waits for its end."""
+"""Starts the API in a container, sends requests, and waits for the container's end."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Token:
 
     Attributes:
         secret: the value that a client sends.
-        file: the file of environment variables for the container.
+        file: the file with environment variables that the container gets.
     """
 
     secret: str = field(repr=False)
@@ -46,8 +46,8 @@ class End:
     Attributes:
         code: its exit code.
         by_limit: whether the engine reports that the kernel killed the container
-            because of its memory.
-        logs: its last output, the last line first.
+            because it used too much memory.
+        logs: the last lines of its output, in reverse order.
     """
 
     code: int
@@ -57,7 +57,7 @@ class End:
 
 @dataclass(frozen=True)
 class Service:
-    """Containers of the API over one lake."""
+    """Starts containers of the API that serve one lake."""
 
     engine: Engine
     lake: Path
@@ -66,7 +66,7 @@ class Service:
     def start(self, *options: str) -> str:
         """Start a container; return its id."""
         __tracebackhide__ = True
-        # Do not use --rm, because the exit code is read afterwards.
+        # Do not use --rm: the exit code is read after the end of the container.
         start = ("run", "--detach", *self.engine.labels, *CONFINED, TMPFS)
         lake = f"--volume={self.lake}:/lake:ro"
         env = f"--env-file={self.token.file}"
@@ -80,14 +80,14 @@ class Service:
         return f"http://{port.splitlines()[0]}"
 
     def logs(self, container: str) -> str:
-        """Return the last output of a container, the last line first."""
+        """Return the last lines of a container's output, in reverse order."""
         __tracebackhide__ = True
         done = self.engine.ask("logs", "--tail=10", container)
         return "\n".join(reversed((done.stdout + done.stderr).splitlines()))
 
     def end(self, container: str, seconds: float) -> End | None:
-        """Return the end of the container; None if it is still running after the time
-        limit.
+        """Return the end of the container, or None if the container is still running
+        after the time limit.
         """
         __tracebackhide__ = True
         form = "--format={{.State.Running}} {{.State.ExitCode}} {{.State.OOMKilled}}"
@@ -117,8 +117,8 @@ def make_token(engine: Engine, folder: Path) -> Token:
 
 
 def decisive(ends: Iterable[End | None]) -> End | None:
-    """Return the first end with a known reason. If the engine lost the reasons of all
-    ends, which are kills, return the last end.
+    """Return the first end with a known reason. If all containers were killed and the
+    engine lost all reasons, return the last end.
     """
     end = None
     for end in ends:
@@ -128,7 +128,7 @@ def decisive(ends: Iterable[End | None]) -> End | None:
 
 
 def get(url: str, token: str | None = None) -> tuple[int, Any]:
-    """Return the status and the JSON of a response; the status is 0 without a
+    """Return the status and the JSON of a response. The status is 0 if there is no
     response.
     """
     request = urllib.request.Request(

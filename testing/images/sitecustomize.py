@@ -1,9 +1,8 @@
-"""Delays queries while the file /hold/armed exists. `nox -s docker` mounts this file
-into the image `api`.
+"""Delays queries while the file /hold/armed exists. A test mounts this module into a
+container of the image `api`.
 
-So a request is pending when SIGTERM arrives, in the unchanged service under its own
-init process. Python imports a module with this name at its start; the rest of the image
-is unchanged.
+The delay ensures that a request is pending when SIGTERM arrives. The image needs no
+change, because every Python process imports a module with this name when it starts.
 """
 
 import asyncio

@@ -27,11 +27,12 @@ PUBLISHED = f"--publish=127.0.0.1::{PORT}"
 TABLE = "gold.busiest_hours"
 PAGE = f"/{TABLE.replace('.', '/')}"
 END_SECONDS = 5
-# Python starts with this memory, but the service with DuckDB and Arrow does not fit.
+# Python can start with this memory limit, but the service with DuckDB and Arrow needs
+# more memory.
 TOO_SMALL = "48m"
 # The kernel reports the lack of memory and the end of the container separately. If the
-# end arrives first, the engine loses the reason: about one in thirty times on a busy
-# machine.
+# engine gets the end first, it loses the reason. On a busy machine, this happens about
+# one in thirty times.
 TIMES = 4
 
 
@@ -80,7 +81,7 @@ def test_on_sigterm_it_answers_the_request_in_hand_and_exits_with_0(
 ) -> None:
     hold = folder / "hold"
     hold.mkdir()
-    hold.chmod(0o777)  # the image's user does not exist on this machine
+    hold.chmod(0o777)  # this machine does not know the image's user
     shutil.copy(ROOT / "testing/images/sitecustomize.py", hold)
     options = (f"--volume={hold}:/hold", "--env=PYTHONPATH=/hold", PUBLISHED)
     container = service.start(*options)

@@ -1,5 +1,5 @@
-"""The image `dev` runs nox and unit tests in a mounted checkout, as a user that the
-image does not have.
+"""The image `dev` runs nox and unit tests in a mounted checkout, even with a user id
+that is unknown in the image.
 """
 
 from __future__ import annotations

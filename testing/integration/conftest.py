@@ -11,15 +11,15 @@ import pytest
 # The deploy, databricks-sdk and the emulator need Python 3.10 or newer.
 collect_ignore = ["lake_ci", "workspace_emulator"] if sys.version_info < (3, 10) else []
 LONG_ON = ("3.11", "17")
-"""In the matrix, only the variant with these versions of Python and Java runs the long
+"""The versions of Python and Java in the only variant of the matrix that runs the long
 tests. Outside the matrix, the long tests always run.
 """
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
-    """Mark the tests that start Spark with `jvm`. Skip the long tests in all variants
-    that do not run them.
+    """Mark the tests that start Spark with `jvm`. Skip the long tests in every variant
+    of the matrix except `LONG_ON`.
     """
     reason = _left_out_by()
     for item in items:
@@ -30,7 +30,9 @@ def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
 
 
 def _left_out_by() -> str:
-    """Return the reason to skip the long tests in this session, or an empty text."""
+    """Return why this session skips the long tests, or an empty text if it runs
+    them.
+    """
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     java = os.environ.get("LAKE_CI_JAVA", "")
     if not java or (python, java) == LONG_ON:

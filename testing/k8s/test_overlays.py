@@ -1,5 +1,5 @@
-"""The overlays satisfy the rules of this lake, so that settings that lakekit would
-reject at runtime are found before an apply.
+"""Tests that the overlays satisfy the rules of this lake. Before an apply, they find
+settings that lakekit would reject at runtime.
 
 `nox -s k8s` runs these tests over the rendered overlays.
 """
@@ -21,7 +21,7 @@ LAKE = "LAKEKIT_LAKE"
 HOSTS = "LAKEKIT_API_ALLOWED_HOSTS"
 API = "lakekit-api"
 EXEMPT = {"/healthz", "/readyz"}
-"""Paths of the API that answer to the address of a pod, which its probes name."""
+"""Paths of the API that allow every Host header, even the address of a pod."""
 HIDDEN = ("/metrics", "/readyz", "/openapi.json")
 RATE = "nginx.ingress.kubernetes.io/limit-rps"
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
@@ -74,7 +74,7 @@ def test_spark_has_no_lake_in_a_bucket(environment: Rendered, fail: Fail) -> Non
 def test_api_answers_to_the_hosts_of_its_ingress(
     environment: Rendered, fail: Fail
 ) -> None:
-    """The API refuses a request whose Host header is not in the setting."""
+    """The API refuses a request if the setting does not contain the Host header."""
     configs = [each for each in environment.of("ConfigMap") if each.get("data", HOSTS)]
     assert configs, f"no ConfigMap of {environment.environment} has {HOSTS}"
     for config in configs:
@@ -90,7 +90,9 @@ def test_api_answers_to_the_hosts_of_its_ingress(
 def test_ingress_hides_the_pages_of_operators(
     environment: Rendered, fail: Fail
 ) -> None:
-    """Metrics, the state of the tables and the description are for the cluster."""
+    """Only the cluster may get metrics, the state of the tables and the API's
+    description.
+    """
     for ingress in environment.of("Ingress"):
         for number, rule in enumerate(ingress.get("spec", "rules") or ()):
             for at, each in enumerate(rule["http"]["paths"]):
@@ -115,7 +117,7 @@ def is_routed(page: str, path: dict[str, str]) -> bool:
 
 @pytest.mark.parametrize("environment", rendered(), ids=lambda each: each.environment)
 def test_ingress_limits_the_rate_of_requests(environment: Rendered, fail: Fail) -> None:
-    """One client cannot keep the API busy for all others."""
+    """A client may not send so many requests that the API is busy for all clients."""
     for ingress in environment.of("Ingress"):
         limit = ingress.get("metadata", "annotations", RATE)
         if not str(limit).isdecimal() or int(limit) < 1:
@@ -126,7 +128,9 @@ def test_ingress_limits_the_rate_of_requests(environment: Rendered, fail: Fail) 
 def test_probes_of_the_api_use_paths_that_answer_to_the_pod_s_address(
     environment: Rendered, fail: Fail
 ) -> None:
-    """A probe names the address of the pod, unless it has a Host header."""
+    """Without a Host header of its own, a probe sends the pod's address, which most
+    paths refuse.
+    """
     checked = 0
     for workload in environment.workloads():
         for path, container in workload.containers():
@@ -134,7 +138,7 @@ def test_probes_of_the_api_use_paths_that_answer_to_the_pod_s_address(
                 continue
             checked += 1
             for probe in PROBES:
-                # checkov finds a probe that is missing.
+                # A missing probe is no error here, because checkov reports it.
                 request = (container.get(probe) or {}).get("httpGet")
                 if request is None or request.get("path") in EXEMPT:
                     continue

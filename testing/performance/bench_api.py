@@ -141,8 +141,8 @@ def served(lake: Path, *options: str) -> Iterator[Tuple[int, str]]:
 async def client(
     port: int, secret: str, asked: Iterator[str], seconds: List[float]
 ) -> None:
-    """Request pages one after another on one connection. No client library is used,
-    because it would need more processor time than the service.
+    """Request pages one after another on one connection. A client library is not used:
+    it would need more processor time than the service.
     """
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for query in asked:
@@ -161,7 +161,7 @@ async def client(
 
 
 async def load(port: int, secret: str, clients: int, asked: Sequence[str]) -> Result:
-    """Send all requests. The clients share the list of requests."""
+    """Send all requests. Each client takes its next request from the same list."""
     seconds: List[float] = []
     left = iter(asked)
     started = time.perf_counter()
@@ -170,8 +170,8 @@ async def load(port: int, secret: str, clients: int, asked: Sequence[str]) -> Re
 
 
 def figures(seconds: Sequence[float], elapsed: float) -> Result:
-    """Return the requests per second, and the 50th and 99th percentiles of their
-    durations in milliseconds.
+    """Return the number of requests, the requests per second, and the 50th and 99th
+    percentiles of their durations in milliseconds.
     """
     cuts = statistics.quantiles(seconds, n=100, method="inclusive")
     said = {"requests": len(seconds), "per_second": len(seconds) / elapsed}

@@ -4,9 +4,9 @@ The script writes the same bronze, silver and gold tables as plain Parquet files
 script does not validate values, and does not write a transaction log. lakekit validates
 every value, and writes Delta tables that later runs can update.
 
-For each measurement, a process is started. The wall seconds of the process are measured
-from start to end. The kernel reports its peak memory. The processes of all measurements
-alternate, and the medians are compared.
+Each measurement is a process: its wall seconds from start to end, its processor seconds
+and its peak memory. The measurements alternate. They are repeated, and the medians are
+compared.
 
     by hand     the DuckDB script
     lakekit     `lakekit run`, from files to gold, into a new lake
@@ -61,7 +61,7 @@ LAST_DAY = {
     "flights": re.compile(r"^2013,12,31,"),
     "weather": re.compile(r"^...,2013,12,30,"),
 }
-"""Matches the rows of the last day. The weather ends a day before the flights."""
+"""Matches the rows of a file's last day, which is a day earlier for the weather."""
 
 BY_HAND = """
 import os, sys, duckdb
@@ -179,11 +179,11 @@ class Measured:
 
 
 def prepare(source: Path, folder: Path, years: int) -> None:
-    """Write plain CSV files with `years` years. `whole` has all days, `base` has all
-    except the last day, and `day` has only the last day.
+    """Write the source files as plain CSV, with `years` years. `whole` has all days,
+    `base` has all except the last day, and `day` has only the last day.
 
-    The additional years are copies of 2013 with earlier dates, which is possible
-    because 2013 has no leap day.
+    The additional years are copies of 2013 with earlier dates. 2013 has no leap day, so
+    all dates of a copy are valid.
     """
     for name in ("whole", "base", "day"):
         (folder / name).mkdir(parents=True)
@@ -224,7 +224,7 @@ def content(source: Path, name: str) -> str:
 
 
 def moved(name: str, rows: str, back: int) -> str:
-    """Return rows whose dates are `back` years earlier, in the local year and in
+    """Subtract `back` years from the dates of the rows: from the local year and from
     `time_hour`.
     """
     local = re.compile(r"^2013,|^(...),2013,", re.MULTILINE)
@@ -238,8 +238,8 @@ def moved(name: str, rows: str, back: int) -> str:
 
 
 def measure(command: Sequence[str], said: Path) -> Measured:
-    """Measure one process. If the process writes its own measurements to the file
-    `said`, they are used.
+    """Measure one process. If the process writes its own times to the file `said`, they
+    replace the measured times.
     """
     environment = {
         **os.environ,
@@ -268,8 +268,8 @@ def measure(command: Sequence[str], said: Path) -> Measured:
 
 
 def caches(folder: Path) -> Dict[str, str]:
-    """Return environment variables that set the cache folders of measured processes, so
-    that they use no cache of the checkout or of the user.
+    """Return environment variables that set cache folders for the measured processes,
+    so that no cache of the checkout or of the user has an effect.
     """
     return {
         "PYTHONPYCACHEPREFIX": str(folder / "compiled"),
@@ -278,8 +278,8 @@ def caches(folder: Path) -> Dict[str, str]:
 
 
 def check_same(lake: Path, by_hand: Path) -> None:
-    """Exit if the gold tables differ, because the times would then not be
-    comparable.
+    """Exit if the gold tables of lakekit and of the script differ: their times would
+    not be comparable.
     """
     with duckdb.connect() as connection:
         connection.execute("set timezone = 'UTC'")
@@ -321,7 +321,7 @@ def bench(
     source: Path, years: int, repeat: int, spark: bool, folder: Path
 ) -> Dict[str, object]:
     """Run all measurements for one size, and return the medians. Exits if the gold
-    tables differ.
+    tables of lakekit and of the script differ.
     """
     data = folder / f"data-{years}"
     prepare(source, data, years)
@@ -381,7 +381,7 @@ def one_round(data: Path, folder: Path) -> Dict[str, Measured]:
 
 
 def median(measured: Sequence[Measured]) -> Measured:
-    """Return the median of each field, each computed separately."""
+    """Return the medians. The median of each field is computed separately."""
     return Measured(
         *(
             round(statistics.median(getattr(each, field.name) for each in measured), 3)

@@ -104,7 +104,7 @@ class Figure:
 
 
 def copy_files(to: Path) -> None:
-    """Copy all files that git does not ignore."""
+    """Copy all files of the repository that git does not ignore."""
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(
         listing, cwd=REPOSITORY, capture_output=True, text=True, check=True
@@ -118,8 +118,8 @@ def copy_files(to: Path) -> None:
 
 
 class Bench:
-    """A copy of the repository with one commit and its own environments, in which
-    commands are measured.
+    """A copy of the repository in which commands are measured. The copy has one commit
+    and its own environments.
     """
 
     def __init__(self, scratch: Path, repeat: int) -> None:
@@ -192,8 +192,9 @@ class Bench:
         before: Callable[[], None],
         repeat: int,
     ) -> dict[str, float]:
-        """Run the functions alternately, `repeat` times each. Returns the median wall
-        seconds of each function. The time of `before` is not measured.
+        """Run all functions in turn, and repeat this `repeat` times. `before` is called
+        before each function, and its time is not measured. Returns the median wall
+        seconds of each function.
         """
         seconds: dict[str, list[float]] = {name: [] for name in commands}
         for _ in range(repeat):
@@ -213,7 +214,7 @@ class Bench:
 
 
 class Recorder:
-    """A fake `Run` that records the tools of a session and does not run them."""
+    """A fake `Run`. It records the tools of a session, and does not run these tools."""
 
     posargs: tuple[str, ...] = ()
     partial = False
@@ -229,8 +230,8 @@ class Recorder:
 
 
 def lint_commands(bench: Bench) -> dict[str, Callable[[], None]]:
-    """Return a function for each tool of `lint` that is a command. The function runs
-    the tool as the session does.
+    """For each tool of `lint` that is a command, return a function that runs the tool
+    as the session does.
     """
     spec = importlib.util.spec_from_file_location("noxfile", bench.root / "noxfile.py")
     if spec is None or spec.loader is None:
@@ -265,7 +266,7 @@ def _never(*arguments: object, **options: object) -> Completed:
 
 
 def measure_lint(bench: Bench) -> tuple[list[Figure], dict[str, dict[str, float]]]:
-    """Measure `nox -s lint`, and each of its tools without nox."""
+    """Measure `nox -s lint`, and each tool of this session without nox."""
     alone = lint_commands(bench)
     commands: dict[str, Callable[[], None]] = {
         "nox": partial(bench.call, bench.nox("-s", "lint"), check=False),

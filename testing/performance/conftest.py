@@ -3,8 +3,8 @@ memory.
 
 `pytest testing/performance` measures one version with pytest-benchmark. `nox -s
 performance` runs two of these processes, for an old and a new version. The rounds of
-both processes alternate: before each round, a process waits for its turn on a socket
-(`LAKE_CI_TURNS`).
+both processes alternate: before each round, a process waits until it gets its turn over
+a socket (`LAKE_CI_TURNS`).
 
 A benchmark imports modules inside its function. If a version does not have the modules,
 only this benchmark fails.
@@ -28,14 +28,14 @@ import pytest
 Result = TypeVar("Result")
 ROUNDS = int(os.environ.get("LAKE_CI_ROUNDS", "4"))
 WARM_UPS = 1
-"""The number of first rounds that are ignored, because they import modules, compile and
-fill caches.
+"""The number of rounds at the start that are not counted, because they import modules,
+compile and fill caches.
 """
 
 
 class Turns:
-    """A client that waits for the turns of this process. Without an address, it never
-    waits.
+    """Waits for the turns of this process. The address is that of the server that
+    assigns turns; if there is none, the process never waits.
     """
 
     def __init__(self, address: str | None) -> None:
@@ -62,8 +62,8 @@ class Measure:
     """Measures the wall time and the processor time of a function, in several rounds.
 
     Processor seconds include all threads of this process, and the processes that it has
-    started. Processor seconds hardly depend on other load of the machine, but do not
-    include the time that the function waits.
+    started. The load of other programs hardly affects processor seconds. But processor
+    seconds do not include the time in which the function waits.
     """
 
     def __init__(self, benchmark: Any, turns: Turns) -> None:
@@ -108,8 +108,8 @@ class Measure:
         }
         more["cpu"] = {name: [each[name][1] for each in rounds] for name in names}
         more["peak_mb"] = peak_mb()
-        # Wait for another turn before this process exits, because its exit must not
-        # disturb the measurement of the other process.
+        # Wait for one more turn before this process exits. Otherwise, the exit could
+        # disturb a round of the other process.
         self._turns.wait()
         return results[-1]
 
@@ -155,8 +155,8 @@ def family() -> list[Path]:
 
 
 def _after_name(folder: Path) -> list[str]:
-    # A process name may contain any text, so only the fields after the last bracket are
-    # parsed: the state, the parent, and others.
+    # Parse only the fields after the last bracket (the state, the parent and more),
+    # because the process name before it may contain any text.
     return (
         (folder / "stat")
         .read_text(encoding="utf-8", errors="replace")
@@ -182,8 +182,8 @@ _CHILDREN: list[Path] = []
 
 
 def watch_children() -> None:
-    """From now on, also count the processor seconds of the child processes that are
-    running now, such as Spark's JVM.
+    """Count the processor seconds of the child processes that are running now, such as
+    Spark's JVM. Processes that start later are not counted.
     """
     _CHILDREN[:] = family()
 

@@ -5,12 +5,13 @@ compared many times with itself and with slower copies.
     .nox/performance/bin/python testing/performance/measure_detection.py \\
         -k merge --transform silver.orders --trials 20
 
-For each size, a copy of the repository is created in which one transform needs more
-processor time by this share. Both versions are built and installed once per size. Each
-trial compares both versions with the same code as `nox -s performance`. A row has the
-number of trials that failed, the number that were inconclusive, and the number whose
-interval excludes 1. If a slowdown is below the threshold, the interval should exclude
-1, but the trial should not fail.
+The size of a slowdown is a share of processor time. For each size, a copy of the
+repository is created in which one transform needs more processor time by this share.
+Both versions are built and installed once per size. Each trial compares the original
+and the slower version, with the same code as `nox -s performance`. A row of the printed
+table has the number of trials that failed, the number of inconclusive trials, and the
+number of trials whose confidence interval excludes the ratio 1. If a slowdown is
+smaller than the threshold, its trials should exclude 1, but should not fail.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ IDENTITY = [
 
 @dataclass(frozen=True)
 class Trial:
-    """The results of one comparison, for the benchmark and for the slower transform."""
+    """The result of one comparison: `status` is that of the benchmark, all other fields
+    are those of the slower transform.
+    """
 
     status: str
     verdict: str
@@ -93,8 +96,8 @@ def seeded(share: float, table: str, scratch: Path) -> Iterator[Path]:
 
 
 def check_context(folder: Path) -> CheckContext:
-    """Return a context that runs commands in the copy, with the environment of the
-    session.
+    """Return a context that runs commands in the copy, with the environment of `nox -s
+    performance`.
     """
     processes = Processes()
     environment = Environment(ROOT / ".nox" / "performance")
@@ -111,7 +114,7 @@ def check_context(folder: Path) -> CheckContext:
 
 
 def demand(outcome: Outcome) -> None:
-    """Exit with the findings if the outcome is not a success."""
+    """If the outcome is not a success, print its findings and exit."""
     if outcome.status is not Status.SUCCESS:
         sys.exit(
             "\n".join([outcome.detail, *(found.message for found in outcome.findings)])
@@ -121,7 +124,7 @@ def demand(outcome: Outcome) -> None:
 def trials(
     folder: Path, select: str, table: str, number: int, seconds: float
 ) -> Iterator[Trial]:
-    """Measure the benchmark and compare both versions, `number` times."""
+    """Run the comparison of both versions `number` times, and yield each result."""
     bench = check_context(folder)
     chosen = replace(
         benchmark_options.options(["-k", select, "--all"], folder), seconds=seconds

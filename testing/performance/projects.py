@@ -10,7 +10,7 @@ from typing import Any
 
 def project(folder: Path) -> Any:
     """Return the tables that a project declares. The result is a `TableSet` of the
-    version that is measured.
+    lakekit version that is measured.
     """
     spec = importlib.util.spec_from_file_location(
         "project_tables", folder / "tables.py"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 FILE = "utils/lakekit/commands/run.py"
 UPDATE = "\n            done = retried(update)\n"
-# The code adds processor time, not waiting time, so that other load of the machine has
-# no effect.
+# The code adds processor time and no waiting time, so that the load of other programs
+# does not change the share.
 SLOWER = """
             cpu = time.process_time()
             done = retried(update)
@@ -20,8 +20,8 @@ SLOWER = """
 
 
 def slow_down(root: Path, table: str, share: float) -> None:
-    """Change the repository so that a transform needs more processor time by `share`,
-    where 0.3 means 30 %.
+    """Change lakekit's code so that a transform needs more processor time. `share` is
+    the additional share: 0.3 means 30 %.
 
     Raises ValueError if the line to replace does not exist.
     """

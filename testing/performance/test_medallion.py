@@ -42,21 +42,21 @@ def test_unchanged(measure: Measure, tmp_path: Path) -> None:
     assert not result.changed
 
 
-# The JVM's warm-up takes longer than all other benchmarks together, so there are only a
-# few processes and rounds.
+# Only a few processes and rounds, because the JVM's warm-up takes longer than all other
+# benchmarks together.
 @pytest.mark.exercises("utils/lakekit/*")
 @pytest.mark.gate(generations=2, rounds=3)
 def test_medallion_spark(
     measure: Measure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Measure only the three tables of `lakekit init`. All tables of the flights would
-    take a minute per round.
+    """Measure only the three tables of `lakekit init`, because all tables of the
+    flights would take a minute per round.
     """
     import lakekit
     from lakekit.engines.spark.session import spark_session
 
-    # Disable the JVM's optimizing compiler (C2). C2 is still working after minutes, and
-    # its work differs in each run.
+    # Disable the JVM's optimizing compiler (C2). C2 works for minutes, and its work
+    # differs in each run, so the times would differ.
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
     if "LAKE_CI_JARS" in os.environ:
         monkeypatch.setenv("LAKEKIT_JARS", os.environ["LAKE_CI_JARS"])

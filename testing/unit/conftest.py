@@ -1,7 +1,7 @@
 """Settings for all unit tests.
 
-The suite's code, `lake_ci`, its scripts in `.ci`, the tests of the images and the
-emulator need Python 3.10 or newer, as nox does.
+Like nox, some code needs Python 3.10 or newer: the suite (`lake_ci`), its scripts in
+`.ci`, the tests of the images, and the emulator.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ collect_ignore_glob = SUITE if sys.version_info < (3, 10) else []
 
 
 def pytest_pycollect_makemodule(module_path: Path) -> None:
-    """Load the profile of property tests before the first module with their decorators.
+    """Load hypothesis' profile before the first module that uses hypothesis'
+    decorators.
 
-    If no such module is selected, hypothesis is not imported.
+    If no selected module uses hypothesis, hypothesis is not imported.
     """
     if "hypothesis" in module_path.read_text(encoding="utf-8"):
         from hypothesis import HealthCheck, settings
@@ -41,8 +42,8 @@ def pytest_pycollect_makemodule(module_path: Path) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Report which tests this Python skips, so that its run is not mistaken for a full
-    run.
+    """Report which tests are skipped because of this Python's version, so that nobody
+    takes the run for a full run.
     """
     return (
         ["ci, images, lake_ci, workspace_emulator: not collected, need Python 3.10"]

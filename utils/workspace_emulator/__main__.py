@@ -98,8 +98,8 @@ def _watch(loop: asyncio.AbstractEventLoop, end: asyncio.Event) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the emulator. Returns the exit code: 0; 2 for invalid options; 3 if the port
-    or the state folder cannot be used.
+    """Run the emulator. Returns the exit code: 0 after a normal end, 2 for invalid
+    options, 3 if the port or the state folder cannot be used.
     """
     options = parser().parse_args(arguments)
     logging.basicConfig(

@@ -13,8 +13,9 @@ class ApiError(Exception):
     """An error response. Any code that a route calls may raise this error.
 
     Attributes:
-        status: the HTTP status. code: a Databricks error code, the field `error_code`
-        of the body. message: the field `message` of the body.
+        status: the HTTP status.
+        code: a Databricks error code, the field `error_code` of the body.
+        message: the field `message` of the body.
         headers: additional headers of the response.
     """
 
@@ -56,8 +57,9 @@ def malformed(message: str) -> ApiError:
 
 
 def not_emulated(what: str) -> ApiError:
-    """Return the error for a Databricks feature that is not emulated. The message names
-    the feature, and the README that lists what is not supported.
+    """Return the error for a Databricks feature that is not emulated. The message
+    contains the feature, and the path of the README with the list of unsupported
+    features.
     """
     return ApiError(
         501,

@@ -43,10 +43,12 @@ class Call:
     The methods convert the values of fields, because clients send different types. For
     example, databricks-cli sends numbers as strings and flags as `True`.
 
-    Attributes: request: aiohttp's request. fields: the fields of the body and of the
-        query string. If both have a field, the value in the body is used. upload: a
-        temporary file with the file of a multipart body. This file is removed after the
-        response.
+    Attributes:
+        request: aiohttp's request.
+        fields: the fields of the body and of the query string. If a field is in both,
+            its value in the body is used.
+        upload: a temporary file with the file of a multipart body. This file is removed
+            after the response.
     """
 
     request: web.Request

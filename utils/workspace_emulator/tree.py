@@ -56,8 +56,8 @@ class Tree:
         """Return the real path of a file that a task or library refers to. `name`
         starts with `dbfs:/`, `/Volumes/` or `/Workspace/`.
 
-        Raises: ApiError: the path does not start with one of these roots, or contains
-        `..`.
+        Raises:
+            ApiError: the path does not start with one of these roots, or contains `..`.
         """
         translated = self.translate(name)
         if translated == name or ".." in PurePosixPath(translated).parts:
@@ -100,8 +100,9 @@ class Tree:
     def place(self, received: Path, file: Path, *, overwrite: bool) -> None:
         """Move an uploaded file to its final path atomically.
 
-        Raises: FileExistsError: the file exists and `overwrite` is false. Of two
-            concurrent writers, one gets this error.
+        Raises:
+            FileExistsError: the file exists and `overwrite` is false. Of two concurrent
+                writers, one gets this error.
             IsADirectoryError: the path is a folder.
             NotADirectoryError: a parent of the path is a file.
         """

@@ -35,8 +35,8 @@ resource "aws_sns_topic_subscription" "email" {
   endpoint  = each.value
 }
 
-# S3 measures the size once a day, without charge. A day without a measurement does not
-# change the alarm.
+# S3 measures the size once a day, free of charge. If a day has no measurement, the
+# alarm keeps its state.
 resource "aws_cloudwatch_metric_alarm" "size" {
   alarm_name          = "${var.name}-size"
   alarm_description   = "${var.bucket} is larger than ${var.limit_gb} GB. Check whether a table is not vacuumed, or is rewritten in a loop."

@@ -1,4 +1,4 @@
-# A bucket of the lake: private, encrypted, versioned, and accessible only with TLS.
+# A private, encrypted and versioned bucket that is accessible only with TLS.
 resource "aws_s3_bucket" "this" {
   #checkov:skip=CKV_AWS_144:the lake is in one region; if the region fails, the lake is loaded again from the sources
   #checkov:skip=CKV2_AWS_62:no program needs events, because runs start on a schedule
@@ -93,7 +93,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     }
   }
 
-  # Lifecycle rules for old versions need a bucket with versioning.
+  # Versioning must exist before a lifecycle rule for old versions.
   depends_on = [aws_s3_bucket_versioning.this]
 }
 

@@ -42,8 +42,8 @@ data "aws_iam_policy_document" "this" {
     }
   }
 
-  # An upload without an encryption header uses the bucket's encryption. An upload that
-  # requests another algorithm is denied.
+  # Without an encryption header, an upload uses the bucket's encryption. If the header
+  # requests a different algorithm, the upload is denied.
   statement {
     sid       = "EncryptedOnly"
     effect    = "Deny"
@@ -68,8 +68,8 @@ data "aws_iam_policy_document" "this" {
     }
   }
 
-  # A client can also send its own key with each request (SSE-C), without the header
-  # above. Then only this client could read the object.
+  # With SSE-C, a client sends its own key instead of the header above. Only this client
+  # could then read the object, so these uploads are denied.
   statement {
     sid       = "NoClientKeys"
     effect    = "Deny"
@@ -121,7 +121,7 @@ resource "aws_s3_bucket_policy" "this" {
   bucket = aws_s3_bucket.this.bucket
   policy = data.aws_iam_policy_document.this.json
 
-  # The public access block must exist first, so that S3 rejects a policy that makes the
-  # bucket public.
+  # The public access block must exist before the policy: then S3 rejects a policy that
+  # would make the bucket public.
   depends_on = [aws_s3_bucket_public_access_block.this]
 }

@@ -3,8 +3,8 @@ variable "name" {
   type        = string
 }
 
-# `key` and `log` are objects, because a plan must know whether they are null. The ARN
-# of a resource that does not exist yet is unknown in a plan.
+# `key` and `log` are objects, not ARNs: a plan must know whether they are null, but
+# does not know the ARN of a resource that does not exist yet.
 variable "key" {
   description = "The KMS key that encrypts the bucket's objects. null means S3's own keys, the only keys that log delivery supports."
   type        = object({ arn = string })

@@ -1,4 +1,4 @@
-# In the policy of a key, the resource `*` is the key itself.
+# In the policy of a key, the resource `*` means this key.
 data "aws_iam_policy_document" "key" {
   #checkov:skip=CKV_AWS_109:the resource of a key's policy is the key itself
   #checkov:skip=CKV_AWS_111:the resource of a key's policy is the key itself
@@ -35,8 +35,8 @@ data "aws_iam_policy_document" "key" {
     }
   }
 
-  # Identities that the account's IAM policies allow may use the key, but only through
-  # S3.
+  # If an IAM policy of the account allows it, an identity may use the key, but only
+  # through S3.
   statement {
     sid       = "UseThroughS3"
     resources = ["*"]

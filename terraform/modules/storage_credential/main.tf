@@ -1,6 +1,6 @@
 # The role of a Unity Catalog storage credential: https://docs.databricks.com/aws/en/connect/unity-catalog/cloud-storage/s3/s3-external-location-manual
 locals {
-  # The ARN cannot refer to the role, because the trust policy of the role contains it.
+  # The role's trust policy contains this ARN, so it cannot be read from the role.
   arn = "arn:aws:iam::${var.account_id}:role/${var.name}"
 }
 

@@ -1,5 +1,5 @@
-"""Prints a digest of all inputs of a job in the trial of the cache. Two runs print the
-same digest only if all their inputs are the same.
+"""Prints a digest of all inputs of a job. testing/acceptance/changes.py uses it to test
+the result cache: two runs print the same digest only if all their inputs are the same.
 
     python look.py PATTERN... [--variable NAME] [--folder NAME]
 

@@ -1,5 +1,5 @@
-"""A pipeline for the trial of the cache. Its jobs are quick. The row of each job
-contains a digest of the job's inputs.
+"""A pipeline of quick jobs, with which testing/acceptance/changes.py tests the result
+cache. The row of each job contains a digest of the job's inputs.
 """
 
 import sys

@@ -27,8 +27,8 @@ nox.options.allow_parallel = True
 suite = Suite(ROOT)
 nox.options.error_on_missing_interpreters = suite.strict
 
-# Every nox process that loads this file keeps this pipe open until it ends. So a test
-# can wait for the end of all nox processes.
+# Every nox process that loads this file keeps this pipe open until the process ends. So
+# a test can wait for the end of all nox processes.
 RUNNERS = ROOT / "runners"
 if RUNNERS.exists():
     os.open(RUNNERS, os.O_WRONLY)

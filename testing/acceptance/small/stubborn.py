@@ -1,5 +1,6 @@
-"""A tool that ignores SIGINT, SIGHUP and SIGTERM. The child and the grandchild of this
-tool also ignore these signals. The grandchild has its own process session.
+"""A tool that ignores SIGINT, SIGHUP and SIGTERM. The tool starts a child process, and
+the child starts a grandchild. Both ignore the same signals. The grandchild has its own
+process session.
 
 Each process keeps the pipe `tools` open until it ends. Each process writes its process
 id to the pipe, and a line for every SIGTERM.

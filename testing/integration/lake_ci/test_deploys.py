@@ -2,8 +2,8 @@
 process that uses the real clients.
 
 Clusters have only Python, without Spark. The wheel and the scripts are small, but the
-wheel is really installed, and the scripts really run. `testing/deploys/cases.py` tests
-every fault at every request.
+wheel is really installed, and the scripts really run. These tests inject only a few
+faults; `testing/deploys/cases.py` injects every fault into every request.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-if sys.version_info < (3, 10):  # lake_ci and the emulator require it
+if sys.version_info < (3, 10):  # lake_ci needs Python 3.10
     pytest.skip("the deploy needs Python 3.10", allow_module_level=True)
 
 from testing.deploys.cases import FIRST, ROLLBACK, UPGRADE, Case, Stage
@@ -125,7 +125,8 @@ def test_undo_killed_during_the_restore_is_completed_by_the_next_deploy(
     )
     bad = make(tmp_path / "bad", "1.1", fill=fill)
     submit = {"method": "POST", "path": "/api/2.1/jobs/runs/submit"}
-    # In this order: the status before the deploy, the scripts, and the tables.
+    # The deploy submits three runs: for the state before the deploy, for the scripts,
+    # and for the tables. Hold the third.
     order = harness.order(kind="hold", when="after", skip=2, count=1, **submit)
     process = harness.start(bad)
     assert harness.reached(order)
@@ -210,7 +211,7 @@ def test_parent_that_is_gone_takes_its_deploy_along(
     )
     assert harness.reached(order)
     process.kill()
-    # The output is complete when the last process that has the pipe open ends.
+    # The output is complete when no process has the pipe open any more.
     ran = finish(process)
     assert ran.events[-1]["outcome"] == "interrupted"
     harness.ask("DELETE", "/emulator/faults")
@@ -268,7 +269,8 @@ def test_other_environment_without_credentials_is_refused(
 def test_credentials_of_another_workspace_are_refused(
     stage: Stage, harness: DeployHarness
 ) -> None:
-    # The emulator's address replaces https://dev.invalid in the bundle.
+    # The variables contain the emulator's address, but dev's host in the bundle is
+    # https://dev.invalid.
     ran = harness.deploy(stage.projects["1.0"], "--environment", "dev")
     assert ran.code == 3
     assert "https://dev.invalid" in ran.output

@@ -73,7 +73,7 @@ def spark_settings(jars: Path, folder: Path) -> Dict[str, str]:
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """Start Spark 3.5 with Delta, on the Java in JAVA_HOME. The time zone of the
-    session is UTC; the time zone of the JVM differs from UTC.
+    session is UTC, but the time zone of the JVM is not.
     """
     jars = os.environ.get("LAKE_CI_JARS")
     if not jars:
@@ -90,8 +90,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     for key, value in spark_settings(Path(jars), folder).items():
         builder = builder.config(key, value)
     if os.environ.get("LAKE_CI_JAVA") != "11":
-        # Without code generation, small queries are 20 % faster. On Java 11, this
-        # compiler stays enabled, so that the test matrix covers both settings.
+        # Small queries are 20 % faster without Spark's code generation. It stays
+        # enabled on Java 11, so that the test matrix covers both settings.
         builder = builder.config("spark.sql.codegen.wholeStage", "false")
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")

@@ -1,5 +1,5 @@
-"""Sends generated hostile requests to a running API on this machine, one after another.
-No response may have a status 5xx, and the process must not end.
+"""Sends generated hostile requests, one after another, to an API that runs on this
+machine. No response may have a status 5xx, and the API's process must not end.
 
 `python -m testing.integration.lakekit.hostile 10000` sends 10,000 requests to a service
 that serves the sample. The program prints the number of responses by status, the
@@ -55,13 +55,13 @@ SECONDS = 30
 
 
 class Outcome(NamedTuple):
-    """The outcome of an attack.
+    """The outcome of a series of hostile requests.
 
     `statuses` has the number of responses by status; 0 means that the connection was
     closed without a response. `first_mb` and `last_mb` are the maximum memory of the
     service after the first tenth of the requests, and after all requests. `slowest` is
     the duration of the slowest health check in seconds. `failures` are the lines of the
-    log with errors.
+    service's log that report errors.
     """
 
     statuses: Dict[int, int]
@@ -140,7 +140,7 @@ def send(port: int, content: bytes) -> int:
     with socket.create_connection(("127.0.0.1", port), SECONDS) as connection:
         try:
             connection.sendall(content)
-            if UNFINISHED.search(content):  # the service would wait for a body
+            if UNFINISHED.search(content):  # otherwise, the service waits for a body
                 with contextlib.suppress(OSError):  # the service has already closed it
                     connection.shutdown(socket.SHUT_WR)
             while b"\r\n" not in answer:
@@ -161,9 +161,9 @@ def attack(
     cursor: str = "",
     clock: Callable[[], float] = time.perf_counter,
 ) -> Outcome:
-    """Send `count` requests to a service, with a health check after every tenth
-    request. If `cursor` is empty, a cursor is requested from the service. Raises
-    AssertionError if the process has ended.
+    """Send `count` hostile requests to a service, with a health check after every tenth
+    request. If `cursor` is empty, first request a cursor from the service. Raises
+    AssertionError if the service's process has ended.
     """
     chance, statuses, slowest = random.Random(seed), Counter[int](), 0.0
     log: List[str] = []

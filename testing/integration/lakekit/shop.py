@@ -1,8 +1,8 @@
 """Tables, source files and expected rows for the merge tests: customers and orders of a
 shop.
 
-`expected` computes the expected rows independently of lakekit. `expected` is plain
-Python without SQL and Delta, and uses the rows of all files at once.
+`expected` computes the expected rows independently of lakekit. It is plain Python, uses
+neither SQL nor Delta, and gets the rows of all files at once.
 """
 
 from __future__ import annotations
@@ -173,8 +173,8 @@ def start(code: str, *arguments: str) -> "subprocess.Popen[str]":
 def contents(
     lake: Path, tables: TableSet = TABLES, leave: Iterable[str] = ("_ingested_at",)
 ) -> Dict[str, Rows]:
-    """Return all rows of every table of a lake, sorted. The columns in `leave` are
-    omitted, because their values may differ between equal lakes.
+    """Return all rows of every table of a lake, sorted. Omits the columns in `leave`,
+    whose values may differ between two lakes that count as equal.
     """
     found = {}
     left = set(leave)
@@ -194,7 +194,9 @@ def rows_of(folder: Union[str, Path], columns: Sequence[str]) -> Rows:
 
 @dataclass(frozen=True)
 class Order:
-    """A row of a file of orders, with the name of the file and the row number."""
+    """A row in a file of orders: the name of the file, the row number and the
+    values.
+    """
 
     file: str
     row: int
@@ -209,9 +211,9 @@ class Order:
 class Expected:
     """The expected content of the lake.
 
-    `dispensable` contains the positions of rows that may or may not be in the
-    quarantine. For such a refused row, a later row with the same key exists. When a
-    joined table changes, an incremental run does not check such rows again.
+    `dispensable` contains the positions of refused rows that are older than an accepted
+    row with the same key. They may or may not be in the quarantine. When a joined table
+    changes, an incremental run does not check these refused rows again.
     """
 
     silver: Dict[str, Order]
@@ -276,8 +278,8 @@ def _refusal(values: Values, known: Dict[str, Tuple[str, str]]) -> Optional[str]
 
 
 def gold_of(silver: Dict[str, Rows]) -> Dict[str, Rows]:
-    """Return the rows that the gold tables must have for these silver tables, in the
-    format of `contents`.
+    """Return the rows that the gold tables must have if the silver tables have these
+    rows. The format is that of `contents`.
     """
     groups: Dict[Tuple[str, Any], List[Optional[int]]] = {}
     count: Dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Tests the API as users start it: as a process. The API serves a lake that `lakekit
+"""Tests the API in a process, as users start it. The API serves a lake that `lakekit
 run` created, while other programs write to the lake.
 """
 
@@ -34,9 +34,10 @@ PATHS = [f"/{table.name.replace('.', '/')}" for table in GOLD]
 SECRET, TOKEN = make("tests", ["*"])
 AUTHORIZED = {"Authorization": f"Bearer {SECRET}"}
 HOURS = TABLES["gold.busiest_hours"]
-# Version 4.4 is the last version for Python 3.9. This version sends headers with
-# control characters, which the server rejects before the application sees them. The
-# version also does not end with this number of parameters.
+# Options for schemathesis 4.4, the last version for Python 3.9. Without them, this
+# version sends headers with control characters, which the server rejects before the
+# application gets them. Also, this version does not end if an API has so many
+# parameters.
 OLD_SCHEMATHESIS = [
     "--phases=examples,fuzzing",
     (
@@ -44,8 +45,8 @@ OLD_SCHEMATHESIS = [
         "response_schema_conformance,ignored_auth"
     ),
 ]
-# schemathesis sends values that are longer than the description allows. A URL may
-# therefore be too long, and status 414 is allowed in addition to the default statuses.
+# schemathesis sends values that are longer than the API's description allows. A URL may
+# therefore be too long. So status 414 is allowed, in addition to the default statuses.
 SCHEMATHESIS_SETTINGS = """
 [checks.negative_data_rejection]
 expected-statuses = [
@@ -267,7 +268,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         )
         reader = threading.Thread(
             target=server.stderr.read
-        )  # drop moto's log; a pipe without a reader would block moto
+        )  # discard moto's log, because a full pipe would block moto
         reader.start()
         variables = {
             "AWS_ENDPOINT_URL": address,
@@ -320,7 +321,7 @@ def test_service_does_what_its_description_says(made: Path, tmp_path: Path) -> N
         assert service.process.stdout is not None
         reader = threading.Thread(
             target=service.process.stdout.read
-        )  # drop the service's log, which would fill the pipe
+        )  # discard the service's log, which would fill the pipe
         reader.start()
         url = f"http://127.0.0.1:{service.port}/openapi.json"
         done = subprocess.run(
@@ -334,8 +335,8 @@ def test_service_does_what_its_description_says(made: Path, tmp_path: Path) -> N
         service.process.terminate()
         reader.join()
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
-    # Most generated keys match no row, so schemathesis may warn. All responses must
-    # match the description nevertheless.
+    # schemathesis may warn, because most generated keys match no row. But all responses
+    # must match the API's description.
     counted = re.search(r"(\d+) generated, (\d+) passed", done.stdout)
     assert (
         counted is not None and counted[1] == counted[2] and int(counted[1]) > 200

@@ -15,8 +15,8 @@ from testing.integration.lakekit.test_api import Service, served
 
 MEGABYTES = 97
 MOST = 16 << 20
-"""A number of bytes that is more than the kernel can buffer for both ends of a
-connection, and far less than the client tries to send.
+"""A number of bytes: more than the kernel can buffer for both ends of a connection, but
+far less than the client tries to send.
 """
 PARTS = {
     "url": (b"GET /", b"x" * (1 << 20)),
@@ -116,7 +116,7 @@ def is_healthy(service: Service) -> bool:
         ("headers", {431}),
         ("blank lines", {431}),
         ("body", {413}),
-        # If the headers arrive before the body, the status is 200, because no endpoint
+        # The status is 200 if the server gets the headers before the body: no endpoint
         # waits for a body.
         ("chunks", {200, 413}),
         ("trailers", {200, 431}),
@@ -169,7 +169,8 @@ def test_idle_connections_make_room_for_requests(tmp_path: Path) -> None:
 
 
 def test_requests_that_never_end_are_ended(tmp_path: Path) -> None:
-    # On a busy machine, time may pass between the connect and the first data.
+    # The timeouts are long, because a busy machine may need time between the connect
+    # and the first data.
     options = ["--read-timeout", "10", "--keep-alive-timeout", "10"]
     with started(tmp_path, *options) as service, contextlib.ExitStack() as stack:
         connections = []

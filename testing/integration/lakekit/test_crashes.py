@@ -1,5 +1,5 @@
-"""Tests that the next run repairs the lake after a run was killed. The run is killed at
-every write of a first load and of an increment.
+"""Kills runs, and tests that the next run repairs the lake. For each write of a first
+load and of an increment, a run is killed just before this write.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ files first, and then the entry that lists the files.
 """
 
 # Each case is a forked process, because starting Python would take longer than the
-# case. The parent process never uses an engine itself.
+# case. Only the forked processes use an engine.
 CASES = """
 import os, sys
 from lakekit import run
@@ -116,8 +116,8 @@ def shapes(lake: Path) -> Dict[str, Any]:
 
 
 def strays(lake: Path) -> List[str]:
-    """Run VACUUM on all tables. Returns the remaining files that no newest version
-    uses, and the folders that belong to no table.
+    """Run VACUUM on all tables. Returns the files that remain although no table's
+    newest version uses them, and the folders that belong to no table.
     """
     named = set()
     for table in shop.TABLES:
@@ -158,11 +158,11 @@ def source(tmp_path: Path) -> Path:
 def prove(
     source: Path, base: Path, folder: Path, record: Callable[[str, Any], None]
 ) -> None:
-    """Check that a run on the lake `base` can be killed before each of its writes.
+    """Check that a run that is killed before any of its writes does no damage.
 
-    Each case kills a run on a copy of the lake, and then runs lakekit again. The result
-    must be the same as after a run without a crash. If several tables are created one
-    after another, only the first and the last creation are tested.
+    For each write, kill a run on a copy of the lake `base`, and then run lakekit again.
+    The result must be the same as after a run without a crash. If several tables are
+    created one after another, only the first and the last creation are tested.
     """
     shutil.copytree(base, folder / "whole")
     names = writes(source, folder / "whole")

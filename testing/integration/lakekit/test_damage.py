@@ -1,4 +1,4 @@
-"""Tests damage to every part of a table with the Spark engine.
+"""Damages every part of a table, and tests what the Spark engine reports.
 
 `testing/unit/lakekit/damage.py` tests all damage.
 """

@@ -23,9 +23,7 @@ REPOSITORY = Path(__file__).parents[3]
 
 
 def declared(program: str) -> frozenset[str]:
-    """Return the variables that a program reads, according to the settings of the
-    manifest check.
-    """
+    """Return the variables that the manifest check finds in the code of a program."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))
     table = project["tool"]["lake_ci"]["k8s"]["programs"][program]
     return variables(REPOSITORY, table["code"], table["settings"])

@@ -1,5 +1,5 @@
-"""Tests a run over the dirty sample. `fates.csv` lists the table in which each row must
-be; no row may be lost.
+"""Tests a run over the dirty sample. Each row must be in the table that `fates.csv`
+states, so that no row is lost.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def loaded(
 
 
 def found(lake: Path, kind: str) -> Dict[Place, str]:
-    """Return the table in which each row of a source is, by file and row number."""
+    """Return which table contains each row of a source, by file and row number."""
     bronze, silver = places(lake, f"bronze.{kind}"), places(lake, f"silver.{kind}")
     quarantine = DeltaTable(str(lake / "quarantine" / kind)).to_pyarrow_table()
     rules = dict(
@@ -123,8 +123,8 @@ def test_orphans_are_kept_and_counted(loaded: Tuple[RunResult, Path]) -> None:
 def test_corrections_arriving_one_by_one_meet_the_same_fates(
     dirty: Path, loaded: Tuple[RunResult, Path], fates: Dict[Place, str], tmp_path: Path
 ) -> None:
-    """Ingest the files of flights in reverse order of their names. Ingest the files of
-    the joined tables after them.
+    """Ingest the files of flights in reverse order of their names. Then ingest the
+    files of the joined tables.
     """
     source, lake = tmp_path / "source", tmp_path / "lake"
     shutil.copytree(dirty, source, ignore=shutil.ignore_patterns("20*", "fates.csv"))

@@ -1,5 +1,5 @@
-"""Tests the behavior that both engines share, and tables that one engine writes and the
-other reads. Only the `Engine` protocol is used.
+"""Tests that both engines behave in the same way, and that each engine reads the tables
+that the other engine writes. Only the `Engine` protocol is used.
 """
 
 from __future__ import annotations
@@ -188,8 +188,8 @@ def put(
     table: Table = ITEMS,
     note: Note = NOTE,
 ) -> int:
-    """Stage rows and commit them. With `keys`, the new rows replace the rows that have
-    these keys; without `keys`, they replace all rows.
+    """Stage rows and commit them. If `keys` is given, the new rows replace the rows
+    that have these keys. Otherwise, they replace all rows.
     """
     staged = engine.stage(table, "put", values(rows, table.columns))
     assert staged.rows == len(rows)
@@ -222,7 +222,7 @@ def test_created_table_is_as_declared(engine: Engine, lake: Lake) -> None:
         "month",
         frozenset({"value_positive"}),
     )
-    # delta-rs adds the constraint in a separate commit.
+    # Spark creates the table with its constraint in one commit, delta-rs in two.
     made = 0 if engine.name == "spark" else 1
     assert (head.version, head.note, engine.rows(ITEMS)) == (made, None, 0)
     assert seen(engine) == []
@@ -241,7 +241,7 @@ def test_content_is_replaced_whole_or_by_key(engine: Engine) -> None:
     )
     assert seen(engine) == FIRST and engine.rows(ITEMS) == 3
     # Row 1 moves to a new partition, row 2 is deleted, and row 4 is inserted. Row 3 and
-    # all rows without these keys do not change.
+    # the rows with different keys do not change.
     put(
         engine,
         [(1, FEBRUARY, 1.5, "moved"), (4, FEBRUARY, 4.0, "four")],
@@ -473,7 +473,7 @@ def test_file_is_appended_once_as_it_stands(engine: Engine, tmp_path: Path) -> N
     engine.inspect(BRONZE, opened, AT)
     assert engine.append(BRONZE, opened, note) is None
     assert engine.head(BRONZE) == head and engine.rows(BRONZE) == 2
-    # This file does not have a column that an earlier file has.
+    # A column of the earlier file is missing in this file.
     other = source_file(tmp_path / "other", CSV)
     engine.inspect(BRONZE, other, AT)
     assert engine.append(BRONZE, other, Note()) == head.version + 1
@@ -832,7 +832,7 @@ def test_instants_are_in_utc_also_in_the_hour_that_comes_twice(
     assert engine.query(sql) == [(first, AT), (first + hour, AT)]
 
 
-# Tables that both engines write
+# Both engines write to the same table.
 
 
 def test_file_that_one_engine_took_in_is_not_taken_in_by_the_other(

@@ -1,5 +1,5 @@
-"""Sends generated hostile requests to a running API. Run the module `hostile` to send
-more requests.
+"""Sends a few generated hostile requests to a running API. The module `hostile` can
+send more.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Tests merges with generated cases. The same rows must give the same tables, whatever
-their order, their division into files, and the earlier runs.
+"""Tests merges with generated cases. The same rows must always give the same tables.
+The order of the rows, and their division into files and runs, must have no effect.
 
 hypothesis generates the same cases in every run. The JUnit report contains the number
 of cases (`cases`).
@@ -178,8 +178,9 @@ def test_any_order_of_arrival_gives_the_same_tables(
     data: st.DataObject,
     count: Callable[[], None],
 ) -> None:
-    """Ingest the same files all at once, and one after another. Some rows have equal
-    time stamps. In both lakes, all values except the time of ingestion must be equal.
+    """Ingest the same files into two lakes: all at once, and one after another. Some
+    rows have equal time stamps. In both lakes, all values except the time of ingestion
+    must be equal.
     """
     count()
     files = [
@@ -223,8 +224,8 @@ def test_any_splitting_into_files_gives_the_same_tables(
     data: st.DataObject,
     count: Callable[[], None],
 ) -> None:
-    """Ingest the same rows as one file, and as several files one after another. In both
-    lakes, all values except the origin of the rows must be equal.
+    """Ingest the same rows into two lakes: as one file, and as several files one after
+    another. In both lakes, all values except the origin of the rows must be equal.
     """
     count()
     minutes = data.draw(st.permutations(range(1, 1 + len(orders) + len(customers))))

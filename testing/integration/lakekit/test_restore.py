@@ -68,7 +68,7 @@ def files_of(lake: Path, table: str, version: Optional[int] = None) -> List[Path
 
 
 def commit_partition(lake: Path, table: str, values: Dict[str, Optional[str]]) -> None:
-    """Commit a data file to a table, with these partition values."""
+    """Commit a data file with these partition values to a table."""
     delta = DeltaTable(str(lake / table))
     name = "part-damaged.parquet"
     shutil.copy(files_of(lake, table)[0], lake / table / name)
@@ -77,12 +77,12 @@ def commit_partition(lake: Path, table: str, values: Dict[str, Optional[str]]) -
     try:
         delta.create_write_transaction([action], "append", delta.schema(), list(values))
     except (DeltaError, ValueError):
-        pass  # the commit is written, but delta-rs cannot read it
+        pass  # delta-rs has written the commit, but cannot read it
 
 
 def month(name: str, value: Optional[str]) -> Damage:
-    """Return a damage: a commit with a partition value that is not a date of the years
-    1 to 9999.
+    """Return a function that damages a lake: it commits a partition value that is not a
+    date in the years 1 to 9999.
     """
 
     def damage(lake: Path) -> None:
@@ -98,8 +98,8 @@ def nul_heading(lake: Path) -> None:
 
 
 def lost_file(table: str) -> Damage:
-    """Return a damage: the data files that were added in the newest version of a table
-    are deleted.
+    """Return a function that damages a lake: it deletes the data files that the newest
+    version of a table added.
     """
 
     def damage(lake: Path) -> None:
@@ -113,9 +113,9 @@ def lost_file(table: str) -> Damage:
 
 
 def file_of_an_equal_source(lake: Path) -> None:
-    """Recreate a state that older releases could cause if two source files had the same
-    content. The log of a table lists a data file that is in the folder of a different
-    table.
+    """Damage a lake as older releases of lakekit could if two source files had the same
+    content. The log of a table then lists a data file that is in a different table's
+    folder.
     """
     lost = next(
         iter(
@@ -140,7 +140,7 @@ BY_EMBEDDED: Sequence[Damage] = (
     month("year_minus_44", "0045-03-15 (BC)"),
     month("year_20000", "20000-01-01"),
 )
-"""Months in the format that the embedded engine writes."""
+"""Invalid months, in the format that the embedded engine writes."""
 OLD_READER = sys.version_info < (3, 10)
 """Whether the installed version of deltalake is the last one for Python 3.9."""
 DAMAGES: Sequence[Damage] = (
@@ -244,8 +244,8 @@ def test_reader_that_cannot_pass_over_an_older_commit_is_named(
 def test_file_of_damaged_content_is_repaired_by_an_older_version(
     source: Path, tmp_path: Path
 ) -> None:
-    """The file has the right size but damaged content, so the damage is found only when
-    the file is read.
+    """The content of the file is damaged, but its size is right. So the damage is found
+    only when the file is read.
     """
     lake, other = tmp_path / "lake", tmp_path / "other"
     lakekit.run(source, lake, tables=shop.TABLES)
@@ -357,7 +357,7 @@ def test_table_of_a_schema_is_restored_by_spark(
 def test_restored_rows_are_seen_by_the_other_engine(
     source: Path, tmp_path: Path
 ) -> None:
-    """The silver table must be recomputed even if a tool other than lakekit restored
+    """The silver table must be recomputed, even if it was not lakekit that restored
     it.
     """
     lake = tmp_path / "lake"

@@ -110,7 +110,9 @@ def source(tmp_path: Path) -> Path:
 
 
 def more(source: Path) -> None:
-    """Add files with rows that correct earlier rows, or move them to new partitions."""
+    """Add source files whose rows correct earlier rows or move them to new
+    partitions.
+    """
     shop.write(source, shop.CUSTOMERS, "2", [("c2", "Bonn", "false", shop.at(1))])
     shop.write(
         source,
@@ -232,7 +234,7 @@ def test_table_on_s3_that_delta_rs_cannot_open_is_left_to_spark(
     action = AddAction("part-0.parquet", 1, {"month": "0001-01-01 (BC)"}, 0, True, "{}")
     with pytest.raises(
         DeltaError
-    ):  # the commit is written, but delta-rs cannot read it
+    ):  # delta-rs has written the commit, but cannot read it
         delta.create_write_transaction([action], "append", delta.schema(), ["month"])
     with pytest.raises(DamagedTableError) as damaged:
         lakekit.run(source, lake, tables=shop.TABLES)
@@ -297,7 +299,7 @@ def test_partition_values_that_need_quoting_come_back(
         head = engine.head(table)
         assert head is not None
         engine.commit(table, staged, head, Note("d"))
-        shutil.rmtree(tmp_path / "scratch")  # so that no local copy can be used
+        shutil.rmtree(tmp_path / "scratch")  # now no local copy of the file exists
         (tmp_path / "scratch").mkdir()
     with opened() as engine:
         head = engine.head(table)

@@ -39,7 +39,7 @@ def in_order(rows: Rows) -> Rows:
 
 
 def micros(value: Any) -> Any:
-    """Return instants as microseconds since 1970, which do not depend on a time
+    """Convert instants to microseconds since 1970, which do not depend on a time
     zone.
     """
     return (

@@ -1,5 +1,5 @@
-"""Tests commands for the whole life of a lake: a new project, maintenance over weeks,
-and the comparison of two lakes.
+"""Tests the commands that a lake needs over time: they create a project, maintain a
+lake for weeks, and compare two lakes.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def order(source: Path, number: int, customer: str = "Ada") -> None:
 
 
 def age(lake: Path, days: int = 30) -> None:
-    """Make a lake look `days` older: change the times of its files, and the times in
-    its logs. Replaced files are then older than the retention period of seven days.
+    """Subtract `days` days from the times of all files and from the times in the logs.
+    The files that were replaced are then older than the retention period of seven days.
     """
     then = time.time() - days * 86400
     for file in [file for file in lake.rglob("*") if file.is_file()]:
@@ -100,8 +100,8 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def lake(source: Path, tmp_path: Path) -> Path:
-    """Return a lake of orders after four runs, so that its tables have several
-    files.
+    """Return a lake of orders whose tables have several files, because four runs wrote
+    to it.
     """
     for number in (0, 2001, 2002, 2003):
         if number:
@@ -111,8 +111,8 @@ def lake(source: Path, tmp_path: Path) -> Path:
 
 
 def test_project_from_an_empty_folder_to_gold(tmp_path: Path) -> None:
-    # Like a shell, keep the folder open during `lakekit init .`, which must not replace
-    # the folder.
+    # Keep the folder open, as a shell does. `lakekit init .` must not replace the
+    # folder.
     folder = os.open(tmp_path, os.O_RDONLY)
     try:
         lakekit_command(tmp_path, "init", ".")
@@ -166,7 +166,7 @@ def test_files_that_a_table_has_yet_to_take_in_are_kept(
     shutil.rmtree(lake / "gold")
     shutil.copytree(
         tmp_path / "gold", lake / "gold"
-    )  # the state after a run that was killed before gold
+    )  # the state after a run that was killed before it wrote the gold tables
     lakekit.maintain(lake, tables=ORDERS)
     age(lake)
     before = sorted((lake / "silver" / "orders").glob("*.parquet"))

@@ -78,8 +78,8 @@ GOLD = Table(
 )
 
 LONG, FULL = "é" * 42, "x" * 250
-"""Partition values. The escaped folder name of LONG has 256 bytes, and that of FULL has
-255 bytes.
+"""Partition values. Escaped as a folder name, LONG has 256 bytes and FULL has 255
+bytes.
 """
 GOOD = [
     ("good-1", "1", "plain", "0001-01-01T00:00:00Z"),
@@ -133,9 +133,7 @@ def tables(tmp_path: Path) -> TableSet:
 
 
 def write(folder: Path, name: str, rows: Sequence[Tuple[str, ...]]) -> None:
-    """Write a source file. The format is CSV if the name ends in `.csv`, otherwise
-    Parquet.
-    """
+    """Write a source file: CSV if the name ends in `.csv`, otherwise Parquet."""
     folder.mkdir(parents=True, exist_ok=True)
     names = [column.name for column in VISITS.columns]
     if name.endswith(".csv"):
@@ -156,8 +154,8 @@ def test_bad_rows_are_quarantined_and_the_others_read_back(
     engine: str, tables: TableSet, spark: SparkSession, tmp_path: Path
 ) -> None:
     lake, folder = tmp_path / "lake", tmp_path / "source" / "visits"
-    # The first run writes whole tables with every second row. The second run merges the
-    # remaining rows.
+    # The first run gets every second row, and writes whole tables. The second run gets
+    # the remaining rows, and merges them.
     for name, part in (("a.csv", slice(0, None, 2)), ("b.parquet", slice(1, None, 2))):
         write(folder, name, GOOD[part] + BAD[part])
         lakekit.run(tmp_path / "source", lake, engine=engine, tables=tables)

@@ -40,16 +40,16 @@ ROUNDS = 3
 
 
 def rows_of_round(number: int, writer: int) -> List[shop.Values]:
-    """Return the orders of a writer: a correction of an order that all writers correct,
-    and an order that only this writer has.
+    """Return the orders of a writer: its own version of an order that all writers
+    correct, and an order that only this writer has.
     """
     own = (f"o{number}-{writer}", "c1", "2", "5", shop.at(10 * number + writer))
     return [own, ("o1", "c2", str(1 + writer), "7", shop.at(10 * number + writer))]
 
 
 def write_round(folder: Path, number: int, writer: int) -> None:
-    """Write the files of a writer for one round: a file that is the same for all
-    writers, and a file of its own.
+    """Write the files of a writer for one round: a file that all writers have, and a
+    file that only this writer has.
     """
     customer = (f"c{number}", "Bern", "false", shop.at(number))
     shop.write(folder, shop.CUSTOMERS, f"{number}", [customer])
@@ -57,8 +57,8 @@ def write_round(folder: Path, number: int, writer: int) -> None:
 
 
 def test_writers_at_once_take_each_file_once(tmp_path: Path) -> None:
-    """In each round, every writer has two files: a file that is the same for all
-    writers, and a file of its own. The first round creates the lake.
+    """In each round, every writer has two files: a file that all writers have, and a
+    file that only this writer has. The first round creates the lake.
     """
     lake, everything = tmp_path / "lake", tmp_path / "everything"
     root = Path(__file__).parents[3]
@@ -119,8 +119,9 @@ def overtaken(
     table: str,
     rival: Callable[[], object],
 ) -> List[str]:
-    """Call `rival` just before the first call of `method` for `table`. Returns a list
-    to which each call of the method for the table is added.
+    """Patch the engine so that it calls `rival` just before the first call of `method`
+    for `table`. Returns a list that gets an entry for each call of `method` for
+    `table`.
     """
     real, calls = getattr(EmbeddedEngine, method), []
 
@@ -164,8 +165,8 @@ def test_writer_that_was_overtaken_tries_again(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The rival writer commits first. The rival ingests the same files, and a file that
-    the late writer does not have.
+    """Two writers ingest the same files. The rival also ingests a file that the late
+    writer does not have, and commits first.
     """
     lake, other = tmp_path / "lake", tmp_path / "other"
     if not first:

@@ -28,7 +28,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests that check the record of all requests last."""
+    """Move the tests that check the record of all requests to the end."""
     items.sort(key=lambda item: item.path.name == LAST)
 
 
@@ -83,8 +83,8 @@ def cli(
             done = CliRunner(env=env).invoke(databricks, arguments)
             said = SimpleNamespace(code=done.exit_code, out=done.stdout)
             del done
-            # databricks-cli leaves the files that it sends open until they are
-            # garbage-collected.
+            # databricks-cli does not close the files that it sends; they stay open
+            # until the garbage collection.
             gc.collect()
         return said
 

@@ -1,4 +1,6 @@
-"""Tests how the SDK reacts to HTTP faults, and the record of requests."""
+"""Tests the reaction of the SDK to HTTP faults, and the emulator's record of
+requests.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # requires-python = ">=3.10"
 # dependencies = ["jinja2==3.1.6", "msgspec==0.22.0", "nox[uv]==2026.10.20"]
 # ///
-"""A small pipeline on real, quick tools of the standard library."""
+"""A small pipeline whose tools are quick programs of the standard library."""
 
 import sys
 from pathlib import Path
@@ -30,7 +30,7 @@ suite = Suite(ROOT)
 
 @suite.job(inputs=["*.py"], minutes=5)
 def lint(run: Run) -> None:
-    """Every file compiles."""
+    """Checks that every file compiles."""
     run.check(Compile("app"), Compile("tests"))
 
 
@@ -42,13 +42,13 @@ def tests(run: Run) -> None:
 
 @suite.job(needs=[tests], reports=["dist/"], history=True, minutes=5)
 def build(run: Run) -> None:
-    """An application in one file."""
+    """Builds the application as one file."""
     run.check(Zip())
 
 
 @suite.job(needs=[build], artifacts_from=["build"], events=["push:main"], minutes=5)
 def performance(run: Run) -> None:
-    """The application, timed on main only."""
+    """Runs the built application; only pushes to main start this job."""
     run.check(RunApp("timed"))
 
 
@@ -60,19 +60,19 @@ def performance(run: Run) -> None:
     minutes=5,
 )
 def deploy(run: Run) -> None:
-    """Run the very file that was built."""
+    """Runs the same file that `build` has built."""
     run.check(RunApp("deployed"))
 
 
 @suite.job(events=["schedule", "workflow_dispatch"], minutes=5)
 def nightly(run: Run) -> None:
-    """What only the night runs."""
+    """A job that the nightly schedule starts."""
     run.check(Compile("app"))
 
 
 @nox.session(venv_backend="none", default=True, allow_parallel=False)
 def pipeline(session: nox.Session) -> None:
-    """The whole graph."""
+    """Runs all jobs of an event."""
     graph.run_pipeline(suite, session)
 
 

@@ -9,7 +9,7 @@ from lake_ci.runner.check import Check, CommandCheck, crashed
 
 
 class Compile(CommandCheck):
-    """Every file of a folder compiles."""
+    """Checks that every file in a folder compiles."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -26,7 +26,7 @@ class Compile(CommandCheck):
 
 
 class Unittest(CommandCheck):
-    """The unit tests pass."""
+    """Runs the unit tests."""
 
     name = "unittest"
 
@@ -51,7 +51,7 @@ class Unittest(CommandCheck):
 
 
 class Zip(Check):
-    """The application as one file, the same bytes each time."""
+    """Builds the application as one file. Every build has the same bytes."""
 
     name = "zip"
 
@@ -68,7 +68,7 @@ class Zip(Check):
 
 
 class RunApp(Check):
-    """The file that was built runs here."""
+    """Runs the file that was built."""
 
     def __init__(self, name):
         self.name = name

@@ -1,5 +1,5 @@
-"""Defines a simulated machine for tests of the scripts in `.ci`. It has a checkout, and
-a PATH with few programs, to which tests add others.
+"""Defines a simulated machine for tests of the scripts in `.ci`. The machine has a
+checkout, and a PATH with a few programs. Tests add more programs.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ PROGRAMS = """
     bash basename cat chmod cut date dirname env find flock grep id ionice ln mkdir
     mktemp mv nice rm sed setsid sha256sum sh sleep tail touch
 """
-# The script of a fake resource. Its preparation succeeds if `good` is written to the
-# resource's pipe. While it runs, it keeps the pipe `lifeline` open.
+# The script of a fake resource. The preparation succeeds if `good` is written to the
+# resource's pipe. While the preparation runs, it keeps the pipe `lifeline` open.
 RESOURCE = """\
 #!/usr/bin/env bash
 set -eu
@@ -46,8 +46,8 @@ esac
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests in this folder except on Linux: the scripts use flock, setsid and
-    /proc.
+    """On systems other than Linux, skip the tests in this folder. The scripts need
+    flock, setsid and /proc.
     """
     if sys.platform != "linux":
         for item in items:
@@ -56,11 +56,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def group_members(group: int) -> list[int]:
-    """Return the processes of a process group that have not ended."""
+    """Return the running processes of a process group."""
     members = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            # The program's name in parentheses can contain spaces.
+            # Skip the program's name, which is in parentheses and can contain spaces.
             state, _, process_group = stat.read_text().rpartition(")")[2].split()[:3]
             if int(process_group) == group and state != "Z":
                 members.append(int(stat.parent.name))
@@ -107,7 +107,9 @@ class Machine:
         return self.cache / "provisioning"
 
     def program(self, name: str, *lines: str) -> None:
-        """Put a program on PATH, and replace a program with the same name."""
+        """Put a program on PATH. If there is a program with the same name, replace
+        it.
+        """
         (self.bin / name).unlink(missing_ok=True)
         (self.bin / name).write_text("\n".join(["#!/usr/bin/env bash", *lines, ""]))
         (self.bin / name).chmod(0o755)
@@ -119,19 +121,21 @@ class Machine:
         os.mkfifo(self.state / f"{name}.pipe")
 
     def answer(self, name: str, word: str) -> None:
-        """Wait until a resource is being prepared, and let it succeed or fail."""
+        """Wait until a resource is being prepared. If `word` is `good`, the preparation
+        succeeds; otherwise, it fails.
+        """
         (self.state / f"{name}.pipe").write_text(f"{word}\n")
 
     def made(self) -> list[str]:
-        """Return the resources whose preparation has started, in the order of the
-        starts.
+        """Return the resources whose preparation has started, in the order in which
+        they started.
         """
         order = self.state / "order"
         lines = order.read_text().splitlines() if order.exists() else []
         return [line.removeprefix("making ") for line in lines]
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in the checkout to its end."""
+        """Run a command in the checkout, and wait until it ends."""
         return subprocess.run(
             command,
             cwd=self.checkout,
@@ -149,8 +153,8 @@ class Machine:
         return done
 
     def provision(self, *names: str) -> int:
-        """Start preparing resources; return the process group's id, or 0 if there is
-        none.
+        """Start to prepare resources. Returns the id of the process group that prepares
+        them, or 0 if nothing must be prepared.
         """
         done = self.succeed(".ci/provision", *names)
         group = int(done.stdout or 0)
@@ -160,8 +164,8 @@ class Machine:
     def end(self, group: int, number: signal.Signals) -> None:
         """Kill a process group, and wait until all its processes have ended.
 
-        Otherwise, a process of the group that is still running could read the next
-        answer.
+        If a process of the group still ran, it could read the answer for the next
+        preparation.
         """
         os.killpg(group, number)
         for process in group_members(group):

@@ -1,6 +1,5 @@
-"""`.ci/api-server` builds the versions that are pinned in the script
-`build-kube-apiserver`, the builder. Before the build, these pins already identify the
-server.
+"""`.ci/api-server` builds the versions that the script `build-kube-apiserver` (the
+builder) pins. The pins identify the server, even before it is built.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""`.ci/apt-install` installs packages, even if the package lists are outdated or
-another installation is running.
+"""`.ci/apt-install` installs packages, even if the package lists are outdated or a
+second installation is running.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ esac
 
 @pytest.fixture
 def debian(machine: Machine) -> Machine:
-    """Return a machine whose package lists contain versions that no longer exist."""
+    """Return a machine with outdated package lists: the package versions in them no
+    longer exist.
+    """
     machine.program("apt-get", APT)
     machine.program("dpkg", 'echo "dpkg $*" >>"$STATE/apt"')
     machine.program("sudo", 'exec "$@"')

@@ -103,7 +103,7 @@ def test_a_failed_build_leaves_nothing_half_made(debian: Machine) -> None:
     made = debian.run(".ci/engine", "make")
     assert made.returncode == 1 and "no network" in made.stderr
     assert [path.name for path in debian.cache.iterdir()] == ["dockerd.log"]
-    # Even if a run was interrupted, the next run tries again.
+    # Leave the files of an interrupted run. The next run must succeed nevertheless.
     (debian.cache / "buildx-v0.32.1").mkdir()
     (debian.cache / "buildx-v0.32.1" / "buildx").write_text("half")
     (debian.cache / "engine.killed").mkdir()

@@ -1,5 +1,5 @@
-"""`source .ci/prepare` sets up the shell and returns without waiting. At its end,
-`.ci/run` stops the work in the background.
+"""`source .ci/prepare` sets up the shell, and does not wait for the work in the
+background. `.ci/run` stops this work when it ends.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ read -r word <"$STATE/command"
 
 @pytest.fixture
 def bare(machine: Machine) -> Machine:
-    """Return a machine that has Python, but none of the three resources."""
+    """Return a machine that has Python, but neither an engine, an API server nor a
+    browser.
+    """
     for name in ("engine", "api-server", "browser"):
         machine.resource(name)
     builder = machine.checkout.parent / "shared" / "tools" / "build-kube-apiserver"
@@ -63,8 +65,8 @@ def test_a_bare_machine_is_prepared_in_the_background(bare: Machine) -> None:
     assert bare.made() == ["engine", "api-server", "browser"]
     second = source(bare)
     assert second.stderr == ""
-    # The variables are inputs of every job, so they must be the same before and after
-    # the preparation.
+    # The variables are inputs of every job, so the preparation must not change their
+    # values.
     assert second.stdout.splitlines()[0] == first.stdout.splitlines()[0]
     assert (
         first.stdout.splitlines()[0]
@@ -86,7 +88,9 @@ def test_a_cluster_that_is_named_needs_no_server(bare: Machine) -> None:
 
 
 def accept_interrupts() -> None:
-    """Accept SIGINT again, because a shell makes background processes ignore it."""
+    """Restore the default handling of SIGINT, which background processes of a shell
+    ignore.
+    """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -109,7 +113,7 @@ def test_what_is_being_prepared_ends_with_the_run(
         preexec_fn=accept_interrupts,
     )
     with (bare.state / "command").open("w"), (bare.state / "engine.pipe").open("w"):
-        # The command from the README runs while the engine is being prepared.
+        # Now the command from the README is running, and the engine is being prepared.
         os.killpg(process.pid, number)
         assert process.wait() != 0
         bare.wait_for_lifeline()

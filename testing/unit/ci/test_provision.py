@@ -25,7 +25,7 @@ def two(machine: Machine) -> Machine:
 
 
 def wait(machine: Machine, name: str, then: Callable[[], None] = lambda: None) -> bool:
-    """Wait for a resource as a session does; call `then` during the wait."""
+    """Wait for a resource as a session does. Call `then` while waiting."""
     env = machine.sessions_env()
     return provisioning.wait([name], env, lambda line: then(), limit_seconds=SECONDS)
 
@@ -104,8 +104,8 @@ def test_the_second_run_goes_on_where_the_first_one_is_ended(
 def test_what_was_started_by_it_and_goes_on_does_not_count_as_preparing(
     two: Machine,
 ) -> None:
-    """The engine continues to run after the preparation that started it. Here, the
-    preparation failed.
+    """The engine continues to run after the preparation that has started it, even if
+    the preparation fails, as here.
     """
     os.mkfifo(two.state / "service")
     script = two.checkout / ".ci" / "engine"

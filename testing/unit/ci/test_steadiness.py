@@ -19,7 +19,7 @@ from testing.steadiness import LOOP, REPORTS, WAITS, Execute
 SUITE = "testing/unit/lake_ci/runner/test_suite.py"
 WAITING = "testing/unit/lakekit/test_waiting.py"
 INTEGRATION = "testing/integration/lakekit/test_passing.py"
-# A test that passes with one seed only.
+# A test that passes only if the seed is 9.
 SEEDED = """
 def test_fails(pytestconfig):
     assert pytestconfig.option.randomly_seed == 9
@@ -32,7 +32,9 @@ Run = Callable[..., int]
 
 
 class Pytest:
-    """A fake pytest. `failing` contains the numbers of the calls that fail, from 1."""
+    """A fake pytest. `failing` contains the numbers of the calls that fail; the first
+    call has the number 1.
+    """
 
     def __init__(self, *failing: int, code: int = 1, text: str = FAILURE) -> None:
         self.failing, self.code, self.text = failing, code, text

@@ -1,4 +1,4 @@
-"""The text that lists differing tables."""
+"""Tests the summary of the tables that differ between two lakes."""
 
 from __future__ import annotations
 

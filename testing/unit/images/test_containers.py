@@ -1,5 +1,5 @@
-"""Objects that the tests of the images start are labeled, limited in time and
-removed.
+"""The containers and volumes that the tests of the images create have labels and time
+limits, and are removed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ sys.exit(3 if sys.argv[1] == "fail" else 0)
 
 @pytest.fixture
 def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the log of calls of the `docker` on PATH."""
+    """Put the fake docker on PATH, and return its log of calls."""
     log = tmp_path / "log"
     docker = tmp_path / "docker"
     docker.write_text(DOCKER.format(python=sys.executable, log=str(log)))

@@ -1,5 +1,5 @@
-"""The reference lake outside the images: created once, readable by an image's user, and
-with lakekit's output in errors.
+"""The reference lake is created only once, and every image's user can read it. If its
+creation fails, the error contains lakekit's output.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from testing.images.reference_lake import ReferenceLake
 
 
 class Lakekit:
-    """A fake lakekit with `run` and `show`; a command named `fails` fails."""
+    """A fake lakekit with the commands `run` and `show`. The command in `fails`
+    fails.
+    """
 
     def __init__(self, fails: str = "") -> None:
         self.fails = fails
@@ -34,7 +36,7 @@ class Lakekit:
 def test_lake_is_made_once_and_any_user_may_read_it(tmp_path: Path) -> None:
     lakekit = Lakekit()
     lake = ReferenceLake(tmp_path / "lake", lakekit)
-    # The tests of each image have a separate object.
+    # Each image's tests create their own object for the same lake.
     for each in (lake, ReferenceLake(tmp_path / "lake", lakekit)):
         assert each.make() == tmp_path / "lake"
     assert lake.rows("gold.busiest_hours") == [{"rank": 1}]

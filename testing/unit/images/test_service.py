@@ -1,4 +1,6 @@
-"""Requests to the service in a container, and waiting for it."""
+"""Tests how requests are sent to the service in a container, and the wait for its
+end.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,8 @@ from testing.images.service import End, decisive, get
 
 
 class Answers(BaseHTTPRequestHandler):
-    """Answers with 200 to a valid token, 401 to others, and an incomplete response at
-    /half.
+    """Answers with 200 if the token is valid, and with 401 otherwise. At /half, the
+    response is incomplete.
     """
 
     def do_GET(self) -> None:

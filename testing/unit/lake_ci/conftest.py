@@ -1,5 +1,5 @@
 """Fixtures: clean environment variables, real git repositories, and a check context
-whose commands have outputs that the test defines.
+with fake commands whose outputs a test defines.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
     monkeypatch.setenv(
         "PATH", os.environ["PATH"]
-    )  # a suite adds to this value, which is restored afterwards
+    )  # a suite extends PATH; after the test, the old value is restored
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     for role in ("AUTHOR", "COMMITTER"):
@@ -113,8 +113,8 @@ def git() -> Callable[..., str]:
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the repository that `root` copies. It is created once, because git is
-    slow.
+    """Return the repository that the fixture `root` copies. The repository is created
+    only once, because git is slow.
     """
     folder = tmp_path_factory.mktemp("template")
     (folder / ".gitignore").write_text(
@@ -138,11 +138,10 @@ def root(tmp_path: Path, template: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a real environment that only contains Python."""
+    """Return a real virtual environment that contains only Python."""
     folder = tmp_path_factory.mktemp("environment") / "lint"
     # Use the base interpreter, as nox does. If the Python of a virtual environment
-    # created another environment, the `home` of the new environment would be the first
-    # environment.
+    # created the environment, `home` in pyvenv.cfg would be that virtual environment.
     python = Path(
         sys.base_prefix, "bin", f"python{sys.version_info[0]}.{sys.version_info[1]}"
     )
@@ -152,8 +151,8 @@ def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def ctx(root: Path, tmp_path: Path) -> CheckContext:
-    """Return a context on which every command is an error, until `answering` defines
-    outputs.
+    """Return a context in which every command is an error until the test defines
+    outputs with `answering`.
     """
     reports = root / "reports" / "job"
     reports.mkdir(parents=True)
@@ -172,11 +171,11 @@ def ctx(root: Path, tmp_path: Path) -> CheckContext:
 
 @pytest.fixture
 def answering(ctx: CheckContext) -> Callable[..., list[list[str]]]:
-    """Return `answering(first, second)`, which defines the outputs of the context's
-    next commands; the last output is repeated.
+    """Return a function that defines the outputs of the context's next commands, as in
+    `answering(first, second)`. The last output is repeated.
 
-    An output is a `Completed`, or a function that returns one for a command. Returns
-    the list in which the commands are recorded.
+    An output is a `Completed`, or a function that returns a `Completed` for a command.
+    `answering` returns the list in which the commands are recorded.
     """
 
     def prepare(
@@ -197,8 +196,8 @@ def answering(ctx: CheckContext) -> Callable[..., list[list[str]]]:
 
 @pytest.fixture(autouse=True)
 def no_session_left() -> Iterator[None]:
-    """Remove the sessions that a test has declared, because nox stores sessions in the
-    process.
+    """After each test, remove the sessions that the test has declared: nox stores them
+    in this process.
     """
     yield
     if "nox" in sys.modules:
@@ -207,8 +206,8 @@ def no_session_left() -> Iterator[None]:
 
 @pytest.fixture
 def handlers() -> Iterator[None]:
-    """Handle signals, even if a background shell ignores SIGINT, and restore the
-    handlers afterwards.
+    """Let this process handle signals, even if a background shell made it ignore
+    SIGINT. After the test, restore the handlers.
     """
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in numbers}
@@ -220,15 +219,15 @@ def handlers() -> Iterator[None]:
 
 
 class Nox:
-    """nox on a noxfile of the test, in this process (so that coverage measures it) or
-    in a separate process.
+    """Runs nox on a noxfile that the test writes. nox runs in this process, so that
+    coverage measures the code, or in a separate process.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def write(self, declarations: str) -> None:
-        """Write the noxfile: the declarations, below the common part."""
+        """Write the noxfile: the common part, followed by the test's declarations."""
         (self.root / "noxfile.py").write_text(NOXFILE + textwrap.dedent(declarations))
 
     def here(self, *arguments: str) -> int:
@@ -249,7 +248,7 @@ class Nox:
         return subprocess.Popen(command, cwd=self.root, **{**pipes, **options})
 
     def run(self, *arguments: str) -> tuple[int, str]:
-        """Run nox in a separate process; return the exit code and the whole output."""
+        """Run nox in a separate process. Returns the exit code and the whole output."""
         with self.start(*arguments) as process:
             output = process.communicate()[0]
         return process.returncode, output
@@ -258,7 +257,7 @@ class Nox:
         return results.read(self.root / "reports" / job)
 
     def statuses(self) -> dict[str, tuple[str, str | None]]:
-        """Return status and cause of every job with a result."""
+        """Return the status and the cause of every session that has a result."""
         found = (
             results.read(path.parent)
             for path in self.root.glob("reports/*/result.json")
@@ -268,13 +267,14 @@ class Nox:
 
 @pytest.fixture
 def nox_run(root: Path, monkeypatch: pytest.MonkeyPatch, handlers: None) -> Nox:
-    """Return nox in the repository `root`."""
+    """Return an object that runs nox in the repository `root`."""
     import nox
     from nox import _options
 
     monkeypatch.chdir(root)
     monkeypatch.setenv("PYTHONPATH", str(Path(results.__file__).parents[2]))
-    # A cached result would hide what a session does; tests of the cache enable it.
+    # Disable the cache: a cached result would hide what a session does. Tests of the
+    # cache enable it.
     monkeypatch.setenv("LAKE_CI_CACHE", "off")
     # The options of a noxfile would otherwise remain for the whole process.
     monkeypatch.setattr(nox, "options", _options.NoxfileOptions())

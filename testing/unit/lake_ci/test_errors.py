@@ -1,4 +1,4 @@
-"""Errors: exit codes and messages."""
+"""Tests the exit codes and the messages of errors."""
 
 from __future__ import annotations
 

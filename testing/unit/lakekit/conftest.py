@@ -1,6 +1,4 @@
-"""Fixtures for tests of code that does not depend on the flights: a small set of tables
-of people.
-"""
+"""Fixtures for tests that do not need the flights: small tables of people."""
 
 from __future__ import annotations
 
@@ -132,9 +130,7 @@ def engine(tables: TableSet, tmp_path: Path) -> Iterator[EmbeddedEngine]:
 
 @pytest.fixture
 def files() -> Callable[[Path], Dict[str, bytes]]:
-    """Return a function that reads all files in a folder, and returns their content by
-    path.
-    """
+    """Return a function that returns the content of all files in a folder, by path."""
 
     def read(folder: Path) -> Dict[str, bytes]:
         return {
@@ -156,6 +152,6 @@ def shop_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def shop(shop_made: Path, tmp_path: Path) -> Path:
-    """Return a copy of the lake of orders. A test may change this copy."""
+    """Return a copy of the lake of orders that the test may change."""
     shutil.copytree(shop_made, tmp_path / "shop")
     return tmp_path / "shop"

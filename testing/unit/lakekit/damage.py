@@ -1,11 +1,11 @@
-"""Damages every part of a table, and checks what `lakekit show` does.
+"""Damages every part of a table, and checks the output of `lakekit show`.
 
 `lakekit show` must report the table and the file with exit code 4, or show the right
 rows. There must be no traceback.
 
-`python -m testing.unit.lakekit.damage spark` tests all damage with Spark. LAKEKIT_JARS
-must contain Delta's jars. `python -m testing.unit.lakekit.damage embedded 10` tests
-every tenth damage with the embedded engine.
+`python -m testing.unit.lakekit.damage spark` tests all kinds of damage with Spark.
+LAKEKIT_JARS must contain Delta's jars. With the arguments `embedded 10`, the module
+tests every tenth kind of damage with the embedded engine.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Damage(NamedTuple):
 
 
 def write_lake(folder: Path) -> Path:
-    """Return a lake after two runs, without a checkpoint."""
+    """Return a lake after two runs. Its tables have no checkpoint."""
     shutil.copytree(TEMPLATE / "data", folder / "data")
     lakekit.run(folder / "data", folder / "lake", tables=TABLES)
     with (folder / "data" / "orders.csv").open("a") as orders:
@@ -98,7 +98,7 @@ def write_lake(folder: Path) -> Path:
 
 @contextmanager
 def changed(file: Path, content: Optional[bytes]) -> Iterator[None]:
-    """Replace the content of a file, or remove the file, while the context is open."""
+    """Replace the content of a file, or remove the file, during a `with` block."""
     before = file.read_bytes()
     if content is None:
         file.unlink()
@@ -111,8 +111,8 @@ def changed(file: Path, content: Optional[bytes]) -> Iterator[None]:
 
 
 def of_field(lake: Path, field: str) -> Iterator[Damage]:
-    """Yield a damage for every wrong value of a field. The damage changes the newest
-    commit that has the field.
+    """For every wrong value of a field, yield the damage that writes this value to the
+    newest commit with the field.
     """
     kind, _, name = field.partition(".")
     log = sorted((lake / LOG).glob("*.json"))
@@ -144,8 +144,7 @@ def of_log(lake: Path) -> Iterator[Damage]:
     """
     for field in FIELDS:
         yield from of_field(lake, field)
-    # The newest commit is never missing here, because the table would then be valid
-    # with an older version.
+    # Do not remove the newest commit: the table would then be a valid older version.
     for version in (1, 3):
         yield from of_file(lake / LOG / f"{version:020}.json", missing=version < 3)
     for uri in DeltaTable(str(lake / "silver/orders")).file_uris():
@@ -170,8 +169,8 @@ def show(lake: Path, engine: str = "embedded") -> Tuple[int, str, str]:
 
 
 def fault(damage: Damage, lake: Path, right: str, engine: str) -> Tuple[int, str]:
-    """Run `lakekit show` on a damaged table. Returns the exit code, and the reason why
-    the result is wrong, or an empty text if it is right.
+    """Run `lakekit show` on a damaged table. Returns the exit code, and why the result
+    is wrong; the reason is empty if the result is right.
     """
     try:
         with changed(damage.file, damage.content):
@@ -191,8 +190,8 @@ def fault(damage: Damage, lake: Path, right: str, engine: str) -> Tuple[int, str
 
 
 def check(folder: Path, engine: str, every: int = 1) -> Tuple[Counter[int], List[str]]:
-    """Test every damage, or only every n-th. Returns how often each exit code occurred,
-    and the wrong results.
+    """Test each kind of damage, or only every n-th kind (`every`). Returns how often
+    each exit code occurred, and the wrong results.
     """
     lake = write_lake(folder)
     right, codes, wrong = show(lake, engine)[1], Counter[int](), []

@@ -10,8 +10,8 @@ FORMAT = {"provider": "parquet", "options": {}}
 
 
 def log_of(commits: List[List[Any]], data: Optional[Files] = None) -> "FakeFiles":
-    """Return a table in memory. `commits` has the list of actions of each version, and
-    `data` the data files.
+    """Return a table in memory. `commits` contains the actions of each version, and
+    `data` contains the data files.
     """
     log = {
         f"{n:020}.json": "\n".join(map(json.dumps, c or [{"commitInfo": {}}])).encode()

@@ -15,8 +15,8 @@ FOLDERS = [
     "testing/unit/lakekit_api",
     "testing/integration/lakekit",
 ]
-# In this program, `import pyspark` raises an error. If collecting a test module fails,
-# pytest reports the module.
+# In this program, `import pyspark` raises an error. If a test module imports Spark,
+# pytest therefore reports that it cannot collect the module.
 COLLECT = """
 import sys
 sys.modules["pyspark"] = None

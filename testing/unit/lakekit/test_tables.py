@@ -1,5 +1,5 @@
-"""Tests that projects created with earlier versions of lakekit can still import all
-names that they use.
+"""Tests that projects of earlier versions of lakekit can still import all names that
+they use.
 """
 
 from __future__ import annotations

@@ -39,8 +39,8 @@ def declarations(monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def settings(lake: Path, declarations: str) -> Settings:
-    """Return settings for tests. Every request checks for a new version. Time limits
-    are long, so that a slow request is not an error.
+    """Return settings for tests. The service looks for a new version at every request.
+    Time limits are long, so that a slow request is not an error.
     """
     return Settings(
         lake=str(lake), declarations=declarations, refresh=0.0, timeout=600.0
@@ -49,20 +49,22 @@ def settings(lake: Path, declarations: str) -> Settings:
 
 @pytest.fixture
 def secret() -> str:
-    """Return the secret of the token that allows one table."""
+    """Return the secret of the token that allows access to only one table."""
     return SECRETS["one"][0]
 
 
 @pytest.fixture
 def tokens() -> List[Token]:
-    """Return two tokens. The first allows one table, the second all tables."""
+    """Return two tokens: one allows access to only one table, the other to all
+    tables.
+    """
     return [token for _, token in SECRETS.values()]
 
 
 @pytest.fixture
 def connect(tokens: List[Token]) -> Iterator[Callable[..., TestClient]]:
-    """Yield a function that creates an application, and returns a client of it. By
-    default, the client sends the token for all tables.
+    """Yield a function that creates an application, and returns a client of the
+    application. By default, the client sends the token for all tables.
     """
     opened: List[TestClient] = []
 

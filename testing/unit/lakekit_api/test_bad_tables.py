@@ -1,5 +1,5 @@
-"""Tests a table that cannot be read. The last loaded version of the table, and all
-other tables, must still be served.
+"""Tests the service while a table cannot be read. The service must still return the
+last loaded version of this table, and all other tables.
 """
 
 from __future__ import annotations

@@ -34,9 +34,7 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> List[Any]:
-    """Return a list. When the server is started, its arguments are added to the
-    list.
-    """
+    """Replace the server, and return a list that gets the arguments of its start."""
     found: List[Any] = []
 
     def record(

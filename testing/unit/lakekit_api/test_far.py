@@ -27,7 +27,7 @@ SPANS = Table(
     key=("note", "id"),
 )
 LONG = "x" * 60_000
-# Dates as days since 1970 or instants as microseconds since 1970, and their JSON.
+# Dates in days since 1970 or instants in microseconds since 1970, and their JSON.
 ROWS = [
     (1, 0, 0, "1970-01-01", "1970-01-01T00:00:00Z"),
     (2, 2932896, 253402300799999999, "9999-12-31", "9999-12-31T23:59:59.999999Z"),
@@ -52,8 +52,8 @@ def client(
     lake: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> TestClient:
-    """Return a client of a service. The table of the service has long texts, and dates
-    and instants outside the years 1 to 9999.
+    """Return a client of a service whose table has long texts, and dates and instants
+    outside the years 1 to 9999.
     """
     module = sys.modules["declared_for_tests"]
     monkeypatch.setattr(module, "TABLES", TableSet((SPANS,), Path()))

@@ -1,5 +1,5 @@
-"""Tests a table whose history is replaced. The table id and the version numbers stay
-the same, but the rows differ.
+"""Tests the service while a table is replaced by an older copy with new commits. The
+table id and the version numbers stay the same, but the rows differ.
 """
 
 from __future__ import annotations
@@ -79,7 +79,9 @@ def test_unchanged_copy_has_the_same_etag(
 def test_version_with_deletion_vectors_is_not_served_with_deleted_rows(
     client: TestClient, lake: Path
 ) -> None:
-    """The data files still contain the rows that deletion vectors mark as deleted."""
+    """A deletion vector only marks rows as deleted; the data files still contain
+    them.
+    """
     log = lake / TRIPS.folder / "_delta_log" / f"{0:020}.json"
     old = log.read_text()
     write(lake, TRIPS, [trip(9, "z")])

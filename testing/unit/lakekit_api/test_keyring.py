@@ -21,8 +21,8 @@ def names(file: TokenFile) -> List[str]:
 
 
 def settle(file: TokenFile) -> None:
-    """Poll twice, because changed content is used only after two reads have returned
-    it.
+    """Poll twice: changed content is used only after two polls have read the same
+    content.
     """
     file.poll()
     file.poll()
@@ -59,8 +59,9 @@ def test_change_with_the_same_size_and_time_is_seen(path: Path) -> None:
 
 
 def test_secret_of_kubernetes_is_read_again(tmp_path: Path) -> None:
-    """The files of a Secret are links to files below `..data`, which is a link to a
-    folder. When the Secret changes, Kubernetes replaces only the link `..data`.
+    """Each file of a mounted Secret is a link to a file below `..data`, and `..data` is
+    a link to a folder. When the Secret changes, Kubernetes replaces only the link
+    `..data`.
     """
     for folder, made in (("..1", (FIRST, SECOND)), ("..2", (SECOND,))):
         (tmp_path / folder).mkdir()
@@ -119,7 +120,7 @@ def test_revoked_token_is_refused_and_a_new_one_taken(
         assert (status(client, FIRST), status(client, SECOND)) == (200, 401)
         path.write_text(lines(SECOND))
         while status(client, FIRST) == 200:
-            pass  # wait until the file is polled
+            pass  # wait for the next poll of the file
         assert (status(client, FIRST), status(client, SECOND)) == (401, 200)
 
 

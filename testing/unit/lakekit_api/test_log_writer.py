@@ -37,7 +37,7 @@ def test_reader_that_stops_loses_lines_and_gets_their_number() -> None:
         writer.put(b"x" * 999 + b"\n")  # a direct write to the pipe would block
     assert not writer.flush(0.05) and writer.dropped > 0
     data = b""
-    # The notice comes before the lines that were already waiting when the reader
+    # The notice comes first, before the lines that were already waiting when the reader
     # stopped.
     while (kept := data.count(b"x\n")) + writer.dropped < 3 * FULL // 1000:
         data += os.read(reading, FULL)

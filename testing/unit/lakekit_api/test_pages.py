@@ -126,10 +126,10 @@ EXTREMES: Dict[str, List[Any]] = {
 
 @st.composite
 def tables(draw: Any) -> Tuple[Table, List[Dict[str, Any]]]:
-    """Return a table's declaration and rows. Some of the rows may be equal.
+    """Return a random declaration of a table, and rows of which some may be equal.
 
-    The table may have a key. The values of the key may repeat, because other Delta
-    writers do not check it.
+    The table may have a key. Even then, several rows may have the same key, because
+    only lakekit checks keys.
     """
     kinds = draw(st.lists(st.sampled_from(sorted(EXTREMES)), min_size=1, max_size=4))
     required = draw(st.lists(st.booleans(), min_size=4, max_size=4))

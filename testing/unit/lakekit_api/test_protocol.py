@@ -39,7 +39,7 @@ class ManualLoop(asyncio.SelectorEventLoop):
         return self.now
 
     def settle(self) -> None:
-        """Run all callbacks that are due, and the callbacks that they schedule."""
+        """Run all callbacks that are due now, and all callbacks that these schedule."""
         self.run_until_complete(_turns(MAX_PIPELINED * 2))
 
 
@@ -103,7 +103,7 @@ class Connection:
         self.server.loop.settle()
 
     def send(self, *parts: bytes) -> None:
-        """Send the parts. After each part, run all pending callbacks."""
+        """Send each part, and then run all pending callbacks."""
         for part in parts:
             self.call(self.protocol.data_received, part)
 
@@ -189,7 +189,7 @@ class Server:
 def server() -> Iterator[Server]:
     loop = ManualLoop()
     yield Server(loop, SMALL)
-    while tasks := asyncio.all_tasks(loop):  # a task may wait again to send its error
+    while tasks := asyncio.all_tasks(loop):  # a task may still send its error
         for task in tasks:
             task.cancel()
         loop.settle()
@@ -575,8 +575,8 @@ def test_lost_connection_leaves_no_timer(
 
 def test_new_connection_replaces_the_one_that_is_idle_longest(server: Server) -> None:
     connections = [server.connect() for _ in range(3)]
-    connections[0].send(GET)  # after the response, the connection is idle again
-    # A connection with an unfinished request is also idle.
+    connections[0].send(GET)  # answered, and therefore idle again
+    # A connection whose request is incomplete is idle, too.
     connections[1].send(b"GET / HTTP/1.1\r\na: b")
     new = server.connect()
     assert [each.wire.aborted for each in connections] == [False, True, False]

@@ -19,7 +19,7 @@ from lakekit_api.serve import RESERVED_FILES, allow_connections, serve
 
 @pytest.fixture(autouse=True)
 def untouched() -> Iterator[None]:
-    """Restore the signal handler and the logging of the test process after the test."""
+    """After each test, restore the signal handler and the logging of this process."""
     handler, root = signal.getsignal(signal.SIGTERM), logging.getLogger()
     handlers, level = list(root.handlers), root.level
     yield

@@ -103,8 +103,8 @@ def test_schema_of_a_catalog_is_refused() -> None:
 
 
 def test_times_as_spark_writes_them_are_in_utc(reader: Reader, lake: Path) -> None:
-    """Parquet files that Spark writes may have timestamps of the type INT96, which has
-    no time zone.
+    """Spark may write timestamps to Parquet files as INT96, a type without a time
+    zone.
     """
     write(lake, TRIPS, [trip(1, "a", at=NOON)])
     [file] = [Path(uri) for uri in DeltaTable(str(lake / TRIPS.folder)).file_uris()]

@@ -30,7 +30,7 @@ SLOW = (
 
 
 class Gate:
-    """Records each load of an old version, and blocks it until the test opens the
+    """Records each load of an old version, and blocks the load until the test opens the
     gate.
     """
 
@@ -97,7 +97,7 @@ def test_load_that_nobody_waits_for_leaves_the_queue(
         found = await asyncio.gather(*waiting, return_exceptions=True)
         gate.open.set()
         while True:
-            with contextlib.suppress(ProblemError):  # the machine may be busy
+            with contextlib.suppress(ProblemError):  # loads may still be running
                 assert (await old.get(TRIPS, 5)).version == 5
                 break
         return [each.status for each in found if isinstance(each, ProblemError)]
@@ -119,7 +119,7 @@ def test_abandoned_load_is_interrupted() -> None:
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(run)
         assert begun.wait(60)
-        while not running.done():  # an interrupt is ignored if no query is running
+        while not running.done():  # DuckDB ignores an interrupt if no query is running
             abandoned.request()
         with pytest.raises(duckdb.InterruptException):
             running.result()

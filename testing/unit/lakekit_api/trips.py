@@ -1,5 +1,5 @@
-"""Test tables: a gold table with a column of every type, and a second table. Functions
-write their rows to a lake.
+"""Declares test tables, and writes their rows to a lake. One is a gold table with a
+column of every type.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ ROWS = [
 
 
 def write(lake: Path, table: Table, rows: List[Row], mode: Any = "overwrite") -> None:
-    """Write rows to a table. By default, they replace all rows. With the mode `append`,
-    they are added.
+    """Write rows to a table. By default, the new rows replace all rows; with the mode
+    `append`, they are added.
     """
     schema = pa.schema(
         [pa.field(c.name, ARROW[c.type], not c.required) for c in table.columns]

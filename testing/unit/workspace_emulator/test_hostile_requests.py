@@ -63,8 +63,8 @@ ROUNDS = 2
 
 
 def fields(route: Route) -> list[str]:
-    """Return every word in the package of a route's handler that may be the name of a
-    field.
+    """Return all possible field names of a route: all suitable words in the code of the
+    handler's package.
     """
     folder = Path(inspect.getfile(inspect.unwrap(route.handler))).parent
     text = "\n".join(path.read_text("utf-8") for path in folder.glob("*.py"))
@@ -72,7 +72,9 @@ def fields(route: Route) -> list[str]:
 
 
 def bodies(chance: random.Random, names: list[str]) -> Iterator[bytes]:
-    """Generate bodies. Some are malformed; the rest are objects with wrong values."""
+    """Generate request bodies. Some are malformed; all other bodies are objects with
+    wrong values.
+    """
     yield from RAW
     for _ in range(ROUNDS):
         some = chance.sample(names, chance.randint(1, len(names)))
@@ -80,7 +82,9 @@ def bodies(chance: random.Random, names: list[str]) -> Iterator[bytes]:
 
 
 def wrong(chance: random.Random, names: list[str], depth: int = 0) -> Any:
-    """Return a value of any type; some are objects or lists of objects."""
+    """Return a random value of any type: a simple value, an object, or a list of
+    objects.
+    """
     if depth < 3 and chance.random() < 0.3:
         some = chance.sample(names, min(len(names), 12))
         inner = {name: wrong(chance, names, depth + 1) for name in some}
@@ -89,7 +93,7 @@ def wrong(chance: random.Random, names: list[str], depth: int = 0) -> Any:
 
 
 def path_of(route: Route, chance: random.Random) -> str:
-    """Return the path of a route. Each variable in it is replaced by a value."""
+    """Return the path of a route, with a random value for each variable."""
     parts = ["1", "a", "%00", "%2e%2e%2f", "9" * 30, "%ff"]
     return re.sub(r"\{[^{}]*\}", lambda _: "/" + chance.choice(parts), route.path)
 

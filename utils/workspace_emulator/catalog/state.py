@@ -1,5 +1,5 @@
-"""Stores the only catalog, with its schemas and managed volumes. Tables are in Spark's
-catalog with the same name.
+"""Stores the workspace's only catalog, with its schemas and managed volumes. Its tables
+are not stored here, but in the Spark catalog of the same name.
 """
 
 from __future__ import annotations

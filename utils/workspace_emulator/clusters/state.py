@@ -45,10 +45,12 @@ KEPT = (
 class Clusters:
     """The clusters of the workspace by id.
 
-    Attributes: on_start: called with the cluster's id when its new environment is
-    ready. Clients see the state RUNNING only after `on_start` was called. on_delete:
-    called with the cluster's id when it is permanently deleted. on_stop: called with
-    the cluster's id and the reason, before the cluster's environment is removed.
+    Attributes:
+        on_start: called with the cluster's id when its new environment is ready.
+            Clients see the state RUNNING only after `on_start` was called.
+        on_delete: called with the cluster's id when it is permanently deleted.
+        on_stop: called with the cluster's id and the reason, before the cluster's
+            environment is removed.
     """
 
     def __init__(
@@ -134,7 +136,9 @@ class Clusters:
         self._start(cluster_id, "PENDING", "Making the environment")
 
     def restart(self, cluster_id: str) -> None:
-        """Stop the tasks of a running cluster and start it in a new environment."""
+        """Stop the tasks of a running cluster, and restart the cluster in a new
+        environment.
+        """
         state = self._get(cluster_id)["state"]
         if state != "RUNNING":
             raise errors.unexpected_state(cluster_id, state)
@@ -173,8 +177,8 @@ class Clusters:
         return self.state(cluster_id) == "RUNNING"
 
     def state(self, cluster_id: str) -> str:
-        """Return the state of a cluster, which is TERMINATED if it was permanently
-        deleted.
+        """Return the state of a cluster. A permanently deleted cluster is
+        TERMINATED.
         """
         return str(self._clusters.get(cluster_id, {"state": "TERMINATED"})["state"])
 
@@ -198,7 +202,7 @@ class Clusters:
     async def _bring_up(self, cluster_id: str) -> None:
         before = self._get(cluster_id)["generation"]
         # Increase the number before the folder is created. If this start is
-        # interrupted, the next start then uses a different folder.
+        # interrupted, the next start gets a new number, and therefore a new folder.
         made = int(
             self._clusters.change(cluster_id, made=self._get(cluster_id)["made"] + 1)[
                 "made"

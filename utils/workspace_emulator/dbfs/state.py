@@ -39,8 +39,8 @@ class Dbfs:
         self._handles = itertools.count(1)
 
     def status(self, path: str) -> dict[str, Any]:
-        """Return a file or folder in the API's format. Raises ApiError if it does not
-        exist.
+        """Return a file or folder in the API's format. Raises ApiError if the path does
+        not exist.
         """
         file = self._existing(path)
         stat = file.stat()
@@ -102,7 +102,7 @@ class Dbfs:
             raise errors.not_empty(path) from None
 
     def move(self, source: str, destination: str) -> None:
-        """Rename a file or folder without overwriting."""
+        """Rename a file or folder. Raises ApiError if the new path already exists."""
         file, target = self._existing(source), self._file(destination)
         if target.is_dir():
             target = target / file.name

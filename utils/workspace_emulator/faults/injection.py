@@ -34,9 +34,10 @@ async def injected(
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> web.StreamResponse:
     """Return the response to a request that matches a fault. `handle` handles the
-    request and returns the response without the fault.
+    request as if there were no fault, and returns the response.
 
-    Raises: ApiError: the fault requires an error response.
+    Raises:
+        ApiError: the fault requires an error response.
     """
     if rule.when == "before":
         refuse(rule, request)

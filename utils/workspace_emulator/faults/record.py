@@ -35,14 +35,16 @@ class Record:
             opened.write(json.dumps(request) + "\n")
 
     def clear(self) -> None:
-        """Remove all recorded requests. New requests continue the numbering."""
+        """Remove all recorded requests. The numbers of new requests do not start again
+        at 1.
+        """
         self.requests.clear()
         self._file.unlink(missing_ok=True)
 
 
 def redacted(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return a body without secrets. File contents and secrets are replaced by their
-    sizes. Only the names of environment variables remain.
+    sizes. The values of environment variables are omitted.
     """
     result: dict[str, Any] = {}
     for name, value in body.items():

@@ -34,7 +34,7 @@ def routes(faults: Faults, record: Record, background: Background) -> list[Route
         try:
             await asyncio.wait_for(reached, call.number("seconds", 30))
         except asyncio.TimeoutError:
-            pass  # the response then shows that no request hit the fault
+            pass  # no request hit the fault, as the response shows
         return asdict(rule)
 
     def release(call: Call) -> Answer:

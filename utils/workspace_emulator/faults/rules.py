@@ -16,25 +16,27 @@ AFTER_ONLY = ("truncate", "state")
 
 @dataclass
 class Rule:
-    """A fault, and the requests that it affects: those that match `method` and `path`.
-    `*` matches any text, including `/`.
+    """A fault that affects all requests that match `method` and `path`. `*` matches any
+    text, including `/`.
 
-    Attributes: kind: `status` returns an error status. `drop` resets the connection.
-        `truncate` closes the connection in the middle of the response. `slow` waits
-        `seconds`. `hold` waits until the fault is released or the client disconnects.
-        `state` overwrites fields everywhere in the response; the value null removes a
-        field. `expired-token` returns the error for an expired token. when: whether the
-        fault occurs `before` or `after` the request is handled. With `before`, the
-        request is handled only if the kind is `slow` or `hold`.
+    Attributes:
+        kind: `status` returns an error status. `drop` resets the connection. `truncate`
+            closes the connection in the middle of the response. `slow` waits `seconds`.
+            `hold` waits until the fault is released or the client disconnects. `state`
+            overwrites fields everywhere in the response; the value null removes a
+            field. `expired-token` returns the error for an expired token.
+        when: whether the fault occurs `before` or `after` the request is handled. With
+            `before`, the request is handled only if the kind is `slow` or `hold`.
         skip: the number of matching requests that succeed before the first fault.
         count: the number of requests that fail after the skipped requests. None means
-        all. status: for the kind `status`: the HTTP status of the error response, which
-        also contains `error_code`, `message` and `headers`. seconds: for the kind
-        `slow`: how long the request waits. fields: for the kind `state`: the new values
-        by field name.
-        seen: the number of matching requests so far. hit: the number of requests so far
-        in which the fault occurred. holding: the number of requests that are waiting
-        now.
+            all.
+        status: for the kind `status`: the HTTP status of the error response, which also
+            contains `error_code`, `message` and `headers`.
+        seconds: for the kind `slow`: how long the request waits.
+        fields: for the kind `state`: the new values by field name.
+        seen: the number of matching requests so far.
+        hit: the number of requests so far in which the fault occurred.
+        holding: the number of requests that are waiting now.
     """
 
     kind: str
@@ -69,8 +71,9 @@ ORDERED = {each.name for each in fields(Rule)} - {
 
 
 class Faults:
-    """The rules in the order of their creation. The first matching rule applies that
-    has already skipped `skip` requests and has not reached `count`.
+    """The rules in the order of their creation. A rule applies to a matching request
+    after it has skipped `skip` requests, and until it has applied to `count` requests.
+    If several rules apply to a request, the first of them is used.
     """
 
     def __init__(self, background: Background) -> None:

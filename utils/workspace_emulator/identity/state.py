@@ -75,7 +75,7 @@ class Identity:
         }
 
     def create(self, comment: str, lifetime: int | None) -> dict[str, Any]:
-        """Create a token and return its value. No other method returns the value.
+        """Create a token and return its value. Only this method returns the value.
         `lifetime` is in seconds.
         """
         if lifetime is not None and lifetime <= 0:

@@ -126,7 +126,7 @@ def call(task: dict[str, Any]) -> None:
 
 def run(task: dict[str, Any]) -> int:
     """Run the task and return the exit code. A task that raises SystemExit with 0 or
-    None succeeds. A task that raises SystemExit with any other value fails.
+    None succeeds. A task that raises SystemExit with a different value fails.
     """
     try:
         call(task)

@@ -61,7 +61,7 @@ def routes(jobs: Jobs) -> list[Route]:
 
 
 def settings_of(call: Call) -> dict[str, Any]:
-    """Return the settings of a job or a one-time run that a request contains."""
+    """Return the settings that a request contains, for a job or for a one-time run."""
     return {
         name: value for name, value in call.fields.items() if name not in OF_THE_REQUEST
     }

@@ -233,8 +233,8 @@ class Jobs:
 
 
 def _token_key(token: str, job_id: int | None) -> str:
-    """Return the key under which an idempotency token is stored. A token is valid only
-    for one job, or only for one-time runs.
+    """Return the key under which an idempotency token is stored. A token is valid
+    either for one job, or for all one-time runs.
     """
     return f"{job_id or ''}/{token}"
 

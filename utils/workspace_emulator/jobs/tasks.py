@@ -19,8 +19,8 @@ RUN_IF = (
     "ALL_FAILED",
     "AT_LEAST_ONE_FAILED",
 )
-# Task fields that may be directly in the settings of a job with a single task, as in
-# the API 2.0.
+# Task fields that the API 2.0 allows directly in the settings of a job. Such a job has
+# a single task.
 ON_THE_JOB = (
     *EMULATED,
     "existing_cluster_id",
@@ -80,9 +80,11 @@ def parameters_of(
     """Return the arguments for a task's script or entry point.
 
     Args:
-        task: the declared task. given: `python_params` or `python_named_params` of
-        run-now, which replace the task's own parameters. values: the values of
-        references such as `{{job.id}}`. References without a value are not replaced.
+        task: the declared task.
+        given: `python_params` or `python_named_params` of run-now, which replace the
+            task's own parameters.
+        values: the values of references such as `{{job.id}}`. References without a
+            value are not replaced.
     """
     kind = kind_of(task)
     positional = given.get("python_params") or task[kind].get("parameters") or []

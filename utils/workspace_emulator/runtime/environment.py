@@ -83,7 +83,8 @@ class Changes:
 class Environment:
     """A folder with Python and packages.
 
-    Raises: InstallError: any method may raise it if uv fails.
+    Raises:
+        InstallError: any method may raise it if uv fails.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -141,7 +142,9 @@ class Environment:
         )
 
     async def changes(self, arguments: Sequence[str]) -> Changes:
-        """Return what an install of these arguments would change."""
+        """Return the packages that an install with these arguments would add and
+        remove.
+        """
         output = await self._pip("install", "--dry-run", *arguments)
         found: dict[str, set[str]] = {"+": set(), "-": set()}
         for sign, name in CHANGE.findall(output):
@@ -169,7 +172,7 @@ class Environment:
 
 
 async def _locked(file: IO[str]) -> None:
-    """Lock a file, and wait while another emulator holds the lock. The function polls
+    """Lock a file, and wait while a second emulator holds the lock. The function polls
     instead of using a thread, because a thread cannot be canceled.
     """
     while True:
@@ -182,7 +185,7 @@ async def _locked(file: IO[str]) -> None:
 
 
 def _clone(source: Path, target: Path) -> None:
-    """Copy an environment to another folder. Hard links are safe, because installs
+    """Copy an environment to a new folder. Hard links are safe, because installs
     replace files and never write into them.
     """
     shutil.rmtree(target, ignore_errors=True)
@@ -199,7 +202,7 @@ def _clone(source: Path, target: Path) -> None:
 def _link(source: str, target: str) -> None:
     try:
         os.link(source, target)
-    except OSError:  # the file system does not support the link
+    except OSError:  # the file system does not support hard links
         shutil.copy2(source, target)
 
 

@@ -22,9 +22,10 @@ Ask = Callable[[], Awaitable[dict[str, Any]]]
 class ProcessResult:
     """The result of a process.
 
-    Attributes: code: the exit code. The exit code is negative if a signal ended the
-    process. error: the exception as one line. `error` is empty if the process
-    succeeded. trace: the exception's traceback.
+    Attributes:
+        code: the exit code. The exit code is negative if a signal ended the process.
+        error: the exception as one line. `error` is empty if the process succeeded.
+        trace: the exception's traceback.
     """
 
     code: int

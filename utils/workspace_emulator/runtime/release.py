@@ -27,8 +27,8 @@ NODE_TYPE: dict[str, Any] = {
 
 
 def check(spark_version: str) -> None:
-    """Raise ApiError for any other runtime, because code that works on this runtime may
-    fail on another.
+    """Raise ApiError if a cluster requests a runtime that is not emulated. Code that
+    works on the emulated runtime may fail on a different runtime.
     """
     if spark_version != SPARK_VERSION:
         raise unsupported(spark_version)

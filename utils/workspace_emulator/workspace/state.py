@@ -128,9 +128,7 @@ class Workspace:
 
 
 def _is_notebook(kind: str, content: bytes) -> bool:
-    """Return whether a file imported with this format becomes a notebook, not a plain
-    file.
-    """
+    """Return whether a file becomes a notebook when it is imported with this format."""
     if kind == "AUTO":
         return content.startswith(NOTEBOOK_HEADER)
     return kind == "SOURCE"

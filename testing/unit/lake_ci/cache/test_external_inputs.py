@@ -1,5 +1,5 @@
-"""External inputs of the machine and the network: which changes are detected, and which
-are ignored.
+"""Which changes to the machine and the network count as changed inputs, and which are
+ignored.
 """
 
 from __future__ import annotations
@@ -89,14 +89,14 @@ def test_interpreter_of_an_environment_and_its_base_have_one_name(
     assert found.startswith(f"CPython {version}.")
     assert (
         make().interpreter("3.99", venv) == found
-    )  # nox uses an existing environment unchanged
+    )  # nox does not change an existing environment
 
 
 def test_the_interpreter_is_the_one_that_nox_makes_environments_of(
     make: Make, tmp_path: Path
 ) -> None:
-    """The Python that runs nox has precedence over any other Python of the same version
-    on PATH.
+    """Of all Pythons with the same version, the Python that runs nox is used, not the
+    first on PATH.
     """
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     for name, script in (
@@ -171,7 +171,8 @@ def test_the_browser_counts_by_its_program_and_version(
     before = make(PATH=str(tmp_path)).external("browser")
     assert before.endswith(" Chromium 155")
     assert make(LAKE_CI_CHROMIUM=str(program)).external("browser") == before
-    # The program is a script that does not change when the browser is upgraded.
+    # The program is a script that starts the browser. An upgrade of the browser does
+    # not change the script.
     version.write_text("Chromium 156\n")
     assert make(PATH=str(tmp_path)).external("browser").endswith(" Chromium 156")
     version.unlink()
@@ -208,7 +209,7 @@ def test_an_engine_that_is_prepared_has_one_state_before_and_after(
 
 
 class Engine:
-    """A fake container engine, whose version and images a fake client prints."""
+    """A fake container engine: a fake client prints the engine's version and images."""
 
     def __init__(self, folder: Path) -> None:
         self._images = folder / "images"
@@ -248,7 +249,7 @@ esac
 
 @pytest.fixture
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    """Return an engine whose client is first on PATH."""
+    """Return a fake engine, and put its client first on PATH."""
     folder = tmp_path / "client"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
@@ -274,7 +275,8 @@ def test_the_engine_counts_with_the_image_that_ours_start_from(
         match="base image cannot be read: Error: No such image",
     ):
         here.external("engine")
-    # The Dockerfile pins its base image by digest, so the file is the only input.
+    # Here, the Dockerfile pins its base image by digest, so the image on this machine
+    # is not an input.
     pinned = make(DOCKER_HOST="unix://engine")
     assert pinned.external("engine").endswith("27.0 1.46")
     with pytest.raises(UnknownInputError, match="cannot be read"):

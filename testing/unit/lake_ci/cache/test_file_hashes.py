@@ -1,4 +1,4 @@
-"""The cache never returns the hash of an earlier content of a file."""
+"""The cache of file hashes never returns a hash that a file had before a change."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from lake_ci.cache.file_hashes import Digests
 
 @pytest.fixture
 def look(tmp_path: Path) -> Callable[..., dict[str, str]]:
-    """Return a function that starts a new run and returns the hashes of files in the
-    folder.
+    """Return a function that starts a new run, and returns the hashes of files in the
+    test's folder.
     """
 
     def run(*names: str) -> dict[str, str]:

@@ -35,8 +35,8 @@ def session(run: object) -> None:
 
 @pytest.fixture
 def look(root: Path) -> Look:
-    """Return the fingerprint of a job in the repository `root`, as a run would compute
-    it now.
+    """Return a function that computes a job's fingerprint in the repository `root`, as
+    a run would now.
     """
 
     def fingerprint(

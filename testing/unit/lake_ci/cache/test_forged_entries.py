@@ -1,6 +1,7 @@
-"""Entries of the cache that somebody forged are neither used nor do they crash a run.
+"""A forged entry of the cache is never used, and never crashes a run.
 
-Most of them are signed with the right key, so that only the tested value is wrong.
+Most forged entries are signed with the right key, so that only the tested value is
+wrong.
 """
 
 from __future__ import annotations
@@ -42,10 +43,11 @@ FACTS = {"run": "again", "attempt": 1, "event": "push", "commit": None, "dirty":
 
 
 class Forgery:
-    """An intact entry of the store, which a test changes.
+    """A forged entry. At first, it is an intact entry of the store; a test then changes
+    it.
 
     Attributes:
-        body: the manifest; `write` signs it.
+        body: the manifest. `write` writes it with a valid signature.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -102,7 +104,7 @@ def row(position: int, value: object) -> Change:
 
 
 def inputs(data: bytes, *, same_id: bool = True) -> Change:
-    """Record other inputs, with the right digest."""
+    """Replace the recorded inputs and their digest."""
 
     def change(forged: Forgery) -> None:
         (forged.folder / "inputs").write_bytes(data)
@@ -121,7 +123,7 @@ def checks(*found: CheckResult) -> Change:
 
 
 def in_place_of(name: str, put: Callable[[Path], object]) -> Change:
-    """Replace a file of the entry; it is moved to `aside`."""
+    """Move a file of the entry to `aside`, and put something else in its place."""
 
     def change(forged: Forgery) -> None:
         (forged.folder / name).rename(forged.store.folder / "aside")
@@ -288,7 +290,7 @@ UNSIGNED: dict[str, Change] = {
 
 
 def content(folder: Path) -> dict[Path, str | None]:
-    """Return the files below a folder, with the text of those in the checkout."""
+    """Return all paths below a folder, with the text of the file `mine`."""
     return {
         path: path.read_text() if path.parts[-1] == "mine" else None
         for path in folder.rglob("*")
@@ -297,7 +299,7 @@ def content(folder: Path) -> dict[Path, str | None]:
 
 
 def refuse(forged: Forgery, folder: Path) -> None:
-    """Assert that the entry is not used, and that nothing else changed."""
+    """Assert that the entry is not used, and that a run does not change any file."""
     shutil.rmtree(forged.root / "reports" / "lint")
     (forged.root / "mine").write_text("mine")
     before = content(folder)

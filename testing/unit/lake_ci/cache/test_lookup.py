@@ -1,5 +1,5 @@
-"""With the real nox, exactly the valid results of earlier runs are reused. The plan
-shows this before the run.
+"""A run of the real nox reuses an earlier result if, and only if, the result is still
+valid. The plan shows in advance which results a run will reuse.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def fourth(run):
 
 
 class Reusing:
-    """A repository with jobs that record that they ran."""
+    """A repository whose jobs write their names to a file when they run."""
 
     def __init__(self, nox_run: Nox) -> None:
         self.nox = nox_run
@@ -87,8 +87,8 @@ class Reusing:
         (self.root / path).write_text(text)
 
     def run(self, *arguments: str) -> list[str]:
-        """Run the pipeline, or nox with the given arguments. Return the jobs that were
-        not reused, sorted by name.
+        """Run the pipeline, or nox with the given arguments. Return the jobs that
+        really ran, sorted by name.
         """
         (self.root / "ran").unlink(missing_ok=True)
         self.code = self.nox.here(*(arguments or ("--", "--plain", "-j", "1")))
@@ -141,18 +141,18 @@ def test_cached_sessions_are_counted_and_take_no_time(
     jobs: Reusing, capsys: pytest.CaptureFixture[str]
 ) -> None:
     jobs.run()
-    # A failure does not record its duration, so the plan uses the duration of the
-    # newest cached result.
+    # The reports are deleted, so the plan uses the duration of the newest cached
+    # result.
     shutil.rmtree(jobs.root / "reports")
     jobs.write("b/one", "other")
     capsys.readouterr()
     jobs.run()
     output = capsys.readouterr().out.splitlines()
-    # The numbers of all sessions, cached sessions, sessions to run, seconds, and
-    # workers.
+    # The line has the numbers of all sessions, cached sessions, sessions to run,
+    # seconds, and workers.
     numbers = re.findall(r"\d+", output[1])
     assert (numbers[:3], numbers[-1]) == (["4", "2", "2"], "1")
-    # The cache has the durations of all other jobs; `fourth` is never cached.
+    # Only the duration of `fourth` is unknown, because this job is never cached.
     assert re.findall(r"\d+", output[2]) == ["1"]
     shutil.rmtree(jobs.root / "reports")
     jobs.nox.here("-s", "plan")
@@ -179,7 +179,7 @@ def test_a_change_runs_what_reads_it_and_the_plan_says_why_before(
     listed = "".join(f"  {reason}\n" for reason in reasons)
     assert f"second: run\n{listed}" in capsys.readouterr().out
     assert jobs.run() == ["fourth", "second"]
-    # If the inputs of an earlier result are restored, the result is valid again.
+    # If the files get back their earlier content, the earlier result is valid again.
     jobs.write("b/one", "b")
     (jobs.root / "b" / "two").unlink()
     assert jobs.run() == ["fourth"]
@@ -189,7 +189,7 @@ def test_who_takes_from_a_job_runs_only_where_that_leaves_something_else(
     jobs: Reusing, capsys: pytest.CaptureFixture[str]
 ) -> None:
     jobs.run()
-    jobs.write("a/two", "more")  # `first` reads it, and its output does not change
+    jobs.write("a/two", "more")  # `first` reads this file; its output stays the same
     assert {name: row["answer"] for name, row in jobs.planned(capsys).items()} == {
         "first": "run",
         "second": "later",
@@ -245,7 +245,8 @@ def test_a_session_that_is_named_is_reused_where_that_is_asked_for(
     assert jobs.run("-s", "first") == ["first"]
     assert jobs.run("-s", "first") == []
     assert jobs.nox.result("first").reused is not None
-    # Arguments may change what a session does.
+    # With arguments, a session always runs, because they may change what the session
+    # does.
     assert jobs.run("-s", "first", "--", "-x") == ["first"]
     assert jobs.nox.result("first").reused is None
 

@@ -23,8 +23,8 @@ VARIANT = Job("build", build, reports=("SHA256SUMS", "dist/")).variants[0]
 
 
 class Checkout:
-    """A checkout in which a job has written a report and dist/, and a store with these
-    files.
+    """A checkout in which a job has written a report and dist/, and a store that
+    contains the same files.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -66,7 +66,7 @@ def checkout(tmp_path: Path) -> Checkout:
 
 
 def content(root: Path) -> dict[str, str]:
-    """Return all files in a checkout, except for the suite's own files."""
+    """Return the text of all files in a checkout, except for the suite's own files."""
     files = [
         path
         for path in root.rglob("*")

@@ -1,4 +1,6 @@
-"""The key of the result cache is outside the clone, and only its owner can read it."""
+"""The key that signs the result cache is outside the clone, and only the key's owner
+can read it.
+"""
 
 from __future__ import annotations
 

@@ -144,7 +144,9 @@ def test_a_file_that_belongs_elsewhere_is_refused(
 
 
 def find_changed(store: Store, root: Path, change: Mapping[str, object]) -> None:
-    """Look up an entry whose manifest has a valid signature but the given values."""
+    """Change values of an entry's manifest, sign the manifest again, and look up the
+    entry.
+    """
     store.keep(PRINT, INPUTS, RESULT, root, leave(root))
     file = store.folder / "v2" / PRINT / "manifest.json"
     text = json.dumps({**json.loads(file.read_text().split("\n")[1]), **change})
@@ -153,7 +155,7 @@ def find_changed(store: Store, root: Path, change: Mapping[str, object]) -> None
 
 
 def sign(file: Path, text: str, key: bytes = KEY) -> None:
-    """Write a manifest with a signature."""
+    """Write a manifest with the signature of this key."""
     signature = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
     file.write_text(f"{signature}\n{text}\n")
 
@@ -161,7 +163,7 @@ def sign(file: Path, text: str, key: bytes = KEY) -> None:
 def leaves(
     value: object, path: tuple[object, ...] = ()
 ) -> Iterator[tuple[object, ...]]:
-    """Yield the path of each value in a document, including lists and objects."""
+    """Yield the path of each value in a document, even of lists and objects."""
     yield path
     if isinstance(value, dict):
         for key, each in value.items():
@@ -175,7 +177,7 @@ WRONG: tuple[Any, ...] = (None, True, -1, 10**30, "x", "../x", [], {}, [1], {"a"
 
 
 def test_no_signed_manifest_crashes_the_reader(store: Store, tmp_path: Path) -> None:
-    """Replace every value of a manifest with values of all types."""
+    """One after another, replace every value of a manifest by values of all types."""
     finding = Finding("black", "format", "would change", "a.py", 3)
     check = CheckResult("style", Status.WARNING, 1.0, "d", (finding,), None, {"n": 1})
     whole = replace(

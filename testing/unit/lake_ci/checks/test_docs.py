@@ -1,4 +1,4 @@
-"""A separate script draws the picture of a run."""
+"""Tests the separate script that draws the picture of a run."""
 
 from __future__ import annotations
 

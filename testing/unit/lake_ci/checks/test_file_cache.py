@@ -1,4 +1,4 @@
-"""The results of files are cached, until a change invalidates them."""
+"""The result of a check for a file is cached until a change makes it invalid."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The check of declared inputs runs jobs in copies with only the declared files, and
-reports the other files that a job reads.
+"""The check of declared inputs runs each job in a copy of the checkout, and reports the
+files that the job reads although it does not declare them.
 """
 
 from __future__ import annotations
@@ -102,10 +102,10 @@ def test_git_does_not_read_what_is_marked_unread(
     indexed = int((copy / ".git" / "index").stat().st_ctime)
     clock = tmp_path / "clock"
     clock.touch()
-    # git compares times in whole seconds, so it takes a file that is written in the
-    # next second for a changed file.
+    # git compares times in whole seconds. If a file is written in a later second than
+    # git's index, git regards the file as changed.
     while int(clock.stat().st_ctime) == indexed:
-        time.sleep(0.05)  # wait only until the clock of the file system advances
+        time.sleep(0.05)  # wait until the file system's clock shows a later second
         clock.touch()
     unread = mark_unread(copy, ["undeclared"])
     if not unread:

@@ -1,4 +1,6 @@
-"""The checks that start a tool with secrets give it those of the tool's row only."""
+"""A check that starts a tool with secrets gives it only those that the table in
+`secret_variables.py` has for this tool.
+"""
 
 from __future__ import annotations
 

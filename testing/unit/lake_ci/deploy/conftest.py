@@ -56,15 +56,15 @@ class FakeWorkspace:
     Attributes:
         calls: the calls that change something, in order.
         files: the files of the volume.
-        running: the wheel that the cluster's processes import. It is the wheel that was
-            installed at the last start, or the first wheel that was installed since
-            then.
+        running: the wheel that the cluster's processes import. This is the wheel that
+            was installed when the cluster started. If there was none, it is the first
+            wheel that was installed later.
         break_at: errors by the name of a call. The next call of this name raises the
-            error before it takes effect.
-        lose_at: errors by the name of a call. The next call of this name raises the
-            error after it took effect, as if the response were lost.
+            error and has no effect.
+        lose_at: errors by the name of a call. The next call of this name takes effect
+            and then raises the error, as if the response were lost.
         tables: Delta versions, as `inspect` reports them.
-        result: the result of the next scripts.
+        result: the result of the scripts that are submitted next.
     """
 
     calls: list[tuple[Any, ...]] = field(default_factory=list)
@@ -264,7 +264,7 @@ class FakeWorkspace:
 
 @dataclass
 class Scene:
-    """An environment for deploys, and the events of these deploys."""
+    """A target of deploys with a fake workspace, and the events of these deploys."""
 
     workspace: FakeWorkspace
     target: Target
@@ -273,8 +273,8 @@ class Scene:
     process: int = 41
 
     def context(self, **options: Any) -> DeployContext:
-        """Return a new context, as in a new process; the earlier contexts have
-        ended.
+        """Return a new context, as in a new process. The processes of earlier contexts
+        count as ended.
         """
         self.process += 1
         me = Holder(
@@ -366,8 +366,8 @@ def scene(workspace: FakeWorkspace, target: Target, clock: Clock) -> Scene:
 
 @pytest.fixture
 def built(target: Target) -> Callable[..., tuple[Release, dict[str, bytes]]]:
-    """Return `built("1.0")`, which returns a release and its files as `release.make`
-    does.
+    """Return a function that returns a release and its files, as `release.make` does:
+    `built("1.0")`.
     """
     import hashlib
 

@@ -1,4 +1,6 @@
-"""Artifacts are verified. All changes that are refused are in `test_provenance.py`."""
+"""Artifacts are verified. `test_provenance.py` tests all changes that must be
+refused.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""Every method that sends requests to a workspace has limits for attempts, pages and
-time, so it always ends.
-
-The tests find the methods by introspection, so that new methods are tested, too.
+"""Every method that sends requests to a workspace always ends, because attempts, pages
+and time are limited. The tests find the methods by introspection, so that new methods
+are tested, too.
 """
 
 from __future__ import annotations
@@ -90,8 +89,8 @@ CLI_SAYS = {
     "503": f"Error: {json.dumps(BUSY).encode()!r}",
     "dropped": "requests.exceptions.ConnectionError: Remote end closed connection",
 }
-# Methods that do not raise an error if the workspace fails; their result then stays
-# unknown.
+# Methods that raise no error if the workspace fails. They return a result without the
+# unknown values.
 TOLERANT = {"DeployContext.seen", "DeployContext.entry"}
 
 
@@ -107,7 +106,8 @@ RELEASE = Release(
     files={"shop.whl": ""},
     job={},
 )
-# The argument for each parameter name, the same for every kind of workspace.
+# The argument for each parameter name. The arguments do not depend on the kind of
+# workspace.
 VALUES: dict[str, Any] = {
     "limits": LIMITS,
     "release": RELEASE,
@@ -135,8 +135,9 @@ VALUES: dict[str, Any] = {
 
 
 class Server(ThreadingHTTPServer):
-    """A workspace that treats all requests in the same way: it answers with 503, an
-    empty object, a pending state or endless pages, or drops the connection.
+    """A workspace that treats all requests in the same way. It answers with 503, with
+    an empty object, with a pending state or with endless pages, or it drops the
+    connection.
     """
 
     daemon_threads = True
@@ -186,7 +187,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Cli(DatabricksCli):
-    """databricks-cli, which also counts its runs."""
+    """The real client of databricks-cli. It also counts how often it runs the
+    program.
+    """
 
     count: Callable[[], None]
 
@@ -197,12 +200,13 @@ class Cli(DatabricksCli):
 
 @dataclass
 class World:
-    """The real clients with a workspace that always gives the same answer.
+    """The real clients, and a workspace that treats all requests in the same way.
 
     Attributes:
         server: the server that the SDK calls.
-        folder: the folder of the fake databricks-cli and of the number of its runs.
-        seconds: the total time of sleeps.
+        folder: contains the fake databricks-cli, and a file with one byte for each of
+            its runs.
+        seconds: how long the clients have slept in total, by a fake clock.
     """
 
     server: Server
@@ -257,7 +261,7 @@ class World:
             self.count()
             return do(*arguments, **options)
 
-        # The SDK has no hook for this.
+        # Replace the method, because the SDK has no hook that counts requests.
         sdk.api_client.do = counted  # type: ignore[method-assign]  # a double
         limit_pages(sdk.api_client, PAGES)
         return sdk
@@ -268,7 +272,7 @@ class World:
         assert self.steps < 5 * MOST, "it does not end"
 
     def program(self) -> Path:
-        """Write a fake databricks-cli; return its path."""
+        """Write a fake databricks-cli, and return its path."""
         mode = self.server.mode
         answer = CLI_SAYS.get(
             mode, json.dumps(PENDING_CLI if mode == "pending" else {})
@@ -284,12 +288,14 @@ class World:
 
     @property
     def requests(self) -> int:
-        """Return the number of requests of both clients."""
+        """Return how many requests both clients have sent."""
         runs = self.folder / "runs"
         return self.server.requests + (len(runs.read_text()) if runs.exists() else 0)
 
     def given(self, function: Callable[..., Any]) -> tuple[list[Any], dict[str, Any]]:
-        """Return a value for each parameter that has no default."""
+        """Return an argument for each of a function's parameters that has no
+        default.
+        """
         positional: list[Any] = []
         named: dict[str, Any] = {}
         for name, parameter in inspect.signature(function).parameters.items():
@@ -343,7 +349,7 @@ def methods() -> list[tuple[type, str]]:
 
 
 def outcome(world: World, kind: type, name: str) -> LakeCiError | None:
-    """Return the error that a method raises; None if it returns."""
+    """Call a method, and return the error that it raises, or None if it raises none."""
     made = world.make(kind)
     method = getattr(made, name)
     positional, named = world.given(method)
@@ -403,7 +409,7 @@ def test_method_ends_within_its_attempts_where_the_workspace_fails(
         pauses = LIMITS.pause * (2 ** (LIMITS.attempts - 1) - 1)
         # The SDK waits once per request before it checks its time limit.
         assert world.seconds <= pauses + LIMITS.attempts * LIMITS.request + 1e-6
-    # Some requests accept an empty answer; other requests poll until the time limit.
+    # Some methods accept the empty answer; other methods poll until the time limit.
     assert world.requests < MOST
     assert world.seconds <= 2 * (LIMITS.run + LIMITS.poll)
 
@@ -414,8 +420,8 @@ def test_method_ends_in_time_where_everything_stays_pending(
 ) -> None:
     world = World(server, tmp_path, target)
     error = outcome(world, kind, name)
-    # If a run does not end, it is canceled. Then the deploy waits for the end of the
-    # run as long as before.
+    # If a run does not end, it is canceled. Then the deploy waits for the canceled run,
+    # with the same time limit as before.
     assert world.seconds <= 2 * (LIMITS.run + LIMITS.poll)
     assert world.requests < MOST
     if f"{kind.__name__}.{name}" in POLLING or world.seconds > 0:

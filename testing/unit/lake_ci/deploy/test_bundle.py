@@ -1,4 +1,6 @@
-"""databricks.yml defines the environments, and is validated with a bundle schema."""
+"""Tests that the environments are read from databricks.yml, and that the file is
+validated with the schema of bundles.
+"""
 
 from __future__ import annotations
 
@@ -196,7 +198,7 @@ def test_a_value_stays_one_parameter_whatever_it_contains(
 
 
 def replaced(value: Any, old: str, new: str) -> Any:
-    """Return the settings of a job, in which a text is replaced in all strings."""
+    """Replace a text in all strings of a job's settings."""
     if isinstance(value, dict):
         return {key: replaced(each, old, new) for key, each in value.items()}
     if isinstance(value, list):

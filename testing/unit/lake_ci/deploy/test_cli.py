@@ -1,5 +1,5 @@
-"""The output of databricks-cli is converted to responses and errors. No argument of the
-CLI contains the token.
+"""Tests how the output of databricks-cli is converted to responses and errors. The
+token must never be in the arguments of the CLI.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def test_errors(output: str, code: str, retryable: bool) -> None:
 
 def test_an_error_that_is_cut_holds_no_part_of_the_token(tmp_path: Path) -> None:
     program = tmp_path / "databricks"
-    # The last 300 characters, which are shown, start inside the token.
+    # Only the last 300 characters are shown. They start in the middle of the token.
     program.write_text(
         f"#!{sys.executable}\nimport os, sys\n"
         "sys.exit(os.environ['DATABRICKS_TOKEN'] + 'x' * 290)\n"

@@ -1,5 +1,5 @@
-"""Before a connection to a workspace, a token is stripped or rejected; it is never
-shown.
+"""Before a token is used, white space around it is removed, and an invalid token is
+rejected. A token is never shown.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ TOKEN = "dapi0123456789abcdef"
 
 
 class Server(ThreadingHTTPServer):
-    """A workspace that rejects every token and repeats the token in the response.
+    """A workspace that rejects every token. The response repeats the token.
 
     Attributes:
-        headers: the received authentication headers.
+        headers: the authentication headers of all requests.
     """
 
     daemon_threads = True
@@ -83,7 +83,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def here(server: Server, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Set the variables for the workspace, and remove the user's own variables."""
+    """Set the environment variables for the workspace, and remove those of the user."""
     for name in list(os.environ):
         if name.startswith(("DATABRICKS_", "ARM_", "GOOGLE_")) or name.lower().endswith(
             "_proxy"

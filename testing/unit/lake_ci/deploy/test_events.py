@@ -1,4 +1,4 @@
-"""Each step has an event for its end, and secrets are redacted."""
+"""An event reports the end of each step. Secrets in events are redacted."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def test_entry_of_somebody_else_is_never_written_over(
 ) -> None:
     ledger.append(entry(0, "deploy", "1.0"))
     workspace.files[f"{BASE}/ledger/000002.json"] = b"theirs"
-    # After the first read, another deploy wrote the entry.
+    # When this deploy read the ledger, the second entry did not exist yet.
     ledger._numbers = lambda: [1]  # type: ignore[method-assign]  # a double
     with pytest.raises(StepError, match="another process wrote"):
         ledger.append(entry(0, "deploy", "1.1", "ours"))

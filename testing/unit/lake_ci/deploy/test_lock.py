@@ -1,5 +1,5 @@
-"""Only one deploy runs at a time. A second deploy is refused with the name of the
-lock's holder. When the holder's process ends, the lock is stale.
+"""Only one deploy runs at a time. A second deploy is refused, and the error names the
+lock's holder. When the holder's process has ended, the lock is stale.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def test_lock_of_another_machine_stands_until_it_expires(
 def test_of_two_that_come_at_once_not_both_deploy(
     lock: Lock, me: Holder, workspace: FakeWorkspace
 ) -> None:
-    """The second deploy's lock appears right after this deploy looked for locks."""
+    """A second deploy creates its lock just after this deploy has looked for locks."""
     real: Callable[..., bool] = workspace.write
 
     def write(path: str, content: bytes, *, overwrite: bool) -> bool:

@@ -1,5 +1,5 @@
-"""The folder's name depends on the release's content, and the job of a release has the
-paths of the release's scripts.
+"""The name of a release's folder depends on the release's content. The job of a release
+contains the paths of the release's scripts.
 """
 
 from __future__ import annotations

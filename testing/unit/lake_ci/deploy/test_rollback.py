@@ -22,7 +22,7 @@ Files = dict[str, bytes]
 
 @pytest.fixture
 def releases(scene: Scene, built: Built) -> tuple[Release, Release]:
-    """Deploy 1.0 and then 1.1; return both releases."""
+    """Deploy 1.0 and then 1.1. Returns both releases."""
     made = [built(version) for version in ("1.0", "1.1")]
     for release in made:
         Rollout(scene.context(), *release, Path()).deploy()
@@ -43,7 +43,7 @@ def manifest(held: Files, at: str, **changes: Any) -> None:
 
 
 def replace_file(files: Files, folder: str, name: str) -> None:
-    """Replace a file, and its digest in the manifest."""
+    """Replace a file and its digest in the manifest, so that both match."""
     content = b"print('other')"
     files[f"{folder}/{name}"] = content
     digests = json.loads(files[f"{folder}/{MANIFEST}"])["files"]
@@ -131,7 +131,9 @@ def test_other_files_than_recorded_are_refused(
 def test_wheel_of_another_entry_is_refused(
     scene: Scene, releases: tuple[Release, Release]
 ) -> None:
-    """The folder is complete, but the ledger has the digest of another wheel."""
+    """The release's folder is complete, but the ledger has the digest of a different
+    wheel.
+    """
     entry = scene.context().ledger.entries()[0]
     [path] = [
         path

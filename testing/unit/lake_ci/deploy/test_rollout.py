@@ -1,5 +1,5 @@
-"""After a deploy, the workspace has the new or the old version, and the ledger agrees
-with the cluster.
+"""After a deploy, the workspace has completely the new or the old version, and the
+ledger names the version on the cluster.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def deploy(scene: Scene, made: tuple[Release, dict[str, bytes]]) -> str:
 
 
 def assert_whole(scene: Scene, release: Release | None) -> None:
-    """Assert that everything in the workspace is from this release, and that a deploy
-    left no other files.
+    """Assert that the wheel, the job and the ledger's entry are those of this release,
+    and that the deploy has left no lock and no pending change.
     """
     workspace = scene.workspace
     assert workspace.names(f"{BASE}/locks") == []
@@ -211,7 +211,7 @@ def test_what_cannot_be_undone_now_is_undone_by_the_next_deploy(
         )
         return real(body)
 
-    # While the scripts fail, another deploy starts a run.
+    # While the scripts fail, somebody else starts a run on the cluster.
     scene.workspace.submit = submit  # type: ignore[method-assign]  # a double
     assert deploy(scene, built("1.1")) == NOT_BACK
     assert "their report (5)" in scene.row("return")["detail"]
@@ -406,7 +406,7 @@ def test_lock_that_could_not_be_made_sure_of_does_not_stay(
             raise WorkspaceError("the token has expired")
         return real(path)
 
-    # The written file cannot be read.
+    # The lock is written, but cannot be read.
     scene.workspace.read = read  # type: ignore[method-assign]  # a double
     with pytest.raises(WorkspaceError, match="expired"):
         Rollout(context, *built("1.0"), Path()).deploy()
@@ -444,7 +444,8 @@ def test_output_that_is_cut_holds_no_part_of_a_secret(
     context.events.hide("dapi0123456789abcdef")
 
     def output(task_run_id: int) -> Output:
-        # The last 4000 characters, which are shown, start inside the secret.
+        # Only the last 4000 characters are shown. They start in the middle of the
+        # secret.
         logs = real(task_run_id).logs
         return Output(f"dapi0123456789abcdef{'x' * (3990 - len(logs))}\n{logs}", "")
 

@@ -1,4 +1,6 @@
-"""A one-time run ends, or is canceled; the output of its tasks is stored."""
+"""A one-time run is canceled if it does not end in time. The output of its tasks is
+stored.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,7 @@ def test_failed_task_is_an_error_though_the_run_is_terminated(
 
 def test_run_that_hangs_is_cancelled(runs: Runs, workspace: FakeWorkspace) -> None:
     going = JobRun(5, "RUNNING", tasks=(TaskRun("fill", 6, "RUNNING", started=1.0),))
-    # A run that does not end.
+    # The run does not end.
     workspace.submit = lambda body: 5  # type: ignore[method-assign]  # a double
     # Until it is canceled.
     workspace.run = lambda run_id: (  # type: ignore[method-assign]  # a double

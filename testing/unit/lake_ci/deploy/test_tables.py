@@ -1,5 +1,5 @@
-"""The changes that a deploy made to tables and to the cluster's packages are determined
-exactly.
+"""Tests that the suite finds exactly the changes that a deploy made to tables and to
+the cluster's packages.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Responses of the real clients may be missing, lost, repeated or incomplete."""
+"""Tests the workspace client with responses that are missing, lost, repeated or
+incomplete.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,8 @@ LIMITS = Limits(
 
 
 class Cli:
-    """A fake databricks-cli with a list of responses. If a response is an error, it is
-    raised.
+    """A fake databricks-cli with a list of responses. A response that is an exception
+    is raised.
     """
 
     def __init__(self, *answers: Any) -> None:

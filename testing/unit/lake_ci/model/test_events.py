@@ -1,4 +1,4 @@
-"""A run simulates the right event, and the event starts the right jobs."""
+"""Tests which event a run simulates, and which jobs each event starts."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def session(run: Run) -> None:
 
 @pytest.fixture
 def graph() -> Graph:
-    """Return a graph of jobs that different events start. Some jobs are started by most
-    events, some also by the nightly schedule, some only by a push to main, and some
-    only by hand.
+    """Return a graph of jobs that different events start. Most jobs start at every
+    event except the nightly schedule, and one of them also at night. One job starts
+    only at a push to main, and one at a push to main or by hand.
     """
     graph = Graph()
     graph.add(Job("lint", session))
@@ -183,7 +183,7 @@ def test_an_unknown_job_is_refused(graph: Graph, option: str) -> None:
             {"GITHUB_EVENT_NAME": "workflow_dispatch", "GITHUB_REF_NAME": "develop"},
             Event("workflow_dispatch", "develop"),
         ),
-        # This event on GitHub starts no workflow of the project.
+        # No workflow of the project starts at this event of GitHub.
         (
             {"GITHUB_EVENT_NAME": "issues", "GITHUB_REF_NAME": "main"},
             Event("push", "main"),

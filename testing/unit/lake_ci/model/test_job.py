@@ -1,4 +1,4 @@
-"""A job has sessions with the right names, and wrong declarations are errors."""
+"""A job's sessions have the right names. A wrong declaration of a job is an error."""
 
 from __future__ import annotations
 

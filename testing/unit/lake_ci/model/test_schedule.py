@@ -1,5 +1,5 @@
-"""Sessions start in the order of their longest paths, even if they are declared in an
-unfavorable order.
+"""The session with the longest path of dependent sessions starts first, whatever the
+order of declaration.
 """
 
 from __future__ import annotations

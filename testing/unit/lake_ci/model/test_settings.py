@@ -1,5 +1,5 @@
-"""Settings in `[tool.lake_ci]` have defaults, and wrong settings are errors with file
-and line.
+"""Settings in `[tool.lake_ci]` have defaults. A wrong setting is an error that contains
+the file and the line.
 """
 
 from __future__ import annotations

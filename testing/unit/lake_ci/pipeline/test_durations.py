@@ -1,4 +1,4 @@
-"""The expected duration of a session is taken from the right source."""
+"""Tests from which source the expected duration of a session is taken."""
 
 from __future__ import annotations
 

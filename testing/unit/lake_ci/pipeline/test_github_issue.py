@@ -1,4 +1,4 @@
-"""Failed nightly runs are reported in one issue, here on a fake GitHub."""
+"""All failed nightly runs are reported in one issue. Here, GitHub is a fake."""
 
 from __future__ import annotations
 

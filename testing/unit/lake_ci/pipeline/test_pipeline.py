@@ -239,7 +239,7 @@ def test_a_second_pipeline_in_the_same_checkout_waits_for_the_first(
     os.mkfifo(two.root / "gate")
     monkeypatch.setenv("LINT", "echo open > gate; cat gate > /dev/null")
     with two.start("--", "--plain", "--only", "lint") as first:
-        (two.root / "gate").read_text()  # the first pipeline is now running its session
+        (two.root / "gate").read_text()  # now the first pipeline runs its session
         monkeypatch.delenv("LINT")
         with two.start("--", "--plain", "--only", "tests") as second:
             assert second.stdout is not None
@@ -499,7 +499,7 @@ def test_a_result_that_cannot_be_read_is_replaced(made: Pipeline) -> None:
         ([Status.SUCCESS, Status.WARNING], 0, 0),
         ([Status.SUCCESS, Status.FAILURE], 1, 1),
         ([Status.SUCCESS, Status.FAILURE], 0, 1),
-        # nox has found an error that no row shows.
+        # No row failed, but nox itself exits with an error.
         ([Status.SUCCESS, Status.SUCCESS], 2, 2),
     ],
 )
@@ -531,7 +531,9 @@ def exit_code(
     causes: list[str | None],
     nox_code: int,
 ) -> int:
-    """Return the exit code of a pipeline whose sessions end with these results."""
+    """Run a pipeline whose sessions end with these statuses and causes, and return its
+    exit code.
+    """
 
     def inner(report: Path, running: Sequence[Variant]) -> int:
         for variant, status, cause in zip(made.variants, statuses, causes):
@@ -640,7 +642,7 @@ def test_sessions_start_by_the_longest_path_of_the_recorded_seconds(
 
 
 def estimate_of(output: str) -> list[str]:
-    """Return the three lines of the estimate; the first begins with the number of
+    """Return the three lines of the estimate. The first line begins with the number of
     sessions.
     """
     lines = output.splitlines()
@@ -655,7 +657,7 @@ def test_estimated_seconds_of_pyproject_order_the_first_run(nox_run: Nox) -> Non
     code, output = nox_run.run("--", "--plain", "-j", "1")
     assert code == 0, output
     assert (nox_run.root / "order").read_text().split()[:2] == ["short", "lint"]
-    # The number of sessions that have no recorded run.
+    # The line has the number of sessions whose duration was never recorded.
     assert re.findall(r"\d+", estimate_of(output)[1]) == ["5"]
 
 

@@ -1,4 +1,4 @@
-"""The plan shows which jobs an event starts, without running them."""
+"""The plan shows which jobs an event starts, but does not run these jobs."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ TIMES = {
 
 
 def known(**seconds: float) -> Durations:
-    """Return the durations in `TIMES`, with some of them replaced."""
+    """Return the durations in `TIMES`, some of them replaced by the given ones."""
     return Durations({**TIMES, **seconds}, frozenset())
 
 
@@ -208,7 +208,7 @@ def test_sessions_without_a_recorded_run_make_it_an_estimate(
         "5 sessions: 0 cached, 5 to run in about 2 min on 1 worker",
         "estimated: no run of 2 sessions is recorded",
     ]
-    # A cached session needs no recorded duration.
+    # The plan does not need the duration of a cached session.
     lines = estimate_text(
         estimate(chosen, times, decisions(chosen, "lint", "tests-3.11"))
     )

@@ -1,4 +1,4 @@
-"""Random secrets are hidden in every place where the suite shows text."""
+"""The suite hides random secrets wherever it shows text."""
 
 from __future__ import annotations
 
@@ -50,14 +50,17 @@ def secrets_of(group: int) -> dict[str, str]:
     while len(found) < SIZE:
         length = chance.randrange(SHORTEST, 60)
         value = "".join(chance.choice(ALPHABET) for _ in range(length)).strip()
-        # A line with fewer characters is not hidden where it is printed alone.
+        # If a line of a secret is shorter than SHORTEST and is printed alone, it is not
+        # hidden.
         if all(len(line.strip()) >= SHORTEST for line in value.splitlines()):
             found[f"RANDOM_{len(found)}_TOKEN"] = value
     return found
 
 
 def traces(value: str) -> Iterator[str]:
-    """Yield the texts that would reveal a secret: its lines, as such and encoded."""
+    """Yield the texts that would reveal a secret: each line, unchanged and in all
+    encodings.
+    """
     for line in {value, *value.splitlines()}:
         text = line.strip()
         if len(text) >= SHORTEST:
@@ -67,7 +70,7 @@ def traces(value: str) -> Iterator[str]:
 
 
 def result_with(texts: list[str]) -> Result:
-    """Return a result that contains each text in all its fields."""
+    """Return a result whose text fields contain these texts."""
     findings = tuple(
         Finding("tool", f"rule {text}", f"Bearer {text}\nis refused", f"{text}.py", 1)
         for text in texts
@@ -97,7 +100,7 @@ def error_text(redact: Redactor, error: Exception, capsys: Any) -> str:
 
 
 def issue_text(text: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return the body of the issue on GitHub."""
+    """Report a text, and return the body of the issue that GitHub would get."""
     sent: list[str] = []
 
     def call(method: str, url: str, env: Any, body: Any = None) -> Any:

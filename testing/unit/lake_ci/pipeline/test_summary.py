@@ -1,5 +1,5 @@
-"""The summary of a run includes the right results, lists rejected ones, and is written
-to files.
+"""Tests which results the summary of a run includes, which it lists as rejected, and
+the files to which it is written.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def test_the_newest_attempt_of_each_session_counts(good: Path, graph: Graph) -> 
     assert refused(overview) == {
         "reports/lint/result.json": "is of attempt 1; attempt 2 is used"
     }
-    # The other sessions passed in the first attempt, so they did not run in the second.
+    # GitHub reruns only the sessions that failed in the first attempt: here, lint.
     assert overview.exit_code == 0
 
 
@@ -221,8 +221,8 @@ def test_githubs_word_that_a_job_failed_outweighs_its_results(
         == "its result is passed, but GitHub reports cancelled"
     )
     assert one(overview, "build").state is State.SUCCESS
-    # GitHub reports a single result for a whole matrix. If no session of the matrix
-    # reports a failure, any of them may have failed.
+    # GitHub reports a single result for a whole matrix. GitHub reports a failure here,
+    # and no session does, so any session of the matrix may have failed.
     tests = [each.state for each in overview.sessions if each.job == "tests"]
     assert tests == [State.FAILURE] * 6
     samples.leave(
@@ -397,7 +397,7 @@ def test_on_a_laptop_files_are_linked_where_github_has_them(
     overview = replace(samples.collect(root), commit=commit)
     assert summary.source_url(root, {}, overview) is None
     git(root, "remote", "add", "origin", remote)
-    # The commit was not pushed yet.
+    # The remote exists, but the commit was not pushed yet.
     assert summary.source_url(root, {}, overview) is None
     git(root, "update-ref", "refs/remotes/origin/main", commit)
     expected = f"https://github.com/o/r/blob/{commit}/" if shown else None

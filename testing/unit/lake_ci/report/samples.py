@@ -27,8 +27,8 @@ HOSTILE = (
     " \ud800 ${{ secrets.X }}"
 )
 
-# For a run with failures: the session whose tests fail, the error, and the skipped
-# jobs.
+# A run with failures: the session whose tests fail, its errors, and the jobs that are
+# skipped.
 BROKEN = "tests-3.10-java17"
 LATE = Finding(
     "pytest",
@@ -132,7 +132,7 @@ def result_of(
 
 
 def leave(root: Path, result: Result, folder: str | None = None) -> Path:
-    """Write a result as the session itself would, and return the folder."""
+    """Write a result as its session would, and return the folder of the result."""
     path = root / "reports" / (folder or result.job)
     results.write(path, result)
     return path
@@ -141,7 +141,9 @@ def leave(root: Path, result: Result, folder: str | None = None) -> Path:
 def leave_all(
     root: Path, plan: Plan, changed: Mapping[str, Result] | None = None
 ) -> None:
-    """Write the given results, and a good result for every other planned session."""
+    """Write a result for each planned session: the result in `changed`, or else a good
+    result.
+    """
     for job in plan.starts:
         for variant in job.variants:
             if job.name != "summary":
@@ -161,8 +163,8 @@ def collect(root: Path, plan: Plan | None = None, **options: Any) -> Overview:
 
 
 def overview_of(tmp_path: Path, **changed: Sequence[CheckResult]) -> Overview:
-    """Return the overview of a push to main in which all sessions passed, except for
-    the given sessions, which have the given checks.
+    """Return the overview of a push to main. The sessions in `changed` have the given
+    checks; all other sessions passed.
     """
     graph = design()
     plan = plan_of(graph)
@@ -197,8 +199,8 @@ def junit_xml(*cases: tuple[str, float, str]) -> str:
 
 
 def leave_realistic(root: Path) -> Plan:
-    """Write results of a push to main with failures, incomplete checks, tests, coverage
-    and a benchmark.
+    """Write the results of a push to main. They include failures, incomplete checks,
+    tests, coverage and a benchmark.
     """
     graph = design()
     plan = plan_of(graph)
@@ -270,8 +272,8 @@ def bad_terraform(variant: Variant) -> Result:
 
 
 def not_reached(job: Job) -> Result:
-    """Return the result of a session that was skipped because the first job that it
-    needs failed.
+    """Return the result of a skipped session: the first of the jobs that it needs has
+    failed.
     """
     detail = f"needs {job.needs[0]}, which did not pass"
     row = CheckResult("session", Status.SKIPPED, detail=detail)
@@ -279,8 +281,8 @@ def not_reached(job: Job) -> Result:
 
 
 def bad_tests(variant: Variant, number: int) -> Result:
-    """Return the result of a session of `tests`; the session BROKEN has a failed test.
-    A session with a higher number has less coverage.
+    """Return the result of a session of `tests`. The session BROKEN has a failed test.
+    The higher the number of a session, the lower its coverage.
     """
     bad = variant.id == BROKEN
     percent = 95.1 - number / 2
@@ -316,8 +318,8 @@ def bad_tests(variant: Variant, number: int) -> Result:
 
 
 def bad_junit_xml(variant: Variant) -> str:
-    """Return the junit.xml of a session with many quick tests. In the session BROKEN,
-    another test has failed.
+    """Return the junit.xml of a session with many quick tests. The session BROKEN also
+    has a failed test.
     """
     output = (
         "def test_late_rows_are_merged(lake):\n>       assert"

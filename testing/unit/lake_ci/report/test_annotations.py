@@ -1,4 +1,4 @@
-"""The annotations in GitHub's log."""
+"""Tests the annotations in GitHub's log."""
 
 from __future__ import annotations
 

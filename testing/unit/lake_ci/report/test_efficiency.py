@@ -1,4 +1,6 @@
-"""Wall time compared with the lower bound, and the reasons why sessions waited."""
+"""Tests the comparison of a run's duration with its lower bound, and the reasons why
+sessions waited.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,8 @@ TWO = Workers(2, 2, BEGAN)
 def ran(
     name: str, at: float, seconds: float, processor: float | None = 0.0, **fields: Any
 ) -> Session:
-    """Return a session that started `at` seconds after the start of the run and has
-    these processor seconds.
+    """Return a session that started `at` seconds after the run and used `processor`
+    seconds of processor time.
     """
     return sessions(name, at, seconds, processor, **fields)[0]
 
@@ -63,7 +65,8 @@ def of(*ran: Session, workers: Workers | None = TWO) -> Efficiency:
 
 REUSED = {"run": "before", "since": "2026-01-30T00:00:00Z"}
 FAILED = {"checks": (CheckResult("one", Status.FAILURE),)}
-# lint and security start first; docker needs the job `tests`, of which one session ran.
+# lint and security start first. docker needs the job `tests`. Only one session of
+# `tests` ran.
 LINT = ran("lint", 0, 10, 10.0)
 TESTS = ran("tests", 12, 60, 100.0)
 DOCKER = ran("docker", 75, 25, 5.0)
@@ -177,14 +180,14 @@ def test_waits_are_for_a_worker_for_preparation_or_for_the_start() -> None:
     found = of(ran("lint", 2, 8), first, second, third)
     assert waited(found, "lint") == (0, 0, 2)
     assert waited(found, first.id) == (0, 0, 2)
-    # Both workers are busy until second 72; of the following 8 s, the session waits 5 s
-    # for a lock.
+    # Both workers are busy until second 72. The session starts 8 s later: it waits 5 s
+    # for a lock, and 3 s for no recorded reason.
     assert waited(found, third.id) == (62, 5, 3)
 
 
 def test_more_recorded_than_the_whole_wait_is_cut() -> None:
-    # While the session waited for its lock, it also waited for needed sessions and a
-    # worker.
+    # The recorded 30 s of waiting for the lock are longer than the time until the
+    # start, 4 s.
     found = of(ran("lint", 4, 8, waited_seconds=30.0))
     assert waited(found, "lint") == (0, 4, 0)
 

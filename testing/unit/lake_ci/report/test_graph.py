@@ -1,4 +1,4 @@
-"""The dependency graph as SVG."""
+"""Tests the dependency graph, which is drawn as SVG."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_each_job_is_a_link_that_says_its_state_in_words(tmp_path: Path) -> None
     assert labels["#job-acceptance"] == "acceptance: not run"
     assert len(labels) == 10
     classes = [path.get("class") for path in svg.iter("path")]
-    # The critical edges are drawn last, on top of all other edges.
+    # The edges of the critical path are drawn last, on top of all other edges.
     assert classes == ["need"] * 7 + ["need on-path"]
 
 

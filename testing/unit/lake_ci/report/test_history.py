@@ -1,4 +1,4 @@
-"""The history of runs: storage and comparison."""
+"""Tests how the history of runs is stored and compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hostile text of tools has no effect in any medium that shows it."""
+"""Hostile text in the output of a tool has no effect, wherever it is shown."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ URL_OF_ISSUE = re.compile(r"(?<!redirect\.)github\.com\S*/\d", re.IGNORECASE)
 
 
 def overview_with(text: str, tmp_path: Path) -> Overview:
-    """Return an overview with the text in all fields that come from tools."""
+    """Return an overview in which every field with a tool's output contains the
+    text.
+    """
     finding = Finding(text, text, text, text, 1)
     check = CheckResult(text, Status.FAILURE, 1.0, text, (finding,), text)
     overview = samples.overview_of(tmp_path, lint=[check])
@@ -61,7 +63,9 @@ def overview_with(text: str, tmp_path: Path) -> Overview:
 
 
 def check_marks(text: str) -> None:
-    """Assert that no color, direction mark or other hidden character is active."""
+    """Assert that the text has no color codes, direction marks or other hidden
+    characters.
+    """
     assert "\x1b" not in text
     assert not HIDDEN.search(text.replace(markdown.WORD_JOINER, ""))
     text.encode()
@@ -77,7 +81,7 @@ def check_markdown(text: str) -> None:
 
 
 def check_log(text: str) -> None:
-    """Assert that GitHub finds only our own commands."""
+    """Assert that GitHub finds only the suite's own commands in the log."""
     commands = [line for line in text.splitlines() if line.lstrip().startswith("::")]
     ours = r"::(group|endgroup|stop-commands|token|error|warning|notice)\b"
     assert all(re.match(ours, line) for line in commands)
@@ -123,7 +127,7 @@ def job(overview: Overview) -> str:
 
 
 MEDIA: dict[str, tuple[Callable[[Overview], str], Callable[[str], None]]] = {
-    # The issue on GitHub has the text of the Markdown report.
+    # The issue on GitHub has the same text as the Markdown report.
     "markdown": (markdown.report, check_markdown),
     "log": (lambda overview: github_log.log(overview, "token"), check_log),
     "terminal": (job, check_terminal),

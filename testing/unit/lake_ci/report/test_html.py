@@ -1,5 +1,5 @@
-"""The text of the HTML page. testing/acceptance/test_report.py tests it in a
-browser.
+"""Tests the text of the HTML page. testing/acceptance/test_report.py tests the page in
+a browser.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def bad_day(tmp_path: Path) -> Overview:
 
 
 def hostile(tmp_path: Path) -> Overview:
-    """Return an overview whose fields all contain the text of an attack."""
+    """Return an overview in which every field is an attack."""
     bad = samples.HOSTILE
     overview = samples.overview_of(tmp_path)
     node = overview.nodes[0]
@@ -85,7 +85,7 @@ def hostile(tmp_path: Path) -> Overview:
 
 
 def hostile_session(session: Session) -> Session:
-    """Return a failed session whose fields all contain the text of an attack."""
+    """Return a failed session in which every field is an attack."""
     bad = samples.HOSTILE
     found = Finding(bad, bad, bad, bad, 1, bad)
     panel = {"title": bad, "columns": [bad, ""], "rows": [[bad, None], bad]}

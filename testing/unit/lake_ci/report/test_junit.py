@@ -1,4 +1,4 @@
-"""The tests of a junit.xml."""
+"""Tests how the tests in a junit.xml are read."""
 
 from __future__ import annotations
 

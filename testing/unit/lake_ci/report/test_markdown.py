@@ -1,4 +1,4 @@
-"""The status report in Markdown."""
+"""Tests the status report in Markdown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The overview of a run: state, duration and critical path."""
+"""Tests the overview of a run: its state, duration and critical path."""
 
 from __future__ import annotations
 

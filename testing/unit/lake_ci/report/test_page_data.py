@@ -1,4 +1,4 @@
-"""The data for the page's script."""
+"""Tests the data that the script of the HTML page gets."""
 
 from __future__ import annotations
 
@@ -86,7 +86,8 @@ def test_what_is_left_out_is_counted(
         lists.tests,
         lists.tests_left_out,
     ) == (2, 1, 2, 1)
-    # The failed test replaces a slower passed test, and is still sorted by its time.
+    # The list contains the failed test although it is faster than an omitted passed
+    # test. The list is still sorted by time.
     assert [row[1] for row in json.loads(lists.json)["tests"]] == ["slow", "fast"]
 
 

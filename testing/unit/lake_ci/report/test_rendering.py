@@ -20,8 +20,8 @@ TEMPLATES = Path(rendering.__file__).with_name("templates")
 def templates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[str], None]]:
-    """Return a function that writes the template `a.html`, and renders it instead of a
-    real template.
+    """Return a function that writes the template `a.html` to a temporary folder, from
+    which templates are now loaded.
     """
     folder = tmp_path / "templates"
     folder.mkdir()

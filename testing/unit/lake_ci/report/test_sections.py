@@ -1,4 +1,4 @@
-"""The sections of the page that work without a script."""
+"""Tests the sections of the page that work without a script."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def bad_day(tmp_path: Path) -> Overview:
 
 
 def words(text: str) -> str:
-    """Return the visible text of some HTML."""
+    """Return the text that a browser would show for some HTML."""
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", text)).split())
 
 

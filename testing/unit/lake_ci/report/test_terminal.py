@@ -1,4 +1,4 @@
-"""The output in the terminal."""
+"""Tests the output in the terminal."""
 
 from __future__ import annotations
 

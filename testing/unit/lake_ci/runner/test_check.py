@@ -1,4 +1,6 @@
-"""The outcome of a check that runs one command: findings, crashes and interruptions."""
+"""Tests the outcome of a check that runs one command, for findings, crashes and
+interruptions.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ Answering = Callable[..., list[list[str]]]
 
 
 class Grep(CommandCheck):
-    """A check whose command prints findings as lines `file:line`; the line `odd` cannot
-    be parsed.
+    """A check whose command prints each finding as a line `file:line`. A line such as
+    `odd` cannot be parsed.
     """
 
     name = "grep"

@@ -1,4 +1,4 @@
-"""Only one module of the suite uses private parts of nox."""
+"""Tests that only one module of the suite uses private parts of nox."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ def test_the_inner_nox_gets_the_outer_ones_options_and_runs_in_parallel(
     at_once = argv[argv.index("--parallel") + 1]
     assert (
         at_once == expected if expected else int(at_once) >= 1
-    )  # without a number, one per CPU
+    )  # if no number is given, one worker per processor
     assert "--stop-on-first-error" in argv
     assert "--event" not in argv
     assert "pipeline" not in argv
     assert "tests-3.10(java17)" in argv
-    # The configuration of the outer nox has not changed.
+    # The configuration of the nox that runs the pipeline must not change.
     assert config.sessions == ["pipeline"]
 
 

@@ -1,4 +1,6 @@
-"""The arguments after `--` of a session are parsed, and `--help` describes them."""
+"""Tests how a session's arguments after `--` are parsed, and how `--help` describes
+them.
+"""
 
 from __future__ import annotations
 

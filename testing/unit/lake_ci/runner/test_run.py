@@ -1,4 +1,6 @@
-"""However a session fails, its `Run` writes a result that contains the failure."""
+"""In whatever way a session fails, its `Run` writes a result that contains the
+failure.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,7 @@ class Answer(Check):
 
 
 class Shell(Check):
-    """Runs a shell command, as checks run tools."""
+    """Runs a shell command in the same way as real checks run tools."""
 
     def __init__(self, name: str, command: str, *, exclusive: bool = False) -> None:
         self.name = name
@@ -67,8 +69,8 @@ class Shell(Check):
 
 
 class Clock:
-    """A clock that the test sets. If it has an event, it waits for this event and then
-    moves on by an hour.
+    """A clock that the test sets. If `event` is set, the clock waits for this event,
+    and then shows the time after one hour.
     """
 
     def __init__(self) -> None:
@@ -91,7 +93,7 @@ def session(run: Run) -> None:
 
 @pytest.fixture
 def printed() -> list[str]:
-    """Return the list in which runs that `make` creates store their output."""
+    """Return the list that gets the output of all runs that `make` creates."""
     return []
 
 
@@ -406,7 +408,9 @@ def test_time_limit_ends_the_running_tool_and_starts_no_other(
     clock, printed = Clock(), threading.Event()
 
     class Slow(Shell):
-        """Reaches the time limit after its command has printed a line."""
+        """Reaches the time limit of its session as soon as its command has printed a
+        line.
+        """
 
         def run(self, ctx: CheckContext) -> Outcome:
             clock.event = printed
@@ -440,7 +444,7 @@ def test_waiting_is_recorded_and_is_no_part_of_the_seconds(
 ) -> None:
     clock = Clock()
     waiting = make(clock=clock)
-    clock.now = 100.0  # the run waited long for its lock
+    clock.now = 100.0  # the run has waited 100 s for its lock
     with waiting as run:
         run.check(Answer("quick"))
     result = read(root)
@@ -520,7 +524,7 @@ def test_tools_run_side_by_side_and_their_rows_stand_in_the_declared_order(
     make: Make, root: Path, printed: list[str]
 ) -> None:
     class Meeting(Check):
-        """A check that does not end before the other check has started."""
+        """One of two checks. Neither ends before both have started."""
 
         def __init__(
             self, name: str, mine: threading.Event, other: threading.Event
@@ -533,7 +537,9 @@ def test_tools_run_side_by_side_and_their_rows_stand_in_the_declared_order(
             return Outcome(Status.SUCCESS if met else Status.FAILURE)
 
     class Last(Check):
-        """A check that does not end until the rows of the others were printed."""
+        """A check that does not end before the rows of all other checks were
+        printed.
+        """
 
         name = "last to end"
 
@@ -630,7 +636,7 @@ def test_what_stages_hold_ends_at_once_when_a_check_is_interrupted(
     def interrupted(*tools: Check) -> None:
         raise Interrupted("SIGTERM")
 
-    stages_held = stages()  # keep a reference to the generator, as a traceback does
+    stages_held = stages()  # a traceback also keeps a reference to the generator
     with pytest.raises(Interrupted), make() as run:
         monkeypatch.setattr(run, "check", interrupted)
         run.run_stages(stages_held)

@@ -1,5 +1,5 @@
-"""Declared jobs become nox sessions: `nox -s X` runs only X, and prints an error as one
-line.
+"""Each declared job becomes nox sessions. `nox -s X` runs only X. An error is printed
+as one line.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def test_one_session_runs_exactly_that_session(nox_run: Nox) -> None:
         f"tests-{THIS}(java17)": ("failure", "no-environment"),
         "lint": ("success", None),
     }
-    # Now the environment exists: with -R, it is not changed, and the session runs.
+    # Now the environment exists. With -R, nox does not change it, and the session runs.
     assert nox_run.here("-R", "-s", f"tests-{THIS}(java17)") == 0
     [check] = nox_run.result(f"tests-{THIS}-java17").checks
     assert check.detail == f"Python {THIS}, Java 17"
@@ -269,7 +269,7 @@ def k8s(run):
 
 @pytest.fixture
 def api_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the folder of prepared resources, in which the preparation of the API
+    """Return a folder of prepared resources. In this folder, the preparation of the API
     server has failed.
     """
     folder = tmp_path / "provisioning"
@@ -277,8 +277,7 @@ def api_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "api-server.resource").write_text("v1.34.2\n")
     (folder / "api-server.log").write_text("go: no space left on device\n")
     monkeypatch.setenv("LAKE_CI_PROVISIONING", str(folder))
-    # Without this, an API server of this machine would be found, and identified by its
-    # hash.
+    # Otherwise, a test would find an API server of this machine and use its hash.
     monkeypatch.delenv("KUBEBUILDER_ASSETS", raising=False)
     return folder
 

@@ -1,5 +1,5 @@
-"""The environment of a session is installed from the lock file, but only if the file
-changed.
+"""A session's environment is installed from its lock file. It is installed again only
+if the lock file has changed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lake_ci.system.processes import Completed
 
 
 class Uv:
-    """Fakes `Run.execute`, and records its calls."""
+    """Fakes `Run.execute`, and records the commands."""
 
     def __init__(
         self, code: int = 0, stderr: str = "", stopped: str | None = None
@@ -191,8 +191,8 @@ def test_the_version_is_that_of_the_environment(venv: Path) -> None:
     [
         (None, None),
         ("home = /usr/bin\n", None),
-        ("home = /usr/bin\nversion = 3.10.13\n", "3.10.13"),  # the format of venv
-        ("home = /usr/bin\nversion_info = 3.9.18\n", "3.9.18"),  # the format of uv
+        ("home = /usr/bin\nversion = 3.10.13\n", "3.10.13"),  # as venv writes it
+        ("home = /usr/bin\nversion_info = 3.9.18\n", "3.9.18"),  # as uv writes it
     ],
 )
 def test_the_version_is_read_from_what_made_the_environment(

@@ -1,5 +1,5 @@
-"""Locks between processes: a second process waits; when the holder dies, the lock is
-released.
+"""Tests locks between processes. A second process waits for a lock. When the process
+that holds the lock dies, the lock is released.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def test_who_waits_is_told_who_holds_and_gets_the_lock_in_the_end(
 
         def waiting(text: str) -> None:
             holders.append(text)
-            process.communicate()  # closes the holder's input, which ends it
+            process.communicate()  # closes standard input, which ends the holder
 
         holders: list[str] = []
         with locked(path, waiting):

@@ -1,4 +1,4 @@
-"""Queries to git in real repositories."""
+"""Tests all queries to git in real repositories."""
 
 from __future__ import annotations
 

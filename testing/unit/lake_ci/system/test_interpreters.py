@@ -1,4 +1,6 @@
-"""Python interpreters outside PATH, in home folders that the tests create."""
+"""Tests the search for Python interpreters outside PATH, in home folders that the tests
+create.
+"""
 
 from __future__ import annotations
 

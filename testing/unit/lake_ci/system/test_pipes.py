@@ -1,4 +1,6 @@
-"""The output of a child is read to the last byte, even if it is slow."""
+"""The output of a child process is read to the last byte, even if the reader is
+slow.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""With real children and grandchildren: their output is complete, and no process is
-left.
+"""Tests with real child processes and grandchildren that their output is complete and
+that no process remains.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def python(program: str, *arguments: str) -> list[str]:
 
 
 def is_gone(pid: int) -> bool:
-    """Wait until a process that got a signal ends; return False if it does not end."""
+    """Wait until a process that got a signal ends. Returns False if it does not end."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -192,7 +192,7 @@ def test_processor_seconds_include_children_that_were_waited_for(
 def test_processor_seconds_include_an_orphan_that_was_ended(tmp_path: Path) -> None:
     before = processor_seconds()
     assert run(python(BURN, BURN, "parent"), tmp_path).code == 0
-    # The parent and the orphan use 0.3 s each.
+    # The parent and the orphan use 0.3 s of processor time each.
     assert processor_seconds() - before >= 0.59
 
 
@@ -214,7 +214,8 @@ print("printed", daemon.pid, flush=True)
 def test_a_stopped_shell_does_not_continue_with_its_next_command(
     tmp_path: Path,
 ) -> None:
-    # Several commands, because the shell may have any place among them.
+    # The script starts several processes, because their order relative to the shell is
+    # arbitrary when all of them are stopped.
     script = "sleep 6000 & sleep 6000 & echo started; sleep 6000; echo never"
     running = Processes()
     done = running.run(
@@ -264,7 +265,7 @@ def test_a_child_that_ended_before_stop_all_ended_by_itself(tmp_path: Path) -> N
     assert (done.code, done.stopped) == (0, None)
 
 
-# The watcher, without the file system /proc.
+# A program that runs the watcher as if the file system /proc did not exist.
 WITHOUT_PROC = """
 import os, runpy, sys
 exists = os.path.exists
@@ -310,8 +311,8 @@ def test_a_file_that_is_not_executable_is_an_os_error(tmp_path: Path) -> None:
         run([str(tmp_path / "tool")], tmp_path)
 
 
-# A tool that keeps `lifeline` open in itself, in a child in a session of its own, and
-# in an orphan in a session of its own. All of them ignore SIGTERM.
+# A tool, its child and an orphan keep the pipe `lifeline` open, and ignore SIGTERM. The
+# child and the orphan have their own process sessions.
 ESCAPING = """
 import os, signal
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -374,7 +375,7 @@ def test_after_the_death_of_the_suite_no_descendant_of_a_tool_is_left(
             assert select.select([lifeline], [], [], LIMIT)[0]
             text += os.read(lifeline, 4096)
         suite.send_signal(number)
-        # The pipe is at its end when no process has it open.
+        # The read returns nothing when no process has the pipe open.
         while text:
             assert select.select([lifeline], [], [], LIMIT)[0], "still there"
             text = os.read(lifeline, 4096)

@@ -1,5 +1,5 @@
-"""Sessions wait for resources that are being prepared. The state of a resource, as an
-input of the cache, is the same before and after the preparation.
+"""Sessions wait for resources that are being prepared. The state of a resource is an
+input of the cache, so it must be the same before and after the preparation.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from lake_ci.errors import MachineError
 from lake_ci.system import provisioning
 from lake_ci.system.provisioning import FOLDER, find, wait
 
-# A process that prepares the engine. When it reads a line, the engine is ready; when
-# its input is closed, the process fails.
+# A process that prepares the engine. When the program reads a line, the engine is
+# ready. When its input is closed, the preparation fails.
 PREPARE = """
 import fcntl, pathlib, sys
 folder = pathlib.Path(sys.argv[1])
@@ -54,8 +54,8 @@ class Background:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return a folder that declares the resource `engine`, which is neither ready nor
-    being prepared.
+    """Return a folder that declares the resource `engine`. The resource is not ready,
+    and nobody prepares it.
     """
     (tmp_path / "engine.resource").write_text("engine 1\nDOCKER_HOST=\n")
     (tmp_path / "engine.running").touch()
@@ -167,7 +167,7 @@ def test_the_state_is_the_identity_before_and_after(folder: Path) -> None:
     (folder / "engine.ready").touch()
     assert resource.state(lambda: "20.10 sha256:1") == "engine 1"
     assert resource.state(lambda: "20.10 sha256:1") == "engine 1"
-    # Another engine replaced the first engine, and later the first engine came back.
+    # A second engine replaces the first one. Later, the first engine is back.
     assert resource.state(lambda: "20.10 sha256:2") == "20.10 sha256:2"
     assert resource.state(lambda: "20.10 sha256:1") == "engine 1"
 

@@ -1,5 +1,5 @@
-"""Secrets are replaced in all encodings that programs use, and no other text is
-replaced.
+"""Secrets are replaced in all encodings that programs use. Text that is not secret
+stays.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lake_ci.model.results import CheckResult, Finding, Status
 from lake_ci.system.redaction import HIDDEN, Redactor, strip_secrets
 
 TOKEN = "dapi0123456789abcdef"
-# Contains one character of each kind that an encoding changes.
+# For each encoding, this text contains characters that the encoding changes.
 ODD = "p'a\"s\\s/w+o&r<d>%üé"
 KEY = (
     "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG\n9w0BAQEFAASCBKcwggSj\nab=\n"
@@ -84,7 +84,7 @@ def test_redactor_replaces_basic_authentication_of_any_user(
         redacted = Redactor([secret])(f"Authorization: Basic {encoded}")
         visible = redacted.removeprefix("Authorization: Basic ").split(HIDDEN)
         assert len(visible) == 2
-        # At most one whole character of the secret remains on each side.
+        # Of the secret, at most one whole character remains visible on each side.
         assert len(visible[0]) <= len(encode(f"{user}:".encode()).rstrip(b"=")) + 1
 
 
@@ -286,7 +286,7 @@ def test_strip_secrets_removes_white_space_around_secrets_alone() -> None:
 
 
 def test_cost_grows_with_the_secrets_and_not_with_the_forms_of_a_plain_one() -> None:
-    # A plain token is the same in all encodings except Base64.
+    # All encodings except Base64 leave a plain token unchanged.
     assert len(Redactor([TOKEN])._forms) <= 1 + 3
     more = KEY + "".join(f"{number:064d}\n" for number in range(50))
     assert len(Redactor([more])._forms) == len(Redactor([KEY])._forms) + 50

@@ -1,4 +1,4 @@
-"""Each tool gets the secrets that it needs, and no others."""
+"""Each tool gets only the secrets that it needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signals and orphaned processes, tested with real processes."""
+"""Tests signals and orphaned processes with real processes."""
 
 from __future__ import annotations
 
@@ -103,7 +103,8 @@ subprocess.run([sys.executable, "-c", {child!r}])
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.kill()
-        # The orphan inherited the pipe, so the pipe closes when the orphan ends.
+        # The orphan has inherited the pipe. So `read` returns only when the orphan has
+        # ended.
         assert process.stdout.read() == "Interrupted('SIGTERM')\n"
 
 

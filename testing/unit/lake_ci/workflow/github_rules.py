@@ -42,7 +42,9 @@ TOKEN = re.compile(r"'(?:[^']|'')*'|&&|\|\||==|!=|[!()]|[A-Za-z_][\w.-]*(?:\(\))
 
 @dataclass(frozen=True)
 class Trigger:
-    """An event, as a workflow sees it in the contexts `github` and `inputs`."""
+    """An event, with the values that a workflow gets in the contexts `github` and
+    `inputs`.
+    """
 
     event: str
     ref: str = "refs/heads/main"
@@ -67,7 +69,9 @@ class Trigger:
 
 
 def parse(text: str) -> dict[str, Any]:
-    """Parse a workflow file. YAML 1.1 parses the key `on` as a boolean."""
+    """Parse a workflow file. A parser of YAML 1.1 reads the key `on` as true; restore
+    the key.
+    """
     body: dict[Any, Any] = yaml.safe_load(text)
     if True in body:
         body["on"] = body.pop(True)
@@ -104,8 +108,8 @@ def run(
     before = ancestors(jobs, cancelled_at) | {cancelled_at} if cancelled_at else set()
     results: dict[str, str] = {}
     for name in in_order(jobs):
-        # Treat every job that the canceled job does not depend on as one that would
-        # start later.
+        # Assume that all jobs would start later, except the canceled job and the jobs
+        # that it needs.
         after = bool(cancelled_at) and name not in before
         chain = {results[each] for each in ancestors(jobs, name)}
         status = {
@@ -138,12 +142,14 @@ def ancestors(jobs: Mapping[str, Any], name: str) -> set[str]:
 
 
 def in_order(jobs: Mapping[str, Any]) -> list[str]:
-    """Return the jobs in an order in which needed jobs come first."""
+    """Return the jobs in an order in which each job comes after the jobs that it
+    needs.
+    """
     return sorted(jobs, key=lambda name: (len(ancestors(jobs, name)), name))
 
 
 def holds(text: object, contexts: Contexts, status: Status) -> bool:
-    """Return whether a job's `if:` is true; None is a job without a condition."""
+    """Return whether a job's `if:` is true. `text` is None if the job has no `if:`."""
     condition = "success()" if text is None else str(text).strip()
     if isinstance(text, bool):
         condition = condition.lower()
@@ -228,6 +234,7 @@ class _Parser:
 def _equal(one: Any, other: Any) -> bool:
     if isinstance(one, str) and isinstance(other, str):
         return one.casefold() == other.casefold()
-    # GitHub converts both to numbers: null and '' are 0, any other string here is NaN.
+    # GitHub converts both values to numbers: null and '' become 0, and all strings
+    # except '' that are possible here become NaN.
     as_number: Callable[[Any], Any] = lambda value: "" if value is None else value
     return bool(as_number(one) == as_number(other))

@@ -1,4 +1,6 @@
-"""Each job on GitHub reads and writes exactly the caches in the table of README.md."""
+"""Each job on GitHub reads and writes exactly the caches that the table in README.md
+lists for the job.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,7 @@ def inputs(job: str, trigger: Trigger) -> dict[str, str]:
 
 
 def used(job: str, trigger: Trigger, env: dict[str, str]) -> dict[str, str]:
-    """Return how a job uses each cache: `no`, `read`, or `read, write`."""
+    """Return a job's use of each cache for an event: `no`, `read`, or `read, write`."""
     found = dict.fromkeys(CACHES, "no")
     contexts = {**trigger.context, "inputs": inputs(job, trigger), "env": env}
     for step in ACTION["runs"]["steps"]:

@@ -1,5 +1,5 @@
-"""The parsers of the workflow linters' output, with the output for a workflow that has
-defects.
+"""Tests the parsers of the workflow linters' output. The output is that for a workflow
+with defects.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ from testing.unit.lake_ci.workflow.github_rules import (
     starts,
 )
 
-# A chain of jobs: `second` is skipped, `third` runs nevertheless, and `last` has the
-# condition under test.
+# A chain of jobs: `second` is skipped, and `third` runs nevertheless. The test sets the
+# condition of `last`.
 CHAIN = """\
 on: {{workflow_dispatch: {{}}}}
 jobs:

@@ -1,5 +1,5 @@
-"""The workflow file is generated from the jobs; a message shows how the committed file
-differs.
+"""The workflow file is generated from the declared jobs. If the committed file differs,
+a message shows the difference.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def test_signature_of_the_build_is_where_verify_reads_it() -> None:
         for step in into["runs"]["steps"]
         if step["with"].get("pattern") == upload["name"]
     ]
-    # The name of the file is that of actions/attest.
+    # actions/attest gives the file this name.
     assert f"{download['path']}/attestation.json" == provenance.BUNDLE
 
 

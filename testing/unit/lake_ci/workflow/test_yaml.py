@@ -1,5 +1,5 @@
-"""The workflow uses a subset of YAML that parsers of YAML 1.1 and 1.2 read in the same
-way.
+"""The workflow uses only those parts of YAML that mean the same in versions 1.1 and
+1.2.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ Outcome = Tuple[int, str, str]
 def call(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Outcome]:
-    """Return a function that runs the command, and returns the exit code, stdout and
+    """Return a function that runs `lakekit`, and returns the exit code, stdout and
     stderr.
     """
     monkeypatch.setenv("RUST_LOG", "off")

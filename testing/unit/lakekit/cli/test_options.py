@@ -115,7 +115,7 @@ def test_error_has_no_character_that_controls_the_terminal(
     assert exit_code(failing, "lakekit", []) in (1, 2)
     lines = capsys.readouterr().err.splitlines()
     assert all(map(str.isprintable, lines))
-    # click removes the escape sequence from its own errors.
+    # This error comes from click, which removes the escape sequence.
     assert r"a\x1b[2Jb" in "".join(lines) or "Error: ab" in lines
 
 

@@ -1,5 +1,5 @@
-"""Tests corrected versions of a source file while the clock is set forward and back.
-The correction that is committed last must win, whatever the clock shows.
+"""Tests corrections of a source file while the clock is set forward and back. The
+correction that is committed last must win, even if the clock shows an earlier time.
 """
 
 from __future__ import annotations
@@ -27,9 +27,7 @@ class Clock:
         self._source, self.lake, self._tables = source, lake, tables
 
     def ingest(self, age: int, year: int) -> RunResult:
-        """Replace the only source file, and run lakekit with the clock set to
-        `year`.
-        """
+        """Replace the only source file, set the clock to `year`, and run lakekit."""
         (self._source / "people.csv").write_text(f"{HEADER}Ada,{age},NA,NA\n")
         now = NOW.replace(year=year)
         return lakekit.run(self._source, self.lake, tables=self._tables, now=now)

@@ -1,6 +1,6 @@
-"""Tests damage to every part of a table. `lakekit show` must report the table and the
-file with exit code 4, or show the right rows. There must be no traceback. All tables
-that are not damaged can still be shown.
+"""Damages every part of a table. `lakekit show` must either report the damaged table
+and file with exit code 4, or show the right rows. There must be no traceback, and the
+undamaged tables can still be shown.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from testing.unit.lakekit.damage import (
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a lake after two runs. The tables of the lake have no checkpoint. Tests
-    must not change it.
+    """Return a lake after two runs. Its tables have no checkpoint. Tests must not
+    change this lake.
     """
     return write_lake(tmp_path_factory.mktemp("matrix"))
 
 
 @pytest.fixture
 def lake(made: Path, tmp_path: Path) -> Path:
-    """Return a copy of the lake."""
+    """Return a copy of the lake that the test may damage."""
     shutil.copytree(made, tmp_path / "lake")
     return tmp_path / "lake"
 
@@ -71,14 +71,14 @@ def test_damaged_commit_is_named(
     for what, damage in FILE_DAMAGE.items():
         with changed(file, damage(file.read_bytes())):
             code, out, err = show(lake, NAME, capsys)
-            if code == 0:  # an older commit that changed no rows
+            if code == 0:  # the damaged commit is an older one that changed no rows
                 assert out == right and version < 3, what
             else:
                 assert code == 4 and f"{NAME} is damaged: {file} " in err, (what, err)
     file.write_bytes(b"")
     assert show(lake, "gold.sales_by_day", capsys) == other
     file.unlink()
-    if version < 3:  # the table then has only its older versions
+    if version < 3:  # without version 3, the table is a valid older one
         check(lake, right, "missing", capsys)
 
 
@@ -121,7 +121,7 @@ def test_damaged_data_file_is_named(
     for what, damage in FILE_DAMAGE.items():
         with changed(file, damage(file.read_bytes())):
             code, out, err = show(lake, NAME, capsys)
-            if code == 0:  # DuckDB 1.4 does not read these bytes of the footer
+            if code == 0:  # DuckDB 1.4 does not read the damaged bytes of the footer
                 assert out == right and what == "end"
             else:
                 assert code == 4 and f"{NAME} is damaged: {file} " in err, (what, err)

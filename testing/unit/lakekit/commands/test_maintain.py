@@ -32,8 +32,8 @@ def split(lake: Path, table: str) -> int:
 
 
 def age(lake: Path, days: int = 30) -> None:
-    """Make a lake look `days` older: change the times of its files, and the times in
-    its logs.
+    """Subtract `days` days from the times of all files and from the times in the
+    logs.
     """
     then = time.time() - days * 86400
     for file in lake.rglob("*"):
@@ -144,7 +144,7 @@ def test_lake_without_tables_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("seen", "waiting"),
     [
-        ([("id", 4)], ["follower"]),  # the note of this table is ignored
+        ([("id", 4)], ["follower"]),  # the note of silver.orders itself is ignored
         ([("id", 5)], []),
         ([("another", 1)], []),
         ([], []),

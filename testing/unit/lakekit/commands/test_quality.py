@@ -16,8 +16,8 @@ from lakekit.template.tables import TABLES
 def declared_with(
     *expectations: Expectation, constraints: "tuple[Constraint, ...]" = ()
 ) -> TableSet:
-    """Return the template's tables. The expectations and constraints of the silver
-    table are replaced.
+    """Return the template's tables, with these expectations and constraints for the
+    silver table.
     """
     silver = replace(
         TABLES["silver.orders"], expectations=expectations, constraints=constraints

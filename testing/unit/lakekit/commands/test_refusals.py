@@ -1,4 +1,4 @@
-"""Tests runs in which a source has faulty files and the second source has none."""
+"""Tests runs with two sources, of which only one has faulty files."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ PET_TABLES = ["bronze.pets", "gold.owners"]
 
 @pytest.fixture
 def both(tables: TableSet, source: Path, sql: Path) -> TableSet:
-    """Return the tables of two sources, people and pets. The table gold.owners reads
-    both sources.
+    """Return the tables of two sources, people and pets. The table gold.owners depends
+    on both sources.
     """
     (sql / "owners.sql").write_text(
         "select p.owner from bronze.pets p left join gold.ages a on a.people = 99"
@@ -100,8 +100,8 @@ def test_file_with_an_io_error_stops_the_tables_that_read_it_and_no_other(
 
 @pytest.fixture
 def forbid(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
-    """Return a function that makes opening a file fail. File permissions would not stop
-    root.
+    """Return a function that makes `Path.open` fail for a file. File permissions would
+    have no effect if root runs the tests.
     """
     is_open = Path.open
 
@@ -195,7 +195,7 @@ def test_missing_source_stops_the_tables_that_read_it(
         RefusedFilesError, match="There is no file of people"
     ) as refused:
         lakekit.run(source, tmp_path / "lake", tables=both, refused=policy)
-    # gold.owners depends on people, because it reads gold.ages.
+    # gold.owners also depends on the source people, because it reads gold.ages.
     assert refused.value.tables == (*ALL, "gold.owners")
     assert written(tmp_path / "lake") == ["bronze.pets"]
 

@@ -25,7 +25,9 @@ GOLD = "gold.sales_by_day"
 
 
 def overwrite(lake: Path, rows: int) -> None:
-    """Commit a new version of the gold table that has only its first `rows` rows."""
+    """Commit a new version of the gold table: only the first `rows` rows of the current
+    version.
+    """
     gold = str(lake / "gold/sales_by_day")
     table = DeltaTable(gold).to_pyarrow_dataset().to_table()
     write_deltalake(gold, table.slice(0, rows), mode="overwrite")
@@ -161,7 +163,9 @@ def test_unknown_and_missing_tables_are_refused(shop: Path, tmp_path: Path) -> N
 def test_writer_that_is_first_is_met_by_a_conflict(
     shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The conflict must be reported even if delta-rs cannot open the newest version."""
+    """A conflict must be reported as such even if delta-rs cannot open the newest
+    version.
+    """
 
     def taken(self: FolderLogFiles, name: str, content: bytes) -> None:
         raise FileExistsError(name)

@@ -41,15 +41,15 @@ ITEMS = Table(
 
 
 def declare(**changed: Any) -> TableSet:
-    """Return a table set in which the silver table has these changed fields."""
+    """Return a table set, with changed fields of the silver table."""
     return TableSet(
         (bronze(SOURCE), dataclasses.replace(ITEMS, **changed)), Path("sql")
     )
 
 
 def with_column(**changed: Any) -> Dict[str, Any]:
-    """Return the field `columns` of the silver table, with changed fields of the column
-    `name`.
+    """Return the silver table's field `columns`, in which some fields of the column
+    `name` are changed.
     """
     column = dataclasses.replace(Column("name"), **changed)
     return {"columns": (ITEMS.columns[0], column, *ORIGIN)}

@@ -1,4 +1,4 @@
-"""Tests that the settings in pyproject.toml list the layers of lakekit."""
+"""Tests that the settings in pyproject.toml list all layers of lakekit's code."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ PREDICATE = "n is null or n > 0"
 
 @pytest.fixture
 def parsed(monkeypatch: pytest.MonkeyPatch) -> List[str]:
-    """Return a list. Every SQL text that sqlglot parses is added to the list."""
+    """Return a list that gets every SQL text that sqlglot parses."""
     asked: List[str] = []
     real = transpile._parse
 

@@ -12,7 +12,7 @@ from lakekit.errors import DeclarationError, LakekitError
 
 
 def with_gold(tables: TableSet, **changed: Any) -> TableSet:
-    """Return the tables. The gold table has these changed fields."""
+    """Return the tables, with changed fields of the gold table."""
     bronze, silver, _, gold = tables
     return TableSet((bronze, silver, dataclasses.replace(gold, **changed)), tables.sql)
 
@@ -42,7 +42,7 @@ def test_predicate_is_refused_by_its_name(
         ({"constraints": (Constraint("c", predicate),)}, "constraint c"),
     ):
         wrong = with_gold(tables, **field)
-        if predicate == "age":  # its type is checked only by the engine
+        if predicate == "age":  # the type is wrong, but only the engine checks types
             check_sql(wrong)
             continue
         with pytest.raises(LakekitError, match=f"gold.ages: {where}: ") as caught:

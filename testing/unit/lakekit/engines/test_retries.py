@@ -10,8 +10,8 @@ from lakekit.errors import ComputeError, ConflictError
 
 
 class Attempt:
-    """A callable that raises a conflict with another writer a given number of times,
-    and then succeeds.
+    """A callable that raises ConflictError a given number of times, and then
+    succeeds.
     """
 
     def __init__(self, conflicts: int) -> None:

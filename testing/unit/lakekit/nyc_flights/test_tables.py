@@ -13,7 +13,7 @@ COMPUTED = [table for table in TABLES if table.sql]
 def test_sql_reads_what_is_declared(table: Table) -> None:
     query = parse_query(
         table.name, TABLES.query(table), table.reads
-    )  # raises an error if the SQL reads any other table
+    )  # raises an error if the SQL reads an undeclared table
     assert "SELECT" in duckdb(query, table.name)
 
 

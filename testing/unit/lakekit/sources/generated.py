@@ -4,9 +4,10 @@ rows.
     PYTHONPATH=utils:. python -m testing.unit.lakekit.sources.generated 1000
     PYTHONPATH=utils:. python -m testing.unit.lakekit.sources.generated 100 spark
 
-Bronze must have every row with the texts that Python reads. Silver or quarantine must
-have every row with the values to which Python converts the texts. lakekit may refuse
-only a file that was damaged or that Python cannot read. The error must name the file.
+Every row must be in bronze, with the same texts that Python reads. It must also be in
+silver with the values to which Python converts the texts, or in quarantine if Python
+cannot convert them. lakekit may refuse a file only if the file was damaged or Python
+cannot read it. The error must name the file.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ def generated_csv(rng: random.Random, number: int) -> Generated:
     lines = [header]
     for index in range(rng.choice([1, 2, 5, 40])):
         row = {name: rng.choice(WORDS) for name in header}
-        first = 3 if rng.random() < 0.6 else None  # to start with good values
+        first = 3 if rng.random() < 0.6 else None  # only good values
         values = {name: each[:first] for name, each in CSV_VALUES.items()}
         row.update({name: rng.choice(each) for name, each in values.items()})
         ids = [str(number * 100 + index), "+7", "-1", "1.0", "9" * 19]
@@ -217,7 +218,7 @@ DAMAGE: Sequence[Callable[[random.Random, str, str], str]] = (
 
 def _read_by_python(content: bytes) -> Optional[List[Row]]:
     """Return the rows that Python's csv module reads. Returns None if Python cannot
-    read the file, or if a Delta table cannot store it.
+    read the file, or if a Delta table cannot store the rows.
     """
     csv.field_size_limit(10**7)
     try:
@@ -318,7 +319,9 @@ def _text(value: Any, zoned: bool) -> str:
 
 
 def _convert(name: str, text: str) -> Any:
-    """Convert a text to the value of a column with Python. Raises ValueError."""
+    """Convert a text to the value of a column with Python. Raises ValueError if the
+    text is not valid.
+    """
     kind = TYPES[name]
     if text == "NA":
         return None
@@ -339,8 +342,8 @@ def _convert(name: str, text: str) -> Any:
 
 
 def _instant(text: str) -> datetime.datetime:
-    """Convert a text to an instant. Raises ValueError for offsets of more than 18:00,
-    although Python would accept them.
+    """Convert a text to an instant. Raises ValueError if the text is not valid, or if
+    its offset from UTC is more than 18:00, which Python would accept.
     """
     found = re.fullmatch(
         r"(....-..-..)[T ](..:..:..)(\.[0-9]{1,6})?(Z|([+-])(..):(..))", text
@@ -365,7 +368,7 @@ def check(
 ) -> Counter[str]:
     """Read `count` generated files with lakekit, and compare every row with the row
     that Python reads. Returns how many files and rows had each outcome. Raises
-    AssertionError.
+    AssertionError if a row is wrong.
     """
     rng, outcome = random.Random(seed), Counter[str]()
     names = ", ".join(

@@ -64,7 +64,7 @@ def test_free_space_is_left_to_others(
 
 @pytest.fixture
 def small_files() -> Iterator[None]:
-    """Limit the size of files that this process writes to 100 kB."""
+    """Let this process write only files of at most 100 kB."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     yield

@@ -246,7 +246,7 @@ def test_file_name_that_is_not_utf8_is_refused(
     with pytest.raises(SourceError) as refused:
         opened(source, tables, tmp_path)
     assert r"people/\udcff.csv' has a name that is not UTF-8" in str(refused.value)
-    str(refused.value).encode()  # raises an error if the message cannot be printed
+    str(refused.value).encode()  # raises an error if the message cannot be encoded
 
 
 @pytest.mark.parametrize(

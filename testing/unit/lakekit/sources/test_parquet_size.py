@@ -19,7 +19,7 @@ MB = 10**6
 
 
 def repeated(value: Any, count: int) -> pa.Array[Any]:
-    """Return an array that stores the value once."""
+    """Return an array with `count` equal values, which are stored only once."""
     indices = pa.array([0] * count, pa.int32())
     return pa.DictionaryArray.from_arrays(indices, pa.array([value]))
 

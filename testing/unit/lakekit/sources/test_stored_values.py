@@ -144,7 +144,7 @@ def test_parquet_file_with_a_damaged_page_is_refused_by_column(
     write_parquet(source, note=pa.array(["x" * 200]))
     path = source / "people.parquet"
     content = bytearray(path.read_bytes())
-    content[4:24] = b"\xff" * 20  # the header of the first page
+    content[4:24] = b"\xff" * 20  # damage the header of the first page
     path.write_bytes(content)
     with pytest.raises(SourceError, match="people.parquet, column .*: not readable"):
         lakekit.run(source, tmp_path / "lake", tables=tables)

@@ -63,7 +63,7 @@ def test_new_commits_are_read_on(table: Path) -> None:
     assert log.update() and (log.version, log.rows()) == (3, 4)
     assert not log.holds(
         frozenset({"lakekit/a"})
-    )  # the file may have contained only the deleted row
+    )  # the deleted row may be all that the transaction added
 
 
 def test_sizes_are_those_of_the_files_of_the_version(table: Path) -> None:
@@ -95,7 +95,9 @@ def test_rebuilt_table_of_the_same_name_is_another(table: Path) -> None:
 
 
 def change(table: Path, version: int, what: Dict[str, Any]) -> None:
-    """Change the actions of a commit with a function."""
+    """Change fields of a commit's actions. `what` contains the new fields by the kind
+    of action.
+    """
     file = table / "_delta_log" / f"{version:020}.json"
     lines: List[Dict[str, Any]] = [
         json.loads(line) for line in file.read_text().splitlines()

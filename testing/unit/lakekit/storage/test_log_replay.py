@@ -43,7 +43,7 @@ def test_file_whose_name_holds_a_quoted_value_is_found() -> None:
     files.data = {
         "p=x%20y/b": b"1",
         "p=x%20z/b": b"1",
-    }  # names of operations in Spark and in delta-rs
+    }  # names as Spark and as delta-rs write them
     assert versions(files)[0].damaged == ()
 
 

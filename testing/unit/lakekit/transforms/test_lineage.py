@@ -7,7 +7,7 @@ from lakekit.transforms.lineage import digest, followed
 
 
 def replaced(tables: TableSet, table: Table) -> TableSet:
-    """Return the tables. The declaration of one table is replaced."""
+    """Replace the declaration of one table, and return all tables."""
     kept = [each for each in tables if each.layer != "quarantine"]
     return TableSet(
         tuple(table if each.name == table.name else each for each in kept), tables.sql

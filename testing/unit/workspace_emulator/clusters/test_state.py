@@ -19,8 +19,8 @@ from workspace_emulator.store import Store
 
 
 class Ready(Template):
-    """A fake template. The template returns an empty environment, or raises an error if
-    one is given.
+    """A fake template. If `error` is given, `ready` raises InstallError; otherwise, it
+    returns an empty environment.
     """
 
     def __init__(self, folder: Path, error: str = "") -> None:

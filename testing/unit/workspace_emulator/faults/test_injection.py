@@ -11,7 +11,7 @@ from workspace_emulator.runtime.background import Background
 
 
 class Transport:
-    """A fake connection with a client that stays connected."""
+    """A fake connection whose client stays connected."""
 
     def is_closing(self) -> bool:
         return False

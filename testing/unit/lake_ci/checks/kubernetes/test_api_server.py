@@ -1,5 +1,5 @@
-"""The API server is chosen, started and used. In these tests, a real server on loopback
-or on a Unix socket answers.
+"""Tests how the API server is chosen, started and used. A real HTTP server on the
+loopback interface or on a Unix socket answers the requests.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(text)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Log nothing, because the requests are recorded in `requests`."""
+        """Do nothing, because `requests` already records the requests."""
 
     def address_string(self) -> str:
         return "a socket"
@@ -90,8 +90,8 @@ class UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
 @pytest.fixture
 def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Yield the address of a server on a Unix socket; it records requests in
-    `Handler.requests`.
+    """Yield the address of a server on a Unix socket. `Handler.requests` records the
+    requests to the server.
     """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Handler, "requests", [])

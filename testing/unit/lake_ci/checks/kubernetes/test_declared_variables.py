@@ -1,4 +1,4 @@
-"""The environment variables that a program reads are found in the program's code."""
+"""The check finds all environment variables that the code of a program reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The server's responses become findings, with the line in the manifests' source."""
+"""The check converts the server's error responses to findings, each with the right line
+in the source of the manifests.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,9 @@ SPACE = Manifest(
 
 
 class Server(ApiConnection):
-    """Fakes a server: records stored namespaces, and has a response for each kind."""
+    """Fakes the API server. It records the namespaces that it stores, and has one
+    response for each kind of object.
+    """
 
     def __init__(self, answers: Mapping[str, ApiResponse], *, spaces: set[str]) -> None:
         self.answers = answers

@@ -1,4 +1,4 @@
-"""The manifests of staging and production are compared."""
+"""Tests the comparison of the manifests of staging and production."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def ctx(ctx: CheckContext) -> CheckContext:
 
 
 def environment(name: str, digest: str, **spec: Any) -> Rendered:
-    """Return the rendered objects of an environment. `name` and `digest` must differ
-    between environments.
+    """Return the rendered objects of an environment. `name` and `digest` are different
+    in every environment.
     """
     config = f"settings-{digest}"
     data = {"LAKE": f"s3://lake-{name}-{ACCOUNTS[name]}"}

@@ -1,4 +1,6 @@
-"""The settings of images are read completely, or the error contains the wrong name."""
+"""The settings of images are read completely. If a setting has a wrong name, the error
+contains this name.
+"""
 
 from __future__ import annotations
 

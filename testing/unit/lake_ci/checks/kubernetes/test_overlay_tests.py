@@ -69,7 +69,7 @@ def test_without_any_build_nothing_is_tested(ctx: CheckContext) -> None:
 
 
 def rules() -> ModuleType:
-    """Import a new copy of the module with the repository's own rules."""
+    """Import a new copy of the module that contains the repository's own rules."""
     spec = importlib.util.spec_from_file_location("overlay_rules_of_the_lake", RULES)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -80,7 +80,7 @@ def rules() -> ModuleType:
 def test_without_manifests_the_rules_refuse_to_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Without manifests, pytest would skip the tests without a message, so the module
+    """Without manifests, pytest would silently skip the tests. Therefore the module
     raises a usage error.
     """
     monkeypatch.delenv(VARIABLE, raising=False)
@@ -89,7 +89,9 @@ def test_without_manifests_the_rules_refuse_to_run(
 
 
 def written(folder: Path, **data: str) -> Path:
-    """Write the rendered objects of an environment, a single ConfigMap."""
+    """Write a file with an environment's rendered objects: a single ConfigMap with this
+    data.
+    """
     metadata = {"name": "settings"}
     thing = {"kind": "ConfigMap", "metadata": metadata, "data": data}
     places = [[["data", key], "x.env", line] for line, key in enumerate(data, 1)]

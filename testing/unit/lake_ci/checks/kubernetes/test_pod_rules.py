@@ -41,8 +41,8 @@ SETTINGS = Manifest(
 def deployment(
     change: Callable[[dict[str, Any], dict[str, Any]], object] = lambda pod, one: None
 ) -> Rendered:
-    """Return an environment that contains only a Deployment. `change` can change the
-    Deployment's pod and container before.
+    """Return an environment that contains only a Deployment. First, `change` is called
+    with the pod and the container of the Deployment, and may change them.
     """
     container = deepcopy(CONTAINER)
     pod = {

@@ -1,4 +1,4 @@
-"""The check of the project's own rules, which is one row of the result."""
+"""All of the project's own rules are checked in one row of the result."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def test_good_environment_reports_number_of_rules_and_skipped_comparison(
 
 
 def sound(*more: Manifest) -> Rendered:
-    """Return an environment that satisfies the rules for overlays, and has additional
-    objects.
+    """Return an environment that satisfies the rules for overlays. `more` are
+    additional objects.
     """
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     space = Manifest({"kind": "Namespace", "metadata": {"name": "x", "labels": labels}})

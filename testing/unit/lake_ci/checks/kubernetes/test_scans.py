@@ -1,5 +1,5 @@
-"""The output of the schema validation and of checkov becomes findings, each with the
-line in the manifests' source.
+"""The output of the schema validation and of checkov is converted to findings, each
+with the right line in the source of the manifests.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""If no environment uses a setting, the setting is a finding."""
+"""The check reports each setting that no environment uses."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def pod(image: str, secret: str) -> Manifest:
 
 
 class Scanned(CheckovScan):
-    """Fakes a scan in which the rules `broken` are violated; if `broken` is None, the
-    scan failed.
+    """Fakes a scan that reports violations of the rules in `broken`. If `broken` is
+    None, the scan itself fails.
     """
 
     def __init__(
@@ -69,8 +69,9 @@ def checked(
     *built: Manifest | None,
     broken: Sequence[str] | None = ("CKV_K8S_15",),
 ) -> Outcome:
-    """Return the outcome for environments that have one of these pods each; the last
-    environments may have none. If a pod is None, the environment was not built.
+    """Return the outcome for environments with these pods, one pod per environment. If
+    a pod is None, its environment was not built. If there are fewer pods than
+    environments, the last environments have no pod.
     """
     builds = [BuildOverlay(name) for name in ENVIRONMENTS]
     for number, build in enumerate(builds):

@@ -1,4 +1,4 @@
-"""Unified diffs are read, as black and isort print them."""
+"""Tests the parser of the unified diffs that black and isort print."""
 
 from __future__ import annotations
 

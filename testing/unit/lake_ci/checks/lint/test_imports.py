@@ -1,4 +1,4 @@
-"""The output that import-linter prints for forbidden imports is parsed."""
+"""Tests the parser of import-linter's output about forbidden imports."""
 
 from __future__ import annotations
 

@@ -196,8 +196,8 @@ def test_a_lock_is_compiled_from_the_project_its_extras_and_groups(
 
 
 def fake_uv(body: str, seen: list[str]) -> Callable[[list[str]], Completed]:
-    """Return a fake uv. It records the existing lock file, whose versions uv prefers,
-    and writes `body` as the new one.
+    """Return a fake uv. It adds the existing lock file, whose versions the real uv
+    prefers, to `seen`, and writes `body` as the new lock file.
     """
 
     def answer(argv: list[str]) -> Completed:
@@ -224,7 +224,7 @@ def test_a_compiled_lock_is_written_once_and_then_unchanged(
     assert seen[0] == "nothing"
     assert (
         seen[1] == path.read_text()
-    )  # uv gets the old lock file, whose versions it prefers
+    )  # uv gets the old lock file, and prefers its versions
     for option in (
         "--universal",
         "--generate-hashes",

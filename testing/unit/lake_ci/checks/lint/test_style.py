@@ -1,4 +1,6 @@
-"""The output that flake8, black, isort and mypy print for faulty files is parsed."""
+"""Tests the parsers of the output that flake8, black, isort and mypy print for faulty
+files.
+"""
 
 from __future__ import annotations
 

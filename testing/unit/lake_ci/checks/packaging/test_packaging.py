@@ -72,7 +72,7 @@ def pack_sdist(
 
 @pytest.fixture
 def project(ctx: CheckContext, git: Git) -> CheckContext:
-    """Return a repository with a package, in which all files are committed."""
+    """Return a repository with a package. All files are committed."""
     for name, data in SDIST.items():
         if name != "PKG-INFO" and name != ".gitignore":
             (ctx.root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ def project(ctx: CheckContext, git: Git) -> CheckContext:
 
 @pytest.fixture
 def built(project: CheckContext) -> CheckContext:
-    """Return the project after its wheel and sdist were written to dist/."""
+    """Return the project with a wheel and an sdist in dist/."""
     (project.root / "dist").mkdir()
     pack_wheel(project.root / "dist" / "lakekit-1.0-py3-none-any.whl", WHEEL)
     pack_sdist(project.root / "dist" / "lakekit-1.0.tar.gz", SDIST)
@@ -406,7 +406,7 @@ def test_a_file_of_another_kind_is_named(built: CheckContext) -> None:
 def rebuilding(
     wheel: dict[str, bytes], sdist: dict[str, bytes]
 ) -> Callable[[list[str]], Completed]:
-    """Return a fake `python -m build`, which writes these archives."""
+    """Return a fake `python -m build` that writes archives with these files."""
 
     def answer(argv: list[str]) -> Completed:
         folder = Path(argv[argv.index("--outdir") + 1])
@@ -603,7 +603,7 @@ def listing(*names: str) -> Callable[[list[str]], Completed]:
 
 @pytest.fixture
 def installed(built: CheckContext) -> CheckContext:
-    """Return the project after the wheel was installed for two of three Python
+    """Return the project. Its wheel is already installed for two of three Python
     versions.
     """
     for python in ("3.9", "3.10"):

@@ -1,5 +1,5 @@
-"""Files that were changed, or that GitHub did not build from this commit, are refused
-by `verify` and by `deploy`.
+"""`verify` and `deploy` refuse files that were changed, and files that GitHub did not
+build from this commit.
 """
 
 from __future__ import annotations
@@ -35,12 +35,14 @@ PLACES = ("trial", "dev")
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the built sample project, which `project` copies."""
+    """Return a built sample project. The fixture `project` copies it for each test."""
     return make(tmp_path_factory.mktemp("built") / "project", "1.0")
 
 
 def execute(argv: list[str], **options: Any) -> Completed:
-    """Run `gh`; the process of a deploy only reports its end."""
+    """Run `gh`. Do not run a deploy: only report the events of a deploy that has
+    ended.
+    """
     if "lake_ci.deploy" in argv:
         event = {"event": "result", "outcome": "deployed", "code": 0}
         options["echo"](json.dumps(event))
@@ -52,7 +54,9 @@ def execute(argv: list[str], **options: Any) -> Completed:
 
 @pytest.fixture
 def project(ctx: CheckContext, built: Path, tmp_path: Path) -> CheckContext:
-    """Return a context of the project, on a machine of GitHub's without `gh`."""
+    """Return a context of the project. The environment variables are those of a GitHub
+    runner without `gh`.
+    """
     ctx.root = Path(shutil.copytree(built, tmp_path / "project"))
     ctx.env = {
         "PATH": str(tmp_path / "bin"),
@@ -64,7 +68,7 @@ def project(ctx: CheckContext, built: Path, tmp_path: Path) -> CheckContext:
 
 
 def rows(ctx: CheckContext, stages: Generator[Sequence[Check], None, object]) -> Rows:
-    """Run the stages; return the outcome of each row."""
+    """Run the stages, and return the outcome of each row."""
     return {check.name: check.run(ctx) for stage in stages for check in stage}
 
 
@@ -106,7 +110,9 @@ def origin(project: CheckContext) -> Origin:
 def attest(
     project: CheckContext, authority: Authority, tmp_path: Path
 ) -> Callable[..., Bundle]:
-    """Return a function that signs the files, and writes the bundle that `gh` reads."""
+    """Return a function that signs the files in dist/, and writes the bundle that `gh`
+    reads.
+    """
     install(tmp_path / "bin", authority)
 
     def sign(origin: Origin, by: Authority = authority) -> Bundle:
@@ -169,7 +175,7 @@ def test_other_origin_is_refused_by_name(
 def test_other_files_than_the_attested_ones_are_refused(
     project: CheckContext, attest: Callable[..., Bundle], origin: Origin
 ) -> None:
-    """The attacker also rewrites the checksums and the result."""
+    """An attacker who changes a file can also rewrite the checksums and the result."""
     attest(origin)
     with (project.root / "dist" / SDIST).open("ab") as file:
         file.write(b"\0")

@@ -33,7 +33,7 @@ def side(root: Path, name: str) -> Side:
 
 
 class Runs:
-    """Fakes both processes of a pair: writes the file that pytest-benchmark would
+    """Fakes the processes of both versions: writes the file that pytest-benchmark would
     write.
     """
 
@@ -56,7 +56,9 @@ class Runs:
         self.started: list[str] = []
 
     def clock(self) -> float:
-        """Return the time of a fake clock, on which each process takes a second."""
+        """Return the time of a fake clock. The clock advances by a second for each
+        process.
+        """
         return float(len(self.started))
 
     def __call__(self, argv: list[str], **given: Any) -> Completed:

@@ -1,4 +1,4 @@
-"""The baseline is chosen, and both versions are built and installed."""
+"""Tests how the baseline is chosen, and how both versions are built and installed."""
 
 from __future__ import annotations
 
@@ -138,7 +138,8 @@ def test_a_worktree_is_made_whatever_was_there_and_leaves_nothing(
         (tree / "left.txt").write_text("by an earlier run")
     assert not tree.exists()
     assert git(root, "worktree", "list").count("\n") == 0
-    # After a kill, git may list a worktree whose folder does not exist.
+    # A killed run may leave a worktree in git's list, although its folder does not
+    # exist.
     check_out(root, tree, commits[1])
     git(tree, "status")
     for file in tree.iterdir():

@@ -1,5 +1,5 @@
-"""A benchmark runs processes, compares their times, and prints the result. In these
-tests, the processes are fakes.
+"""Tests that a benchmark runs processes, compares their times, and prints the result.
+The processes are fakes.
 """
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ def test_more_rounds_are_run_while_time_is_left_and_nothing_is_told(
     ctx: CheckContext,
 ) -> None:
     runs = Runs(WILD, WILD[::-1], cpu=(0.0, 0.0))
-    # Each pair of processes takes two seconds. The last pair is one that starts before
-    # the time limit.
+    # Each pair of processes takes two seconds. The last pair starts before the time
+    # limit of 20 s is exceeded, and may end later.
     judged(ctx, runs, given=PerformanceOptions(seconds=20))
     assert len(runs.started) == 22
 

@@ -1,4 +1,6 @@
-"""Real processes take turns in the right order, even after one of them has ended."""
+"""Real processes take turns in the right order. If one of them ends, the rest
+continue.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,8 @@ import pytest
 
 from lake_ci.checks.performance.interleaving import TurnServer, order
 
-# Request `turns` turns one after the other, and log each. Then exit without a message
-# to the server.
+# The program of a process. It requests `turns` turns one after another, and logs each.
+# Then it exits without a message to the server.
 PLAYER = """
 import socket, sys
 address, name, turns, log = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
@@ -33,8 +35,9 @@ with socket.socket(socket.AF_UNIX) as line:
 def play(
     log: Path, rounds: int, turns: dict[str, int], absent: tuple[str, ...] = ()
 ) -> list[str]:
-    """Grant turns to processes in `rounds` rounds, and return the lines that the
-    processes log. `turns` contains how many turns each process requests.
+    """Start processes, grant turns to them in `rounds` rounds, and return the lines
+    that they log. `turns` contains how many turns each process requests, by the name of
+    the process.
     """
     with TurnServer() as granting:
         running = {

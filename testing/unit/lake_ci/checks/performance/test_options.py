@@ -1,4 +1,6 @@
-"""Options on the command line override settings in pyproject.toml."""
+"""An option on the command line overrides the setting of the same name in
+pyproject.toml.
+"""
 
 from __future__ import annotations
 

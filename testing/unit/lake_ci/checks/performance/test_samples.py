@@ -17,8 +17,9 @@ from lake_ci.checks.performance.statistics import Interval, SpeedVerdict
         ((0.9, 1.1), (1.3, 1.5), SpeedVerdict.FINE),
         ((1.0, 1.3), None, SpeedVerdict.UNDECIDED),
         ((0.8, 1.3), (0.98, 1.02), SpeedVerdict.FINE),
-        # A process that waits uses no processor time. So if the estimate for wall time
-        # is above the threshold, processor time alone cannot decide.
+        # A process uses no processor time while it waits. So if the estimate for wall
+        # time is above the threshold, the version may be slower although its processor
+        # time is the same.
         ((1.1, 1.5), (0.98, 1.02), SpeedVerdict.UNDECIDED),
         ((0.8, 1.3), (1.2, 1.4), SpeedVerdict.SLOWER),
     ],

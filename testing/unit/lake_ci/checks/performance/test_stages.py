@@ -1,4 +1,6 @@
-"""The benchmarks are collected, and their measurements stored in the history."""
+"""Tests how the benchmarks are collected, and how their measurements are stored in the
+history.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +83,7 @@ def test_benchmarks_that_cannot_be_collected_are_a_crash(ctx: CheckContext) -> N
 
 
 def measured(ctx: CheckContext, given: PerformanceOptions) -> Collect:
-    """Return a `Collect` with one benchmark, which was measured."""
+    """Return a `Collect` with one benchmark that has been measured."""
     made = benchmark(ctx, given=given)
     made.run(ctx)
     collect = Collect(given, made.baseline, made.old, made.new)

@@ -1,5 +1,5 @@
-"""The statistics are right even with noise as on a shared machine: heavy tails, bursts,
-and differences between processes.
+"""The statistics are right even with the noise of a shared machine: heavy tails,
+bursts, and differences between processes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def measured(
 ) -> tuple[Series, Series]:
     """Return the rounds of the old and the new version, with simulated noise. Each
     round has some noise, and some rounds take up to three times as long. In addition,
-    both versions drift together, and processes differ.
+    both versions share a random drift, and each process has its own speed.
     """
     sides: tuple[Series, Series] = ([], [])
     for _ in range(generations):
@@ -44,8 +44,8 @@ def measured(
             side.append(
                 [
                     true * uneven * shared * math.exp(dice.gauss(0, noise))
-                    # A burst only makes a program slower. The Pareto distribution has
-                    # such a heavy tail that it almost has no mean.
+                    # A burst can only make a program slower. It has a Pareto
+                    # distribution: a tail so heavy that there is almost no mean.
                     * (
                         min(3.0, dice.paretovariate(1.2))
                         if dice.random() < bursts
@@ -60,9 +60,7 @@ def measured(
 def shares(
     ratio: float, trials: int, *, noise: float = 0.03, bursts: float = 0.05
 ) -> dict[SpeedVerdict, float]:
-    """Return how often each verdict occurs in `trials` simulated comparisons, as a
-    share.
-    """
+    """Return the share of each verdict in `trials` simulated comparisons."""
     dice = random.Random(7)
     verdicts = [
         compare(

@@ -1,5 +1,5 @@
-"""An accepted risk applies to its finding until it expires. If this finding no longer
-exists, the accepted risk is reported as unused.
+"""An accepted risk hides its finding until the accepted risk expires. If the finding no
+longer exists, the accepted risk is reported as unused.
 """
 
 from __future__ import annotations

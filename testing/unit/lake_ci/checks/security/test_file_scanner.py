@@ -56,7 +56,7 @@ class Sniffer(FileScanner):
 
 
 class Nose:
-    """A fake scanner, which records the files that it scans."""
+    """Fakes the command `sniff`, and records the files that it scans."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

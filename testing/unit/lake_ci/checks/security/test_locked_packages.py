@@ -1,5 +1,5 @@
-"""The pins in lock files are read, and the wheel's requirements are resolved once per
-day.
+"""Tests how pinned versions are read from lock files, and that the wheel's requirements
+are resolved only once per day.
 """
 
 from __future__ import annotations

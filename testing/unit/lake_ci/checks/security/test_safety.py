@@ -57,8 +57,9 @@ def database(folder: Path, day: date = TODAY) -> str:
 def answering(
     ctx: CheckContext, *answers: tuple[int, dict[str, Any] | None]
 ) -> list[list[str]]:
-    """Fake uv, which resolves no packages, and safety, which returns these exit codes
-    and reports in order. Return the list of safety's commands.
+    """Fake uv and safety. The fake uv resolves no packages. The fake safety returns
+    these exit codes and reports, one after another. Return the list of safety's
+    commands.
     """
     calls: list[list[str]] = []
 

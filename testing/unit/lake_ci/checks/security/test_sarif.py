@@ -1,4 +1,4 @@
-"""The findings of all scanners are merged, and written as SARIF."""
+"""Tests that the findings of all scanners are merged and written as SARIF."""
 
 from __future__ import annotations
 

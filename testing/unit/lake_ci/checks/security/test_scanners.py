@@ -1,4 +1,6 @@
-"""The output that bandit, semgrep and kingfisher print for faulty files is parsed."""
+"""Tests the parsers of the output that bandit, semgrep and kingfisher print for faulty
+files.
+"""
 
 from __future__ import annotations
 
@@ -132,7 +134,7 @@ def test_a_secret_is_named_by_place_alone(
     hatch = '[tool.hatch.build.targets.wheel]\npackages = ["utils"]\n'
     (ctx.root / "pyproject.toml").write_text(PROJECT + hatch)
     (ctx.root / ".gitignore").write_text("*.env\n")
-    # The output has a second document.
+    # This output consists of two JSON documents.
     calls = answering(printed(KINGFISHER, 200, '\n{"findings": 1}\n'))
     outcome = Secrets(register).run(ctx)
     assert "--redact" in calls[0] and "--no-validate" in calls[0]

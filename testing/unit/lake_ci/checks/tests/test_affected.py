@@ -1,5 +1,5 @@
-"""The tests that a change may affect are selected. In these tests, a real pytest runs
-in a small repository before and after changes.
+"""Tests the selection of tests that a change may affect. A real pytest runs in a small
+repository before and after a change.
 """
 
 from __future__ import annotations
@@ -196,8 +196,8 @@ SHARED = {
 
 @pytest.fixture
 def repository(ctx: CheckContext) -> CheckContext:
-    """Return the context of a git repository; commands run there with the Python of
-    this test.
+    """Return the context of a git repository. Commands run in the repository, with this
+    test's Python.
     """
     children = Processes()
 
@@ -240,11 +240,11 @@ def edit(repository: CheckContext, file: str, old: str, new: str) -> None:
 
 
 def failing(root: Path) -> set[str]:
-    """Return the tests that fail if all tests run; if pytest cannot collect them, all
-    tests have failed.
+    """Run all tests, and return those that fail: all tests, if pytest cannot collect
+    them.
 
-    If a file changes twice in a second and keeps its size, Python would use stale byte
-    code. So byte code is disabled.
+    Byte code is disabled. Otherwise, Python would use stale byte code if a file changes
+    twice in a second and keeps its size.
     """
     command = [
         sys.executable,
@@ -283,18 +283,19 @@ def test_affected_tests_include_all_that_a_mutant_breaks(
         now = affected.Snapshot.of(repository.root, ["*"], known.snapshot)
         selection = affected.select_affected(known, now, repository.root)
         # If the teardown of a shared fixture fails, pytest reports the error for the
-        # last test, and any test may be the last.
+        # test that runs last. Any test with this fixture may run last.
         broken = (
             SHARED if name == "teardown" or workers == 2 else failing(repository.root)
         )
-        # The result does not depend on the number of workers, so the failing tests are
-        # compared only with one worker.
+        # The number of workers does not change which tests fail, so the comparison with
+        # one worker is enough.
         assert workers == 2 or broken <= selection.tests, name
         selected[name] = len(selection.tests)
         edit(repository, file, new, old)
     everything = {name for name, number in selected.items() if number == TESTS}
     assert everything == {"constant", "import", "data", "settings"}
-    # These are the test of the changed function, and the test that starts a process.
+    # The two tests are that of the changed function, and the test that starts a
+    # process.
     assert selected["function"] == 2
 
 
@@ -319,7 +320,7 @@ def test_affected_run_selects_reports_and_records(
     (repository.root / "tests" / "test_new.py").write_text(
         "def test_new() -> None:\n    assert True\n"
     )
-    # These are the changed test, and the test that starts a process.
+    # The two tests are the new test, and the test that starts a process.
     assert "2 passed" in run(repository).detail
     assert run(repository).detail == f"0 of {TESTS + 1} tests"
 

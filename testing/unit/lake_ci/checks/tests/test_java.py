@@ -1,4 +1,4 @@
-"""Java's version is checked, and the locked jars are downloaded."""
+"""Tests that Java's version is checked, and that the locked jars are downloaded."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Property settings:
 
 openjdk version "{version}" 2023-10-17
 """
-# What Ivy prints if no repository has an artifact.
+# The output of Ivy if no repository has an artifact.
 NOT_FOUND = """\
 :: loading settings :: url = \
 jar:file:ivy-2.5.3.jar!/org/apache/ivy/core/settings/ivysettings.xml
@@ -157,8 +157,8 @@ GOOD = hashlib.sha256(BYTES).hexdigest()
 
 @pytest.fixture
 def spark(ctx: CheckContext) -> CheckContext:
-    """Return the context of a repository that declares one jar; its environment has
-    PySpark's Ivy.
+    """Return the context of a repository that declares one jar. The environment of the
+    session contains PySpark with Ivy.
     """
     bundled = (
         ctx.python.parent.parent
@@ -189,7 +189,7 @@ def lock(ctx: CheckContext, sha256: str) -> None:
 
 
 def ivy(argv: list[str]) -> Completed:
-    """Fake Ivy, so that it finds every jar."""
+    """Fake an Ivy that finds every jar."""
     folder = Path(argv[argv.index("-retrieve") + 1]).parent
     (folder / "delta-storage-3.3.2.jar").write_bytes(BYTES)
     return Completed(tuple(argv), 0, "", "", 0.1)
@@ -270,7 +270,7 @@ def test_two_jobs_do_not_fetch_at_once(
         Jars().run(spark)
         answered.set()
 
-    Jars().run(spark)  # the message contains the folder
+    Jars().run(spark)  # sets the folder of the jars
     folder = Path(spark.env["LAKE_CI_JARS"])
     (folder / "delta-storage-3.3.2.jar").unlink()
     thread = threading.Thread(target=second)

@@ -1,5 +1,5 @@
-"""Results are read from pytest's JUnit XML, and the coverage of all sets of tests is
-combined.
+"""Tests how results are read from pytest's JUnit XML, and how the coverage of all sets
+of tests is combined.
 """
 
 from __future__ import annotations
@@ -430,15 +430,15 @@ def test_no_tests_at_all_is_a_failure_and_none_selected_is_skipped(
             ["tests/test_all.py"],
             ["slow/test_spark.py"],
         ),
-        # The argument is neither a path nor a known option; pytest itself reports the
-        # error.
+        # The argument is neither an existing path nor a known option. So every set of
+        # tests gets it, and pytest itself reports the error.
         (
             ("tests/nothing.py",),
             ["tests", "tests/nothing.py"],
             ["slow", "tests/nothing.py"],
         ),
-        # `api` is also a folder of the repository, but here it is an expression that
-        # selects tests.
+        # Here, `api` is an expression that selects tests, although the repository also
+        # has a folder `api`.
         (("-k", "api"), ["tests", "-k", "api"], ["slow", "-k", "api"]),
     ],
 )
@@ -531,8 +531,8 @@ def test_on_a_terminal_pytest_prints_in_colour(
 
 @pytest.fixture
 def real(suite: CheckContext) -> CheckContext:
-    """Return the context of a repository whose tests cover half of a library; commands
-    run with the Python of this test.
+    """Return the context of a repository whose tests cover half of a library. Commands
+    run with this test's Python.
     """
     children = Processes()
 

@@ -1,4 +1,4 @@
-"""The tests that a session runs depend on its Python, its Java and its arguments."""
+"""A session's Python, Java and arguments determine which tests the session runs."""
 
 from __future__ import annotations
 

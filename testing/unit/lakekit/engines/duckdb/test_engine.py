@@ -55,7 +55,9 @@ def rows(engine: EmbeddedEngine, table: Table) -> List[Any]:
 def put(
     engine: EmbeddedEngine, table: Table, values: str, keys: Optional[str] = None
 ) -> int:
-    """Commit rows. With `keys`, the new rows replace the rows that have these keys."""
+    """Commit rows. They replace the rows that have one of `keys`, or all rows if `keys`
+    is None.
+    """
     staged = engine.stage(
         table, "staged", f"select * from (values {values}) t(k, p, n)"
     )
@@ -102,9 +104,9 @@ def test_rows_of_given_keys_are_replaced(engine: EmbeddedEngine, table: Table) -
         == version + 1
     )
     assert rows(engine, table) == [("a", "x", 1), ("b", "z/%2F", 5), ("d", "w", 6)]
-    put(engine, table, "('e', 'w', 7)", keys="('e')")  # no row has this key: appended
+    put(engine, table, "('e', 'w', 7)", keys="('e')")  # adds a row with a new key
     assert engine.rows(table) == 4
-    put(engine, table, "('f', 'w', 8)")  # without keys: replaces all rows
+    put(engine, table, "('f', 'w', 8)")  # replaces all rows
     assert rows(engine, table) == [("f", "w", 8)]
 
 
@@ -283,7 +285,7 @@ def test_small_files_are_compacted_once_and_old_ones_vacuumed(
     )
     assert engine.vacuum(table, 168, dry_run=True) == []
     with pytest.raises(StorageError):
-        engine.vacuum(table, 0, dry_run=True)  # shorter than Delta's minimum of 7 days
+        engine.vacuum(table, 0, dry_run=True)  # the minimum is 7 days
 
 
 def test_interrupt_while_duckdb_computes_is_an_interrupt(
@@ -356,8 +358,8 @@ def test_partition_that_loses_its_last_row_has_no_file(engine: EmbeddedEngine) -
 def test_net_change_is_that_of_the_files(
     engine: EmbeddedEngine, table: Table, tables: TableSet, tmp_path: Path
 ) -> None:
-    """The run that commits a change has the net change in memory. Later runs compute
-    the net change from the data files.
+    """A run that has committed a change knows the net change. A later run must compute
+    the same net change from the data files.
     """
     readers = tuple(
         Table(

@@ -1,5 +1,5 @@
-"""Tests reserved words of DuckDB and Spark as names. Each word must be possible as the
-name of a column, key, partition, source and table.
+"""Tests reserved words of DuckDB and Spark as names. A column, key, partition, source
+or table can have each of these words as its name.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def words() -> Tuple[str, ...]:
 
 
 def reserved() -> FrozenSet[str]:
-    """Return the words that must be quoted in DuckDB to be names."""
+    """Return the words that DuckDB accepts as names only in quotes."""
     found = duckdb.execute(
         "select keyword_name from duckdb_keywords()"
         " where keyword_category = 'reserved'"
