@@ -28,7 +28,7 @@ PIECE = 16 * 1024
 loop may deliver up to 256 KB at once.
 """
 REQUEST_LINE_REST = 64
-"""The maximum bytes of a request line in addition to its URL, for the method, the
+"""The maximum number of bytes in a request line without its URL: the method, the
 spaces, the version and the line end.
 """
 MAX_PIPELINED = 16

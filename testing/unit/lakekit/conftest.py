@@ -152,6 +152,6 @@ def shop_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def shop(shop_made: Path, tmp_path: Path) -> Path:
-    """Return a copy of the lake of orders that the test may change."""
+    """Copy the lake with the orders. Return the copy, which the test may change."""
     shutil.copytree(shop_made, tmp_path / "shop")
     return tmp_path / "shop"

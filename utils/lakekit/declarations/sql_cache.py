@@ -40,7 +40,7 @@ class SqlCache:
         return self._cached(["predicate", sql], rewrite)
 
     def query(self, table: str, sql: str, views: Mapping[str, str]) -> str:
-        """Return a table's SQL as DuckDB SQL, which reads views instead of tables.
+        """Translate a table's SQL to DuckDB's, and replace its tables by views.
 
         Raises UnsupportedSqlError if the SQL is not allowed; DeclarationError if it
         does not read exactly the tables in `views`.

@@ -71,8 +71,8 @@ def read_specs(rows: Sequence[Mapping[str, Any]]) -> list[BenchmarkSpec]:
 def pytest_command(side: Side, *arguments: str) -> list[str]:
     """Return the command that runs this checkout's benchmarks on a version."""
     # Override two settings of pyproject.toml. `pythonpath` would add this checkout's
-    # packages to the path. `filterwarnings` would turn warnings into errors, even the
-    # warnings of an old version.
+    # packages to the path. `filterwarnings` would turn each warning of the baseline's
+    # code into an error.
     own = [
         "--override-ini=pythonpath=",
         "--override-ini=filterwarnings=",
