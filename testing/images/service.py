@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterable
@@ -107,13 +108,13 @@ def make_token(engine: Engine, folder: Path) -> Token:
     __tracebackhide__ = True
     options = (*CONFINED, OFFLINE, TMPFS)
     made = engine.run("token", "--name=exercise", "--tables=*", options=options)
-    _, _, secret = made.stderr.partition("shown this once: ")
-    if made.returncode != 0 or not secret:
+    secret = re.search(r"lkt_\S+", made.stderr)
+    if made.returncode != 0 or secret is None:
         pytest.fail(reason("lakekit-api token", made))
     file = folder / "tokens.env"
     file.touch(mode=0o600)
     file.write_text(f"{TOKENS}={made.stdout.strip()}\n", encoding="utf-8")
-    return Token(secret.split()[0], file)
+    return Token(secret[0], file)
 
 
 def decisive(ends: Iterable[End | None]) -> End | None:

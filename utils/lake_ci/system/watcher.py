@@ -154,8 +154,11 @@ def living() -> dict[int, tuple[int, int]]:
     instead of the session.
     """
     if not HAS_PROC:
-        listing = os.popen("ps -A -o pid=,stat=,ppid=,pgid=").read()
-        rows = [line.split() for line in listing.splitlines()]
+        import subprocess
+
+        command = ["ps", "-A", "-o", "pid=,stat=,ppid=,pgid="]
+        listing = subprocess.run(command, capture_output=True, text=True, check=False)
+        rows = [line.split() for line in listing.stdout.splitlines()]
     else:
         rows = [proc_row(pid) for pid in os.listdir("/proc") if pid.isdigit()]
     return {

@@ -147,7 +147,7 @@ def test_random_secrets_are_hidden_in_every_place(
         "the page": page.page(overview, source_url=None),
         "summary.md": report,
         "the issue": issue_text(report, monkeypatch),
-        "the annotations": github_log.log(overview, "token"),
+        "the annotations": github_log.log(overview, "mark"),
         "the terminal": terminal.job(result),
         "junit.xml": junit.read_text(encoding="utf-8"),
         "an error": error_text(redact, LakeCiError(*values[:2]), capsys),

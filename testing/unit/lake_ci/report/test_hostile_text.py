@@ -83,7 +83,7 @@ def check_markdown(text: str) -> None:
 def check_log(text: str) -> None:
     """Assert that GitHub finds only the suite's own commands in the log."""
     commands = [line for line in text.splitlines() if line.lstrip().startswith("::")]
-    ours = r"::(group|endgroup|stop-commands|token|error|warning|notice)\b"
+    ours = r"::(group|endgroup|stop-commands|mark|error|warning|notice)\b"
     assert all(re.match(ours, line) for line in commands)
     assert "##[" not in text
     owned = [line for line in commands if re.match("::(error|warning)", line)]
@@ -129,7 +129,7 @@ def job(overview: Overview) -> str:
 MEDIA: dict[str, tuple[Callable[[Overview], str], Callable[[str], None]]] = {
     # The issue on GitHub has the same text as the Markdown report.
     "markdown": (markdown.report, check_markdown),
-    "log": (lambda overview: github_log.log(overview, "token"), check_log),
+    "log": (lambda overview: github_log.log(overview, "mark"), check_log),
     "terminal": (job, check_terminal),
     "page": (html.page, check_page),
 }
