@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 class LakeCiError(Exception):
     """The base class of the suite's errors; `hint` states what the user can do.
 
-    The exit code is 1, unless a subclass sets a different one.
+    The exit code is 1; a subclass may set a different exit code.
     """
 
     exit_code = 1

@@ -39,12 +39,12 @@ AUTHOR = (
     "commit.gpgsign=false",
 )
 # Folders that git ignores, but jobs may use without declaring them. The suite creates
-# these folders, and checks their contents against the locks.
+# these folders, and compares their contents with the lock files.
 LENT = (".nox", ".cache/jars")
 NAMED = 5
 BACKDATED_SECONDS = 10
-# Files that git reads to list the repository's files. If such a file changes, the list
-# of the repository's files changes, too.
+# Files that git reads to list the repository's files. A change of one of these files
+# can change the list, too.
 GITS = (".gitignore", ".gitattributes", ".mailmap")
 # The parts of a row's text that differ in every run: times, sizes, and the ids that
 # depend on the commit.
@@ -64,7 +64,7 @@ class Copies:
     Attributes:
         root: the repository.
         folder: the folder that contains the copies.
-        left: for each passed job, by its name, the copy in which the job ran.
+        left: the copy in which each passed job ran, by the job's name.
     """
 
     root: Path
@@ -116,7 +116,7 @@ class Copies:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(self.root / file, target, follow_symlinks=False)
             # git rereads files that are newer than its index. The check would take
-            # these reads for reads by the job.
+            # git's reads for reads by the job.
             backdated = time.time() - BACKDATED_SECONDS
             if target.lstat().st_mtime > backdated:
                 os.utime(target, (backdated, backdated), follow_symlinks=False)
@@ -131,7 +131,7 @@ class Copies:
         exclude.write_text("".join(f"/{lent}\n" for lent in LENT), encoding="utf-8")
 
     def take(self, copy: Path, job: Job, graph: Graph) -> str | None:
-        """Copy the artifacts that a job reads, from the copies of the jobs it needs.
+        """From the copies of its needed jobs, copy the artifacts that a job reads.
 
         Returns:
             The first needed job that has not passed, or None.
@@ -165,7 +165,7 @@ class Copies:
 
 
 class InputAudit(Check):
-    """Check that a job's result does not change if only its declared inputs exist."""
+    """Check that a job has the same result if only the job's declared inputs exist."""
 
     exclusive = True
 
@@ -218,7 +218,7 @@ class InputAudit(Check):
             raise LakeCiError(str(error)) from None
 
     def run_job(self, ctx: CheckContext, copy: Path) -> tuple[Completed, Result | str]:
-        """Run the job in a copy; return its result, or why the job did not run."""
+        """Run the job in a copy; return the job's result, or why it did not run."""
         job = self.variant.job
         absent = self.copies.take(copy, job, self.graph)
         if absent is not None:
@@ -307,7 +307,7 @@ class InputAudit(Check):
 
 @dataclass(frozen=True)
 class InputAuditOptions:
-    """The options of `nox -s inputs`: the jobs to check; an empty list means all."""
+    """The options of `nox -s inputs`: the jobs to check; if empty, all jobs."""
 
     jobs: Sequence[str]
 
@@ -352,7 +352,7 @@ def chosen(graph: Graph, names: Sequence[str], itself: str) -> list[Variant]:
 def checks(
     graph: Graph, root: Path, names: Sequence[str], folder: str | Path, itself: str
 ) -> list[Check]:
-    """Return the checks of the jobs.
+    """Return a check for each of these jobs.
 
     Args:
         folder: a folder for the copies. The folder must be outside the checkout,
@@ -380,7 +380,7 @@ def same_result(one: Result, other: Result) -> bool:
 
 
 def differing(one: Result, other: Result) -> list[str]:
-    """Return the rows that differ between two results, with the values of both."""
+    """Return the rows that differ between two results, with both results' values."""
     first, second = _rows(one), _rows(other)
     absent = ("absent", "")
     found = []
@@ -404,7 +404,7 @@ def _rows(result: Result) -> dict[str, tuple[str, ...]]:
 
 
 def _files(result: Result) -> list[str]:
-    """Return the artifacts' names without versions; a version depends on the commit."""
+    """Return the artifacts' names without versions, which depend on the commit."""
     return sorted(
         re.sub(r"^dist/.*?(\.whl|\.tar\.gz)$", r"dist/*\1", name)
         for name in result.artifacts
@@ -425,7 +425,7 @@ def failure_text(result: Result) -> str:
 
 
 def named_in(text: str, files: Sequence[str]) -> list[str]:
-    """Return the files whose relative path occurs in the text."""
+    """Return the files whose relative paths occur in the text."""
     return [
         name
         for name in files

@@ -89,7 +89,7 @@ def select(
 
     Args:
         only: run only these jobs, as if the jobs that they need had passed.
-        skip: leave out these jobs and all jobs that need them, as GitHub does.
+        skip: do not run these jobs and all jobs that need them, as on GitHub.
 
     Raises:
         UsageError: a job does not exist.
@@ -112,7 +112,7 @@ def select(
 def _deselected(
     job: Job, event: Event, wanted: Set[str], unwanted: Set[str]
 ) -> str | None:
-    """Return why the event or the options leave a job out, or None if the job runs.
+    """Return why the event or the options skip a job, or None if the job runs.
 
     If `--only` names a job, the job runs for every event.
     """

@@ -74,10 +74,10 @@ class Job:
             job writes to `dist/`, this folder is listed, too.
         setup: the programs that the machine must have, besides Python and git.
         artifacts_from: the jobs in `needs` whose output this job reads. The job must
-            not read the output of any other job. If the job is cached, it must not read
-            a result.json, either.
-        external_inputs: names in `EXTERNAL_INPUTS`. The result depends on this state
-            outside of the repository.
+            not read the output of a job outside this list. If the job is cached, it
+            must not read a result.json, either.
+        external_inputs: names in `EXTERNAL_INPUTS`. Each name stands for state outside
+            of the repository on which the job's result depends.
         variables: the environment variables that this job reads, in addition to the
             variables that every job reads (`external_inputs.VARIABLES`).
         never_cached: whether the job always runs, because the cache cannot restore the

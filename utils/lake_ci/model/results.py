@@ -71,8 +71,8 @@ class Outcome:
     """The outcome of a check.
 
     Attributes:
-        not_checked: why a part of the work was not checked, or None. If `not_checked`
-            is set, the check is a warning, or in strict mode a failure.
+        not_checked: why the check left a part unchecked, or None. If `not_checked` is
+            set, the check is a warning, or in strict mode a failure.
         data: additional values for reports; all values must be valid in JSON.
         seconds: the duration, if another program measured it, or None.
     """
@@ -90,7 +90,7 @@ class Outcome:
     ) -> Outcome:
         """Return a failure with the findings, or a success if there are none.
 
-        The detail of a success is `clean`.
+        If there are no findings, the detail is the argument `clean`.
         """
         found = tuple(findings)
         if not found:
@@ -130,7 +130,7 @@ class CheckResult:
     def from_outcome(
         cls, name: str, outcome: Outcome, seconds: float, *, strict: bool
     ) -> CheckResult:
-        """Return the row for the outcome of a check.
+        """Return the row that shows the outcome of a check.
 
         If something was not checked, the row is a warning, or in strict mode a failure.
         """

@@ -25,7 +25,7 @@ class Estimate:
         order: all sessions of the plan, in the order in which they start.
         cached: the sessions that take no time, because their cached results are reused.
         unrecorded: the sessions that run, but whose duration has never been recorded.
-            Their seconds come from `[tool.lake_ci.seconds]`.
+            The seconds of these sessions come from `[tool.lake_ci.seconds]`.
         path: the sessions of the critical path, first to last.
         path_seconds: the sum of the seconds of the sessions in `path`.
         total_seconds: the sum of the seconds of all sessions.
@@ -45,7 +45,7 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
-        """The lower bound of the duration; list scheduling takes little longer."""
+        """The lower bound of a run's duration; list scheduling takes little longer."""
         return max(self.path_seconds, self.total_seconds / self.workers)
 
 

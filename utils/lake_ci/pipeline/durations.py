@@ -46,11 +46,11 @@ def durations(
 
     Args:
         cached: a function that returns the seconds of a session's newest cached result,
-            or None. If this argument is None, the result cache is not read.
+            or None. If `cached` is None, the result cache is not read.
 
     Raises:
-        UsageError: in the table, a key is neither a job nor a session, or a value is
-            not a number of seconds.
+        UsageError: in `[tool.lake_ci.seconds]`, a key is neither a job nor a session,
+            or a value is not a number of seconds.
     """
     if not variants:
         return Durations({}, frozenset())

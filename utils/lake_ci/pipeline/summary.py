@@ -63,13 +63,14 @@ def collect(
         commit: the commit that this run checks. Results of other commits are ignored,
             but listed.
         running: whether the run is still active. In an active run, a session without a
-            result is still running. In a finished run, such a session has failed.
+            result is still running. In a finished run, a session without a result has
+            failed.
         github_results: the result of each job according to GitHub
             (`needs.<job>.result`). If GitHub reports that a job failed, the job is a
             failure, even if its result.json is a success. If GitHub reports that a job
             was skipped, and there is no result.json, the job is skipped.
-        itself: the job that writes the report. This job is left out, because it has no
-            result yet.
+        itself: the job that writes the report. The overview does not contain this job,
+            because the job has no result yet.
         workers: the machine that ran all sessions; None if each session had its own
             machine.
         clock: a function that returns the time of the report, in seconds since 1970.
@@ -254,7 +255,7 @@ def _choose(
 ) -> tuple[dict[str, tuple[Path, Result]], list[Refused]]:
     """Return the newest result of each planned session, with the result's folder.
 
-    In addition, return all unused results, each with the reason why it is not used.
+    In addition, return each unused result, with the reason why the result is not used.
     """
     candidates: dict[str, list[tuple[Path, Result]]] = {}
     refused = []

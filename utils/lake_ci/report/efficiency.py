@@ -8,8 +8,9 @@ values is the lower bound, and the ratio of a run is
 
     wall time / max(critical path, processor time / cores)
 
-Only sessions that ran count, including failed ones. Reused and skipped sessions do not
-count. Starts are recorded in whole seconds, so waits are accurate to about a second.
+Only the sessions that ran count, including failed sessions. Reused and skipped sessions
+do not count. Starts are recorded in whole seconds, so waits are accurate to about a
+second.
 """
 
 from __future__ import annotations
@@ -146,7 +147,7 @@ def _bounds(efficiency: Efficiency) -> Iterator[str]:
 def reasons(waits: Iterable[Wait]) -> str:
     """Return lines that state why and how long sessions waited.
 
-    The list is empty if all waits are short.
+    The returned list is empty if all waits are short.
     """
     every = list(waits)
     sums = {

@@ -72,8 +72,9 @@ class Session:
     Attributes:
         id: the name of the session's folder, `tests-3.10-java17`.
         name: the session's name in nox, `tests-3.10(java17)`.
-        state: the status of the result. A session without a result is a failure, except
-            if a needed session did not pass, or if the run has not ended.
+        state: the status of the session's result. A session without a result is a
+            failure, except if a needed session did not pass, or if the run has not
+            ended.
         why: why there is no result, or why the result was rejected.
         tests: the tests in the session's junit.xml.
         note: the error of a report that could not be read.
@@ -159,8 +160,8 @@ class Session:
 class Node:
     """A job of the graph.
 
-    `skipped` is the reason why no session of the job was planned. It is None if a
-    session of the job was planned.
+    `skipped` is the reason why no session of the job was planned. `skipped` is None if
+    a session of the job was planned.
     """
 
     name: str
@@ -280,7 +281,7 @@ class Overview:
     def began(self) -> float:
         """Return the start of the run, or the start of its first session if unknown.
 
-        The result is in seconds since 1970 UTC.
+        The returned time is in seconds since 1970 UTC.
         """
         first = min((start for start, _ in self.spans.values()), default=0.0)
         return min(self.workers.began, first) if self.workers and first else first

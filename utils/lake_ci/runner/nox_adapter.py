@@ -1,6 +1,7 @@
 """Reads nox's private attributes and messages; no other module may read them.
 
-The noxfile pins the version of nox, because a new version may change both.
+The noxfile pins the version of nox, because a new version may change these attributes
+and messages.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ class Run:
         posargs: the arguments after `--`.
         partial: whether arguments select a part of the job. No other run uses a partial
             result.
-        result: the result; None until the end of the context manager.
+        result: the result of the run; None until the `with` block has ended.
 
     Args:
         workers: the maximum number of processes that one tool may use.

@@ -55,8 +55,8 @@ class Engine:
     def env(self) -> dict[str, str]:
         """The environment variables of the engine's commands.
 
-        One variable marks the processes of a run. If the run is killed, the next run
-        finds its processes by this mark.
+        One variable marks the processes of a run. If a run is killed, the next run
+        finds the processes of the killed run by this mark.
         """
         return {
             **self.ctx.env,
@@ -174,8 +174,8 @@ def _detect(found: Engine) -> None:
         )
         return
     version, _, api_version = answer.stdout.strip().partition(" ")
-    # Set the version of the API. Otherwise buildx uses the newest version, even if the
-    # engine does not support it.
+    # Set the version of the engine's API. By default, buildx uses the newest API
+    # version, even if the engine does not support this version.
     found.ctx.env.setdefault("DOCKER_API_VERSION", api_version)
     buildx = found.docker("buildx", "version")
     if buildx.code != 0:
@@ -207,7 +207,7 @@ class EngineCheck(Check):
 
 
 def _end_marked(checkout: str) -> list[int]:
-    """Kill the processes that a killed run of this checkout has left, on Linux only."""
+    """On Linux, kill the processes that a killed run of this checkout has left."""
     ended = []
     wanted = f"{MARK}={checkout}".encode()
     for folder in Path("/proc").glob("[0-9]*"):

@@ -71,7 +71,7 @@ def options(posargs: Sequence[str]) -> KubernetesOptions:
 
 
 class YamlLint(CommandCheck):
-    """Lint the YAML files with yamllint: tabs, duplicate keys and unquoted `on`."""
+    """Find tabs, duplicate keys and unquoted `on` in the YAML files with yamllint."""
 
     name = "yaml"
     LINE = re.compile(

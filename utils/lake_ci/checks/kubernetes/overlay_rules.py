@@ -29,7 +29,7 @@ PRIVATE = (
     "fe80::/10",
 )
 ACCOUNT = re.compile(r"(?<!\d)\d{12}(?!\d)")
-# For the end of a value's path, the kind of the object that the value refers to.
+# The kind of the object to which a value refers, by the end of the value's path.
 NAMING = {
     "serviceAccountName": "ServiceAccount",
     "secretName": "Secret",
@@ -205,8 +205,8 @@ def _given(
     """Return a variable's value in a container, and the ConfigMap that sets it.
 
     If the container itself sets the variable, the ConfigMap is None. If nothing sets
-    the variable, the value is None, and the ConfigMap is the one that should set the
-    variable.
+    the variable, the value is None, and the function returns the ConfigMap that should
+    set the variable.
     """
     for each in container.get("env") or ():
         if each.get("name") == key:

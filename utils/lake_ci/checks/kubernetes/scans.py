@@ -84,7 +84,7 @@ class CheckovScan:
 
 
 class KubernetesCheckov(Check):
-    """Check an environment with checkov; pyproject.toml lists the accepted rules."""
+    """Check an environment with checkov; pyproject.toml lists rules to ignore."""
 
     def __init__(self, build: BuildOverlay, scan: CheckovScan) -> None:
         self.build = build

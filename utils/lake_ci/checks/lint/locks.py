@@ -187,7 +187,7 @@ class Locks(Check):
 
 
 class CompileLock(Check):
-    """Compile one lock file with uv; the file has hashes and covers all platforms.
+    """Compile one lock file with uv, with the packages' hashes, and for all platforms.
 
     Locked versions change only with the option `--upgrade`.
     """

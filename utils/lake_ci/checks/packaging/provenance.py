@@ -29,7 +29,7 @@ ORIGIN = re.compile(r"github\.com[:/]([\w.-]+/[\w.-]+?)(?:\.git)?/?$")
 
 
 class ArtifactsCheck(Check):
-    """Check the wheel and the sdist against checksums, RECORD, metadata and result.
+    """Compare the wheel and the sdist with checksums, RECORD, metadata and result.json.
 
     Attributes:
         built: the verified files; None before the check, and after a failure.
@@ -139,7 +139,7 @@ def is_attested(env: Mapping[str, str]) -> bool:
 
 
 def _missing(ctx: CheckContext, gh: str | None, repository: str) -> str | None:
-    """Return what the verification lacks, with the next command; None if nothing."""
+    """Return what the verification lacks and which command to run next, or None."""
     if not (ctx.root / BUNDLE).is_file():
         return f"{BUNDLE} is missing: {REBUILD}"
     if gh is None:

@@ -92,7 +92,7 @@ def pytest_command(side: Side, *arguments: str) -> list[str]:
 
 
 class Benchmark(Check):
-    """Check that a benchmark needs no more time or memory than on the baseline."""
+    """Check that a benchmark needs no more time or memory than with the baseline."""
 
     exclusive = True
 
@@ -117,7 +117,7 @@ class Benchmark(Check):
 
     def run(self, ctx: CheckContext) -> Outcome:
         new, old = self.new.side, self.old.side
-        assert new is not None  # if it is None, no benchmark is collected
+        assert new is not None  # if `only` is None, no benchmark is collected
         reason = self._skip_reason(old)
         if reason is not None:
             return Outcome(Status.SKIPPED, reason)
@@ -154,7 +154,7 @@ class Benchmark(Check):
         return None
 
     def _is_enough(self, found: Samples, begun: float) -> bool:
-        """Return whether there are enough pairs of processes, or the time is over."""
+        """Return whether enough pairs of processes have run, or the time has ended."""
         minimum = self.options.generations or self.spec.generations
         if len(found.new) < minimum:
             return False

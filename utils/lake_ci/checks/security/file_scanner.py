@@ -45,7 +45,8 @@ class FileScanner(Scanner):
     and the unreadable files in `errors`.
 
     Attributes:
-        settings: git patterns of the files with the scanner's settings and rules.
+        settings: git patterns of the files that contain the scanner's settings and
+            rules.
     """
 
     settings: Sequence[str] = ()
@@ -146,7 +147,7 @@ class FileScanner(Scanner):
         cached: Mapping[str, FileRows],
         ctx: CheckContext,
     ) -> ScanResult:
-        """Return the rows and errors of a document; rows of cached files are left out.
+        """Return a document's errors, and its rows except the rows of cached files.
 
         Raises one of UNREADABLE.
         """

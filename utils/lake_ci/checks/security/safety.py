@@ -62,7 +62,7 @@ def online() -> bool:
 
 
 def from_folder(env: Mapping[str, str]) -> Database | None:
-    """Return the database in the folder LAKE_CI_ADVISORIES; None if it is unset.
+    """Return the database in LAKE_CI_ADVISORIES; None if this variable is unset.
 
     Raises:
         LakeCiError: the folder contains no valid database.
@@ -185,7 +185,7 @@ class Safety(Scanner):
         return text
 
     def clean(self, document: Any) -> Any:
-        # The repository's URL may contain a token.
+        # Remove the repository's URL, which may contain a token.
         document["report_meta"].pop("git", None)
         return document
 

@@ -1,9 +1,9 @@
 """Defines the base class of the security scanners, which run commands that print JSON.
 
 The JSON document that a scanner prints may contain the secrets that the scanner found.
-So the output stays in memory. The report is written only if the document is complete,
-and after its secrets have been removed. A scanner gets no credentials in its
-environment.
+So the scanner's output stays in memory. The report is written only if the document is
+complete, and only after the document's secrets have been removed. A scanner gets no
+credentials in its environment.
 """
 
 from __future__ import annotations

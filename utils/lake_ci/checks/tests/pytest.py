@@ -36,8 +36,8 @@ HARMLESS = re.compile(
     r"|--tb=\w+|--durations(-min)?=\S+|--no-header"
 )
 DEBUGGERS = ("--pdb", "--trace")
-# Options whose value is a separate argument. The value may look like a path: `api` in
-# `-k api`.
+# Options whose value is a separate argument. The value may look like a path, for
+# example `api` in `-k api`.
 TAKE_A_VALUE = ("-k", "-m", "-p", "-o", "-c", "-W", "--deselect", "--ignore")
 
 
@@ -51,7 +51,7 @@ def selects(arguments: Sequence[str]) -> bool:
 
 @dataclass(frozen=True)
 class Arguments:
-    """The arguments after `--`, for pytest."""
+    """The arguments after `--`, which are passed to pytest."""
 
     words: Sequence[str]
 
@@ -119,7 +119,7 @@ class Pytest(Check):
             *arguments,
             f"--junit-xml={junit}",
         ]
-        # No other XML family contains the file and line of a test.
+        # In pytest's other XML formats, a test has no file and line.
         command += [
             "--override-ini=junit_family=xunit1",
             "--override-ini=junit_log_passing_tests=false",
@@ -178,7 +178,7 @@ class Pytest(Check):
         """Return pytest's arguments: options, and the set's folders or paths in them.
 
         If there are paths after `--`, only the paths in the set's folders are used. The
-        result is None if no such path is in the set's folders.
+        result is None if none of the paths after `--` is in the set's folders.
         """
         paths, options = _paths_and_options(ctx)
         inside = [path for path in paths if self._holds(ctx.relative(_file(path)))]
@@ -301,14 +301,14 @@ def _paths_and_options(ctx: CheckContext) -> tuple[list[str], list[str]]:
 
 
 def _file(argument: str) -> str:
-    """Return the path in a test id."""
+    """Return the file's path, with which a test id begins."""
     return argument.split("::")[0]
 
 
 def _raised_at(
     text: str, ctx: CheckContext
 ) -> tuple[str | None, int | None, str | None]:
-    """Return a traceback's exception, and the last repository file and line in it."""
+    """Return a traceback's exception, and its last line in a file of the repository."""
     place: tuple[str | None, int | None, str | None] = (None, None, None)
     for match in re.finditer(
         r"^(?:E\s+File \")?([^\s:\"][^:\"\n]*\.py)(?:\", line |:)(\d+)(?:: ?(\w+)?)?",

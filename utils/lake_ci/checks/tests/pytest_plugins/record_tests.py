@@ -9,8 +9,8 @@ that ran, and `FILE::*` for a Python file that the test opened. `*` means that t
 started a process that may run any code.
 
 If several tests share a fixture, the needs of the fixture are added to the needs of
-each test. Code that runs while modules are imported is needed by all tests, and is
-recorded under the empty id.
+each of these tests. Code that runs while modules are imported is needed by all tests,
+and is recorded under the empty id.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class Recorder:
             yield
             return
         context = FIXTURE + fixturedef.argname
-        fixturedef.addfinalizer(self._leave)  # runs as the last finalizer
+        fixturedef.addfinalizer(self._leave)  # this function runs as the last finalizer
         self._enter(context)
         self._forget_cached_results()
         yield
