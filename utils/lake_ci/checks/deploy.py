@@ -3,7 +3,7 @@
 This module also defines the session's options, and starts the emulated workspace for a
 trial deploy. The deploy needs packages that nox's own environment does not have. So the
 deploy runs in the session's environment, as the process `python -m lake_ci.deploy`.
-When the session ends, the process ends, too.
+When the session ends, the deploy process ends, too.
 """
 
 from __future__ import annotations
@@ -160,16 +160,16 @@ def workspace(ctx: CheckContext, chosen: DeployOptions) -> Iterator[dict[str, st
     """Provide the environment variables of a deploy to a `with` block.
 
     For a trial, the variables point to a workspace emulator that runs during the `with`
-    block. The emulator's state stays in `.cache/trial` for the next deploy. For any
-    other environment, the variables are the ones in the user's shell.
+    block. The emulator's state stays in `.cache/trial` for the next deploy. If the
+    deploy is not a trial, the variables come from the user's shell.
     """
     utils = str(ctx.root / "utils")
     if chosen.environment != TRIAL:
         yield {**ctx.env_of("deploy"), "PYTHONPATH": utils}
         return
     state = ctx.root / STATE
-    # Drop the variables with the address of a real workspace, because a trial must
-    # never connect to a real workspace.
+    # Drop the variables that contain the address of a real workspace, because a trial
+    # must never connect to a real workspace.
     inherited = {
         name: value
         for name, value in ctx.env_of("packages").items()
@@ -233,8 +233,8 @@ class DeployProcess:
         """Wait until the next step ends or the process reports the deploy's result.
 
         Returns:
-            The event of the step, or of the result. None if the process ended without a
-            result.
+            The event that reports the ended step or the result. The result is None if
+            the process ended without reporting a result.
         """
         while True:
             alive = self._thread.is_alive()

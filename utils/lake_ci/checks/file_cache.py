@@ -49,8 +49,8 @@ class FileCache:
     def digests(self, files: Iterable[str]) -> dict[str, str]:
         """Return the digest of each file.
 
-        The result contains no unreadable files, because the tool itself reports such
-        files.
+        The result contains no unreadable files, because the tool itself reports
+        unreadable files.
         """
         found = {}
         for file in files:

@@ -63,7 +63,7 @@ class Copies:
 
     Attributes:
         root: the repository.
-        folder: the folder that contains the copies.
+        folder: the folder that contains the copies of the repository.
         left: the copy in which each passed job ran, by the job's name.
     """
 
@@ -72,7 +72,7 @@ class Copies:
     left: dict[str, Path] = field(default_factory=dict)
 
     def make(self, name: str, files: Iterable[str]) -> Path:
-        """Clone the repository, and add a commit with only these files of the checkout.
+        """Clone the repository, and add a commit of only these files of the checkout.
 
         The clone has the tags, history, branch and `origin` of the checkout. The new
         commit has the same date as the checkout's commit.
@@ -365,7 +365,7 @@ def checks(
 
 
 def scratch() -> tempfile.TemporaryDirectory[str]:
-    """Return a temporary folder for the copies."""
+    """Return a temporary folder for the copies of the repository."""
     return tempfile.TemporaryDirectory(prefix="lake-ci-inputs-")
 
 

@@ -89,7 +89,7 @@ def select(
 
     Args:
         only: run only these jobs, as if the jobs that they need had passed.
-        skip: do not run these jobs and all jobs that need them, as on GitHub.
+        skip: skip these jobs and all jobs that need them, as GitHub does.
 
     Raises:
         UsageError: a job does not exist.

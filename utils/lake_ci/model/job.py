@@ -127,7 +127,7 @@ class Job:
         )
 
     def variant(self, python: str | None, java: str | None) -> Variant:
-        """Return the variant for the Python and the Java version that nox passes on.
+        """Return the variant for the Python and the Java version that nox passes.
 
         If nox passes no versions, the variant stands for the whole job.
         """

@@ -160,10 +160,10 @@ class Result:
     Attributes:
         seconds: the wall time of the session, without `waited_seconds`.
         processor_seconds: the user and system time of the session's processes.
-            Processes of a container engine are not included. None if this time was not
-            measured.
+            Processes of a container engine are not included. None if the processor time
+            was not measured.
         waited_seconds: how long the session waited for a lock, or for the preparation
-            of the machine. None if this time was not measured.
+            of the machine. None if the wait was not measured.
     """
 
     run: str

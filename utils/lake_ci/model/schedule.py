@@ -68,8 +68,8 @@ def start_order(needs: Needs, seconds: Mapping[str, float]) -> list[str]:
     """Return the sessions sorted by their longest path, longest first.
 
     Sessions with equally long paths keep their order. The path from a needed session is
-    at least as long as the path from the session that needs it. So a needed session
-    comes first, and nox does not change the order.
+    at least as long as the path from the dependent session. So a needed session comes
+    first, and nox does not change the order.
     """
     longest = longest_paths(needs, seconds)
     return sorted(needs, key=lambda name: -longest[name])

@@ -266,8 +266,7 @@ def _exit_code(found: Sequence[Result], nox_code: int) -> int:
     causes = {result.cause for result in found if result.status is Status.FAILURE}
     if causes:
         return MachineError.exit_code if causes == {provisioning.CAUSE} else 1
-    # No session failed. If nox failed although no session failed, there is a problem
-    # that no result shows.
+    # If nox failed although no session failed, there is a problem that no result shows.
     return nox_code
 
 

@@ -30,7 +30,7 @@ MENTION = re.compile(r"@(?=[^\W_])|#(?=\d)|\bGH-(?=\d)", re.IGNORECASE)
 WORD_JOINER = "\u2060"
 # GitHub also adds a cross-reference for the URL of an issue. So the URL's host is
 # replaced by `redirect.github.com`. This host redirects to the issue, but GitHub adds
-# no cross-reference for it.
+# no cross-reference for URLs of this host.
 ISSUE_HOST = re.compile(
     r"\b(?:www\.)?github\.com(?=(?::\d+)?/+[\w.-]+/+[\w.-]+/+"
     r"(?:issues|pull|discussions)/+\d)",

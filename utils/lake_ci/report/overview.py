@@ -279,7 +279,7 @@ class Overview:
 
     @property
     def began(self) -> float:
-        """Return the start of the run, or the start of its first session if unknown.
+        """Return when the run started, or when its first session started if unknown.
 
         The returned time is in seconds since 1970 UTC.
         """

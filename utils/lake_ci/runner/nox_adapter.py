@@ -76,7 +76,9 @@ def command(
 
 
 def workers(config: Any, parallel: str | None) -> int:
-    """Return how many sessions run at once: the value of `-j`, or else one per CPU.
+    """Return how many sessions run at once: by default, one session for each CPU.
+
+    The option `-j` sets a different number.
 
     Raises:
         UsageError: the value of `-j` is not a number.

@@ -40,7 +40,7 @@ class Engine:
     """The container engine of one run.
 
     Attributes:
-        ctx: runs the commands of the engine.
+        ctx: the context that runs the engine's commands.
         checkout: a short name of the checkout, the same in each run.
         version: the version of the engine; empty if no engine answers.
         missing: the reason why the engine cannot be used; empty if it can be used.

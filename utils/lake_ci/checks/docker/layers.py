@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO, Any
 
 CHUNK = 1 << 20
-# Keys of the configuration that differ in every build: the build time, the build
-# program, and digests of archives, which contain dates.
+# Keys of the configuration whose values differ in every build: the build time, the
+# build program, and digests of archives, which contain dates.
 DATED = (
     "created",
     "history",
@@ -136,8 +136,8 @@ class ArchiveReader:
 def instruction_line(instruction: str, dockerfile: Sequence[str]) -> int | None:
     """Return the Dockerfile's line that matches an instruction in an image's history.
 
-    The result is None if no line of the Dockerfile matches. The history omits the flags
-    of an instruction, adds the shell to RUN, and joins continued lines.
+    The result is None if no line of the Dockerfile matches. An image's history omits
+    the flags of an instruction, adds the shell to RUN, and joins continued lines.
     """
     wanted = _plain(re.sub(r"^RUN (?:\|\d+ .*?)?/bin/sh -c ", "RUN ", instruction))
     for number, text in _instructions(dockerfile):

@@ -244,7 +244,10 @@ class VerifiedIds:
     path: Path
 
     def digests(self) -> dict[str, str]:
-        """Return each verified image's digest, by image id; by default, nothing."""
+        """Return the digest of each verified image, by image id.
+
+        If the file is missing, the result is empty.
+        """
         return self._read("images")
 
     def missing(self, layers: Sequence[str]) -> int:

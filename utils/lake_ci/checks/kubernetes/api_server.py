@@ -60,7 +60,7 @@ class Api:
     own: bool
 
     def connect(self) -> ApiConnection:
-        """Open a connection to the server; only one thread may use it."""
+        """Open a connection to the server, which only one thread may use."""
         if "socket" in self.endpoint:
             return ApiConnection(_Unix(self.endpoint["socket"]), {})
         url = urlsplit(self.endpoint["url"])

@@ -103,7 +103,7 @@ def _read(root: Path, folder: str) -> Iterator[str]:
 
 
 def _variable_name(node: ast.AST) -> ast.expr | None:
-    """Return the name that a node passes to `os.environ` or `os.getenv`, or None."""
+    """Return the name that a call passes to `os.environ` or `os.getenv`, or None."""
     if isinstance(node, ast.Subscript) and _environ(node.value):
         return node.slice
     if (

@@ -1,6 +1,6 @@
 """Reads `[tool.lake_ci.k8s]` of pyproject.toml.
 
-This table of pyproject.toml defines the program of each image, the environment
+The table `[tool.lake_ci.k8s]` defines the program of each image, the environment
 variables that each program reads, and the variables that each image needs.
 """
 

@@ -202,7 +202,7 @@ def needed(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
 def _given(
     key: str, container: Mapping[str, Any], configs: Sequence[Manifest]
 ) -> tuple[str | None, Manifest | None]:
-    """Return a variable's value in a container, and the ConfigMap that sets it.
+    """Return a variable's value in a container, and the ConfigMap with the value.
 
     If the container itself sets the variable, the ConfigMap is None. If nothing sets
     the variable, the value is None, and the function returns the ConfigMap that should

@@ -20,7 +20,7 @@ from lake_ci.runner.check import Check
 
 
 def checks(pythons: Sequence[str], event: str) -> list[Check]:
-    """Return the checks that build, verify, and (for each Python version) install.
+    """Return the checks of a build, including an installation for each Python version.
 
     Args:
         event: the event that started the run. After the event `tag`, the files are

@@ -117,7 +117,7 @@ class Benchmark(Check):
 
     def run(self, ctx: CheckContext) -> Outcome:
         new, old = self.new.side, self.old.side
-        assert new is not None  # if `only` is None, no benchmark is collected
+        assert new is not None  # if `new` is None, no benchmark is collected
         reason = self._skip_reason(old)
         if reason is not None:
             return Outcome(Status.SKIPPED, reason)
@@ -223,9 +223,9 @@ class Benchmark(Check):
     def _tells(self, found: Samples) -> bool:
         """Return whether the rounds so far are enough for a verdict.
 
-        The rounds are enough if a ratio is above the threshold. They are also enough if
-        all ratios are below the threshold and the interval of the whole benchmark is
-        narrow enough.
+        The rounds are enough if a ratio is above the threshold. The rounds are also
+        enough if all ratios are below the threshold and the interval of the whole
+        benchmark is narrow enough.
         """
         compared = found.compared()
         threshold = self.options.threshold

@@ -59,7 +59,7 @@ class Record:
 
 
 def describe_machine() -> dict[str, object]:
-    """Return the properties of this machine that affect the figures."""
+    """Return the properties of this machine that affect the measured figures."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count() or 0,

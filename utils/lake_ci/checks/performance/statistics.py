@@ -33,10 +33,10 @@ RESAMPLES = 1000
 LEVEL = 0.95
 POWER = 0.95
 # The width of the interval varies from run to run. This factor, which comes from a
-# simulation, corrects `detects` for the varying width.
+# simulation, corrects `detects` for the interval's varying width.
 VARYING = 1.15
-# With fewer pairs, the bootstrap draws from too few values, and its interval is far too
-# narrow.
+# With fewer pairs than this, the bootstrap draws from too few values, and the
+# bootstrap's interval is far too narrow.
 MINIMUM_PAIRS = 5
 NORMAL = NormalDist()
 
@@ -105,7 +105,7 @@ class Interval:
 
 
 def trimmed_mean(values: Sequence[float], share: float = TRIMMED) -> float:
-    """Return the trimmed mean: without the smallest and the largest values.
+    """Return the mean of the values, without the smallest and the largest values.
 
     `share` is the share of the values to leave out at each end. Raises ValueError if
     there are no values.

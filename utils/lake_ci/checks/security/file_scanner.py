@@ -127,7 +127,7 @@ class FileScanner(Scanner):
     def _context(self, ctx: CheckContext) -> list[str]:
         """Return all inputs of a file's result besides the file itself.
 
-        The inputs are the scanner's settings, versions and code.
+        The inputs of a scan are the scanner's settings, versions and code.
         """
         names = git.files(ctx.root, LOCK, *self.settings)
         texts = [
@@ -147,7 +147,7 @@ class FileScanner(Scanner):
         cached: Mapping[str, FileRows],
         ctx: CheckContext,
     ) -> ScanResult:
-        """Return a document's errors, and its rows except the rows of cached files.
+        """Return a document's errors, and the rows of files without cached results.
 
         Raises one of UNREADABLE.
         """

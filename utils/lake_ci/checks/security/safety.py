@@ -43,7 +43,7 @@ UNRESOLVED = "the current dependencies of the wheel could not be resolved"
 
 @dataclass(frozen=True)
 class Database:
-    """An advisory database: its name, its date, and safety's arguments to use it."""
+    """An advisory database: its name, its date, and safety's arguments to select it."""
 
     arguments: tuple[str, ...]
     name: str
@@ -62,7 +62,7 @@ def online() -> bool:
 
 
 def from_folder(env: Mapping[str, str]) -> Database | None:
-    """Return the database in LAKE_CI_ADVISORIES; None if this variable is unset.
+    """Return the database that LAKE_CI_ADVISORIES names; None if the variable is unset.
 
     Raises:
         LakeCiError: the folder contains no valid database.

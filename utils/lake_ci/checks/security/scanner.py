@@ -28,8 +28,8 @@ ALLOWED_VARIABLES = re.compile(
 HOME = ".cache/scanners"
 # The Python exceptions that occur when a document has an unexpected format.
 UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
-# Matches a string in JSON. The group shows whether the string is a key, a value, or
-# incomplete.
+# Matches a string in JSON. The pattern's group shows whether the string is a key, a
+# value, or incomplete.
 STRING = re.compile(r'"(?:[^"\\]|\\.)*("\s*:|"|$)')
 
 

@@ -26,8 +26,8 @@ CREDENTIALS = (
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
 )
-# The account id that is used if the .tfvars file of an environment sets none. If the
-# file sets no account id, Terraform reports an error.
+# The account id that is used if the .tfvars file of an environment sets no account id.
+# If the file sets no account id, Terraform reports an error.
 NOBODY = "000000000000"
 
 

@@ -18,8 +18,8 @@ from lake_ci.system.processes import Completed
 class Checkov(Check):
     """Check the code and each plan with checkov's rules for AWS.
 
-    checkov starts as soon as all plans are made. Meanwhile, the plans are applied,
-    which takes a minute and leaves most of the machine idle.
+    checkov starts as soon as all plans are made. While checkov runs, the plans are
+    applied, which takes a minute and leaves most of the machine idle.
     """
 
     name = "checkov"

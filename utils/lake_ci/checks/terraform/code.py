@@ -26,7 +26,7 @@ FOLDER = "terraform"
 GET = "https://developer.hashicorp.com/terraform/install"
 PROVIDER = re.compile(r"provider\s+(?:registry\.terraform\.io/)?([\w-]+/[\w-]+)")
 # Matches Terraform's errors for an unreachable registry, but not the errors for a
-# missing provider.
+# provider that does not exist.
 UNREACHABLE = re.compile(
     r"could not connect|failed to request discovery document|dial tcp|no such host",
     re.I,
@@ -81,7 +81,7 @@ def mirror(ctx: CheckContext) -> Path:
 
 
 def isolated(ctx: CheckContext, purpose: str) -> dict[str, str]:
-    """Return a minimal set of environment variables.
+    """Return the few environment variables that Terraform needs.
 
     The user's credentials, endpoints, proxies and options are excluded.
     """

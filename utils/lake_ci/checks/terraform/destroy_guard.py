@@ -4,7 +4,7 @@
 in some environments only. Instead, production has a destroy guard: a `terraform_data`
 resource with `prevent_destroy`, whose `triggers_replace` contains the ARNs of buckets
 and keys. If a plan destroys or replaces a bucket, the plan must also destroy or replace
-the destroy guard. The destroy guard's `prevent_destroy` makes such a plan fail.
+the destroy guard. The destroy guard's `prevent_destroy` makes this plan fail.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class Block:
     text: tuple[str, ...]
 
     def line_of(self, text: str) -> int:
-        """Return the first line with a text, or else the first line of the block."""
+        """Return the line of a text in this block, or else the block's first line."""
         return next(
             (
                 self.line + at

@@ -103,7 +103,7 @@ class Policy(Check):
     def finding(
         self, ctx: CheckContext, rule: str, address: str, text: str, message: str
     ) -> Finding:
-        """Return a finding at the line with this text in the block of a resource."""
+        """Return a finding at the line in a resource's block that has this text."""
         block = hcl.locate(ctx.root, FOLDER, address)
         return Finding(
             self.name,

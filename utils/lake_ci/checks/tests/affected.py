@@ -27,7 +27,7 @@ OPTION = "--affected"
 FOLDER = ".cache/affected"
 PLUGINS = Path(__file__).with_name("pytest_plugins")
 ANYTHING = "*"
-# The id of the record with the code that runs for all tests.
+# The id of the record that contains the code that runs for all tests.
 EVERY_TEST = ""
 # If the tests take at least this many seconds, several processes save more time than it
 # takes to start them.

@@ -119,7 +119,7 @@ class Pytest(Check):
             *arguments,
             f"--junit-xml={junit}",
         ]
-        # In pytest's other XML formats, a test has no file and line.
+        # Only the XML format `xunit1` contains the file and line of a test.
         command += [
             "--override-ini=junit_family=xunit1",
             "--override-ini=junit_log_passing_tests=false",
@@ -175,7 +175,7 @@ class Pytest(Check):
         return [f"--numprocesses={ctx.workers}", "--dist=loadgroup"]
 
     def arguments(self, ctx: CheckContext) -> list[str] | None:
-        """Return pytest's arguments: options, and the set's folders or paths in them.
+        """Return pytest's arguments: the options, and by default the set's folders.
 
         If there are paths after `--`, only the paths in the set's folders are used. The
         result is None if none of the paths after `--` is in the set's folders.
@@ -290,7 +290,7 @@ def _slowest(cases: Iterable[ET.Element]) -> list[dict[str, Any]]:
 
 
 def _paths_and_options(ctx: CheckContext) -> tuple[list[str], list[str]]:
-    """Split the arguments after `--` into paths in the repository, and all the rest."""
+    """Split the arguments after `--` into paths in the repository, and all others."""
     paths: list[str] = []
     options: list[str] = []
     for before, argument in zip(["", *ctx.posargs], ctx.posargs):
@@ -301,7 +301,7 @@ def _paths_and_options(ctx: CheckContext) -> tuple[list[str], list[str]]:
 
 
 def _file(argument: str) -> str:
-    """Return the file's path, with which a test id begins."""
+    """Return the file's path from a test id."""
     return argument.split("::")[0]
 
 

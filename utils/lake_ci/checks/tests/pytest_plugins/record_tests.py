@@ -222,7 +222,7 @@ class Recorder:
         return os.path.relpath(path, self._root).replace(os.sep, "/")
 
     def _attribute_imports(self) -> None:
-        """Record the code that runs during an import as a need of all tests."""
+        """Record that all tests need the code that runs during an import."""
         loader = importlib.machinery.SourceFileLoader
         execute, inside = loader.exec_module, str(self._root) + os.sep
 
@@ -284,7 +284,7 @@ class Recorder:
 
 
 def _program(event: str, arguments: Tuple[Any, ...]) -> Any:
-    """Return the program that is started according to an audit event, or None."""
+    """Return the program that an audit event reports as started, or None."""
     program = arguments[0] if arguments else None
     if event == "subprocess.Popen" and program is None:
         command = arguments[1]
@@ -300,7 +300,7 @@ def _is_harmless(program: Any) -> bool:
 
 
 def test_id(nodeid: str) -> str:
-    """Remove what pytest-xdist appends: `test_a[1]@group` becomes `test_a[1]`."""
+    """Remove pytest-xdist's group: `test_a[1]@group` becomes `test_a[1]`."""
     return re.sub(r"@[\w-]+$", "", nodeid)
 
 
