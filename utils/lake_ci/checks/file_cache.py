@@ -84,8 +84,8 @@ class FileCache:
 
         Args:
             digests: the digests of the files before the tool ran. If a file's digest
-                has changed since the tool ran, the file's result is dropped: it is
-                unknown whether the tool read the old or the new content.
+                has changed since the tool ran, the file's result is dropped, because
+                the tool may have read the old or the new content.
         """
         now = self.digests(results)
         current = {

@@ -38,8 +38,8 @@ AUTHOR = (
     "-c",
     "commit.gpgsign=false",
 )
-# Folders that git ignores, but jobs may use without declaring them. The suite creates
-# these folders, and compares their contents with the lock files.
+# Folders that git ignores, and that jobs may use without a declaration. The suite
+# creates these folders, and compares their contents with the lock files.
 LENT = (".nox", ".cache/jars")
 NAMED = 5
 BACKDATED_SECONDS = 10
@@ -110,7 +110,7 @@ class Copies:
         return copy
 
     def _fill(self, copy: Path, files: Iterable[str]) -> None:
-        """Copy files of the checkout, including their uncommitted changes."""
+        """Copy files of the checkout, including uncommitted changes."""
         for file in files:
             target = copy / file
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -131,7 +131,9 @@ class Copies:
         exclude.write_text("".join(f"/{lent}\n" for lent in LENT), encoding="utf-8")
 
     def take(self, copy: Path, job: Job, graph: Graph) -> str | None:
-        """From the copies of its needed jobs, copy the artifacts that a job reads.
+        """Copy the artifacts that a job needs to the job's copy of the repository.
+
+        Each artifact comes from the copy in which the needed job ran.
 
         Returns:
             The first needed job that has not passed, or None.
@@ -370,7 +372,7 @@ def scratch() -> tempfile.TemporaryDirectory[str]:
 
 
 def passed(result: Result) -> bool:
-    """Return whether a job has passed; if not, no other job may use its artifacts."""
+    """Return whether a job has passed, so that its artifacts may be used."""
     return result.status in (Status.SUCCESS, Status.WARNING)
 
 
@@ -412,7 +414,7 @@ def _files(result: Result) -> list[str]:
 
 
 def failure_text(result: Result) -> str:
-    """Return the unsuccessful rows of a result, with their findings, as text."""
+    """Return a text that contains a result's unsuccessful rows and their findings."""
     lines = []
     for check in result.checks:
         if check.status is not Status.SUCCESS:

@@ -85,7 +85,7 @@ def select(
     only: Iterable[str] = (),
     skip: Iterable[str] = (),
 ) -> Plan:
-    """Return which jobs an event starts, and why it does not start the remaining jobs.
+    """Return the jobs that an event starts, and why it skips the remaining jobs.
 
     Args:
         only: run only these jobs, as if the jobs that they need had passed.

@@ -74,8 +74,8 @@ class Job:
             job writes to `dist/`, this folder is listed, too.
         setup: the programs that the machine must have, besides Python and git.
         artifacts_from: the jobs in `needs` whose output this job reads. The job must
-            not read the output of a job outside this list. If the job is cached, it
-            must not read a result.json, either.
+            not read the output of a job outside this list. A cached job must not read a
+            result.json, either.
         external_inputs: names in `EXTERNAL_INPUTS`. Each name stands for state outside
             of the repository on which the job's result depends.
         variables: the environment variables that this job reads, in addition to the

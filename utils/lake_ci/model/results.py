@@ -306,7 +306,7 @@ def read(folder: Path) -> Result:
 
 
 def incomplete(folder: Path) -> str | None:
-    """Return why a job's reports may be incomplete, or None if they are complete.
+    """Return why a job's reports may be incomplete; None for complete reports.
 
     If arguments select a part of a job, the job's files have their usual names, but
     less content. So call this function before a job reads the files of another job. A

@@ -33,7 +33,7 @@ Strings = tuple[str, ...]
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The base class of all tables; it rejects unknown names in a table."""
+    """The base class of all tables, which rejects unknown names in a table."""
 
 
 class Lock(Table, frozen=True):
@@ -318,7 +318,7 @@ class Settings(Table, frozen=True):
 
 
 def read_settings(root: Path) -> Settings:
-    """Return a repository's settings, or the defaults if it has no pyproject.toml.
+    """Return a repository's settings; without a pyproject.toml, return the defaults.
 
     Raises:
         UsageError: pyproject.toml is not valid TOML, or a setting is missing, is

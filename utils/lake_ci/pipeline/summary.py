@@ -31,7 +31,7 @@ from lake_ci.report.result_validation import rejection_reason
 from lake_ci.system import git
 from lake_ci.system.atomic_write import write_whole
 
-# If a step summary is larger than 1 MiB, GitHub does not show it at all.
+# GitHub does not show a step summary that is larger than 1 MiB.
 STEP_SUMMARY_LIMIT = 1024 * 1024
 GITHUB_REMOTE = re.compile(
     r"(?:https://(?:[^@/]*@)?|ssh://git@|git@)github\.com[/:]"
@@ -132,7 +132,7 @@ def source_url(root: Path, env: Mapping[str, str], overview: Overview) -> str | 
     """Return the base URL of this commit's files on GitHub, or None.
 
     On a machine outside of GitHub, the result is None if `origin` is not on github.com,
-    if there are uncommitted changes, or if the commit has not been pushed.
+    or if the commit has not been pushed. Uncommitted changes also make the result None.
     """
     if overview.commit is None:
         return None
@@ -162,7 +162,7 @@ class _Gathering:
     def nodes(self, graph: Graph, plan: Plan, itself: str) -> Iterator[Node]:
         """Yield each job of the graph, except the job `itself`.
 
-        A job contains its sessions, or the reason why none of them is planned.
+        A job contains its sessions, or the reason why none of its sessions is planned.
         """
         started = {job.name for job in plan.starts}
         states: dict[str, State] = {}

@@ -174,7 +174,7 @@ def _waited(efficiency: Efficiency) -> Iterator[str]:
 
 
 def _waits(overview: Overview) -> dict[str, Wait]:
-    """Return the wait of each session that ran, by its id, in order of start."""
+    """Return the wait of each session that ran, by session id, in order of start."""
     spans, ready = overview.spans, _ready(overview)
     sessions = [
         (each.span, each) for each in overview.sessions if each.span is not None
@@ -201,8 +201,8 @@ def _ready(overview: Overview) -> dict[str, float]:
 
     The keys are session ids.
 
-    A session that did not run counts as ended as soon as all its needed sessions have
-    ended.
+    A session that did not run counts as ended as soon as all sessions that it needs
+    have ended.
     """
     spans = overview.spans
     ready: dict[str, float] = {}

@@ -55,7 +55,7 @@ class TestCase:
     `outcome` is passed, failed or skipped. `output` is the output of a failed test.
     """
 
-    __test__ = False  # otherwise pytest would collect this class, because of its name
+    __test__ = False  # otherwise the name would make pytest collect this class
 
     name: str
     seconds: float
@@ -274,7 +274,7 @@ class Overview:
 
     @property
     def spans(self) -> dict[str, tuple[float, float]]:
-        """Return the `Session.span` of each session that ran, by its id."""
+        """Return the `Session.span` of each session that ran, by session id."""
         return {each.id: each.span for each in self.sessions if each.span is not None}
 
     @property

@@ -28,7 +28,7 @@ class CheckContext:
 
     Attributes:
         root: the repository.
-        reports: the folder for the job's reports; it exists already.
+        reports: the folder for the job's reports, which exists already.
         python: the interpreter of the job's environment.
         env: the environment variables for the job's tools. A check may add variables
             for later checks.

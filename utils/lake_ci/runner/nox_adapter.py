@@ -1,4 +1,4 @@
-"""Reads nox's private attributes and messages; no other module may read them.
+"""Reads nox's private attributes and messages, which no other module may read.
 
 The noxfile pins the version of nox, because a new version may change these attributes
 and messages.
@@ -50,7 +50,7 @@ def environment(session: nox.Session) -> Environment:
 
 
 def environment_folder(root: Path, config: Any, session: str) -> Path:
-    """Return the folder of a session's environment; it may not exist yet."""
+    """Return the folder of a session's environment; the folder may not exist yet."""
     return Path(root, sessions._normalize_path(str(config.envdir), session))
 
 

@@ -253,7 +253,7 @@ class Suite:
 
 @dataclass(frozen=True)
 class SessionCache:
-    """The cache's decision about a session; it is made before the session runs."""
+    """The cache's decision about a session, which is made before the session runs."""
 
     cache: ResultCache
     decision: CacheDecision

@@ -182,7 +182,7 @@ def bake(
     comment: str = "",
     targets: Sequence[str] = (),
 ) -> Completed:
-    """Build images from a context folder, and give them temporary names.
+    """Build images from a context folder, and give the images temporary names.
 
     Args:
         comment: a comment to add to the pip configuration file of the builds.

@@ -1,9 +1,9 @@
 """Detects the container engine, runs its commands, and cleans up after a run.
 
 Each container has a label with the name of the checkout, and the name of each image
-contains the name of the checkout. When a session ends, it removes its containers and
-images. If a session was killed, the next session ends the processes of the killed
-session and removes its containers and images.
+contains the name of the checkout. At its end, each session removes the containers and
+images that it has created. If a session was killed, the next session ends the killed
+session's processes and removes the killed session's containers and images.
 """
 
 from __future__ import annotations
@@ -41,9 +41,10 @@ class Engine:
 
     Attributes:
         ctx: the context that runs the engine's commands.
-        checkout: a short name of the checkout, the same in each run.
+        checkout: a short name of the checkout, which does not change between runs.
         version: the version of the engine; empty if no engine answers.
-        missing: the reason why the engine cannot be used; empty if it can be used.
+        missing: the reason why the engine cannot be used; empty if the engine can be
+            used.
     """
 
     ctx: CheckContext
@@ -82,7 +83,7 @@ class Engine:
         return self.docker("run", "--rm", *self.labelled, *options, image, *command)
 
     def volume(self, name: str) -> str:
-        """Create an empty volume that is removed after this run; return its name.
+        """Create an empty volume, which is removed after this run; return its name.
 
         Raises LakeCiError if docker fails.
         """

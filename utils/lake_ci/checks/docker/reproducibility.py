@@ -3,8 +3,8 @@
 Both builds must have the same contents, and must not contain a secret from the build
 folder.
 
-If a layer comes from the build cache, it is not built a second time, and the comparison
-proves nothing about this layer. A build without the cache takes minutes. Therefore
+A layer from the build cache is not built a second time, so the comparison proves
+nothing about this layer. A build without the cache takes minutes. Therefore
 `proven.json` stores the ids of layers that were built twice with the same result. If a
 commit changes only the project's code, the second build repeats only the stage of the
 project's wheel. If any other layer is new, the second build uses no cache.
@@ -44,7 +44,7 @@ MAX_IDS = 500
 
 
 class RebuildCheck(ImageCheck):
-    """Build the images again from a folder with planted secrets; compare both builds.
+    """Build the images again, from a folder with planted secrets; compare both builds.
 
     Both builds must have the same contents, and must not contain a planted secret.
     """
@@ -87,7 +87,7 @@ class RebuildCheck(ImageCheck):
     def _unverified(self, targets: Iterable[str], verified: VerifiedIds) -> list[str]:
         """Return the images with a layer that is not yet verified.
 
-        A layer is verified when it was built twice with the same result.
+        A layer is verified if two builds of the layer had the same result.
         """
         return [target for target in targets if verified.missing(self._layers(target))]
 

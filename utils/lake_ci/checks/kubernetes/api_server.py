@@ -77,7 +77,7 @@ class _Unix(http.client.HTTPConnection):
     """HTTP over a Unix socket.
 
     The path of a Unix socket may have only about 100 characters. A relative path is
-    used, because it is usually shorter than an absolute path.
+    used, because a relative path is usually shorter.
     """
 
     def __init__(self, address: str) -> None:
@@ -146,7 +146,7 @@ class ApiConnection:
         """Send one request.
 
         Raises:
-            LakeCiError: the server does not answer, or its answer is not JSON.
+            LakeCiError: the server does not answer, or the server's answer is not JSON.
         """
         headers = {"Accept": "application/json", **self._headers}
         if body is not None:

@@ -55,7 +55,7 @@ def _parsed(path: Path) -> ast.Module:
 
 
 def _keys(body: Sequence[ast.stmt], name: str) -> list[str]:
-    """Return the keys of the dictionary with this name in a module."""
+    """Return the keys of the dictionary that has this name in a module."""
     for node in body:
         if (
             isinstance(node, ast.AnnAssign)
@@ -69,7 +69,7 @@ def _keys(body: Sequence[ast.stmt], name: str) -> list[str]:
 
 
 def _fields(body: Sequence[ast.stmt], name: str) -> list[str]:
-    """Return the fields of the dataclass with this name in a module."""
+    """Return the fields of the dataclass that has this name in a module."""
     for node in body:
         if isinstance(node, ast.ClassDef) and node.name == name:
             rows = (

@@ -105,7 +105,7 @@ class Manifest:
         return PODS.get(self.kind)
 
     def containers(self) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-        """Yield each container of a workload, with its path."""
+        """Yield each container of a workload, with the container's path."""
         if self.pod is not None:
             for group in CONTAINERS:
                 path = (*self.pod, "spec", group)

@@ -180,7 +180,7 @@ def undescribed(tool: str, rendered: Rendered, context: RuleContext) -> Findings
 
 
 def needed(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
-    """Each container gets the variables and values that its image needs."""
+    """Each container gets the variables and values that the container's image needs."""
     for manifest in rendered.workloads():
         for path, container in manifest.containers():
             name = image_of(container)

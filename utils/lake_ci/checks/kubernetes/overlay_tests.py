@@ -1,4 +1,4 @@
-"""Runs the project's own tests of the rendered overlays with pytest."""
+"""Runs with pytest the project's own tests of the rendered overlays."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class OverlayTests(Pytest):
     def run(self, ctx: CheckContext) -> Outcome:
         if not self._built():
             return Outcome(Status.SKIPPED, NOT_BUILT)
-        # Do not pass the arguments after `--` to pytest, because they are for the
+        # Do not pass the arguments after `--` to pytest: these arguments are for the
         # session.
         return super().run(replace(ctx, posargs=(), workers=1))
 

@@ -26,7 +26,7 @@ def python_files(ctx: CheckContext) -> list[str]:
 
 
 def _modules(folder: Path) -> Iterator[Path]:
-    """Return the modules and packages in a folder, recognized by their file names."""
+    """Return the modules and packages that the file names in a folder define."""
     for path in folder.glob("*"):
         is_module = path.suffix == ".py" or (path.is_dir() and not path.suffix)
         if is_module and path.stem.isidentifier() and path.name != "__pycache__":

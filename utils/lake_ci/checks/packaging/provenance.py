@@ -130,7 +130,7 @@ def stages(*, attested: bool = True) -> Generator[Sequence[Check], None, bool]:
 def is_attested(env: Mapping[str, str]) -> bool:
     """Return whether this is a run on GitHub in which the build signs its files.
 
-    The build of a pull request signs nothing, because it lacks the permission.
+    The build of a pull request signs nothing, because the build lacks the permission.
     """
     return (
         env.get("GITHUB_ACTIONS") == "true"

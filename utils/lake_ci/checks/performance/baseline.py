@@ -180,7 +180,7 @@ class Baseline(Check):
 
 
 class InstallVersion(Check):
-    """Build the wheel of a version, and install it in a separate environment."""
+    """Build the wheel of a version, and install the wheel in a separate environment."""
 
     exclusive = True
     is_setup = True

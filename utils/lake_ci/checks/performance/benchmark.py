@@ -145,7 +145,7 @@ class Benchmark(Check):
                 return self._judge(found)
 
     def _skip_reason(self, old: Side | None) -> str | None:
-        """Return why the benchmark is skipped; None if it runs."""
+        """Return why the benchmark is skipped; None if the benchmark runs."""
         if self.baseline.commit is not None and old is None:
             return "the baseline could not be built"
         if self.unchanged() and not self.options.every:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from lake_ci.checks.performance.history import Figures, Measurement
 from lake_ci.checks.performance.statistics import Interval, SpeedVerdict, compare
 
-# If a part takes less than this time on both versions, the part is not compared: such a
-# short time depends mostly on the clock and the scheduler.
+# If a part takes less than this time on both versions, the part is not compared,
+# because so short a time depends mostly on the clock and the scheduler.
 SHORTEST_SECONDS = 0.01
 
 

@@ -100,7 +100,7 @@ class Collect(Check):
         return self._compared(ctx, listed)
 
     def _compared(self, ctx: CheckContext, listed: Sequence[BenchmarkSpec]) -> Outcome:
-        """Return the outcome; it names the benchmarks that only the baseline has."""
+        """Return the outcome, which names the benchmarks that only the baseline has."""
         detail = count(len(listed), "benchmark")
         if (
             self.old.side is None

@@ -159,7 +159,7 @@ def read_exceptions(
 
 
 def exception_problem(row: Mapping[str, Any], today: date) -> tuple[str, str] | None:
-    """Return the rule and message of an invalid exception; None if it is valid."""
+    """Return the rule and message of an invalid exception; None for a valid one."""
     name = str(row.get("id", "an exception"))
     for key, kind in KEYS.items():
         if type(row.get(key)) is not kind or not str(row[key]).strip():

@@ -28,7 +28,7 @@ class ScanResult:
     Attributes:
         rows: the rows of each requested file; None for a file that the scanner skipped.
         unrequested: the rows of files that were scanned, but not requested.
-        errors: the scanner's rows about files that it could not read.
+        errors: the rows about files that the scanner could not read.
         findings: all rows and errors, converted to findings.
     """
 

@@ -137,7 +137,7 @@ class Safety(Scanner):
         return Outcome(Status.WARNING, NONE, not_checked=not_checked)
 
     def listed(self, ctx: CheckContext) -> tuple[list[Path], list[Pin]]:
-        """Return the lock files, and the pins in them."""
+        """Return the lock files, and the pins in the lock files."""
         files = locked_packages.locks(ctx.root)
         return files, [
             pin for file in files for pin in locked_packages.lock_pins(file, ctx.root)

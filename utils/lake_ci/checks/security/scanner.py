@@ -129,7 +129,7 @@ def minimal_env(ctx: CheckContext) -> dict[str, str]:
 
 
 def masked(text: str) -> str:
-    """Return a scanner's output; if it is JSON, all text values are masked.
+    """Return a scanner's output; if the output is JSON, all text values are masked.
 
     A text value may contain scanned code.
     """

@@ -314,8 +314,8 @@ class Secrets(FileScanner):
     def seen(
         self, document: Any, files: Sequence[str], ctx: CheckContext
     ) -> Sequence[str]:
-        # kingfisher lists only the files with findings. So compare kingfisher's numbers
-        # of files to check that all files were scanned.
+        # kingfisher lists only the files with findings. So compare the numbers of files
+        # that kingfisher reports, to check that all files were scanned.
         if not document["metadata"]["summary"]["blobs_scanned"]:
             raise ValueError("no file was scanned")
         scans = document["audit"]["summary"]
