@@ -1,6 +1,7 @@
 """Checks that each job reads only its declared inputs.
 
-Each job runs in a copy of the repository that contains only the job's declared files.
+Each job runs in a copy of the repository; the copy contains only the job's declared
+files.
 """
 
 from __future__ import annotations

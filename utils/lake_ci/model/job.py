@@ -68,8 +68,8 @@ class Job:
         javas: the Java versions of the job, each with its own session.
         python: the Python version if `pythons` is empty; None if the session has no
             environment.
-        inputs: patterns of the files that the job reads, relative to the repository. If
-            there are no patterns, the job may read all files.
+        inputs: patterns, relative to the repository, of the files that the job reads.
+            If there are no patterns, the job may read all files.
         reports: the names of the files that the job writes to `reports/<job>/`. If the
             job writes to `dist/`, this folder is listed, too.
         setup: the programs that the machine must have, besides Python and git.

@@ -50,7 +50,7 @@ class Estimate:
 
 
 def longest_paths(needs: Needs, seconds: Mapping[str, float]) -> dict[str, float]:
-    """For each session, return the seconds of the longest path that starts with it.
+    """For each session, return the seconds of the longest path from this session.
 
     A path is a sequence of sessions; each session needs the previous session. A session
     that is not in `seconds` takes no time.

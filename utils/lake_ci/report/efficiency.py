@@ -64,7 +64,8 @@ class Efficiency:
         path: the names of the sessions of the critical path, first to last.
         path_seconds: the length of the critical path.
         processor_seconds: the sum of the measured processor times of the sessions.
-        unmeasured: the number of sessions that ran without a measured processor time.
+        unmeasured: the number of sessions that ran, but whose processor time was not
+            measured.
         cores: the cores that the sessions shared; None if each session had its own
             machine.
         waits: the wait of each session that ran, by the session's id.

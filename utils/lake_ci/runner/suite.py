@@ -234,7 +234,7 @@ class Suite:
         return SessionCache(cache, decision)
 
     def _may_cache(self, job: Job, where: Environment, posargs: Sequence[str]) -> bool:
-        """Return whether a session's result can depend only on its declared inputs."""
+        """Return whether a session's result can depend only on the declared inputs."""
         is_cached_job = self.graph.jobs.get(job.name) is job and not job.never_cached
         is_whole_run = not posargs and not where.install_only
         is_known_environment = where.may_install or not where.own

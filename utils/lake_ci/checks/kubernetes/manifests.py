@@ -73,7 +73,7 @@ class Manifest:
         return Finding(tool, rule, f"{self.id}: {message}", *self.place(path))
 
     def step_names(self, path: Path) -> list[str]:
-        """Return the steps of a path; the step for a list item is its name or index."""
+        """Return the steps of a path; a list item's step is its name or its index."""
         return [step.removeprefix("name=") for step in self._named(path)]
 
     def _named(self, path: Path) -> tuple[str, ...]:

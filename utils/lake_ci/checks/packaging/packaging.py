@@ -101,7 +101,7 @@ def build_env(ctx: CheckContext) -> dict[str, str]:
 
 
 class BuildDistribution(Check):
-    """Build a distribution in dist/ with `python -m build`."""
+    """Build a distribution with `python -m build`, and move the file to dist/."""
 
     exclusive = True
 

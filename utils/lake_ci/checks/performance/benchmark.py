@@ -172,7 +172,7 @@ class Benchmark(Check):
     def _generation(
         self, ctx: CheckContext, sides: Sequence[Side], number: int
     ) -> dict[str, Completed]:
-        """Run a pair of processes until both end; they take turns after each round."""
+        """Run both processes of a pair to the end, taking turns after each round."""
         with TurnServer() as turns, ThreadPoolExecutor(len(sides)) as pool:
             running: dict[str, Future[Completed]] = {}
             for side in sides:

@@ -1,10 +1,10 @@
 """Estimates the ratio of two series, and an interval that is robust against noise.
 
 All functions are pure. The input is a list of generations. A generation is a pair of
-processes that take turns: one process of the old version, and one of the new version.
-Each turn of one process is next to a turn of the other process. So if a load on the
-machine lasts longer than a turn, the load slows both turns. All statistics use the
-logarithm of the ratio of two adjacent turns.
+processes that take turns: one process of the old version, and one process of the new
+version. Each turn of one process is next to a turn of the other process. So if a load
+on the machine lasts longer than a turn, the load slows both turns. All statistics use
+the logarithm of the ratio of two adjacent turns.
 
 A burst of load from another program can make the ratios of a few pairs arbitrarily bad.
 So the estimate is the mean of the ratios without the smallest 30 % and the largest 30

@@ -107,8 +107,8 @@ class Semgrep(FileScanner):
         return git.files(ctx.root)
 
     def scan(self, ctx: CheckContext, files: Sequence[str]) -> list[str]:
-        # Use one process: other scanners use the other cores, and semgrep spends most
-        # of its time on starting.
+        # Use one process: other scanners use the other cores, and most of semgrep's
+        # time is spent on starting.
         scan = [
             ctx.bin("semgrep"),
             "scan",
@@ -171,7 +171,7 @@ class Semgrep(FileScanner):
 
 
 class Rules(CommandCheck):
-    """Test each semgrep rule in security/rules with its test file.
+    """Test each semgrep rule in security/rules with the rule's test file.
 
     If a rule has no test, the check fails.
     """
@@ -277,7 +277,7 @@ class Secrets(FileScanner):
     settings = (KINGFISHER_RULES,)
 
     def scan(self, ctx: CheckContext, files: Sequence[str]) -> list[str]:
-        # These options stop kingfisher from using the network, and make it print a hash
+        # With these options, kingfisher does not use the network, and prints a hash
         # instead of each secret.
         scan = [
             ctx.bin("kingfisher"),
@@ -359,7 +359,7 @@ class Secrets(FileScanner):
 
 
 class Sarif(Check):
-    """Write all findings to findings.sarif, and validate it against SARIF's schema."""
+    """Write all findings to findings.sarif, and validate this file against SARIF."""
 
     name = REPORT
     exclusive = True

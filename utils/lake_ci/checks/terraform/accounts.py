@@ -1,7 +1,7 @@
 """Provides the AWS account of each environment.
 
-An environment gets its real account if the user has credentials for this account.
-Otherwise the environment gets an account on a moto server.
+An environment gets the environment's real account if the user has credentials for this
+account. Otherwise the environment gets an account on a moto server.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ class Checkov(Check):
     def findings(
         self, report: Mapping[str, Any], ctx: CheckContext
     ) -> Iterator[Finding]:
-        """Yield the findings of a report, each with the line of its resource."""
+        """Yield the findings of a report, each with the line of the resource."""
         results = report.get("results", {})
         for file in results.get("parsing_errors", ()):
             yield Finding(

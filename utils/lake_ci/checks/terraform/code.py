@@ -38,7 +38,7 @@ INHERITED = ("TF_CLI_CONFIG_FILE", "TF_PLUGIN_CACHE_DIR")
 
 @dataclass
 class Code:
-    """The state of the code's checks, for other checks that depend on it.
+    """The state of the code's checks, on which other checks depend.
 
     Attributes:
         ready: whether `init` has passed.
@@ -300,7 +300,7 @@ class Variables(Check):
 
 
 class Validate(Check):
-    """Check the code and its tests with `terraform validate`; warnings are findings."""
+    """Check code and tests with `terraform validate`, whose warnings are findings."""
 
     name = "validate"
 

@@ -64,7 +64,7 @@ def _managed(plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _modules(module: Module, prefix: str = "") -> Iterator[tuple[str, Module]]:
-    """Yield a module and all modules in it, each with the prefix of its addresses."""
+    """Yield a module and all its inner modules, each with its prefix of addresses."""
     yield prefix, module
     for name, call in module.get("module_calls", {}).items():
         yield from _modules(call.get("module", {}), f"{prefix}module.{name}.")

@@ -106,7 +106,7 @@ class Planner(Check):
         return judged(self.name, self.terraform(ctx, account, "init", *arguments), ctx)
 
     def planning(self, account: Account, file: Path) -> list[str]:
-        """Return the arguments of `plan`; in a real account, they disable locking."""
+        """Return the arguments of `plan`, which disable locking in a real account."""
         lock = ["-lock=false"] if account.real else []
         return [
             f"-var-file=environments/{self.environment}.tfvars",
@@ -201,7 +201,7 @@ class EnvironmentPlan(Planner):
         """Apply the plan, plan again, and destroy; return the failure, or None.
 
         Before `destroy` runs, the destroy guards are removed from the state, because
-        Terraform cannot destroy them.
+        Terraform cannot destroy these guards.
         """
         values = f"-var-file=environments/{self.environment}.tfvars"
         done = self.terraform(ctx, account, "apply", "-json", str(file))
@@ -276,7 +276,7 @@ def _actions_text(numbers: Mapping[str, int]) -> str:
 def changes(
     planner: Planner, ctx: CheckContext, account: Account, rule: str, why: str
 ) -> Outcome:
-    """Plan again, and report each planned change with the line of its block."""
+    """Plan again, and report each planned change with the line of the changed block."""
     file = work(ctx, planner.environment) / "again"
     arguments = planner.planning(account, file)
     done = planner.terraform(

@@ -156,7 +156,7 @@ RULES = (
 def missing_layers(
     rows: Sequence[PlannedResource], layers: Sequence[str]
 ) -> Iterator[tuple[str, str, str, str]]:
-    """Yield each layer of the lake that lacks a lifecycle rule for old versions."""
+    """Yield each of the lake's layers that lacks a lifecycle rule for old versions."""
     lifecycles = [
         row for row in rows if row.type == "aws_s3_bucket_lifecycle_configuration"
     ]
@@ -196,8 +196,8 @@ def _statements(
 ) -> Iterator[tuple[PlannedResource, Mapping[str, Any]]]:
     """Yield each policy statement with this effect.
 
-    The statements come from policy documents, and from policies in JSON that do not
-    come from a policy document.
+    The statements come from policy documents, and from JSON policies for which there is
+    no policy document.
     """
     for row in rows:
         if row.type == DOCUMENT:

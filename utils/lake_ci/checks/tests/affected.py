@@ -1,4 +1,4 @@
-"""Selects the tests that a change may affect, because they ran a changed function.
+"""Selects the tests that a change may affect: the tests that ran a changed function.
 
 Each run of a test records which functions the test ran.
 """
@@ -29,10 +29,10 @@ PLUGINS = Path(__file__).with_name("pytest_plugins")
 ANYTHING = "*"
 # The id of the record that contains the code that runs for all tests.
 EVERY_TEST = ""
-# If the tests take at least this many seconds, several processes save more time than it
-# takes to start them.
+# If the tests take at least this many seconds, several processes save more time than
+# their start takes.
 DISTRIBUTE_FROM = 30.0
-# A finding with any of these rules means that the run is incomplete.
+# If a finding has one of these rules, the run is incomplete.
 UNFINISHED = {"crash", "interrupted", "timeout"}
 
 
@@ -82,9 +82,9 @@ class LastRuns:
 
     Attributes:
         snapshot: the state of the files at the last run.
-        tests: the record of each test, by the test's id: which code it ran, how many
-            seconds it took, and whether it failed. The plugin `record_tests` writes the
-            records.
+        tests: the record of each test, by the test's id. A record contains the code
+            that the test ran, the seconds, and whether the test failed. The plugin
+            `record_tests` writes the records.
     """
 
     snapshot: Snapshot
@@ -138,7 +138,7 @@ class _Change:
 
     @property
     def reached(self) -> set[str]:
-        """The needs that this change affects; a test with such a need is affected."""
+        """The needs that this change affects: tests with these needs must run."""
         blocks = {
             key
             for key in self.old.keys() | self.new.keys()

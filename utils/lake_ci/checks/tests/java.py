@@ -101,7 +101,7 @@ class Java(Check):
 
 
 class Jars(Check):
-    """Provide the jars in requirements/jars.txt, and check their locked sha256."""
+    """Provide the jars in requirements/jars.txt, and check each jar's locked sha256."""
 
     name = "jars"
     is_setup = True
@@ -164,11 +164,11 @@ class LockJars(Check):
 
 
 def fetch(coordinates: Sequence[str], folder: Path, ctx: CheckContext) -> Completed:
-    """Download jars to a folder, by their Maven coordinates, with PySpark's Ivy.
+    """With PySpark's Ivy, download the jars of these Maven coordinates to a folder.
 
-    LAKE_CI_IVY_SETTINGS may be the path of a file with settings for Ivy, such as a
-    company's mirror. The JVM uses the system's certificates if the system stores them
-    in the JVM's format.
+    LAKE_CI_IVY_SETTINGS may be the path of a file that contains settings for Ivy, such
+    as a company's mirror. The JVM uses the system's certificates if the system stores
+    them in the JVM's format.
     """
     bundled = next(
         ctx.python.parent.parent.glob("lib/python*/site-packages/pyspark/jars")

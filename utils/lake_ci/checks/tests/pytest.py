@@ -281,7 +281,7 @@ def _skipped(cases: Iterable[ET.Element]) -> list[str]:
 
 
 def _slowest(cases: Iterable[ET.Element]) -> list[dict[str, Any]]:
-    """Return the slowest tests with their seconds, the slowest first."""
+    """Return the slowest tests and how many seconds each took, slowest first."""
     slowest = sorted(cases, key=lambda case: -float(case.get("time", 0)))[:SLOWEST]
     return [
         {"test": _test_id(case), "seconds": float(case.get("time", 0))}
@@ -290,7 +290,7 @@ def _slowest(cases: Iterable[ET.Element]) -> list[dict[str, Any]]:
 
 
 def _paths_and_options(ctx: CheckContext) -> tuple[list[str], list[str]]:
-    """Split the arguments after `--` into paths in the repository, and all others."""
+    """Split the arguments after `--` into repository paths and other arguments."""
     paths: list[str] = []
     options: list[str] = []
     for before, argument in zip(["", *ctx.posargs], ctx.posargs):
@@ -392,7 +392,7 @@ class Coverage(Check):
         )
 
     def _below(self, files: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
-        """Yield a finding for each file with too low coverage, lowest first."""
+        """Yield a finding for each file whose coverage is too low, lowest first."""
         for name, body in sorted(files.items(), key=lambda item: _percent(item[1])):
             if _percent(body) < self.minimum:
                 message = (

@@ -74,7 +74,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class LeaveOut:
-    """Leaves out tests, and does not import a file if all tests in it are left out."""
+    """Leaves out tests, and does not import a file if all its tests are left out."""
 
     def __init__(self, ids: Dict[str, List[str]]) -> None:
         self._files = set(ids["files"])
@@ -252,7 +252,7 @@ class Recorder:
         """Clear the caches of `lru_cache` functions in the repository's modules.
 
         If a function's result were cached, a test that needs the function would not run
-        it, and so the need would not be recorded.
+        the function, and so the need would not be recorded.
         """
         inside = str(self._root) + os.sep
         for module in list(sys.modules.values()):
