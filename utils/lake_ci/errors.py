@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 class LakeCiError(Exception):
     """The base class of the suite's errors; `hint` states what the user can do.
 
-    The exit code is 1, unless a subclass sets a different one.
+    The exit code is 1; a subclass may set a different exit code.
     """
 
     exit_code = 1
@@ -52,7 +52,7 @@ class Interrupted(KeyboardInterrupt):  # noqa: N818 - nox must end as on Ctrl-C
 
 
 def nearest(word: str, known: Iterable[str] | Mapping[str, object]) -> str:
-    """Return a hint for a wrong name: the nearest known name, or else all names."""
+    """Return a hint for a wrong name: the nearest known name, or all known names."""
     names = list(known)
     match = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
     return (

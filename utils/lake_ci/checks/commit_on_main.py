@@ -53,7 +53,7 @@ def reviewed_branch(root: Path) -> str | None:
 
     The full name is used because a local branch or tag may also be called
     `origin/main`. `origin/main` is preferred to `main`, because a local commit changes
-    only `main`. The result is None if the clone has neither branch.
+    only `main`. The result is None if the clone has neither `origin/main` nor `main`.
     """
     names = (f"refs/remotes/origin/{MAIN}", f"refs/heads/{MAIN}")
     return next(

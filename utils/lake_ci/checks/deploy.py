@@ -3,7 +3,7 @@
 This module also defines the session's options, and starts the emulated workspace for a
 trial deploy. The deploy needs packages that nox's own environment does not have. So the
 deploy runs in the session's environment, as the process `python -m lake_ci.deploy`.
-When the session ends, the process ends, too.
+When the session ends, the deploy process ends, too.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class DeployOptions:
         environment: the environment to deploy to.
         command: all arguments of the deploy process, except the environment.
         deploys: whether the command is a deploy, which uses the built artifacts.
-        tear_down: whether the emulator's saved state is removed at the end.
+        tear_down: whether the emulator's saved state is removed at the end of the
+            session.
     """
 
     environment: str
@@ -96,11 +97,11 @@ def parser(environment: str = TRIAL) -> Parser:
 def options(
     posargs: Sequence[str], env: Mapping[str, str], *, whole: bool = False
 ) -> DeployOptions:
-    """Return the parsed options after `--`. Raises UsageError.
+    """Parse the options after `--`, and return them. Raises UsageError.
 
     Args:
-        whole: whether the whole pipeline runs; if so, the workspace of a trial is
-            removed at the end.
+        whole: whether the whole pipeline runs; if so, the emulated workspace of a trial
+            deploy is removed at the end of the run.
     """
     chosen = parser(env.get("DEPLOY_ENVIRONMENT") or TRIAL)
     typed = chosen.parse_args(list(posargs))
@@ -118,7 +119,7 @@ def options(
 
 
 class NothingDeployed(Check):
-    """Record a skipped row, because this command does not use the built files."""
+    """Record that the built files are not checked, because this command needs none."""
 
     name = "artifacts"
     exclusive = True
@@ -158,17 +159,17 @@ def protected(root: Path) -> Sequence[str]:
 def workspace(ctx: CheckContext, chosen: DeployOptions) -> Iterator[dict[str, str]]:
     """Provide the environment variables of a deploy to a `with` block.
 
-    For a trial, the variables point to a workspace emulator that runs during the block.
-    The emulator's state stays in `.cache/trial` for the next deploy. For any other
-    environment, the variables are the ones in the user's shell.
+    For a trial, the variables point to a workspace emulator that runs during the `with`
+    block. The emulator's state stays in `.cache/trial` for the next deploy. If the
+    deploy is not a trial, the variables come from the user's shell.
     """
     utils = str(ctx.root / "utils")
     if chosen.environment != TRIAL:
         yield {**ctx.env_of("deploy"), "PYTHONPATH": utils}
         return
     state = ctx.root / STATE
-    # Drop the variables with the address of a real workspace, because a trial must
-    # never connect to a real workspace.
+    # Drop the variables that contain the address of a real workspace, because a trial
+    # must never connect to a real workspace.
     inherited = {
         name: value
         for name, value in ctx.env_of("packages").items()
@@ -232,8 +233,8 @@ class DeployProcess:
         """Wait until the next step ends or the process reports the deploy's result.
 
         Returns:
-            The event of the step, or of the result. None if the process ended without a
-            result.
+            The event that reports the ended step or the result. The result is None if
+            the process ended without reporting a result.
         """
         while True:
             alive = self._thread.is_alive()
@@ -259,22 +260,22 @@ class DeployProcess:
 
     @property
     def last_text(self) -> str:
-        """Return the last text that the process printed; empty if there is none."""
+        """Return the last text that the process printed; by default, an empty text."""
         return self._texts[-1] if self._texts else ""
 
     def _take(self, line: str) -> None:
         try:
             event = json.loads(line)
         except ValueError:
-            # All other lines are output of libraries, and are shown only if the process
-            # fails.
+            # A line that is not JSON is output of a library, and is shown only if the
+            # process fails.
             return
         if isinstance(event, dict) and "event" in event:
             self._events.put(event)
 
 
 class DeployStep(Check):
-    """The row of a deploy step; its name is known only after the step has ended."""
+    """The row of a deploy step; the row has no name until the step has ended."""
 
     name = "deploy"
     exclusive = True

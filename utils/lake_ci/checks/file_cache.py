@@ -49,7 +49,8 @@ class FileCache:
     def digests(self, files: Iterable[str]) -> dict[str, str]:
         """Return the digest of each file.
 
-        Unreadable files are left out, because the tool itself reports them.
+        The result contains no unreadable files, because the tool itself reports
+        unreadable files.
         """
         found = {}
         for file in files:
@@ -66,13 +67,13 @@ class FileCache:
         return found
 
     def uncached(self, files: Iterable[str], digests: Mapping[str, str]) -> list[str]:
-        """Return the files without a cached result."""
+        """Return the files that have no cached result."""
         return [file for file in files if digests.get(file) not in self._rows]
 
     def cached(
         self, files: Iterable[str], digests: Mapping[str, str]
     ) -> dict[str, FileRows]:
-        """Return the cached results by file; files without a result are left out."""
+        """Return the results of the files that have a cached result, by file."""
         hits = {
             file: digests[file] for file in files if digests.get(file) in self._rows
         }
@@ -83,8 +84,8 @@ class FileCache:
 
         Args:
             digests: the digests of the files before the tool ran. If a file's digest
-                has changed since the tool ran, the file's result is dropped: it is
-                unknown whether the tool read the old or the new content.
+                has changed since the tool ran, the file's result is dropped, because
+                the tool may have read the old or the new content.
         """
         now = self.digests(results)
         current = {

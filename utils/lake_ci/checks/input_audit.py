@@ -1,6 +1,7 @@
 """Checks that each job reads only its declared inputs.
 
-Each job runs in a copy of the repository that contains only the job's declared files.
+Each job runs in a copy of the repository; the copy contains only the job's declared
+files.
 """
 
 from __future__ import annotations
@@ -38,13 +39,13 @@ AUTHOR = (
     "-c",
     "commit.gpgsign=false",
 )
-# Folders that git ignores, but jobs may use without declaring them. The suite creates
-# these folders, and checks their contents against the locks.
+# Folders that git ignores, and that jobs may use without a declaration. The suite
+# creates these folders, and compares their contents with the lock files.
 LENT = (".nox", ".cache/jars")
 NAMED = 5
 BACKDATED_SECONDS = 10
-# Files that git reads to list the repository's files. If such a file changes, the list
-# of the repository's files changes, too.
+# Files that git reads to list the repository's files. A change of one of these files
+# can change the list, too.
 GITS = (".gitignore", ".gitattributes", ".mailmap")
 # The parts of a row's text that differ in every run: times, sizes, and the ids that
 # depend on the commit.
@@ -63,8 +64,8 @@ class Copies:
 
     Attributes:
         root: the repository.
-        folder: the folder that contains the copies.
-        left: for each passed job, by its name, the copy in which the job ran.
+        folder: the folder that contains the copies of the repository.
+        left: the copy in which each passed job ran, by the job's name.
     """
 
     root: Path
@@ -72,7 +73,7 @@ class Copies:
     left: dict[str, Path] = field(default_factory=dict)
 
     def make(self, name: str, files: Iterable[str]) -> Path:
-        """Clone the repository, and add a commit with only these files of the checkout.
+        """Clone the repository, and add a commit of only these files of the checkout.
 
         The clone has the tags, history, branch and `origin` of the checkout. The new
         commit has the same date as the checkout's commit.
@@ -110,13 +111,13 @@ class Copies:
         return copy
 
     def _fill(self, copy: Path, files: Iterable[str]) -> None:
-        """Copy files of the checkout, including their uncommitted changes."""
+        """Copy files of the checkout, including uncommitted changes."""
         for file in files:
             target = copy / file
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(self.root / file, target, follow_symlinks=False)
             # git rereads files that are newer than its index. The check would take
-            # these reads for reads by the job.
+            # git's reads for reads by the job.
             backdated = time.time() - BACKDATED_SECONDS
             if target.lstat().st_mtime > backdated:
                 os.utime(target, (backdated, backdated), follow_symlinks=False)
@@ -131,7 +132,9 @@ class Copies:
         exclude.write_text("".join(f"/{lent}\n" for lent in LENT), encoding="utf-8")
 
     def take(self, copy: Path, job: Job, graph: Graph) -> str | None:
-        """Copy the artifacts that a job reads, from the copies of the jobs it needs.
+        """Copy the artifacts that a job needs to the job's copy of the repository.
+
+        Each artifact comes from the copy in which the needed job ran.
 
         Returns:
             The first needed job that has not passed, or None.
@@ -165,7 +168,7 @@ class Copies:
 
 
 class InputAudit(Check):
-    """Check that a job's result does not change if only its declared inputs exist."""
+    """Check that a job has the same result if only the job's declared inputs exist."""
 
     exclusive = True
 
@@ -218,7 +221,7 @@ class InputAudit(Check):
             raise LakeCiError(str(error)) from None
 
     def run_job(self, ctx: CheckContext, copy: Path) -> tuple[Completed, Result | str]:
-        """Run the job in a copy; return its result, or why the job did not run."""
+        """Run the job in a copy; return the job's result, or why it did not run."""
         job = self.variant.job
         absent = self.copies.take(copy, job, self.graph)
         if absent is not None:
@@ -307,7 +310,7 @@ class InputAudit(Check):
 
 @dataclass(frozen=True)
 class InputAuditOptions:
-    """The options of `nox -s inputs`: the jobs to check; an empty list means all."""
+    """The options of `nox -s inputs`: the jobs to check; if empty, all jobs."""
 
     jobs: Sequence[str]
 
@@ -352,7 +355,7 @@ def chosen(graph: Graph, names: Sequence[str], itself: str) -> list[Variant]:
 def checks(
     graph: Graph, root: Path, names: Sequence[str], folder: str | Path, itself: str
 ) -> list[Check]:
-    """Return the checks of the jobs.
+    """Return a check for each of these jobs.
 
     Args:
         folder: a folder for the copies. The folder must be outside the checkout,
@@ -365,12 +368,12 @@ def checks(
 
 
 def scratch() -> tempfile.TemporaryDirectory[str]:
-    """Return a temporary folder for the copies."""
+    """Return a temporary folder for the copies of the repository."""
     return tempfile.TemporaryDirectory(prefix="lake-ci-inputs-")
 
 
 def passed(result: Result) -> bool:
-    """Return whether a job has passed; if not, no other job may use its artifacts."""
+    """Return whether a job has passed, so that its artifacts may be used."""
     return result.status in (Status.SUCCESS, Status.WARNING)
 
 
@@ -380,7 +383,7 @@ def same_result(one: Result, other: Result) -> bool:
 
 
 def differing(one: Result, other: Result) -> list[str]:
-    """Return the rows that differ between two results, with the values of both."""
+    """Return the rows that differ between two results, with both results' values."""
     first, second = _rows(one), _rows(other)
     absent = ("absent", "")
     found = []
@@ -404,7 +407,7 @@ def _rows(result: Result) -> dict[str, tuple[str, ...]]:
 
 
 def _files(result: Result) -> list[str]:
-    """Return the artifacts' names without versions; a version depends on the commit."""
+    """Return the artifacts' names without versions, which depend on the commit."""
     return sorted(
         re.sub(r"^dist/.*?(\.whl|\.tar\.gz)$", r"dist/*\1", name)
         for name in result.artifacts
@@ -412,7 +415,7 @@ def _files(result: Result) -> list[str]:
 
 
 def failure_text(result: Result) -> str:
-    """Return the unsuccessful rows of a result, with their findings, as text."""
+    """Return a text that contains a result's unsuccessful rows and their findings."""
     lines = []
     for check in result.checks:
         if check.status is not Status.SUCCESS:
@@ -425,7 +428,7 @@ def failure_text(result: Result) -> str:
 
 
 def named_in(text: str, files: Sequence[str]) -> list[str]:
-    """Return the files whose relative path occurs in the text."""
+    """Return the files whose relative paths occur in the text."""
     return [
         name
         for name in files

@@ -21,7 +21,7 @@ def unmatched_patterns(
     """Yield a finding for each pattern in a table's `may_differ` that matches no name.
 
     Args:
-        noun: the word in the message for a thing with such a name, for example `value`.
+        noun: the word with which the message describes a name, for example `value`.
     """
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):

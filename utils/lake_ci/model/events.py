@@ -85,11 +85,11 @@ def select(
     only: Iterable[str] = (),
     skip: Iterable[str] = (),
 ) -> Plan:
-    """Return which jobs an event starts, and why it does not start the remaining jobs.
+    """Return the jobs that an event starts, and why it skips the remaining jobs.
 
     Args:
         only: run only these jobs, as if the jobs that they need had passed.
-        skip: leave out these jobs and all jobs that need them, as GitHub does.
+        skip: skip these jobs and all jobs that need them, as GitHub does.
 
     Raises:
         UsageError: a job does not exist.
@@ -112,7 +112,7 @@ def select(
 def _deselected(
     job: Job, event: Event, wanted: Set[str], unwanted: Set[str]
 ) -> str | None:
-    """Return why the event or the options leave a job out, or None if the job runs.
+    """Return why the event or the options skip a job, or None if the job runs.
 
     If `--only` names a job, the job runs for every event.
     """

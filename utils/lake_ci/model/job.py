@@ -68,16 +68,16 @@ class Job:
         javas: the Java versions of the job, each with its own session.
         python: the Python version if `pythons` is empty; None if the session has no
             environment.
-        inputs: patterns of the files that the job reads, relative to the repository. If
-            there are no patterns, the job may read all files.
+        inputs: patterns, relative to the repository, of the files that the job reads.
+            If there are no patterns, the job may read all files.
         reports: the names of the files that the job writes to `reports/<job>/`. If the
             job writes to `dist/`, this folder is listed, too.
         setup: the programs that the machine must have, besides Python and git.
         artifacts_from: the jobs in `needs` whose output this job reads. The job must
-            not read the output of any other job. If the job is cached, it must not read
-            a result.json, either.
-        external_inputs: names in `EXTERNAL_INPUTS`. The result depends on this state
-            outside of the repository.
+            not read the output of a job outside this list. A cached job must not read a
+            result.json, either.
+        external_inputs: names in `EXTERNAL_INPUTS`. Each name stands for state outside
+            of the repository on which the job's result depends.
         variables: the environment variables that this job reads, in addition to the
             variables that every job reads (`external_inputs.VARIABLES`).
         never_cached: whether the job always runs, because the cache cannot restore the
@@ -127,7 +127,7 @@ class Job:
         )
 
     def variant(self, python: str | None, java: str | None) -> Variant:
-        """Return the variant for the Python and the Java version that nox passes on.
+        """Return the variant for the Python and the Java version that nox passes.
 
         If nox passes no versions, the variant stands for the whole job.
         """

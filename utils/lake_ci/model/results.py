@@ -71,8 +71,8 @@ class Outcome:
     """The outcome of a check.
 
     Attributes:
-        not_checked: why a part of the work was not checked, or None. If `not_checked`
-            is set, the check is a warning, or in strict mode a failure.
+        not_checked: why the check left a part unchecked, or None. If `not_checked` is
+            set, the check is a warning, or in strict mode a failure.
         data: additional values for reports; all values must be valid in JSON.
         seconds: the duration, if another program measured it, or None.
     """
@@ -90,7 +90,7 @@ class Outcome:
     ) -> Outcome:
         """Return a failure with the findings, or a success if there are none.
 
-        The detail of a success is `clean`.
+        If there are no findings, the detail is the argument `clean`.
         """
         found = tuple(findings)
         if not found:
@@ -130,7 +130,7 @@ class CheckResult:
     def from_outcome(
         cls, name: str, outcome: Outcome, seconds: float, *, strict: bool
     ) -> CheckResult:
-        """Return the row for the outcome of a check.
+        """Return the row that shows the outcome of a check.
 
         If something was not checked, the row is a warning, or in strict mode a failure.
         """
@@ -160,10 +160,10 @@ class Result:
     Attributes:
         seconds: the wall time of the session, without `waited_seconds`.
         processor_seconds: the user and system time of the session's processes.
-            Processes of a container engine are not included. None if this time was not
-            measured.
+            Processes of a container engine are not included. None if the processor time
+            was not measured.
         waited_seconds: how long the session waited for a lock, or for the preparation
-            of the machine. None if this time was not measured.
+            of the machine. None if the wait was not measured.
     """
 
     run: str
@@ -306,7 +306,7 @@ def read(folder: Path) -> Result:
 
 
 def incomplete(folder: Path) -> str | None:
-    """Return why a job's reports may be incomplete, or None if they are complete.
+    """Return why a job's reports may be incomplete; None for complete reports.
 
     If arguments select a part of a job, the job's files have their usual names, but
     less content. So call this function before a job reads the files of another job. A

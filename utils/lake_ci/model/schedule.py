@@ -25,7 +25,7 @@ class Estimate:
         order: all sessions of the plan, in the order in which they start.
         cached: the sessions that take no time, because their cached results are reused.
         unrecorded: the sessions that run, but whose duration has never been recorded.
-            Their seconds come from `[tool.lake_ci.seconds]`.
+            The seconds of these sessions come from `[tool.lake_ci.seconds]`.
         path: the sessions of the critical path, first to last.
         path_seconds: the sum of the seconds of the sessions in `path`.
         total_seconds: the sum of the seconds of all sessions.
@@ -45,12 +45,12 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
-        """The lower bound of the duration; list scheduling takes little longer."""
+        """The lower bound of a run's duration; list scheduling takes little longer."""
         return max(self.path_seconds, self.total_seconds / self.workers)
 
 
 def longest_paths(needs: Needs, seconds: Mapping[str, float]) -> dict[str, float]:
-    """For each session, return the seconds of the longest path that starts with it.
+    """For each session, return the seconds of the longest path from this session.
 
     A path is a sequence of sessions; each session needs the previous session. A session
     that is not in `seconds` takes no time.
@@ -68,8 +68,8 @@ def start_order(needs: Needs, seconds: Mapping[str, float]) -> list[str]:
     """Return the sessions sorted by their longest path, longest first.
 
     Sessions with equally long paths keep their order. The path from a needed session is
-    at least as long as the path from the session that needs it. So a needed session
-    comes first, and nox does not change the order.
+    at least as long as the path from the dependent session. So a needed session comes
+    first, and nox does not change the order.
     """
     longest = longest_paths(needs, seconds)
     return sorted(needs, key=lambda name: -longest[name])

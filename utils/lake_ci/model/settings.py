@@ -33,7 +33,7 @@ Strings = tuple[str, ...]
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The base class of all tables; it rejects unknown names in a table."""
+    """The base class of all tables, which rejects unknown names in a table."""
 
 
 class Lock(Table, frozen=True):
@@ -101,7 +101,7 @@ class KubernetesProgram(Table, frozen=True):
 
     Attributes:
         code: the folders with the program's code. The checks search the code for the
-            environment variables that it reads.
+            environment variables that the code reads.
         settings: for each prefix of variable names, the class or dictionary that
             declares the variables, as `FILE:NAME`.
         grace: the environment variable that sets how many seconds the program may take
@@ -173,9 +173,9 @@ class Limits(Table, frozen=True):
         pause: the wait before the second attempt. The wait doubles before each later
             attempt.
         poll: the wait between two requests for a state.
-        start: the limit for the start of a cluster.
-        install: the limit for the installation of a wheel.
-        run: the limit for a one-time run.
+        start: the limit for starting a cluster.
+        install: the limit for installing a wheel.
+        run: the limit for a one-time run of the job.
         busy: how long a restart of the cluster waits until the cluster's runs have
             ended. With 0, the restart fails at once if a run is active.
         whole: the limit for the whole deploy. The deploy's lock expires a little later.
@@ -318,7 +318,7 @@ class Settings(Table, frozen=True):
 
 
 def read_settings(root: Path) -> Settings:
-    """Return a repository's settings, or the defaults if it has no pyproject.toml.
+    """Return a repository's settings; without a pyproject.toml, return the defaults.
 
     Raises:
         UsageError: pyproject.toml is not valid TOML, or a setting is missing, is

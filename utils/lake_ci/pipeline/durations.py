@@ -41,16 +41,16 @@ def durations(
     If a complete run of a session has passed, the seconds of the last passed run are
     used. The seconds are read from the session's result.json, or else from the history
     of this checkout, or else from the result cache. If no complete run has passed, an
-    estimate is used: the value of the session or its job in `[tool.lake_ci.seconds]`,
-    or else `DEFAULT_SECONDS`.
+    estimate is used: the value of the session or of the session's job in
+    `[tool.lake_ci.seconds]`, or else `DEFAULT_SECONDS`.
 
     Args:
         cached: a function that returns the seconds of a session's newest cached result,
-            or None. If this argument is None, the result cache is not read.
+            or None. If `cached` is None, the result cache is not read.
 
     Raises:
-        UsageError: in the table, a key is neither a job nor a session, or a value is
-            not a number of seconds.
+        UsageError: in `[tool.lake_ci.seconds]`, a key is neither a job nor a session,
+            or a value is not a number of seconds.
     """
     if not variants:
         return Durations({}, frozenset())
@@ -91,7 +91,7 @@ def estimates(root: Path, graph: Graph) -> dict[str, float]:
 
 
 def _recorded(root: Path, variant: Variant) -> float | None:
-    """Return the seconds in a session's result.json, or None if it did not pass."""
+    """Return the seconds in a session's result.json; None unless the session passed."""
     try:
         result = results.read(root / REPORTS / variant.id)
     except BadResultError:

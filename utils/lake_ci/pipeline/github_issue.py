@@ -26,8 +26,9 @@ def tell(text: str, env: Mapping[str, str]) -> str:
     Args:
         text: Markdown. If the text is too long for an issue, the end of the text is cut
             off. The URL of the run is added before the text.
-        env: must contain GITHUB_API_URL, GITHUB_REPOSITORY, GITHUB_SERVER_URL,
-            GITHUB_RUN_ID, and a GITHUB_TOKEN with the permission `issues: write`.
+        env: the environment variables; they must include GITHUB_API_URL,
+            GITHUB_REPOSITORY, GITHUB_SERVER_URL, GITHUB_RUN_ID, and a GITHUB_TOKEN with
+            the permission `issues: write`.
 
     Raises:
         LakeCiError: GitHub rejected a request, or could not be reached.

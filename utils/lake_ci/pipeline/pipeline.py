@@ -135,7 +135,7 @@ def show_plan(suite: Suite, session: nox.Session) -> None:
             print(as_mermaid(plan, suite.graph))
             return
         config = nox_adapter.configuration(session)
-        # Print notes of the cache to standard error, because programs may parse
+        # Print the cache's messages to standard error, because programs may parse
         # standard output.
         cache = forecasting(suite, config, lambda text: print(text, file=sys.stderr))
         decisions: list[CacheDecision] = []
@@ -254,7 +254,8 @@ def _last_run(root: Path) -> tuple[str, list[str], Workers | None]:
     try:
         last = json.loads((root / REPORTS / LAST).read_text(encoding="utf-8"))
         run, arguments = str(last["run"]), [str(each) for each in last["arguments"]]
-        # The workers are missing in a file that an older version of the suite wrote.
+        # If an older version of the suite wrote the file, it does not contain the
+        # workers.
         return run, arguments, Workers(**last["workers"]) if "workers" in last else None
     except (OSError, ValueError, KeyError, TypeError):
         raise UsageError("no pipeline has run in this checkout", "run `nox`") from None
@@ -265,8 +266,7 @@ def _exit_code(found: Sequence[Result], nox_code: int) -> int:
     causes = {result.cause for result in found if result.status is Status.FAILURE}
     if causes:
         return MachineError.exit_code if causes == {provisioning.CAUSE} else 1
-    # No session failed. If nox failed nevertheless, there is a problem that no result
-    # shows.
+    # If nox failed although no session failed, there is a problem that no result shows.
     return nox_code
 
 
@@ -330,7 +330,7 @@ class Pipeline:
         decisions = self._restore(cache)
         reused = [each.variant for each in decisions if each.answer is Answer.REUSE]
         running = {each.session: each for each in self.variants if each not in reused}
-        # If no session runs, no durations are needed.
+        # Durations are needed only if a session runs.
         times = expected(self.suite, self.variants if running else (), cache, self.mode)
         planned = estimate(self.plan, times, decisions, workers=self.workers.number)
         if not self.config.install_only:
@@ -341,7 +341,7 @@ class Pipeline:
     def _restore(self, cache: ResultCache) -> list[CacheDecision]:
         """Restore cached results; return the cache's decision for each session.
 
-        The list is empty if cached results may not be reused.
+        The returned list is empty if cached results may not be reused.
         """
         if self.mode not in (Mode.PIPELINE, Mode.SESSIONS) or self.config.install_only:
             return []

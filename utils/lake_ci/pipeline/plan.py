@@ -92,7 +92,7 @@ def estimate(
             not be reused.
         workers: how many sessions run at once.
     """
-    # This includes the sessions whose cached results can be reused only after other
+    # `cached` includes the sessions whose cached results can be reused only after other
     # sessions have passed.
     cached = frozenset(each.variant.session for each in decisions if each.entry)
     seconds = {name: each for name, each in times.seconds.items() if name not in cached}

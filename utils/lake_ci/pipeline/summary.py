@@ -31,7 +31,7 @@ from lake_ci.report.result_validation import rejection_reason
 from lake_ci.system import git
 from lake_ci.system.atomic_write import write_whole
 
-# If a step summary is larger than 1 MiB, GitHub does not show it at all.
+# GitHub does not show a step summary that is larger than 1 MiB.
 STEP_SUMMARY_LIMIT = 1024 * 1024
 GITHUB_REMOTE = re.compile(
     r"(?:https://(?:[^@/]*@)?|ssh://git@|git@)github\.com[/:]"
@@ -63,13 +63,14 @@ def collect(
         commit: the commit that this run checks. Results of other commits are ignored,
             but listed.
         running: whether the run is still active. In an active run, a session without a
-            result is still running. In a finished run, such a session has failed.
+            result is still running. In a finished run, a session without a result has
+            failed.
         github_results: the result of each job according to GitHub
             (`needs.<job>.result`). If GitHub reports that a job failed, the job is a
             failure, even if its result.json is a success. If GitHub reports that a job
             was skipped, and there is no result.json, the job is skipped.
-        itself: the job that writes the report. This job is left out, because it has no
-            result yet.
+        itself: the job that writes the report. The overview does not contain this job,
+            because the job has no result yet.
         workers: the machine that ran all sessions; None if each session had its own
             machine.
         clock: a function that returns the time of the report, in seconds since 1970.
@@ -131,7 +132,7 @@ def source_url(root: Path, env: Mapping[str, str], overview: Overview) -> str | 
     """Return the base URL of this commit's files on GitHub, or None.
 
     On a machine outside of GitHub, the result is None if `origin` is not on github.com,
-    if there are uncommitted changes, or if the commit has not been pushed.
+    or if the commit has not been pushed. Uncommitted changes also make the result None.
     """
     if overview.commit is None:
         return None
@@ -161,7 +162,7 @@ class _Gathering:
     def nodes(self, graph: Graph, plan: Plan, itself: str) -> Iterator[Node]:
         """Yield each job of the graph, except the job `itself`.
 
-        A job contains its sessions, or the reason why none of them is planned.
+        A job contains its sessions, or the reason why none of its sessions is planned.
         """
         started = {job.name for job in plan.starts}
         states: dict[str, State] = {}
@@ -254,7 +255,7 @@ def _choose(
 ) -> tuple[dict[str, tuple[Path, Result]], list[Refused]]:
     """Return the newest result of each planned session, with the result's folder.
 
-    In addition, return all unused results, each with the reason why it is not used.
+    In addition, return each unused result, with the reason why the result is not used.
     """
     candidates: dict[str, list[tuple[Path, Result]]] = {}
     refused = []

@@ -1,1 +1,1 @@
-"""Converts results to reports. All functions are pure: they only return text."""
+"""Converts results to reports. Its functions are pure: they only return text."""

@@ -54,7 +54,7 @@ def _session_errors(overview: Overview) -> Iterator[str]:
 
 
 def _over_cap_notice(errors: int, warnings: int) -> Iterator[str]:
-    """Yield a `::notice` with the number of omitted commands, if there are any."""
+    """If commands were omitted, yield a `::notice` that states how many."""
     over = {"more error": errors - CAP, "more warning": warnings - CAP}
     rest = [count(number, noun) for noun, number in over.items() if number > 0]
     if rest:
@@ -69,8 +69,8 @@ def log(overview: Overview, token: str) -> str:
     workflow commands.
 
     Args:
-        token: a random word. The text contains two lines with this word. Between these
-            two lines, GitHub does not execute commands.
+        token: a random word. The text for GitHub's log has two lines that contain this
+            word. Between these two lines, GitHub does not execute commands.
     """
     good = [
         session for session in overview.sessions if session.state is not State.FAILURE

@@ -8,8 +8,9 @@ values is the lower bound, and the ratio of a run is
 
     wall time / max(critical path, processor time / cores)
 
-Only sessions that ran count, including failed ones. Reused and skipped sessions do not
-count. Starts are recorded in whole seconds, so waits are accurate to about a second.
+Only the sessions that ran count, including failed sessions. Reused and skipped sessions
+do not count. Starts are recorded in whole seconds, so waits are accurate to about a
+second.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ class Efficiency:
         path: the names of the sessions of the critical path, first to last.
         path_seconds: the length of the critical path.
         processor_seconds: the sum of the measured processor times of the sessions.
-        unmeasured: the number of sessions that ran without a measured processor time.
+        unmeasured: the number of sessions that ran, but whose processor time was not
+            measured.
         cores: the cores that the sessions shared; None if each session had its own
             machine.
         waits: the wait of each session that ran, by the session's id.
@@ -146,7 +148,7 @@ def _bounds(efficiency: Efficiency) -> Iterator[str]:
 def reasons(waits: Iterable[Wait]) -> str:
     """Return lines that state why and how long sessions waited.
 
-    The list is empty if all waits are short.
+    The returned list is empty if all waits are short.
     """
     every = list(waits)
     sums = {
@@ -173,7 +175,7 @@ def _waited(efficiency: Efficiency) -> Iterator[str]:
 
 
 def _waits(overview: Overview) -> dict[str, Wait]:
-    """Return the wait of each session that ran, by its id, in order of start."""
+    """Return the wait of each session that ran, by session id, in order of start."""
     spans, ready = overview.spans, _ready(overview)
     sessions = [
         (each.span, each) for each in overview.sessions if each.span is not None
@@ -200,8 +202,8 @@ def _ready(overview: Overview) -> dict[str, float]:
 
     The keys are session ids.
 
-    A session that did not run counts as ended as soon as all its needed sessions have
-    ended.
+    A session that did not run counts as ended as soon as all sessions that it needs
+    have ended.
     """
     spans = overview.spans
     ready: dict[str, float] = {}

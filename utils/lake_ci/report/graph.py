@@ -15,7 +15,7 @@ from lake_ci.report.rendering import render
 from lake_ci.report.terminal import seconds
 from lake_ci.report.text import one_line
 
-# The width of a job, enough for "1 of 6 failed, 1 min 51 s".
+# The width of a job's box, enough for the text "1 of 6 failed, 1 min 51 s".
 WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 172, 52, 22, 14, 6
 NAME_LENGTH = 16
 

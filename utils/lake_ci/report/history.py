@@ -112,7 +112,7 @@ def past_of(overview: Overview) -> Past:
 
 
 def to_text(runs: Sequence[Past]) -> str:
-    """Return the text of the history file with the newest runs."""
+    """Return the history file's text, which contains only the newest runs."""
     return (
         json.dumps(
             {"schema": SCHEMA, "runs": [asdict(run) for run in runs[-MAX_RUNS:]]},

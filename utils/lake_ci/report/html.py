@@ -66,7 +66,7 @@ class _Part(NamedTuple):
 def _parts(overview: Overview, lists: PageData, base: str) -> Iterator[_Part]:
     """Yield the sections of the page in order.
 
-    The two long lists come last, so that they do not hide other sections.
+    The two long lists come last, so that all shorter sections are above the lists.
     """
     failures = sections.failures(overview, base)
     yield _Part("failures", "Failures", "Failures", failures)

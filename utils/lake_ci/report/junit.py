@@ -16,8 +16,8 @@ def tests(text: str) -> tuple[TestCase, ...]:
     """Return all tests; failed tests have their shortened output.
 
     Raises:
-        ValueError: the text is not XML, or it declares entities. JUnit XML never
-            declares entities, but an XML bomb consists of entities.
+        ValueError: the text is not XML, or declares entities. JUnit XML never declares
+            entities, but an XML bomb consists of entities.
     """
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise ValueError("declares a document type")

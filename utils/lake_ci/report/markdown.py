@@ -18,8 +18,8 @@ from lake_ci.report.text import link, one_line, shorten, visible
 SHOWN = 10
 MESSAGE_LINES = 6
 MESSAGE_LIMIT = 600
-# A `_` inside a word is not escaped, because GitHub does not read such a `_` as
-# emphasis.
+# A `_` inside a word is not escaped, because GitHub reads a `_` as emphasis only
+# outside of words.
 SPECIAL = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])")
 # Characters that start a list, a heading or a rule at the beginning of a text.
 LEADING = re.compile(r"^([-+=#]|\d+(?=[.)]))")
@@ -30,7 +30,7 @@ MENTION = re.compile(r"@(?=[^\W_])|#(?=\d)|\bGH-(?=\d)", re.IGNORECASE)
 WORD_JOINER = "\u2060"
 # GitHub also adds a cross-reference for the URL of an issue. So the URL's host is
 # replaced by `redirect.github.com`. This host redirects to the issue, but GitHub adds
-# no cross-reference for it.
+# no cross-reference for URLs of this host.
 ISSUE_HOST = re.compile(
     r"\b(?:www\.)?github\.com(?=(?::\d+)?/+[\w.-]+/+[\w.-]+/+"
     r"(?:issues|pull|discussions)/+\d)",
@@ -94,7 +94,7 @@ def plain(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """Return text as a code span, even if it contains backticks.
+    """Return text, which may contain backticks, as a code span.
 
     Do not use this function in tables, because a pipe ends a table cell even in a code
     span.

@@ -55,7 +55,7 @@ class TestCase:
     `outcome` is passed, failed or skipped. `output` is the output of a failed test.
     """
 
-    __test__ = False  # otherwise pytest would collect this class, because of its name
+    __test__ = False  # otherwise the name would make pytest collect this class
 
     name: str
     seconds: float
@@ -72,8 +72,9 @@ class Session:
     Attributes:
         id: the name of the session's folder, `tests-3.10-java17`.
         name: the session's name in nox, `tests-3.10(java17)`.
-        state: the status of the result. A session without a result is a failure, except
-            if a needed session did not pass, or if the run has not ended.
+        state: the status of the session's result. A session without a result is a
+            failure, except if a needed session did not pass, or if the run has not
+            ended.
         why: why there is no result, or why the result was rejected.
         tests: the tests in the session's junit.xml.
         note: the error of a report that could not be read.
@@ -159,8 +160,8 @@ class Session:
 class Node:
     """A job of the graph.
 
-    `skipped` is the reason why no session of the job was planned. It is None if a
-    session of the job was planned.
+    `skipped` is the reason why no session of the job was planned. `skipped` is None if
+    a session of the job was planned.
     """
 
     name: str
@@ -273,14 +274,14 @@ class Overview:
 
     @property
     def spans(self) -> dict[str, tuple[float, float]]:
-        """Return the `Session.span` of each session that ran, by its id."""
+        """Return the `Session.span` of each session that ran, by session id."""
         return {each.id: each.span for each in self.sessions if each.span is not None}
 
     @property
     def began(self) -> float:
-        """Return the start of the run, or the start of its first session if unknown.
+        """Return when the run started, or when its first session started if unknown.
 
-        The result is in seconds since 1970 UTC.
+        The returned time is in seconds since 1970 UTC.
         """
         first = min((start for start, _ in self.spans.values()), default=0.0)
         return min(self.workers.began, first) if self.workers and first else first

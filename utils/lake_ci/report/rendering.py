@@ -66,7 +66,7 @@ def _bytecode_cache() -> BytecodeCache | None:
         return None
     from jinja2 import FileSystemBytecodeCache
 
-    # Include this file in the key, because compiled templates also depend on the
+    # Include this file in the cache key, because compiled templates also depend on the
     # settings in this file.
     compiler = f"{version('jinja2')} {Path(__file__).read_text(encoding='utf-8')}"
     folder = Path(cache_from_source(__file__)).parent

@@ -1,4 +1,4 @@
-"""Renders the sections of the page that work without a script.
+"""Renders the page's sections that work without a script.
 
 The sections are failures, jobs, checks, coverage, panels and comparison.
 """

@@ -18,7 +18,7 @@ COMMAND = re.compile(r"^([^\S\n]*)::|##(?=\[)", re.MULTILINE)
 
 
 def plain(text: str) -> str:
-    """Return text of tools for a terminal and for GitHub's log.
+    """Return text that is safe to print in a terminal and in GitHub's log.
 
     In the returned text, no character hides or reorders other characters, and no line
     is a workflow command.
@@ -29,7 +29,7 @@ def plain(text: str) -> str:
 
 
 def row(check: CheckResult, *, shown: int = SHOWN, symbols: bool | None = None) -> str:
-    """Return the row of a check, its first findings, and the number of the others."""
+    """Return a check's row, its first findings, and the number of further findings."""
     words = (
         f"{mark(check.status, symbols)} {check.name:<22} {seconds(check.seconds):>8}"
     )
@@ -57,7 +57,7 @@ def table(
 
     Args:
         results: the result of each planned session.
-        skipped: the reason for each job that was not planned.
+        skipped: for each job that was not planned, the reason.
     """
     blocks = []
     tally = dict.fromkeys(Status, 0)

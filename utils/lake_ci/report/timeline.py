@@ -44,7 +44,7 @@ class _Bar(NamedTuple):
 
 
 def draw(overview: Overview) -> str:
-    """Return the SVG of the sessions that ran, by start; empty if no session ran."""
+    """Return an SVG of the sessions that ran, by start time, or an empty text."""
     found = efficiency.of(overview)
     if found is None:
         return ""

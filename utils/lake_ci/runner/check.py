@@ -28,14 +28,14 @@ class CheckContext:
 
     Attributes:
         root: the repository.
-        reports: the folder for the job's reports; it exists already.
+        reports: the folder for the job's reports, which exists already.
         python: the interpreter of the job's environment.
         env: the environment variables for the job's tools. A check may add variables
             for later checks.
         posargs: the arguments after `--`.
         execute: the function `execute(argv, cwd=, env=, echo=, attached=)`. The
             function runs a command to its end, within the job's time limit.
-        strict: whether a check fails if it could check only a part.
+        strict: whether a check fails if a part of its work was not checked.
         workers: the maximum number of processes that a tool may use.
         serve: the context manager `serve(argv, env=)`. The context manager runs a
             server during a `with` block, and returns the first line that the server
@@ -122,7 +122,7 @@ class CommandCheck(Check):
         raise NotImplementedError
 
     def environment(self, ctx: CheckContext) -> Mapping[str, str]:
-        """Return environment variables for the command, in addition to the job's."""
+        """Return environment variables for the command, besides the job's variables."""
         return {}
 
     def findings(self, done: Completed, ctx: CheckContext) -> Iterable[Finding]:

@@ -1,6 +1,7 @@
-"""Reads nox's private attributes and messages; no other module may read them.
+"""Reads nox's private attributes and messages, which no other module may read.
 
-The noxfile pins the version of nox, because a new version may change both.
+The noxfile pins the version of nox, because a new version may change these attributes
+and messages.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def environment(session: nox.Session) -> Environment:
 
 
 def environment_folder(root: Path, config: Any, session: str) -> Path:
-    """Return the folder of a session's environment; it may not exist yet."""
+    """Return the folder of a session's environment; the folder may not exist yet."""
     return Path(root, sessions._normalize_path(str(config.envdir), session))
 
 
@@ -75,7 +76,9 @@ def command(
 
 
 def workers(config: Any, parallel: str | None) -> int:
-    """Return how many sessions run at once: the value of `-j`, or else one per CPU.
+    """Return how many sessions run at once: by default, one session for each CPU.
+
+    The option `-j` sets a different number.
 
     Raises:
         UsageError: the value of `-j` is not a number.

@@ -63,7 +63,7 @@ class Run:
         posargs: the arguments after `--`.
         partial: whether arguments select a part of the job. No other run uses a partial
             result.
-        result: the result; None until the end of the context manager.
+        result: the result of the run; None until the `with` block has ended.
 
     Args:
         workers: the maximum number of processes that one tool may use.
@@ -192,7 +192,7 @@ class Run:
             stages.close()
 
     def warn(self, message: str) -> None:
-        """Print a warning about the whole job, and add it to the result."""
+        """Print a warning about the whole job, and add the warning to the result."""
         self._warnings.append(self._redact(message))
         self._say(f"note: {message}")
 
@@ -300,7 +300,7 @@ class Run:
             self._record(_failed("session", LakeCiError(what)))
 
     def _matched_nothing(self) -> bool:
-        """Return whether the run is partial, and all of its checks were skipped.
+        """Return whether the run is partial, and all checks of the run were skipped.
 
         Checks that only prepare other checks do not count.
         """
@@ -405,7 +405,7 @@ class Run:
         return redacted
 
     def _redact_reports(self) -> None:
-        """Replace secrets in the files that tools wrote to the reports folder."""
+        """In the reports folder, replace secrets in the files that tools wrote."""
         for report in sorted(self.ctx.reports.rglob("*")):
             if report.is_symlink() or not report.is_file():
                 continue

@@ -75,7 +75,7 @@ class Suite:
 
     @property
     def strict(self) -> bool:
-        """Whether a check fails if it could check only a part.
+        """Whether a check fails if a part of its work was not checked.
 
         LAKE_CI_STRICT=1 switches strict mode on. The workflow on GitHub sets this
         variable.
@@ -215,8 +215,9 @@ class Suite:
         """Look up a session in the result cache before the session runs.
 
         The result is None if the session must not use the cache. A session must not use
-        the cache if the cache is off, if there are arguments after `--`, if the job is
-        never cached, or if the suite may not install packages into the environment.
+        the cache if the cache is off, if there are arguments after `--`, or if the job
+        is never cached. It also must not use the cache if the suite may not install
+        packages into the session's environment.
         """
         mode = lookup.mode(self.env)
         if mode is Mode.OFF or not self._may_cache(variant.job, where, posargs):
@@ -233,7 +234,7 @@ class Suite:
         return SessionCache(cache, decision)
 
     def _may_cache(self, job: Job, where: Environment, posargs: Sequence[str]) -> bool:
-        """Return whether a session's result can depend only on its declared inputs."""
+        """Return whether a session's result can depend only on the declared inputs."""
         is_cached_job = self.graph.jobs.get(job.name) is job and not job.never_cached
         is_whole_run = not posargs and not where.install_only
         is_known_environment = where.may_install or not where.own
@@ -252,7 +253,7 @@ class Suite:
 
 @dataclass(frozen=True)
 class SessionCache:
-    """The cache's decision about a session; it is made before the session runs."""
+    """The cache's decision about a session, which is made before the session runs."""
 
     cache: ResultCache
     decision: CacheDecision

@@ -1,9 +1,9 @@
 """Checks that Dockerfiles pin the images of other projects by digest.
 
 A tag can point to a different image tomorrow, so a Dockerfile that names an image only
-by its tag is not reproducible. On a machine without a registry, the environment
-variable `BASE` replaces the base image. In this case, the row of this check shows both
-images.
+by its tag is not reproducible. For a machine that cannot reach a registry, the
+environment variable `BASE` can name a different base image. If `BASE` is set, the row
+of this check shows both base images.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ VARIABLE = re.compile(r"\$\{?(\w+)(?::-([^}]*))?\}?")
 
 @dataclass(frozen=True)
 class ImageReference:
-    """The name of an image in a Dockerfile, and its line."""
+    """The name of an image in a Dockerfile, and the line that contains the name."""
 
     name: str
     line: int
@@ -40,7 +40,7 @@ class Dockerfile:
 
     Attributes:
         stages: the image that each stage starts from, by the stage's name.
-        outside: the images in the file that are not stages of the file.
+        outside: the images that the Dockerfile uses, but does not build as stages.
     """
 
     def __init__(self, text: str) -> None:
@@ -77,7 +77,7 @@ class Dockerfile:
             self.outside.append(ImageReference(name, line))
 
     def _expand(self, text: str) -> str:
-        """Replace variables by their defaults from `ARG` before the first stage."""
+        """Replace variables by the defaults that `ARG` sets before the first stage."""
 
         def value(match: re.Match[str]) -> str:
             if match[1] in self._arguments:
@@ -95,7 +95,7 @@ def read_dockerfile(ctx: CheckContext) -> Dockerfile:
 class BaseImage(Check):
     """Check that each image of another project is pinned by digest.
 
-    hadolint and checkov have no rule for this.
+    hadolint and checkov have no rule that requires a digest.
     """
 
     name = "base"

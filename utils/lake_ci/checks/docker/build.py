@@ -61,7 +61,7 @@ class Images:
         return self.engine.image(target, tag)
 
     def scratch(self, ctx: CheckContext, name: str) -> Path:
-        """Create a temporary folder for this run; if it exists, empty it."""
+        """Create the temporary folder of this run; if the folder exists, empty it."""
         folder = ctx.root / SCRATCH / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -120,7 +120,7 @@ class Hadolint(CommandCheck):
 
 
 class ImageCheck(Check):
-    """The base class of checks of built images; skipped if no image was built."""
+    """The base class of checks that need built images, and are skipped without them."""
 
     def __init__(self, images: Images) -> None:
         self.images = images
@@ -182,7 +182,7 @@ def bake(
     comment: str = "",
     targets: Sequence[str] = (),
 ) -> Completed:
-    """Build images from a context folder, and give them temporary names.
+    """Build images from a context folder, and give the images temporary names.
 
     Args:
         comment: a comment to add to the pip configuration file of the builds.
@@ -218,11 +218,11 @@ def source(ctx: CheckContext) -> str:
 
 
 def pip_conf(env: Mapping[str, str]) -> str:
-    """Return the text of a pip.conf with this machine's package index and proxy.
+    """Return the text of a pip.conf that names this machine's package index and proxy.
 
     The values come from the environment variables of pip, or from uv's variables with
-    the same meaning. Paths on this machine are left out, because they do not exist in
-    the build.
+    the same meaning. The text contains no paths on this machine, because these paths do
+    not exist in the build.
     """
     names = {
         "index-url": ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL"),
@@ -276,7 +276,7 @@ def steps(done: Completed) -> list[str]:
 
 
 def failed_step(name: str, done: Completed, ctx: CheckContext) -> Outcome:
-    """Return the outcome of a failed build, with the failed line and its output."""
+    """Return the outcome of a failed build, with the output and the failed line."""
     error = re.findall(r"^ERROR: (.*)$", done.stderr, re.MULTILINE)
     if not error:
         return crashed(name, done)

@@ -1,10 +1,11 @@
 """Checks the configuration, contents and size of the images.
 
 The checks write reports/docker/images.json, a list with one object for each image. The
-fields are name (`PREFIX-api:1.2.3`, without a registry), target, base (the base image),
-id, size (in bytes), labels (an object), and packages (an object with the version of
-each Python package). For each image, the checks also write an SBOM in the format
-CycloneDX, `sbom-<target>.json`, to this folder.
+fields are name, target, base (the base image), id, size (in bytes), labels and
+packages. An example of a name is `PREFIX-api:1.2.3`, without a registry. The field
+`labels` is an object. The field `packages` is an object that contains the version of
+each Python package. For each image, the checks also write
+`reports/docker/sbom-<target>.json`, an SBOM in the format CycloneDX.
 """
 
 from __future__ import annotations
@@ -287,7 +288,7 @@ class Inventory(ImageCheck):
 
 
 def image_tag(version: str) -> str:
-    """Return the tag of an image of this version; a tag may not contain `+`."""
+    """Return the image tag for a version, without `+`, which no tag may contain."""
     return version.replace("+", "-")
 
 
@@ -305,7 +306,7 @@ def stage_line(ctx: CheckContext, target: str) -> int:
 
 
 def budget_line(ctx: CheckContext, target: str) -> int:
-    """Return the line of pyproject.toml with the size limit of a target."""
+    """Return the line in pyproject.toml that sets the size limit of a target."""
     lines = (ctx.root / "pyproject.toml").read_text(encoding="utf-8").splitlines()
     start = (
         lines.index("[tool.lake_ci.docker]") if "[tool.lake_ci.docker]" in lines else 0

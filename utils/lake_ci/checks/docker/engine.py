@@ -1,9 +1,9 @@
 """Detects the container engine, runs its commands, and cleans up after a run.
 
 Each container has a label with the name of the checkout, and the name of each image
-contains the name of the checkout. When a session ends, it removes its containers and
-images. If a session was killed, the next session ends the processes of the killed
-session and removes its containers and images.
+contains the name of the checkout. At its end, each session removes the containers and
+images that it has created. If a session was killed, the next session ends the killed
+session's processes and removes the killed session's containers and images.
 """
 
 from __future__ import annotations
@@ -40,10 +40,11 @@ class Engine:
     """The container engine of one run.
 
     Attributes:
-        ctx: runs the commands of the engine.
-        checkout: a short name of the checkout, the same in each run.
+        ctx: the context that runs the engine's commands.
+        checkout: a short name of the checkout, which does not change between runs.
         version: the version of the engine; empty if no engine answers.
-        missing: the reason why the engine cannot be used; empty if it can be used.
+        missing: the reason why the engine cannot be used; empty if the engine can be
+            used.
     """
 
     ctx: CheckContext
@@ -55,8 +56,8 @@ class Engine:
     def env(self) -> dict[str, str]:
         """The environment variables of the engine's commands.
 
-        One variable marks the processes of a run. If the run is killed, the next run
-        finds its processes by this mark.
+        One variable marks the processes of a run. If a run is killed, the next run
+        finds the processes of the killed run by this mark.
         """
         return {
             **self.ctx.env,
@@ -82,7 +83,7 @@ class Engine:
         return self.docker("run", "--rm", *self.labelled, *options, image, *command)
 
     def volume(self, name: str) -> str:
-        """Create an empty volume that is removed after this run; return its name.
+        """Create an empty volume, which is removed after this run; return its name.
 
         Raises LakeCiError if docker fails.
         """
@@ -174,8 +175,8 @@ def _detect(found: Engine) -> None:
         )
         return
     version, _, api_version = answer.stdout.strip().partition(" ")
-    # Set the version of the API. Otherwise buildx uses the newest version, even if the
-    # engine does not support it.
+    # Set the version of the engine's API. By default, buildx uses the newest API
+    # version, even if the engine does not support this version.
     found.ctx.env.setdefault("DOCKER_API_VERSION", api_version)
     buildx = found.docker("buildx", "version")
     if buildx.code != 0:
@@ -207,7 +208,7 @@ class EngineCheck(Check):
 
 
 def _end_marked(checkout: str) -> list[int]:
-    """Kill the processes that a killed run of this checkout has left, on Linux only."""
+    """On Linux, kill the processes that a killed run of this checkout has left."""
     ended = []
     wanted = f"{MARK}={checkout}".encode()
     for folder in Path("/proc").glob("[0-9]*"):

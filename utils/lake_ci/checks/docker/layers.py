@@ -1,4 +1,4 @@
-"""Reads the layers above the base image from an archive of `docker save`."""
+"""Reads an archive that `docker save` wrote: an image's layers above its base image."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO, Any
 
 CHUNK = 1 << 20
-# Keys of the configuration that differ in every build: the build time, the build
-# program, and digests of archives, which contain dates.
+# Keys of the configuration whose values differ in every build: the build time, the
+# build program, and digests of archives, which contain dates.
 DATED = (
     "created",
     "history",
@@ -39,11 +39,11 @@ class LayerPath:
 
 @dataclass(frozen=True)
 class LayerContents:
-    """The layers of an image above the base image, and its configuration without dates.
+    """An image's layers above its base image, and its configuration without dates.
 
     Attributes:
-        files: each path, with a text that contains its kind, mode, owner and sha256. A
-            path may be in several layers.
+        files: for each path, a text that contains the file's kind, mode, owner and
+            sha256. A path may be in several layers.
         secrets: the paths of the files that contain a secret.
     """
 
@@ -52,7 +52,7 @@ class LayerContents:
 
     @property
     def digest(self) -> str:
-        """A sha256 of all files and the configuration."""
+        """One sha256 of all files and the configuration together."""
         lines = sorted(f"{place.path} {facts}" for place, facts in self.files)
         return hashlib.sha256(
             "\n".join(lines).encode("utf-8", "surrogateescape")
@@ -134,10 +134,10 @@ class ArchiveReader:
 
 
 def instruction_line(instruction: str, dockerfile: Sequence[str]) -> int | None:
-    """Find an instruction of an image's history in the Dockerfile; return its line.
+    """Return the Dockerfile's line that matches an instruction in an image's history.
 
-    Returns None if no line matches. The history omits the flags of an instruction, adds
-    the shell to RUN, and joins continued lines.
+    The result is None if no line of the Dockerfile matches. An image's history omits
+    the flags of an instruction, adds the shell to RUN, and joins continued lines.
     """
     wanted = _plain(re.sub(r"^RUN (?:\|\d+ .*?)?/bin/sh -c ", "RUN ", instruction))
     for number, text in _instructions(dockerfile):
@@ -181,7 +181,7 @@ def _history(configuration: Mapping[str, Any]) -> list[str]:
 
 
 def _hashed(data: IO[bytes], words: Sequence[bytes]) -> tuple[str, bool]:
-    """Return the sha256 of a file, and whether the file contains one of the words."""
+    """Return the sha256 of a file, and whether the file contains one of these words."""
     digest, found, rest = hashlib.sha256(), False, b""
     keep = max((len(word) for word in words), default=1) - 1
     while chunk := data.read(CHUNK):

@@ -3,8 +3,8 @@
 Both builds must have the same contents, and must not contain a secret from the build
 folder.
 
-If a layer comes from the build cache, it is not built a second time, and the comparison
-proves nothing about this layer. A build without the cache takes minutes. Therefore
+A layer from the build cache is not built a second time, so the comparison proves
+nothing about this layer. A build without the cache takes minutes. Therefore
 `proven.json` stores the ids of layers that were built twice with the same result. If a
 commit changes only the project's code, the second build repeats only the stage of the
 project's wheel. If any other layer is new, the second build uses no cache.
@@ -44,7 +44,7 @@ MAX_IDS = 500
 
 
 class RebuildCheck(ImageCheck):
-    """Build the images again from a folder with planted secrets; compare both builds.
+    """Build the images again, from a folder with planted secrets; compare both builds.
 
     Both builds must have the same contents, and must not contain a planted secret.
     """
@@ -71,8 +71,8 @@ class RebuildCheck(ImageCheck):
                 Status.SUCCESS,
                 "an earlier run verified all layers",
             )
-        # If only one layer is new, it is probably the layer with the project's own
-        # code, which each commit may change.
+        # If only one layer is new, it is probably the layer that contains the project's
+        # own code, because each commit may change this code.
         if all(verified.missing(self._layers(target)) == 1 for target in new):
             how = f"--set=*.args.BUILD={secrets.token_hex(8)}"
             outcome = self._rebuild(new, verified, ctx, how)
@@ -87,14 +87,14 @@ class RebuildCheck(ImageCheck):
     def _unverified(self, targets: Iterable[str], verified: VerifiedIds) -> list[str]:
         """Return the images with a layer that is not yet verified.
 
-        A layer is verified when it was built twice with the same result.
+        A layer is verified if two builds of the layer had the same result.
         """
         return [target for target in targets if verified.missing(self._layers(target))]
 
     def _rebuild(
         self, targets: Sequence[str], verified: VerifiedIds, ctx: CheckContext, how: str
     ) -> Outcome:
-        """Build images again, compare them, and store the ids of equal layers."""
+        """Build images again, compare both builds, and store equal layers' ids."""
         images = self.images
         word = f"canary-{secrets.token_hex(12)}"
         folder = images.scratch(ctx, TAG)
@@ -145,8 +145,8 @@ class RebuildCheck(ImageCheck):
         for target, what in shown.items():
             pairs = list(zip(self._layers(target), self._layers(target, TAG)))
             # If the second build used the cache, an equal id does not prove that the
-            # layer was built again. If the ids differ, store both, because later builds
-            # may use either layer from the cache.
+            # layer was built again. If a layer has different ids in the two builds,
+            # store both ids, because later builds may use either layer from the cache.
             rebuilt = [(one, two) for one, two in pairs if uncached or one != two]
             verified.add_layers([layer for pair in rebuilt for layer in pair])
             if not verified.missing([one for one, _ in pairs]):
@@ -204,7 +204,8 @@ class RebuildCheck(ImageCheck):
                 place,
                 ctx,
             )
-        # A file with a secret also differs, but is not reported a second time.
+        # A file that contains a secret also differs between the builds, but is not
+        # reported a second time.
         leaked = {place.path for place in second.secrets}
         places = {
             place for place, _ in first.files ^ second.files if place.path not in leaked
@@ -243,20 +244,23 @@ class VerifiedIds:
     path: Path
 
     def digests(self) -> dict[str, str]:
-        """Return each verified image's digest, by image id; empty without a file."""
+        """Return the digest of each verified image, by image id.
+
+        If the file is missing, the result is empty.
+        """
         return self._read("images")
 
     def missing(self, layers: Sequence[str]) -> int:
-        """Return the number of these layers that are not yet verified."""
+        """Return how many of these layers are not yet verified."""
         verified = self._read("layers")
         return sum(layer not in verified for layer in layers)
 
     def add(self, digests: Mapping[str, str]) -> None:
-        """Add these images; if there are more than MAX_IDS, drop the oldest."""
+        """Add these images; if more than MAX_IDS images are stored, drop the oldest."""
         self._write("images", digests)
 
     def add_layers(self, layers: Sequence[str]) -> None:
-        """Add these layers; if there are more than MAX_IDS, drop the oldest."""
+        """Add these layers; if more than MAX_IDS layers are stored, drop the oldest."""
         self._write("layers", dict.fromkeys(layers, ""))
 
     def _read(self, kind: str) -> dict[str, str]:
@@ -287,8 +291,8 @@ def copy_context(settings: Docker, ctx: CheckContext, to: Path, word: str) -> No
 def base_layers(images: Images, ctx: CheckContext) -> int:
     """Return the number of layers of the base image.
 
-    BuildKit can use a base image that the engine does not have. In this case, the image
-    is pulled.
+    BuildKit can use a base image that the engine does not have. If the engine does not
+    have the base image, the image is pulled.
     """
     name = read_dockerfile(ctx).base_image(ctx.env)
     ask = ["image", "inspect", "--format={{len .RootFS.Layers}}", name]

@@ -71,7 +71,7 @@ def _missing_paths(settings: Docker, root: Path) -> list[str]:
 
 
 def _misnamed_tests(settings: Docker, root: Path) -> list[str]:
-    """Return a problem for each image without tests, and each test without an image."""
+    """Return a problem for each image without a test and each test without an image."""
     wanted = {settings.test_file(target) for target in TARGETS}
     there = {
         path.relative_to(root).as_posix()

@@ -1,6 +1,6 @@
 """Runs the smoke tests of the images.
 
-The project has one pytest module for each image, which starts containers of the image.
+For each image, the project has one pytest module, which starts containers of the image.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
 
 # The environment variables for the tests: the image's name, the label for the tests'
-# containers, and a folder for the tests' files, which is removed after the run.
+# containers, and a folder for the tests' files. The folder is removed after the run.
 IMAGE = "LAKE_CI_IMAGE"
 CONTAINER_LABEL = "LAKE_CI_LABEL"
 FOLDER = "LAKE_CI_SCRATCH"
@@ -40,7 +40,8 @@ class SmokeTest(Pytest):
     def run(self, ctx: CheckContext) -> Outcome:
         if self.name not in self.images.ids:
             return Outcome(Status.SKIPPED, f"{self.name} was not built")
-        # The session's arguments select images: pytest must not get them.
+        # The session's arguments select images, so do not pass these arguments to
+        # pytest.
         return super().run(replace(ctx, posargs=(), workers=1))
 
     def arguments(self, ctx: CheckContext) -> list[str] | None:
@@ -58,7 +59,7 @@ class SmokeTest(Pytest):
         }
 
     def echo(self, line: str) -> None:
-        """Print nothing, because the lines of several images would be mixed."""
+        """Print nothing, because the lines of several images' tests would be mixed."""
 
     def outcome(self, done: Completed, junit: Path, ctx: CheckContext) -> Outcome:
         outcome = super().outcome(done, junit, ctx)

@@ -36,7 +36,7 @@ HOW = (
 
 @dataclass(frozen=True)
 class ApiResponse:
-    """A response of the server: status code, body (object or error) and warnings."""
+    """An API server's response: status code, body (object or error) and warnings."""
 
     code: int
     body: Mapping[str, Any]
@@ -52,7 +52,7 @@ class Api:
             `socket`, or the keys `url`, `ca` and `token`.
         label: the server's name in messages.
         own: whether the session itself started the server. Checks may store objects
-            only on such a server.
+            only on a server that the session itself started.
     """
 
     endpoint: Mapping[str, str]
@@ -60,7 +60,7 @@ class Api:
     own: bool
 
     def connect(self) -> ApiConnection:
-        """Open a connection, which only one thread may use."""
+        """Open a connection to the server, which only one thread may use."""
         if "socket" in self.endpoint:
             return ApiConnection(_Unix(self.endpoint["socket"]), {})
         url = urlsplit(self.endpoint["url"])
@@ -77,7 +77,7 @@ class _Unix(http.client.HTTPConnection):
     """HTTP over a Unix socket.
 
     The path of a Unix socket may have only about 100 characters. A relative path is
-    used, because it is usually shorter than an absolute path.
+    used, because a relative path is usually shorter.
     """
 
     def __init__(self, address: str) -> None:
@@ -115,7 +115,7 @@ class ApiConnection:
         return self.ask("PATCH", f"{path}?{query}", thing)
 
     def path(self, thing: Mapping[str, Any]) -> str | ApiResponse:
-        """Return an object's URL path, or an error if the server lacks its kind."""
+        """Return an object's URL path, or an error if the object's kind is unknown."""
         version, kind = thing["apiVersion"], thing["kind"]
         base = f"/apis/{version}" if "/" in version else f"/api/{version}"
         if version not in self._resources:
@@ -146,7 +146,7 @@ class ApiConnection:
         """Send one request.
 
         Raises:
-            LakeCiError: the server does not answer, or its answer is not JSON.
+            LakeCiError: the server does not answer, or the server's answer is not JSON.
         """
         headers = {"Accept": "application/json", **self._headers}
         if body is not None:
@@ -176,8 +176,8 @@ class ApiConnection:
 class ApiServer(Check):
     """Provide a Kubernetes API server for the dry-runs until `held` is closed.
 
-    If KUBE_CONTEXT is set, the server of that cluster is used; otherwise, the session
-    starts a server.
+    If KUBE_CONTEXT is set, the API server of the cluster in this context is used;
+    otherwise, the session starts a server.
 
     Attributes:
         api: the address of the ready server; None if there is no server.

@@ -1,6 +1,6 @@
 """Parses a program's code to find the environment variables that the program reads.
 
-The code is parsed but not imported, so its dependencies need not be installed.
+The code is parsed but not imported, so the code's dependencies need not be installed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def variables(
     """Return the environment variables that a program reads by name or as settings.
 
     Settings are the keys of a dictionary, or the fields of a class, in the program's
-    code. The variable's name is a prefix followed by the setting's name.
+    code. The name of a setting's variable is a prefix followed by the setting's name.
 
     Args:
         code: the folders of the program's code, relative to the repository.
@@ -35,7 +35,7 @@ def variables(
 
 
 def _declared(root: Path, place: str) -> list[str]:
-    """Return the settings' names: the names of the variables without their prefix."""
+    """Return the settings' names: the names of the variables without the prefix."""
     file, _, name = place.rpartition(":")
     path = root / file
     if not path.is_file():
@@ -55,7 +55,7 @@ def _parsed(path: Path) -> ast.Module:
 
 
 def _keys(body: Sequence[ast.stmt], name: str) -> list[str]:
-    """Return the keys of the dictionary with this name in a module."""
+    """Return the keys of the dictionary that has this name in a module."""
     for node in body:
         if (
             isinstance(node, ast.AnnAssign)
@@ -69,7 +69,7 @@ def _keys(body: Sequence[ast.stmt], name: str) -> list[str]:
 
 
 def _fields(body: Sequence[ast.stmt], name: str) -> list[str]:
-    """Return the fields of the dataclass with this name in a module."""
+    """Return the fields of the dataclass that has this name in a module."""
     for node in body:
         if isinstance(node, ast.ClassDef) and node.name == name:
             rows = (
@@ -103,7 +103,7 @@ def _read(root: Path, folder: str) -> Iterator[str]:
 
 
 def _variable_name(node: ast.AST) -> ast.expr | None:
-    """Return the name that a node passes to `os.environ` or `os.getenv`, or None."""
+    """Return the name that a call passes to `os.environ` or `os.getenv`, or None."""
     if isinstance(node, ast.Subscript) and _environ(node.value):
         return node.slice
     if (

@@ -1,7 +1,7 @@
 """Checks the manifests by dry-runs on a real API server.
 
-Each error or warning of the server becomes a finding, with its file and line in the
-source of the manifests.
+Each error or warning of the server becomes a finding. The finding's file and line are
+in the source of the manifests.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class DryRun(Check):
         """Dry-run each object, and return the outcome.
 
         Objects in a namespace can be applied only if the namespace exists. The check
-        creates the namespace only on the session's own server. On a cluster, the
-        namespace must already exist.
+        creates the namespace only on a server that the session started. On a cluster,
+        the namespace must already exist.
         """
         found: list[Finding] = []
         for space in rendered.of("Namespace"):
@@ -119,7 +119,10 @@ class DryRun(Check):
 
 
 def refused_path(manifest: Manifest, message: str) -> tuple[str | int, ...]:
-    """Return the path of the field in an error message, for errors without causes."""
+    """Find the field that an error message names, for errors that list no causes.
+
+    The result is the path of the field.
+    """
     undeclared = UNDECLARED.search(message)
     if undeclared:
         return server_path(manifest, undeclared[1])
@@ -131,7 +134,7 @@ def refused_path(manifest: Manifest, message: str) -> tuple[str | int, ...]:
 
 
 def warned_path(manifest: Manifest, message: str) -> tuple[str | int, ...]:
-    """Return the path of the field in a warning; if none is found, a security context.
+    """Return the path of the field that a warning names, or else of a security context.
 
     A warning contains only the end of the field's path, such as
     `securityContext.privileged`.
@@ -147,7 +150,7 @@ def warned_path(manifest: Manifest, message: str) -> tuple[str | int, ...]:
 
 
 def server_path(manifest: Manifest, text: str) -> tuple[str | int, ...]:
-    """Parse the path of a field in the server's notation.
+    """Parse a field's path, which is written in the server's notation.
 
     Examples are `spec.containers[0].resources.limits[memory]` and
     `.containers[name="api"].foo`.

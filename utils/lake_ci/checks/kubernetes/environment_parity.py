@@ -87,8 +87,8 @@ def _nobody() -> Value:
 def values(rendered: Rendered, account: str | None) -> dict[str, Value]:
     """Return the values of an environment's objects; each key is `Kind.name.path`.
 
-    The environment's name and account are replaced, and the hashes in the names of
-    ConfigMaps are removed.
+    The environment's name and account are replaced by placeholders, and the hashes in
+    the names of ConfigMaps are removed.
     """
     generated = {
         each.name: HASH.sub("", each.name) for each in rendered.of("ConfigMap")

@@ -1,7 +1,7 @@
 """Reads `[tool.lake_ci.k8s]` of pyproject.toml.
 
-The table defines the program of each image, the environment variables that each program
-reads, and the variables that each image needs.
+The table `[tool.lake_ci.k8s]` defines the program of each image, the environment
+variables that each program reads, and the variables that each image needs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Program:
     Attributes:
         reads: the environment variables that the program reads.
         grace: the environment variable that sets how many seconds the program may take
-            to shut down, or None.
+            to shut down; None if no variable sets this time.
     """
 
     name: str

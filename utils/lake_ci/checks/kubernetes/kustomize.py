@@ -71,7 +71,7 @@ def options(posargs: Sequence[str]) -> KubernetesOptions:
 
 
 class YamlLint(CommandCheck):
-    """Lint the YAML files with yamllint: tabs, duplicate keys and unquoted `on`."""
+    """Find tabs, duplicate keys and unquoted `on` in the YAML files with yamllint."""
 
     name = "yaml"
     LINE = re.compile(
@@ -150,7 +150,7 @@ class BuildOverlay(Check):
         return Outcome(Status.SUCCESS, count(len(rendered.manifests), "object"))
 
     def places(self, ctx: CheckContext) -> Path:
-        """Return the path of the JSON file with the objects and each value's source.
+        """Return the path of the JSON file that contains the objects and their sources.
 
         Checks that run in other processes read this file.
         """

@@ -31,8 +31,8 @@ class Manifest:
     Attributes:
         body: the object.
         places: the file and line of each value, by the value's path. If a list item has
-            a name, such as `api`, the item's step in the path is `name=api`. If the
-            item has no name, the step is the item's index.
+            a name, such as `api`, the item's step in the path is `name=api`. If a list
+            item has no name, the item's step is its index.
     """
 
     body: Mapping[str, Any]
@@ -73,7 +73,7 @@ class Manifest:
         return Finding(tool, rule, f"{self.id}: {message}", *self.place(path))
 
     def step_names(self, path: Path) -> list[str]:
-        """Return the steps of a path; the step for a list item is its name or index."""
+        """Return the steps of a path; a list item's step is its name or its index."""
         return [step.removeprefix("name=") for step in self._named(path)]
 
     def _named(self, path: Path) -> tuple[str, ...]:
@@ -105,7 +105,7 @@ class Manifest:
         return PODS.get(self.kind)
 
     def containers(self) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-        """Yield each container of a workload, with its path."""
+        """Yield each container of a workload, with the container's path."""
         if self.pod is not None:
             for group in CONTAINERS:
                 path = (*self.pod, "spec", group)
@@ -116,7 +116,7 @@ class Manifest:
 def leaves(
     thing: Any, path: tuple[str | int, ...] = ()
 ) -> Iterator[tuple[tuple[str | int, ...], Any]]:
-    """Yield all scalar values of an object with their paths."""
+    """Yield each scalar value of an object, with the path of the value."""
     if isinstance(thing, Mapping):
         for key, item in thing.items():
             yield from leaves(item, (*path, str(key)))
@@ -215,5 +215,5 @@ class BuildResult:
             self._future.set_result(rendered)
 
     def wait(self) -> Rendered | None:
-        """Wait for the build to end; return the built objects, or None if it failed."""
+        """Wait for the build; return the built objects, or None if the build failed."""
         return self._future.result()

@@ -29,7 +29,7 @@ PRIVATE = (
     "fe80::/10",
 )
 ACCOUNT = re.compile(r"(?<!\d)\d{12}(?!\d)")
-# For the end of a value's path, the kind of the object that the value refers to.
+# The kind of the object to which a value refers, by the end of the value's path.
 NAMING = {
     "serviceAccountName": "ServiceAccount",
     "secretName": "Secret",
@@ -180,7 +180,7 @@ def undescribed(tool: str, rendered: Rendered, context: RuleContext) -> Findings
 
 
 def needed(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
-    """Each container gets the variables and values that its image needs."""
+    """Each container gets the variables and values that the container's image needs."""
     for manifest in rendered.workloads():
         for path, container in manifest.containers():
             name = image_of(container)
@@ -202,11 +202,11 @@ def needed(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
 def _given(
     key: str, container: Mapping[str, Any], configs: Sequence[Manifest]
 ) -> tuple[str | None, Manifest | None]:
-    """Return a variable's value in a container, and the ConfigMap that sets it.
+    """Return a variable's value in a container, and the ConfigMap with the value.
 
     If the container itself sets the variable, the ConfigMap is None. If nothing sets
-    the variable, the value is None, and the ConfigMap is the one that should set the
-    variable.
+    the variable, the value is None, and the function returns the ConfigMap that should
+    set the variable.
     """
     for each in container.get("env") or ():
         if each.get("name") == key:

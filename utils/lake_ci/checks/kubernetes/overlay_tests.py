@@ -1,4 +1,4 @@
-"""Runs the project's own tests of the rendered overlays with pytest."""
+"""Runs with pytest the project's own tests of the rendered overlays."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class OverlayTests(Pytest):
     def run(self, ctx: CheckContext) -> Outcome:
         if not self._built():
             return Outcome(Status.SKIPPED, NOT_BUILT)
-        # Leave out the arguments after `--`, which are for the session and not for
-        # pytest.
+        # Do not pass the arguments after `--` to pytest: these arguments are for the
+        # session.
         return super().run(replace(ctx, posargs=(), workers=1))
 
     def variables(self, ctx: CheckContext) -> dict[str, str]:

@@ -53,7 +53,8 @@ def images(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
 
 def pod_access(tool: str, rendered: Rendered, context: RuleContext) -> Findings:
     """A pod gets neither a service account token nor the variables of Services."""
-    # checkov checks the token, too, but does not report the line of the finding.
+    # checkov checks the service account token, too, but does not report the line of the
+    # finding.
     for manifest in rendered.workloads():
         spec = (*(manifest.pod or ()), "spec")
         for name in ("automountServiceAccountToken", "enableServiceLinks"):
@@ -80,8 +81,8 @@ def _seconds_to_end(
 ) -> float:
     """Return the seconds that a container may take to shut down.
 
-    The container's ConfigMaps set this time. `Program.grace` is the name of the
-    variable.
+    The container's ConfigMaps set this shutdown time. `Program.grace` is the name of
+    the variable for this time.
     """
     image = context.images.get(image_of(container))
     if image is None or image.program.grace is None:

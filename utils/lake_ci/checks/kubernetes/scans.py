@@ -19,8 +19,8 @@ from lake_ci.system.processes import Completed
 SCAN = "scripts/scan_manifests.py"
 VALIDATE = "scripts/validate_manifests.py"
 NOT_BUILT = "skipped: the overlay was not built"
-# Remove these environment variables, because they would make checkov call a service, or
-# silently skip or add checks.
+# Remove these environment variables, because with them, checkov would call a service,
+# or would silently skip or add checks.
 CHECKOV_SETTINGS = re.compile(r"(BC|CKV|CHECKOV|PRISMA)_.*|LOG_LEVEL")
 
 
@@ -54,7 +54,7 @@ class SchemaValidation(Check):
 class CheckovScan:
     """One run of checkov for all environments.
 
-    All environments share one run, because checkov spends most of its time on starting.
+    All environments share one run, because most of checkov's time is spent on starting.
     """
 
     def __init__(self, builds: Sequence[BuildOverlay]) -> None:
@@ -84,7 +84,7 @@ class CheckovScan:
 
 
 class KubernetesCheckov(Check):
-    """Check an environment with checkov; pyproject.toml lists the accepted rules."""
+    """Check an environment with checkov; pyproject.toml lists rules to ignore."""
 
     def __init__(self, build: BuildOverlay, scan: CheckovScan) -> None:
         self.build = build

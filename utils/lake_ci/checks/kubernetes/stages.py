@@ -27,8 +27,8 @@ from lake_ci.runner.check import Check, CheckContext, Stages
 def stages(ctx: CheckContext, chosen: KubernetesOptions) -> Stages:
     """Return the checks of the chosen environments, in one stage.
 
-    Each check waits for the build of its environment. The API server runs until the
-    generator is closed.
+    The checks of an environment wait for the build of this environment. The API server
+    runs until the generator is closed.
 
     Raises:
         UsageError: a setting in `[tool.lake_ci.k8s]` is wrong.

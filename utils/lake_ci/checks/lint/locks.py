@@ -1,4 +1,4 @@
-"""Compiles the lock files in `requirements/`, and checks them against pyproject.toml.
+"""Compiles the lock files in `requirements/`, and compares them with pyproject.toml.
 
 The header of each lock file contains a digest of the lock's inputs and of the file's
 body. So the check of a lock file is fast, needs no network, and detects manual edits.
@@ -113,7 +113,7 @@ def lock_text(title: str, inputs: object, body: str) -> str:
 
 
 def lock_problem(file: Path, title: str, inputs: object) -> str | None:
-    """Return why a lock file does not match its inputs, or None if it matches."""
+    """Return why a lock file does not match its inputs, or None if both match."""
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -187,7 +187,7 @@ class Locks(Check):
 
 
 class CompileLock(Check):
-    """Compile one lock file with uv; the file has hashes and covers all platforms.
+    """Compile one lock file with uv, with the packages' hashes, and for all platforms.
 
     Locked versions change only with the option `--upgrade`.
     """

@@ -26,7 +26,7 @@ def python_files(ctx: CheckContext) -> list[str]:
 
 
 def _modules(folder: Path) -> Iterator[Path]:
-    """Return the modules and packages in a folder, recognized by their file names."""
+    """Return the modules and packages that the file names in a folder define."""
     for path in folder.glob("*"):
         is_module = path.suffix == ".py" or (path.is_dir() and not path.suffix)
         if is_module and path.stem.isidentifier() and path.name != "__pycache__":
@@ -37,8 +37,8 @@ class FileCheck(CommandCheck):
     """The base class of tools that check each file separately.
 
     The suite caches which files are clean. The tool gets only the files that are not in
-    this cache. If all files are in the cache, the tool is not started: starting black
-    takes 0.7 s.
+    the cache of clean files. If all files are in the cache, the tool is not started:
+    starting black takes 0.7 s.
 
     Attributes:
         settings: the files that may contain the tool's settings. The lock file is
@@ -49,7 +49,7 @@ class FileCheck(CommandCheck):
     settings: Sequence[str] = ()
 
     def context(self, ctx: CheckContext) -> list[str]:
-        """Return all inputs of a file's result besides the file itself."""
+        """Return everything besides the file itself that a file's result depends on."""
         settings = [ctx.root / name for name in (*self.settings, LOCK)]
         return [
             *(
@@ -86,7 +86,7 @@ class FileCheck(CommandCheck):
 
 
 class Flake8(FileCheck):
-    """Check for errors, likely bugs and complexity with flake8.
+    """Check with flake8 for errors, likely bugs, and functions that are too complex.
 
     flake8 runs pyflakes, pycodestyle, mccabe, bugbear and comprehensions.
     """
@@ -200,9 +200,9 @@ class Mypy(CommandCheck):
     """Check the types with mypy, in strict mode."""
 
     name = "mypy"
-    # Exit code 2 has two meanings. If mypy cannot parse a file, it prints findings, as
-    # with code 1. If an option is wrong, mypy prints no findings, and the check reports
-    # a crash.
+    # mypy's exit code 2 has two meanings. If mypy cannot parse a file, it prints
+    # findings, as with code 1. If an option is wrong, mypy prints no findings, and the
+    # check reports a crash.
     finding_codes = (1, 2)
 
     def command(self, ctx: CheckContext) -> list[str]:
@@ -214,7 +214,7 @@ class Mypy(CommandCheck):
         ]
 
     def outcome(self, done: Completed, ctx: CheckContext) -> Outcome:
-        # If mypy prints JSON, it also exits with 1 if it prints nothing but notes.
+        # If mypy prints JSON, it exits with code 1 even if it prints only notes.
         lines = done.stdout.splitlines()
         if done.code == 1 and lines and all('"severity": "note"' in x for x in lines):
             done = replace(done, code=0)
@@ -237,7 +237,7 @@ class Mypy(CommandCheck):
                     file,
                     max(row["line"], 1),
                 )
-        # For an unknown setting, mypy only prints a warning and exits with 0.
+        # If a setting is unknown, mypy prints only a warning, and exits with code 0.
         for line in done.stderr.splitlines():
             if line.startswith("pyproject.toml: "):
                 yield Finding(

@@ -54,7 +54,7 @@ class Version(Check):
 
 
 def no_version(root: Path) -> str | None:
-    """Return why git does not define the version, and the next command.
+    """Return why git does not define the version, and which command to run next.
 
     The result is None if git defines the version.
     """
@@ -101,7 +101,7 @@ def build_env(ctx: CheckContext) -> dict[str, str]:
 
 
 class BuildDistribution(Check):
-    """Build a distribution with `python -m build`, and move it to dist/."""
+    """Build a distribution with `python -m build`, and move the file to dist/."""
 
     exclusive = True
 
@@ -127,7 +127,7 @@ class BuildDistribution(Check):
 
 
 class DistributionCheck(Check):
-    """The base class of checks; a check is skipped if wheel or sdist is missing."""
+    """The base class of checks that are skipped if the wheel or sdist is missing."""
 
     def run(self, ctx: CheckContext) -> Outcome:
         wheel, sdist = (
@@ -146,7 +146,7 @@ class DistributionCheck(Check):
 
 
 class _Command(CommandCheck):
-    """Runs a program on the wheel and the sdist; the checks below use this class."""
+    """The base class of checks that run a program on the wheel and the sdist."""
 
     def __init__(self, name: str, program: str, arguments: Iterable[str]) -> None:
         self.name = name
@@ -267,7 +267,7 @@ class DistributionContents(DistributionCheck):
                 for member in archive.getmembers()
                 if member.isfile()
             ]
-        # hatchling always adds PKG-INFO and .gitignore.
+        # hatchling always adds PKG-INFO and .gitignore to an sdist.
         expected = {"PKG-INFO": "pyproject.toml", ".gitignore": ".gitignore"}
         expected.update(
             {
@@ -386,8 +386,8 @@ def archive_differences(first: Path, second: Path) -> Iterator[tuple[str, str]]:
 def _members(archive: Path) -> dict[str, bytes]:
     """Return the contents of the files in an archive, by the files' names.
 
-    RECORD is left out: RECORD contains the hashes of all other files, and so would only
-    repeat the differences of those files.
+    The result does not include the file RECORD: it contains the hashes of all other
+    files, and would only repeat their differences.
     """
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as wheel:
@@ -408,7 +408,7 @@ def install_folder(ctx: CheckContext, python: str) -> Path:
 
 
 class InstallWheel(DistributionCheck):
-    """Install the wheel with its locked dependencies, and run its command."""
+    """Install the wheel with the locked dependencies, and run the wheel's command."""
 
     def __init__(self, python: str) -> None:
         self.python = python

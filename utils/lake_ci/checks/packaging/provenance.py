@@ -29,7 +29,7 @@ ORIGIN = re.compile(r"github\.com[:/]([\w.-]+/[\w.-]+?)(?:\.git)?/?$")
 
 
 class ArtifactsCheck(Check):
-    """Check the wheel and the sdist against checksums, RECORD, metadata and result.
+    """Compare the wheel and the sdist with checksums, RECORD, metadata and result.json.
 
     Attributes:
         built: the verified files; None before the check, and after a failure.
@@ -130,7 +130,7 @@ def stages(*, attested: bool = True) -> Generator[Sequence[Check], None, bool]:
 def is_attested(env: Mapping[str, str]) -> bool:
     """Return whether this is a run on GitHub in which the build signs its files.
 
-    The build of a pull request signs nothing, because it lacks the permission.
+    The build of a pull request signs nothing, because the build lacks the permission.
     """
     return (
         env.get("GITHUB_ACTIONS") == "true"
@@ -139,7 +139,7 @@ def is_attested(env: Mapping[str, str]) -> bool:
 
 
 def _missing(ctx: CheckContext, gh: str | None, repository: str) -> str | None:
-    """Return what the verification lacks, with the next command; None if nothing."""
+    """Return what the verification lacks and which command to run next, or None."""
     if not (ctx.root / BUNDLE).is_file():
         return f"{BUNDLE} is missing: {REBUILD}"
     if gh is None:

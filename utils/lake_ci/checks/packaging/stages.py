@@ -20,11 +20,11 @@ from lake_ci.runner.check import Check
 
 
 def checks(pythons: Sequence[str], event: str) -> list[Check]:
-    """Return the builds, the checks, and one installation for each Python version.
+    """Return the checks of a build, including an installation for each Python version.
 
     Args:
-        event: the event of the run. For a `tag`, the files are published, so the tagged
-            commit must have been reviewed.
+        event: the event that started the run. After the event `tag`, the files are
+            published, so the tagged commit must have been reviewed.
     """
     tagged = [CommitOnMain("be published")] if event == "tag" else []
     built = [

@@ -38,9 +38,9 @@ def reference(
 ) -> Reference:
     """Return the commit to compare with.
 
-    If a commit is requested, return this commit. If not, return the commit before this
-    push. If the run is not for a push, return the current commit if there are
-    uncommitted changes, or else the first parent.
+    If a commit is requested, return this commit. If no commit is requested, and the run
+    is for a push, return the commit before the push. In any other run, return the
+    current commit if there are uncommitted changes, or else its first parent.
 
     Raises:
         UsageError: the requested commit does not exist.
@@ -75,7 +75,7 @@ def reference(
 
 
 def pushed_from(env: Mapping[str, str]) -> str | None:
-    """Return the commit that GitHub reports as the one before this push, or None."""
+    """Return the commit before this push as GitHub reports it, or None."""
     if env.get("GITHUB_EVENT_NAME") != "push" or not env.get("GITHUB_EVENT_PATH"):
         return None
     try:
@@ -124,7 +124,8 @@ class Side:
 
     Attributes:
         name: `old` or `new`.
-        folder: the folder that contains the version's wheel and its copy of the suite.
+        folder: the folder that contains the version's wheel and the version's copy of
+            the suite.
         tree: the version's source tree.
         environment: the environment in which the version's wheel is installed; it is
             not the session's environment.
@@ -179,7 +180,7 @@ class Baseline(Check):
 
 
 class InstallVersion(Check):
-    """Build the wheel of a version, and install it in a separate environment."""
+    """Build the wheel of a version, and install the wheel in a separate environment."""
 
     exclusive = True
     is_setup = True

@@ -92,7 +92,7 @@ def pytest_command(side: Side, *arguments: str) -> list[str]:
 
 
 class Benchmark(Check):
-    """Check that a benchmark needs no more time or memory than on the baseline."""
+    """Check that a benchmark needs no more time or memory than with the baseline."""
 
     exclusive = True
 
@@ -117,7 +117,7 @@ class Benchmark(Check):
 
     def run(self, ctx: CheckContext) -> Outcome:
         new, old = self.new.side, self.old.side
-        assert new is not None  # if it is None, no benchmark is collected
+        assert new is not None  # if `new` is None, no benchmark is collected
         reason = self._skip_reason(old)
         if reason is not None:
             return Outcome(Status.SKIPPED, reason)
@@ -145,7 +145,7 @@ class Benchmark(Check):
                 return self._judge(found)
 
     def _skip_reason(self, old: Side | None) -> str | None:
-        """Return why the benchmark is skipped; None if it runs."""
+        """Return why the benchmark is skipped; None if the benchmark runs."""
         if self.baseline.commit is not None and old is None:
             return "the baseline could not be built"
         if self.unchanged() and not self.options.every:
@@ -154,7 +154,7 @@ class Benchmark(Check):
         return None
 
     def _is_enough(self, found: Samples, begun: float) -> bool:
-        """Return whether there are enough pairs of processes, or the time is over."""
+        """Return whether enough pairs of processes have run, or the time has ended."""
         minimum = self.options.generations or self.spec.generations
         if len(found.new) < minimum:
             return False
@@ -172,7 +172,7 @@ class Benchmark(Check):
     def _generation(
         self, ctx: CheckContext, sides: Sequence[Side], number: int
     ) -> dict[str, Completed]:
-        """Run a pair of processes until both end; they take turns after each round."""
+        """Run both processes of a pair to the end, taking turns after each round."""
         with TurnServer() as turns, ThreadPoolExecutor(len(sides)) as pool:
             running: dict[str, Future[Completed]] = {}
             for side in sides:
@@ -223,9 +223,9 @@ class Benchmark(Check):
     def _tells(self, found: Samples) -> bool:
         """Return whether the rounds so far are enough for a verdict.
 
-        The rounds are enough if a ratio is above the threshold. They are also enough if
-        all ratios are below the threshold and the interval of the whole benchmark is
-        narrow enough.
+        The rounds are enough if a ratio is above the threshold. The rounds are also
+        enough if all ratios are below the threshold and the interval of the whole
+        benchmark is narrow enough.
         """
         compared = found.compared()
         threshold = self.options.threshold

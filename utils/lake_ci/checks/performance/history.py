@@ -38,7 +38,7 @@ class Figures:
 class Measurement:
     """A benchmark in a run: the figures of each part, and the peak memory in MB.
 
-    The key in `series` is "" for the whole benchmark, and the name for a part.
+    The key in `series` is "" for the whole benchmark, and the part's name for a part.
     """
 
     series: Mapping[str, Figures]
@@ -59,7 +59,7 @@ class Record:
 
 
 def describe_machine() -> dict[str, object]:
-    """Return the properties of this machine that affect the figures."""
+    """Return the properties of this machine that affect the measured figures."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count() or 0,
@@ -96,7 +96,7 @@ def to_line(record: Record) -> str:
 
 
 def from_line(line: str) -> Record:
-    """Return the record in a line. Raises ValueError."""
+    """Return the record that this line of the history contains. Raises ValueError."""
     try:
         body = json.loads(line)
         if body["schema"] != SCHEMA:
@@ -143,7 +143,7 @@ def read_history(path: Path) -> tuple[list[Record], int]:
 
 
 def append_records(path: Path, records: Iterable[Record]) -> None:
-    """Append records to the history; other processes may read or append meanwhile."""
+    """Append records to the history, even while other processes read or append."""
     with locked(path.with_suffix(".lock")):
         before = path.read_text(encoding="utf-8") if path.exists() else ""
         if before and not before.endswith("\n"):

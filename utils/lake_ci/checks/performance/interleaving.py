@@ -1,8 +1,8 @@
 """Interleaves processes: while one process runs a round, all other processes wait.
 
-Each process connects to a socket and sends its name in one line. The process sends `.`
-to request a turn, and starts the round when it gets the answer `!`. The turn ends when
-the same process sends the next `.`. During a turn, no other process runs.
+Each process connects to a socket and sends its name in one line. A process sends `.` to
+request a turn, and starts the round when it gets the answer `!`. The process's turn
+ends when the process sends the next `.`. During a turn, no other process runs.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class TurnServer:
     """A context manager that listens on a socket, and grants turns to processes.
 
     Attributes:
-        address: the path of the socket. The socket is outside the repository, so its
-            path is short even if the repository's path is long.
+        address: the path of the socket. The socket is outside the repository, so the
+            socket's path is short even if the repository's path is long.
     """
 
     def __init__(self) -> None:

@@ -38,7 +38,7 @@ class PerformanceOptions:
 
     @property
     def partial(self) -> bool:
-        """Whether `select` may leave out benchmarks."""
+        """Whether `select` may exclude benchmarks from the run."""
         return self.select is not None
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from lake_ci.checks.performance.history import Figures, Measurement
 from lake_ci.checks.performance.statistics import Interval, SpeedVerdict, compare
 
-# If a part takes less than this time on both versions, the part is not compared: such a
-# short time depends mostly on the clock and the scheduler.
+# If a part takes less than this time on both versions, the part is not compared,
+# because so short a time depends mostly on the clock and the scheduler.
 SHORTEST_SECONDS = 0.01
 
 
@@ -19,9 +19,9 @@ class Rounds:
     """The measurements of one process.
 
     Attributes:
-        series: the seconds of each round, by the name of the part. The name "" stands
-            for the whole benchmark.
-        cpu: the processor seconds of each round, by the name of the part.
+        series: the seconds of each round, by the name of the benchmark's part. The name
+            "" stands for the whole benchmark.
+        cpu: the processor seconds of each round, by the name of the benchmark's part.
         peak_mb: the peak memory in megabytes.
     """
 
@@ -44,9 +44,10 @@ class SeriesRatio:
     def verdict(self, threshold: float) -> SpeedVerdict:
         """Return whether the new version is slower, by wall clock or by processor time.
 
-        If the verdict by wall clock is undecided, processor time decides. But a process
-        that waits uses no processor time. So if processor time gives the verdict FINE,
-        the verdict counts only if the ratio by wall clock is not above the threshold.
+        If the verdict by wall clock is undecided, processor time decides. But while a
+        process waits, it uses no processor time. So if processor time gives the verdict
+        FINE, the verdict counts only if the ratio by wall clock is not above the
+        threshold.
         """
         first = self.wall.verdict(threshold)
         if first is not SpeedVerdict.UNDECIDED or self.cpu is None:
@@ -60,7 +61,7 @@ class SeriesRatio:
 
     @property
     def narrower(self) -> Interval:
-        """The interval by the clock whose interval is narrower."""
+        """The narrower interval of two: by wall clock, and by processor time."""
         if self.cpu is not None and self.cpu.half_width < self.wall.half_width:
             return self.cpu
         return self.wall
@@ -95,10 +96,10 @@ class Samples:
         }
 
     def _is_judged(self, name: str) -> bool:
-        """Return whether a series takes long enough, and was measured in all processes.
+        """Return whether a series was measured in all processes, and is long enough.
 
-        The series with the empty name, which is the whole benchmark, always takes long
-        enough.
+        The whole benchmark, which is the series with the empty name, always counts as
+        long enough.
         """
         if not all(name in each.series for each in (*self.old, *self.new)):
             return False

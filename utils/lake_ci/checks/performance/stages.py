@@ -100,7 +100,7 @@ class Collect(Check):
         return self._compared(ctx, listed)
 
     def _compared(self, ctx: CheckContext, listed: Sequence[BenchmarkSpec]) -> Outcome:
-        """Return the outcome; it names the benchmarks that only the baseline has."""
+        """Return the outcome, which names the benchmarks that only the baseline has."""
         detail = count(len(listed), "benchmark")
         if (
             self.old.side is None
@@ -135,8 +135,7 @@ class Collect(Check):
                 return stopped_or_crashed(self.name, done)
             return read_specs(json.loads(file.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError):
-            # An old version may not be able to list its benchmarks yet, and writes no
-            # file.
+            # An old version that cannot list its benchmarks yet writes no file.
             return []
         finally:
             file.unlink(missing_ok=True)

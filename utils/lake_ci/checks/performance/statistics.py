@@ -1,15 +1,15 @@
 """Estimates the ratio of two series, and an interval that is robust against noise.
 
 All functions are pure. The input is a list of generations. A generation is a pair of
-processes that take turns: one process of the old version, and one of the new version.
-Each turn of one process is next to a turn of the other process. So if a load on the
-machine lasts longer than a turn, the load slows both turns. All statistics use the
-logarithm of the ratio of such a pair of turns.
+processes that take turns: one process of the old version, and one process of the new
+version. Each turn of one process is next to a turn of the other process. So if a load
+on the machine lasts longer than a turn, the load slows both turns. All statistics use
+the logarithm of the ratio of two adjacent turns.
 
 A burst of load from another program can make the ratios of a few pairs arbitrarily bad.
-So the smallest 30 % and the largest 30 % of the ratios are left out, and the estimate
-is the mean of the remaining ratios. Wilcox usually leaves out 20 %. But with 20 %, if a
-burst hit every tenth pair, one of eight slower versions was no longer detected.
+So the estimate is the mean of the ratios without the smallest 30 % and the largest 30
+%. Wilcox usually leaves out 20 % of the values at each end. But with 20 %, if a burst
+hit every tenth pair, one of eight slower versions was no longer detected.
 
 The interval comes from a bootstrap. The bootstrap first draws generations, and then
 pairs within each generation. The reason is that even two processes with the same code
@@ -33,10 +33,10 @@ RESAMPLES = 1000
 LEVEL = 0.95
 POWER = 0.95
 # The width of the interval varies from run to run. This factor, which comes from a
-# simulation, corrects `detects` for this variation.
+# simulation, corrects `detects` for the interval's varying width.
 VARYING = 1.15
-# With fewer pairs, the bootstrap draws from too few values, and its interval is far too
-# narrow.
+# With fewer pairs than this, the bootstrap draws from too few values, and the
+# bootstrap's interval is far too narrow.
 MINIMUM_PAIRS = 5
 NORMAL = NormalDist()
 
@@ -63,7 +63,7 @@ class Interval:
 
     @property
     def half_width(self) -> float:
-        """Half the interval's width, as a share of the ratio; 0.03 for 0.97 to 1.03."""
+        """Half the interval's width as a share of the ratio: 0.03 for 0.97 to 1.03."""
         return math.sqrt(self.high / self.low) - 1
 
     @property
@@ -84,8 +84,8 @@ class Interval:
     def detects(self, threshold: float) -> float:
         """Return the smallest true ratio that about 19 of 20 runs detect as slower.
 
-        The returned ratio is above the threshold. It assumes that each run has as many
-        pairs as this run.
+        The returned ratio is above the threshold. The calculation assumes that each run
+        has as many pairs as this run.
         """
         quantiles = NORMAL.inv_cdf((1 + LEVEL) / 2) + NORMAL.inv_cdf(POWER)
         return threshold * math.exp(VARYING * quantiles * self.error)
@@ -105,7 +105,7 @@ class Interval:
 
 
 def trimmed_mean(values: Sequence[float], share: float = TRIMMED) -> float:
-    """Return the mean, without the smallest and the largest values.
+    """Return the mean of the values, without the smallest and the largest values.
 
     `share` is the share of the values to leave out at each end. Raises ValueError if
     there are no values.
@@ -171,7 +171,8 @@ def _tail(pairs: int) -> float:
     freedom = pairs - 1
     z = NORMAL.inv_cdf((1 + LEVEL) / 2)
     # Student's quantile, computed from the normal quantile by the Cornish-Fisher
-    # expansion. With 4 or more degrees of freedom, the error is a few thousandths.
+    # expansion. With 4 or more degrees of freedom, the expansion's error is a few
+    # thousandths.
     student = (
         z
         + (z**3 + z) / (4 * freedom)

@@ -31,7 +31,7 @@ class _Row(NamedTuple):
 
 
 def draw_trend(records: Sequence[Record]) -> str:
-    """Return an SVG of the newest runs; it shows only the machine of the last run.
+    """Return an SVG of the newest runs on the machine of the last run.
 
     The scale of a line goes from zero to the slowest run of the benchmark, so that the
     line's slope shows the relative change.

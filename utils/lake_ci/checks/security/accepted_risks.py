@@ -24,7 +24,7 @@ LONGEST_DAYS = 366
 
 @dataclass(frozen=True)
 class AcceptedRisk:
-    """An exception, which accepts all findings with this id until it expires."""
+    """An exception; until it expires, all findings with this id are accepted."""
 
     id: str
     reason: str
@@ -64,7 +64,7 @@ class Register:
     def record(
         self, tool: str, found: Iterable[SecurityFinding], clean: str
     ) -> Outcome:
-        """Record the findings of a scanner, and return the outcome of its row.
+        """Record a scanner's findings, and return the outcome of the scanner's row.
 
         Args:
             clean: a text about what was scanned, such as `12 files`.
@@ -100,7 +100,7 @@ class Register:
         return [tool for tool in tools if tool not in self._found]
 
     def security_findings(self) -> list[SecurityFinding]:
-        """Return the merged findings of all scanners, but no accepted findings."""
+        """Return the merged findings of all scanners, except accepted findings."""
         return merged(finding for found in self._found.values() for finding in found)
 
     def unused(self) -> list[AcceptedRisk]:
@@ -159,7 +159,7 @@ def read_exceptions(
 
 
 def exception_problem(row: Mapping[str, Any], today: date) -> tuple[str, str] | None:
-    """Return the rule and message of an invalid exception; None if it is valid."""
+    """Return the rule and message of an invalid exception; None for a valid one."""
     name = str(row.get("id", "an exception"))
     for key, kind in KEYS.items():
         if type(row.get(key)) is not kind or not str(row[key]).strip():

@@ -28,7 +28,7 @@ class ScanResult:
     Attributes:
         rows: the rows of each requested file; None for a file that the scanner skipped.
         unrequested: the rows of files that were scanned, but not requested.
-        errors: the scanner's rows about files that it could not read.
+        errors: the rows about files that the scanner could not read.
         findings: all rows and errors, converted to findings.
     """
 
@@ -45,7 +45,8 @@ class FileScanner(Scanner):
     and the unreadable files in `errors`.
 
     Attributes:
-        settings: git patterns of the files with the scanner's settings and rules.
+        settings: git patterns of the files that contain the scanner's settings and
+            rules.
     """
 
     settings: Sequence[str] = ()
@@ -126,7 +127,7 @@ class FileScanner(Scanner):
     def _context(self, ctx: CheckContext) -> list[str]:
         """Return all inputs of a file's result besides the file itself.
 
-        The inputs are the scanner's settings, versions and code.
+        The inputs of a scan are the scanner's settings, versions and code.
         """
         names = git.files(ctx.root, LOCK, *self.settings)
         texts = [
@@ -146,7 +147,7 @@ class FileScanner(Scanner):
         cached: Mapping[str, FileRows],
         ctx: CheckContext,
     ) -> ScanResult:
-        """Return the rows and errors of a document; rows of cached files are left out.
+        """Return a document's errors, and the rows of files without cached results.
 
         Raises one of UNREADABLE.
         """

@@ -63,7 +63,7 @@ def normalized_name(name: str) -> str:
 
 
 def resolve(ctx: CheckContext, today: date) -> Path | None:
-    """Write a file with the newest versions that the wheel and its extras allow.
+    """Write a file of the newest package versions that the wheel and its extras allow.
 
     The file is reused for a day, as long as pyproject.toml does not change.
 

@@ -43,7 +43,7 @@ UNRESOLVED = "the current dependencies of the wheel could not be resolved"
 
 @dataclass(frozen=True)
 class Database:
-    """An advisory database: its name, its date, and safety's arguments to use it."""
+    """An advisory database: its name, its date, and safety's arguments to select it."""
 
     arguments: tuple[str, ...]
     name: str
@@ -62,7 +62,7 @@ def online() -> bool:
 
 
 def from_folder(env: Mapping[str, str]) -> Database | None:
-    """Return the database in the folder LAKE_CI_ADVISORIES; None if it is unset.
+    """Return the database that LAKE_CI_ADVISORIES names; None if the variable is unset.
 
     Raises:
         LakeCiError: the folder contains no valid database.
@@ -137,7 +137,7 @@ class Safety(Scanner):
         return Outcome(Status.WARNING, NONE, not_checked=not_checked)
 
     def listed(self, ctx: CheckContext) -> tuple[list[Path], list[Pin]]:
-        """Return the lock files, and the pins in them."""
+        """Return the lock files, and the pins in the lock files."""
         files = locked_packages.locks(ctx.root)
         return files, [
             pin for file in files for pin in locked_packages.lock_pins(file, ctx.root)
@@ -185,7 +185,7 @@ class Safety(Scanner):
         return text
 
     def clean(self, document: Any) -> Any:
-        # The repository's URL may contain a token.
+        # Remove the repository's URL, which may contain a token.
         document["report_meta"].pop("git", None)
         return document
 

@@ -73,8 +73,8 @@ def merged(security_findings: Iterable[SecurityFinding]) -> list[SecurityFinding
     """Return the findings sorted by file and line, without duplicates.
 
     Findings of the same class, file and line are duplicates. If findings are
-    duplicates, only the most severe one is returned. The message of this finding lists
-    the others.
+    duplicates, only the most severe one is returned. The message of the returned
+    finding lists its duplicates.
     """
     ranks = list(SEVERITIES)
     unique: dict[tuple[str, int, str], SecurityFinding] = {}

@@ -1,9 +1,9 @@
 """Defines the base class of the security scanners, which run commands that print JSON.
 
 The JSON document that a scanner prints may contain the secrets that the scanner found.
-So the output stays in memory. The report is written only if the document is complete,
-and after its secrets have been removed. A scanner gets no credentials in its
-environment.
+So the scanner's output stays in memory. The report is written only if the document is
+complete, and only after the document's secrets have been removed. A scanner gets no
+credentials in its environment.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ ALLOWED_VARIABLES = re.compile(
 HOME = ".cache/scanners"
 # The Python exceptions that occur when a document has an unexpected format.
 UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
-# Matches a string in JSON. The group shows whether the string is a key, a value, or
-# incomplete.
+# Matches a string in JSON. The pattern's group shows whether the string is a key, a
+# value, or incomplete.
 STRING = re.compile(r'"(?:[^"\\]|\\.)*("\s*:|"|$)')
 
 
@@ -129,7 +129,7 @@ def minimal_env(ctx: CheckContext) -> dict[str, str]:
 
 
 def masked(text: str) -> str:
-    """Return a scanner's output; if it is JSON, all text values are masked.
+    """Return a scanner's output; if the output is JSON, all text values are masked.
 
     A text value may contain scanned code.
     """

@@ -107,8 +107,8 @@ class Semgrep(FileScanner):
         return git.files(ctx.root)
 
     def scan(self, ctx: CheckContext, files: Sequence[str]) -> list[str]:
-        # Use one process: other scanners use the other cores, and semgrep spends most
-        # of its time on starting.
+        # Use one process: other scanners use the other cores, and most of semgrep's
+        # time is spent on starting.
         scan = [
             ctx.bin("semgrep"),
             "scan",
@@ -171,7 +171,7 @@ class Semgrep(FileScanner):
 
 
 class Rules(CommandCheck):
-    """Test each semgrep rule in security/rules with its test file.
+    """Test each semgrep rule in security/rules with the rule's test file.
 
     If a rule has no test, the check fails.
     """
@@ -277,7 +277,7 @@ class Secrets(FileScanner):
     settings = (KINGFISHER_RULES,)
 
     def scan(self, ctx: CheckContext, files: Sequence[str]) -> list[str]:
-        # These options stop kingfisher from using the network, and make it print a hash
+        # With these options, kingfisher does not use the network, and prints a hash
         # instead of each secret.
         scan = [
             ctx.bin("kingfisher"),
@@ -314,8 +314,8 @@ class Secrets(FileScanner):
     def seen(
         self, document: Any, files: Sequence[str], ctx: CheckContext
     ) -> Sequence[str]:
-        # kingfisher lists only the files with findings. So compare kingfisher's numbers
-        # of files to check that all files were scanned.
+        # kingfisher lists only the files with findings. So compare the numbers of files
+        # that kingfisher reports, to check that all files were scanned.
         if not document["metadata"]["summary"]["blobs_scanned"]:
             raise ValueError("no file was scanned")
         scans = document["audit"]["summary"]
@@ -359,7 +359,7 @@ class Secrets(FileScanner):
 
 
 class Sarif(Check):
-    """Write all findings to findings.sarif, and validate it against SARIF's schema."""
+    """Write all findings to findings.sarif, and validate this file against SARIF."""
 
     name = REPORT
     exclusive = True

@@ -1,7 +1,7 @@
 """Provides the AWS account of each environment.
 
-An environment gets its real account if the user has credentials for this account.
-Otherwise the environment gets an account on a moto server.
+An environment gets the environment's real account if the user has credentials for this
+account. Otherwise the environment gets an account on a moto server.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ CREDENTIALS = (
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
 )
-# The account id that is used if the .tfvars file of an environment sets none. In this
-# case Terraform reports an error.
+# The account id that is used if the .tfvars file of an environment sets no account id.
+# If the file sets no account id, Terraform reports an error.
 NOBODY = "000000000000"
 
 
@@ -150,7 +150,7 @@ def states(ctx: CheckContext, environment: str) -> str:
 def setting(
     ctx: CheckContext, environment: str, name: str, suffix: str = "tfvars"
 ) -> str | None:
-    """Return the text that an environment's file sets for a name; None if not set."""
+    """Return the text value of a name in an environment's file, or None."""
     path = Path(ctx.root, FOLDER, "environments", f"{environment}.{suffix}")
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     match = re.search(rf'^\s*{name}\s*=\s*"([^"]+)"', text, re.MULTILINE)

@@ -18,8 +18,8 @@ from lake_ci.system.processes import Completed
 class Checkov(Check):
     """Check the code and each plan with checkov's rules for AWS.
 
-    checkov starts as soon as all plans are made. The plans are then applied, which
-    takes a minute and leaves most of the machine idle.
+    checkov starts as soon as all plans are made. While checkov runs, the plans are
+    applied, which takes a minute and leaves most of the machine idle.
     """
 
     name = "checkov"
@@ -75,7 +75,7 @@ class Checkov(Check):
     def findings(
         self, report: Mapping[str, Any], ctx: CheckContext
     ) -> Iterator[Finding]:
-        """Yield the findings of a report, each with the line of its resource."""
+        """Yield the findings of a report, each with the line of the resource."""
         results = report.get("results", {})
         for file in results.get("parsing_errors", ()):
             yield Finding(

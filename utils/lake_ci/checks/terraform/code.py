@@ -1,6 +1,6 @@
 """Checks the Terraform code without an account.
 
-The checks cover the format, the variables and the validity of the code, and its tests.
+The checks cover the format, the variables, the validity and the tests of the code.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from lake_ci.system.processes import Completed
 FOLDER = "terraform"
 GET = "https://developer.hashicorp.com/terraform/install"
 PROVIDER = re.compile(r"provider\s+(?:registry\.terraform\.io/)?([\w-]+/[\w-]+)")
-# Matches Terraform's errors for an unreachable registry, but not those for a provider
-# that does not exist.
+# Matches Terraform's errors for an unreachable registry, but not the errors for a
+# provider that does not exist.
 UNREACHABLE = re.compile(
     r"could not connect|failed to request discovery document|dial tcp|no such host",
     re.I,
 )
-# The only Terraform variables that checks inherit. They set where this machine gets
-# providers.
+# The only Terraform variables that checks inherit. These variables set where this
+# machine gets providers.
 INHERITED = ("TF_CLI_CONFIG_FILE", "TF_PLUGIN_CACHE_DIR")
 
 
 @dataclass
 class Code:
-    """The state of the code's checks, for other checks that depend on it.
+    """The state of the code's checks, on which other checks depend.
 
     Attributes:
         ready: whether `init` has passed.
@@ -81,7 +81,7 @@ def mirror(ctx: CheckContext) -> Path:
 
 
 def isolated(ctx: CheckContext, purpose: str) -> dict[str, str]:
-    """Return a minimal set of environment variables.
+    """Return the few environment variables that Terraform needs.
 
     The user's credentials, endpoints, proxies and options are excluded.
     """
@@ -112,7 +112,7 @@ def terraform_variables(ctx: CheckContext, purpose: str) -> dict[str, str]:
 
 
 def diagnostics(tool: str, text: str, ctx: CheckContext) -> list[Finding]:
-    """Return the findings in the JSON output of a Terraform command.
+    """Return the findings that the JSON output of a Terraform command contains.
 
     Raises:
         ValueError: a line is not JSON.
@@ -120,7 +120,7 @@ def diagnostics(tool: str, text: str, ctx: CheckContext) -> list[Finding]:
     found = []
     for row in _rows(text):
         message = f"{row['summary']}: {row.get('detail', '')}".strip(": \n")
-        # The rule is the part of the summary before names and ids.
+        # The rule is the part of Terraform's summary before names and ids.
         rule = re.sub(r"\W+", "-", re.split(r"[:(]", row["summary"])[0].lower()).strip(
             "-"
         )
@@ -207,7 +207,7 @@ class Init(Check):
 def _download_env(ctx: CheckContext) -> dict[str, str]:
     """Return the environment variables for `init`, without credentials.
 
-    Of Terraform's own variables, only INHERITED are included.
+    Of Terraform's own variables, only the variables in INHERITED are included.
     """
     return {
         name: value
@@ -259,7 +259,7 @@ class Fmt(CommandCheck):
 
 
 class Variables(Check):
-    """Check that each environment has its files, which set only declared variables."""
+    """Check that each environment's files exist and set only declared variables."""
 
     name = "tfvars"
 
@@ -300,7 +300,7 @@ class Variables(Check):
 
 
 class Validate(Check):
-    """Check the code and its tests with `terraform validate`; warnings are findings."""
+    """Check code and tests with `terraform validate`, whose warnings are findings."""
 
     name = "validate"
 

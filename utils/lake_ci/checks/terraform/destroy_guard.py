@@ -1,10 +1,10 @@
 """Finds the buckets and keys that a plan could destroy in production.
 
 `prevent_destroy` does not accept a variable, so a bucket cannot have `prevent_destroy`
-in some environments only. Instead, production has a guard: a `terraform_data` resource
-with `prevent_destroy`, whose `triggers_replace` contains the ARNs of buckets and keys.
-If a plan destroys or replaces a bucket, it must also destroy or replace the guard.
-`prevent_destroy` forbids this, so the plan fails.
+in some environments only. Instead, production has a destroy guard: a `terraform_data`
+resource with `prevent_destroy`, whose `triggers_replace` contains the ARNs of buckets
+and keys. If a plan destroys or replaces a bucket, the plan must also destroy or replace
+the destroy guard. The destroy guard's `prevent_destroy` makes this plan fail.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from lake_ci.checks.terraform.resources import resources
 
 PROTECTED = ("aws_kms_key", "aws_s3_bucket")
 # When Terraform plans to replace a resource, the new values of these attributes are not
-# known. An unknown value in `triggers_replace` makes Terraform replace the guard, too.
+# known. An unknown value in `triggers_replace` makes Terraform replace the destroy
+# guard, too.
 IDENTIFIERS = ("arn", "id")
 PREVENT_DESTROY = re.compile(r"\s*prevent_destroy\s*=\s*true\b")
 Module = Mapping[str, Any]
 
 
 def unguarded(root: Path, plan: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the address of each planned bucket and key that no guard protects."""
+    """Yield the address of each planned bucket and key without a destroy guard."""
     preventing = {hcl.INDEX.sub("", each) for each in guards(root, plan)}
     protected = set(preventing)
     configuration = plan.get("configuration", {}).get("root_module", {})
@@ -63,7 +64,7 @@ def _managed(plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _modules(module: Module, prefix: str = "") -> Iterator[tuple[str, Module]]:
-    """Yield a module and all modules in it, each with the prefix of its addresses."""
+    """Yield a module and all its inner modules, each with its prefix of addresses."""
     yield prefix, module
     for name, call in module.get("module_calls", {}).items():
         yield from _modules(call.get("module", {}), f"{prefix}module.{name}.")

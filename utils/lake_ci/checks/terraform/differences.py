@@ -58,7 +58,7 @@ def _unequal_values(
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Yield each scalar inside a value with its path, such as `rule.0.id`."""
+    """Yield each scalar inside a value with the scalar's path, such as `rule.0.id`."""
     if isinstance(value, (Mapping, list)):
         pairs = value.items() if isinstance(value, Mapping) else enumerate(value)
         for name, each in pairs:

@@ -31,7 +31,7 @@ class Block:
     text: tuple[str, ...]
 
     def line_of(self, text: str) -> int:
-        """Return the first line with a text, or else the first line of the block."""
+        """Return the line of a text in this block, or else the block's first line."""
         return next(
             (
                 self.line + at
@@ -99,7 +99,7 @@ def _find(root: Path, folder: str, kind: str, labels: tuple[str, ...]) -> Block 
 def line_of_provider(root: Path, folder: str, provider: str) -> tuple[str, int] | None:
     """Return the file and line that require a provider, such as `hashicorp/aws`.
 
-    The root module is searched first, because it pins the provider.
+    The root module is searched first, because the root module pins the provider.
     """
     wanted = re.compile(rf'source\s*=\s*"(?:[\w.-]+/)?{re.escape(provider)}"')
     for path in sorted(
@@ -114,7 +114,7 @@ def line_of_provider(root: Path, folder: str, provider: str) -> tuple[str, int] 
 
 
 def assignments(text: str) -> Iterator[tuple[str, int]]:
-    """Yield the variables that a .tfvars file sets, each with its line."""
+    """Yield the variables that a .tfvars file sets, each with the variable's line."""
     depth = 0
     until: str | None = None
     for number, line in enumerate(text.splitlines(), 1):

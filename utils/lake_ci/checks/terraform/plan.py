@@ -106,7 +106,7 @@ class Planner(Check):
         return judged(self.name, self.terraform(ctx, account, "init", *arguments), ctx)
 
     def planning(self, account: Account, file: Path) -> list[str]:
-        """Return the arguments of `plan`; in a real account, they disable locking."""
+        """Return the arguments of `plan`, which disable locking in a real account."""
         lock = ["-lock=false"] if account.real else []
         return [
             f"-var-file=environments/{self.environment}.tfvars",
@@ -119,8 +119,8 @@ class EnvironmentPlan(Planner):
     """Plan an environment; on moto, also apply, plan again and destroy.
 
     Attributes:
-        folder: a future for checks that wait for the plan. Its result is the folder
-            with plan.json and plan.txt, or None if there is no plan.
+        folder: a future for checks that wait for the plan. The future's result is the
+            folder that contains plan.json and plan.txt, or None if there is no plan.
     """
 
     def __init__(
@@ -200,8 +200,8 @@ class EnvironmentPlan(Planner):
     ) -> Outcome | None:
         """Apply the plan, plan again, and destroy; return the failure, or None.
 
-        Before the destroy, the guards are removed from the state, because Terraform
-        cannot destroy them.
+        Before `destroy` runs, the destroy guards are removed from the state, because
+        Terraform cannot destroy these guards.
         """
         values = f"-var-file=environments/{self.environment}.tfvars"
         done = self.terraform(ctx, account, "apply", "-json", str(file))
@@ -216,8 +216,9 @@ class EnvironmentPlan(Planner):
         )
         if found.status is not Status.SUCCESS:
             return found
-        # Empty the buckets, because only empty buckets can be destroyed.
-        # `force_destroy` is not an option, because it would apply to production, too.
+        # Empty the buckets, because only empty buckets can be destroyed. The code must
+        # not set `force_destroy` instead, because this setting would also apply to
+        # production.
         empty = [str(ctx.python), f"{accounts.SCRIPTS}/empty.py", account.states]
         done = ctx.execute(empty, env=account.env)
         if done.code != 0:
@@ -275,7 +276,7 @@ def _actions_text(numbers: Mapping[str, int]) -> str:
 def changes(
     planner: Planner, ctx: CheckContext, account: Account, rule: str, why: str
 ) -> Outcome:
-    """Plan again, and report each planned change with the line of its block."""
+    """Plan again, and report each planned change with the line of the changed block."""
     file = work(ctx, planner.environment) / "again"
     arguments = planner.planning(account, file)
     done = planner.terraform(

@@ -17,8 +17,8 @@ from lake_ci.model.results import Finding, Outcome, Status, count
 from lake_ci.model.settings import read_settings
 from lake_ci.runner.check import Check, CheckContext
 
-# Staging must be equal to production, because each change is tried in staging first and
-# must then have the same effect in production.
+# Staging must be equal to production, because each change is tried in staging first,
+# and must then have in production the effect that it had in staging.
 PRODUCTION = "production"
 ALIKE = ("staging", PRODUCTION)
 
@@ -103,7 +103,7 @@ class Policy(Check):
     def finding(
         self, ctx: CheckContext, rule: str, address: str, text: str, message: str
     ) -> Finding:
-        """Return a finding at the line with this text in the block of a resource."""
+        """Return a finding at the line in a resource's block that has this text."""
         block = hcl.locate(ctx.root, FOLDER, address)
         return Finding(
             self.name,

@@ -36,8 +36,8 @@ class PlannedResource:
 def resources(plan: Mapping[str, Any]) -> Iterator[PlannedResource]:
     """Yield all resources and data sources in a plan.
 
-    The data sources are those that Terraform has read for the plan, and those that it
-    will read during the apply.
+    The data sources are those that Terraform has read for the plan, and those that
+    Terraform will read during the apply.
     """
     roots = [
         plan.get("prior_state", {}).get("values", {}).get("root_module", {}),

@@ -1,11 +1,11 @@
 """Defines the project's own rules for the planned resources of an environment.
 
-checkov has no such rules, or its rules miss some cases. checkov finds the encryption or
-the policy of a bucket only by references in the code, and not by the name that the
-bucket will have. checkov's rule that a bucket must declare its encryption is disabled
-for the lake's buckets. checkov accepts `s3:*` on a named resource, and a principal of
-the type `*`, which is everybody. These rules do not check the flags of a public access
-block and the rotation of keys, because checkov checks them.
+For each of these rules, checkov has no rule, or its rule misses some cases. checkov
+finds the encryption or the policy of a bucket only by references in the code, and not
+by the name that the bucket will have. checkov's rule that a bucket must declare its
+encryption is disabled for the lake's buckets. checkov accepts `s3:*` on a named
+resource, and a principal of the type `*`, which is everybody. Only checkov checks the
+flags of a public access block and the rotation of keys.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ def force_destroy(rows: Sequence[PlannedResource]) -> Objections:
 def client_key(rows: Sequence[PlannedResource]) -> Objections:
     """Yield the buckets whose policy does not deny encryption keys of clients (SSE-C).
 
-    The bucket that a policy names is known only after the apply. Therefore a statement
-    counts for all buckets of its module.
+    The bucket that a policy names is known only after the apply. Therefore a policy
+    statement counts for all buckets of its module.
     """
     denying = {
         _module(row)
@@ -156,7 +156,7 @@ RULES = (
 def missing_layers(
     rows: Sequence[PlannedResource], layers: Sequence[str]
 ) -> Iterator[tuple[str, str, str, str]]:
-    """Yield each layer of the lake that lacks a lifecycle rule for old versions."""
+    """Yield each of the lake's layers that lacks a lifecycle rule for old versions."""
     lifecycles = [
         row for row in rows if row.type == "aws_s3_bucket_lifecycle_configuration"
     ]
@@ -180,7 +180,7 @@ def missing_layers(
 def _companions(
     rows: Sequence[PlannedResource], type_: str
 ) -> Iterator[tuple[PlannedResource, PlannedResource | None]]:
-    """Yield each bucket with its resource of this type, or None if it has none.
+    """Yield each bucket with the bucket's resource of this type, or with None.
 
     The resource is found by the bucket's name, which is known before the bucket is
     created.
@@ -196,8 +196,8 @@ def _statements(
 ) -> Iterator[tuple[PlannedResource, Mapping[str, Any]]]:
     """Yield each policy statement with this effect.
 
-    The statements come from policy documents, and from policies in JSON that do not
-    come from a policy document.
+    The statements come from policy documents, and from JSON policies for which there is
+    no policy document.
     """
     for row in rows:
         if row.type == DOCUMENT:

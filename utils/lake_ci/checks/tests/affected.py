@@ -1,4 +1,4 @@
-"""Selects the tests that a change may affect, because they ran a changed function.
+"""Selects the tests that a change may affect: the tests that ran a changed function.
 
 Each run of a test records which functions the test ran.
 """
@@ -27,12 +27,12 @@ OPTION = "--affected"
 FOLDER = ".cache/affected"
 PLUGINS = Path(__file__).with_name("pytest_plugins")
 ANYTHING = "*"
-# The id of the record with the code that runs for all tests.
+# The id of the record that contains the code that runs for all tests.
 EVERY_TEST = ""
-# If the tests take at least this many seconds, several processes save more time than it
-# takes to start them.
+# If the tests take at least this many seconds, several processes save more time than
+# their start takes.
 DISTRIBUTE_FROM = 30.0
-# A finding with any of these rules means that the run is incomplete.
+# If a finding has one of these rules, the run is incomplete.
 UNFINISHED = {"crash", "interrupted", "timeout"}
 
 
@@ -82,9 +82,9 @@ class LastRuns:
 
     Attributes:
         snapshot: the state of the files at the last run.
-        tests: the record of each test, by the test's id: which code it ran, how many
-            seconds it took, and whether it failed. The plugin `record_tests` writes the
-            records.
+        tests: the record of each test, by the test's id. A record contains the code
+            that the test ran, the seconds, and whether the test failed. The plugin
+            `record_tests` writes the records.
     """
 
     snapshot: Snapshot
@@ -138,7 +138,7 @@ class _Change:
 
     @property
     def reached(self) -> set[str]:
-        """The needs that this change affects; a test with such a need is affected."""
+        """The needs that this change affects: tests with these needs must run."""
         blocks = {
             key
             for key in self.old.keys() | self.new.keys()
@@ -185,7 +185,7 @@ def _changes(before: Snapshot, now: Snapshot) -> list[_Change]:
 
 
 def _widest_change(changes: Iterable[_Change], now: Snapshot, root: Path) -> str | None:
-    """Return why a changed file affects all tests, or None if there is no such file."""
+    """Return why a changed file affects all tests, or None if no changed file does."""
     for change in changes:
         if not change.is_outside:
             continue
@@ -284,8 +284,8 @@ class Affected(Pytest):
     def distribution(self, ctx: CheckContext) -> list[str]:
         """Return the options for pytest-xdist; none if the tests take little time.
 
-        If the tests take little time, starting the processes would take longer than
-        they save.
+        If the tests take little time, starting several processes takes more time than
+        it saves.
         """
         seconds = sum(test["seconds"] for test in self.selected or ())
         if (
@@ -297,14 +297,15 @@ class Affected(Pytest):
         return [f"--numprocesses={ctx.workers}", "--dist=loadgroup"]
 
     def _is_complete(self, outcome: Outcome, ctx: CheckContext) -> bool:
-        """Return whether all tests of the selection ran to their end."""
+        """Return whether all selected tests ran to their end."""
         unfinished = any(finding.rule in UNFINISHED for finding in outcome.findings)
         return not unfinished and not self._others(ctx)
 
     def _others(self, ctx: CheckContext) -> bool:
         """Return whether arguments besides `--affected` select tests.
 
-        If other arguments select tests, the records of this run are incomplete.
+        If arguments besides `--affected` select tests, the records of this run are
+        incomplete.
         """
         return selects([argument for argument in ctx.posargs if argument != OPTION])
 
@@ -342,7 +343,7 @@ def _selected_text(selection: Selection, total: int) -> str:
 def _left_out(
     recorded: LastRuns, selection: Selection, now: Snapshot
 ) -> dict[str, list[str]]:
-    """Return the tests to leave out, and the unchanged files with no other tests."""
+    """Return the unselected tests, and the unchanged files without selected tests."""
     tests = recorded.tests.keys() - selection.tests - {EVERY_TEST}
     needed = {test.partition("::")[0] for test in selection.tests}
     before = recorded.snapshot.digests
@@ -370,7 +371,7 @@ def _merged(
     unselected: Mapping[str, Mapping[str, Any]],
     found: Iterable[Mapping[str, Mapping[str, Any]]],
 ) -> dict[str, Any]:
-    """Return the records of this run, and the old records of tests that did not run."""
+    """Return this run's records, and the old records of tests that were not run."""
     tests = dict(unselected)
     common = set(tests.get(EVERY_TEST, {}).get("needs", ()))
     for each in found:

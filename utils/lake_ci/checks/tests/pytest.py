@@ -36,8 +36,8 @@ HARMLESS = re.compile(
     r"|--tb=\w+|--durations(-min)?=\S+|--no-header"
 )
 DEBUGGERS = ("--pdb", "--trace")
-# Options whose value is a separate argument. The value may look like a path: `api` in
-# `-k api`.
+# Options whose value is a separate argument. The value may look like a path, for
+# example `api` in `-k api`.
 TAKE_A_VALUE = ("-k", "-m", "-p", "-o", "-c", "-W", "--deselect", "--ignore")
 
 
@@ -51,7 +51,7 @@ def selects(arguments: Sequence[str]) -> bool:
 
 @dataclass(frozen=True)
 class Arguments:
-    """The arguments after `--`, for pytest."""
+    """The arguments after `--`, which are passed to pytest."""
 
     words: Sequence[str]
 
@@ -119,7 +119,7 @@ class Pytest(Check):
             *arguments,
             f"--junit-xml={junit}",
         ]
-        # No other XML family contains the file and line of a test.
+        # Only the XML format `xunit1` contains the file and line of a test.
         command += [
             "--override-ini=junit_family=xunit1",
             "--override-ini=junit_log_passing_tests=false",
@@ -175,10 +175,10 @@ class Pytest(Check):
         return [f"--numprocesses={ctx.workers}", "--dist=loadgroup"]
 
     def arguments(self, ctx: CheckContext) -> list[str] | None:
-        """Return pytest's arguments: options, and the set's folders or paths in them.
+        """Return pytest's arguments: the options, and by default the set's folders.
 
         If there are paths after `--`, only the paths in the set's folders are used. The
-        result is None if no such path is in the set's folders.
+        result is None if none of the paths after `--` is in the set's folders.
         """
         paths, options = _paths_and_options(ctx)
         inside = [path for path in paths if self._holds(ctx.relative(_file(path)))]
@@ -281,7 +281,7 @@ def _skipped(cases: Iterable[ET.Element]) -> list[str]:
 
 
 def _slowest(cases: Iterable[ET.Element]) -> list[dict[str, Any]]:
-    """Return the slowest tests with their seconds, the slowest first."""
+    """Return the slowest tests and how many seconds each took, slowest first."""
     slowest = sorted(cases, key=lambda case: -float(case.get("time", 0)))[:SLOWEST]
     return [
         {"test": _test_id(case), "seconds": float(case.get("time", 0))}
@@ -290,7 +290,7 @@ def _slowest(cases: Iterable[ET.Element]) -> list[dict[str, Any]]:
 
 
 def _paths_and_options(ctx: CheckContext) -> tuple[list[str], list[str]]:
-    """Split the arguments after `--` into paths in the repository, and all the rest."""
+    """Split the arguments after `--` into repository paths and other arguments."""
     paths: list[str] = []
     options: list[str] = []
     for before, argument in zip(["", *ctx.posargs], ctx.posargs):
@@ -301,14 +301,14 @@ def _paths_and_options(ctx: CheckContext) -> tuple[list[str], list[str]]:
 
 
 def _file(argument: str) -> str:
-    """Return the path in a test id."""
+    """Return the file's path from a test id."""
     return argument.split("::")[0]
 
 
 def _raised_at(
     text: str, ctx: CheckContext
 ) -> tuple[str | None, int | None, str | None]:
-    """Return a traceback's exception, and the last repository file and line in it."""
+    """Return a traceback's exception, and its last line in a file of the repository."""
     place: tuple[str | None, int | None, str | None] = (None, None, None)
     for match in re.finditer(
         r"^(?:E\s+File \")?([^\s:\"][^:\"\n]*\.py)(?:\", line |:)(\d+)(?:: ?(\w+)?)?",
@@ -392,7 +392,7 @@ class Coverage(Check):
         )
 
     def _below(self, files: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
-        """Yield a finding for each file with too low coverage, lowest first."""
+        """Yield a finding for each file whose coverage is too low, lowest first."""
         for name, body in sorted(files.items(), key=lambda item: _percent(item[1])):
             if _percent(body) < self.minimum:
                 message = (

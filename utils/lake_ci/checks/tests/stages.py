@@ -37,8 +37,8 @@ def checks(run: Run, name: str, javas: Sequence[str], *, minimum: float) -> list
 
     Args:
         name: the key of the tests in `[tool.lake_ci.tests]`.
-        javas: the Java versions of the matrix. On the last version, all tests run. On
-            all other versions, only the tests that start a JVM run.
+        javas: the Java versions of the matrix. On the last Java version, all tests run.
+            On all other Java versions, only the tests that start a JVM run.
         minimum: the minimum coverage, in percent.
     """
     folders = declared_folders(run.root, name)

@@ -9,8 +9,8 @@ that ran, and `FILE::*` for a Python file that the test opened. `*` means that t
 started a process that may run any code.
 
 If several tests share a fixture, the needs of the fixture are added to the needs of
-each test. Code that runs while modules are imported is needed by all tests, and is
-recorded under the empty id.
+each of these tests. Code that runs while modules are imported is needed by all tests,
+and is recorded under the empty id.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class LeaveOut:
-    """Leaves out tests, and does not import a file if all tests in it are left out."""
+    """Leaves out tests, and does not import a file if all its tests are left out."""
 
     def __init__(self, ids: Dict[str, List[str]]) -> None:
         self._files = set(ids["files"])
@@ -140,7 +140,7 @@ class Recorder:
             yield
             return
         context = FIXTURE + fixturedef.argname
-        fixturedef.addfinalizer(self._leave)  # runs as the last finalizer
+        fixturedef.addfinalizer(self._leave)  # this function runs as the last finalizer
         self._enter(context)
         self._forget_cached_results()
         yield
@@ -222,7 +222,7 @@ class Recorder:
         return os.path.relpath(path, self._root).replace(os.sep, "/")
 
     def _attribute_imports(self) -> None:
-        """Record the code that runs during an import as a need of all tests."""
+        """Record that all tests need the code that runs during an import."""
         loader = importlib.machinery.SourceFileLoader
         execute, inside = loader.exec_module, str(self._root) + os.sep
 
@@ -252,7 +252,7 @@ class Recorder:
         """Clear the caches of `lru_cache` functions in the repository's modules.
 
         If a function's result were cached, a test that needs the function would not run
-        it, and so the need would not be recorded.
+        the function, and so the need would not be recorded.
         """
         inside = str(self._root) + os.sep
         for module in list(sys.modules.values()):
@@ -284,7 +284,7 @@ class Recorder:
 
 
 def _program(event: str, arguments: Tuple[Any, ...]) -> Any:
-    """Return the program that is started according to an audit event, or None."""
+    """Return the program that an audit event reports as started, or None."""
     program = arguments[0] if arguments else None
     if event == "subprocess.Popen" and program is None:
         command = arguments[1]
@@ -300,7 +300,7 @@ def _is_harmless(program: Any) -> bool:
 
 
 def test_id(nodeid: str) -> str:
-    """Remove what pytest-xdist appends: `test_a[1]@group` becomes `test_a[1]`."""
+    """Remove pytest-xdist's group: `test_a[1]@group` becomes `test_a[1]`."""
     return re.sub(r"@[\w-]+$", "", nodeid)
 
 
