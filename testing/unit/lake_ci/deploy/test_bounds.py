@@ -187,8 +187,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Cli(DatabricksCli):
-    """The real client of databricks-cli. It also counts how often it runs the
-    program.
+    """The real client of databricks-cli. It also counts the runs of the program
+    databricks-cli.
     """
 
     count: Callable[[], None]

@@ -431,7 +431,7 @@ def test_no_tests_at_all_is_a_failure_and_none_selected_is_skipped(
             ["slow/test_spark.py"],
         ),
         # The argument is neither an existing path nor a known option. So every set of
-        # tests gets it, and pytest itself reports the error.
+        # tests gets this argument, and pytest itself reports the error.
         (
             ("tests/nothing.py",),
             ["tests", "tests/nothing.py"],
