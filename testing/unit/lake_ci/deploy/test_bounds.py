@@ -89,7 +89,7 @@ CLI_SAYS = {
     "503": f"Error: {json.dumps(BUSY).encode()!r}",
     "dropped": "requests.exceptions.ConnectionError: Remote end closed connection",
 }
-# Methods that raise no error if the workspace fails. They return a result without the
+# Methods that raise no error if the workspace fails, but return a result without the
 # unknown values.
 TOLERANT = {"DeployContext.seen", "DeployContext.entry"}
 
