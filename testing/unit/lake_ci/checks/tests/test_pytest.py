@@ -31,7 +31,7 @@ def deep(a):
     return divide(a, 0)
 """
 # pytest's report of a passed test, a skipped test, two failed tests, a test method, and
-# two tests with errors, one of which also failed.
+# two tests with errors; one of these two also failed.
 FAILURES = """\
 <?xml version="1.0" encoding="utf-8"?>\
 <testsuites name="pytest tests"><testsuite name="pytest" errors="2" \
