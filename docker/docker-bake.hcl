@@ -1,7 +1,7 @@
 # Builds the four images of docker/Dockerfile in parallel, with shared layers:
 # docker buildx bake -f docker/docker-bake.hcl
 
-# The base image to use without a registry. Default: the stage `pinned`.
+# The base image if no registry can be reached. Default: the stage `pinned`.
 variable "BASE" { default = "" }
 variable "PREFIX" { default = "lakekit-" }
 variable "TAG" { default = "latest" }
@@ -9,7 +9,7 @@ variable "VERSION" { default = "0.0.0+unknown" }
 variable "REVISION" { default = "unknown" }
 variable "SOURCE" { default = "" }
 variable "SOURCE_DATE_EPOCH" { default = "0" }
-# The build uses the proxy of the shell. Its URL is not stored in any layer.
+# The build uses the shell's proxy, whose URL is not stored in any layer.
 variable "HTTP_PROXY" { default = "" }
 variable "HTTPS_PROXY" { default = "" }
 variable "NO_PROXY" { default = "" }

@@ -35,8 +35,8 @@ module "lake" {
         id              = layer
         prefix          = "${layer}/"
         noncurrent_days = days
-        # Bronze files are rarely read again. Queries read the files of all other layers
-        # at any time.
+        # Bronze files are rarely read again. Queries read the files of all layers except
+        # bronze at any time.
         tiering_days = layer == "bronze" ? 30 : null
       }
     ],
@@ -54,7 +54,7 @@ module "logs" {
 
 # Terraform refuses plans that destroy or replace the key or a bucket, because such a plan must also replace this guard.
 # `prevent_destroy` accepts no variable, so the key and the buckets cannot have it in some environments only. Staging has
-# the guard too, so that a change is refused there first. README.md shows how to destroy an environment.
+# the guard too, so that such plans are refused in staging first. README.md shows how to destroy an environment.
 resource "terraform_data" "destroy_guard" {
   count = contains(["production", "staging"], var.environment) ? 1 : 0
 
@@ -113,8 +113,8 @@ module "github_deploy" {
   key_arn     = module.key.arn
 }
 
-# Sends an alarm before a defect becomes expensive. Examples are a loop that rewrites a
-# table, and a table that is never vacuumed.
+# Sends an alarm before a defect becomes expensive. Examples of defects are a loop that
+# rewrites a table, and a table that is never vacuumed.
 module "alarm" {
   source = "./modules/alarm"
 

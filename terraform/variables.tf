@@ -36,7 +36,7 @@ variable "name" {
 
   validation {
     # The name of a bucket also contains the environment, `logs`, the account and
-    # dashes. With this limit, it has at most 63 characters, as S3 requires.
+    # dashes. With this limit, the name has at most 63 characters, as S3 requires.
     condition     = can(regex("^[a-z][a-z0-9-]{1,28}[a-z0-9]$", var.name))
     error_message = "name must have 3 to 30 lower-case letters, digits and dashes, and must start with a letter."
   }

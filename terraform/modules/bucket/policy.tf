@@ -69,7 +69,7 @@ data "aws_iam_policy_document" "this" {
   }
 
   # With SSE-C, a client sends its own key instead of the header above. Only this client
-  # could then read the object, so these uploads are denied.
+  # could then read the object, so uploads with SSE-C are denied.
   statement {
     sid       = "NoClientKeys"
     effect    = "Deny"

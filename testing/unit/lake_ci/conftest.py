@@ -196,8 +196,8 @@ def answering(ctx: CheckContext) -> Callable[..., list[list[str]]]:
 
 @pytest.fixture(autouse=True)
 def no_session_left() -> Iterator[None]:
-    """After each test, remove the sessions that the test has declared: nox stores them
-    in this process.
+    """After each test, remove the sessions that the test has declared, because nox
+    stores them in this process.
     """
     yield
     if "nox" in sys.modules:

@@ -1,6 +1,4 @@
-"""Which changes to the machine and the network count as changed inputs, and which are
-ignored.
-"""
+"""Tests which changes to the machine and the network count as changed inputs."""
 
 from __future__ import annotations
 
@@ -95,7 +93,7 @@ def test_interpreter_of_an_environment_and_its_base_have_one_name(
 def test_the_interpreter_is_the_one_that_nox_makes_environments_of(
     make: Make, tmp_path: Path
 ) -> None:
-    """Of all Pythons with the same version, the Python that runs nox is used, not the
+    """Of several Pythons of one version, the Python that runs nox is used, not the
     first on PATH.
     """
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"

@@ -28,8 +28,8 @@ def look(tmp_path: Path) -> Callable[..., dict[str, str]]:
 
 
 def age(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set the file system's clock to a minute after the file's times, so that the file
-    counts as old.
+    """Set the file system's clock to a minute after the file was changed, so that the
+    file counts as old.
     """
     later = path.lstat().st_ctime_ns + 60 * 10**9
     monkeypatch.setattr(

@@ -196,7 +196,7 @@ def left(
     run: str = "1",
     partial: bool = False,
 ) -> None:
-    """Write the output of a docker job."""
+    """Write files that a job `docker` would write."""
     (root / "reports" / "docker").mkdir(parents=True, exist_ok=True)
     (root / "dist").mkdir(exist_ok=True)
     (root / "dist" / "wheel").write_text("wheel")

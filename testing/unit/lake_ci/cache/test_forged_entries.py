@@ -43,11 +43,10 @@ FACTS = {"run": "again", "attempt": 1, "event": "push", "commit": None, "dirty":
 
 
 class Forgery:
-    """A forged entry. At first, it is an intact entry of the store; a test then changes
-    it.
+    """A forged cache entry, which is intact until a test changes it.
 
     Attributes:
-        body: the manifest. `write` writes it with a valid signature.
+        body: the manifest, which `write` writes with a valid signature.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -290,7 +289,7 @@ UNSIGNED: dict[str, Change] = {
 
 
 def content(folder: Path) -> dict[Path, str | None]:
-    """Return all paths below a folder, with the text of the file `mine`."""
+    """Return all paths below a folder; only files named `mine` have their text."""
     return {
         path: path.read_text() if path.parts[-1] == "mine" else None
         for path in folder.rglob("*")

@@ -148,8 +148,8 @@ def test_cached_sessions_are_counted_and_take_no_time(
     capsys.readouterr()
     jobs.run()
     output = capsys.readouterr().out.splitlines()
-    # The line has the numbers of all sessions, cached sessions, sessions to run,
-    # seconds, and workers.
+    # The numbers in the line are: all sessions, cached sessions, sessions to run,
+    # seconds, workers.
     numbers = re.findall(r"\d+", output[1])
     assert (numbers[:3], numbers[-1]) == (["4", "2", "2"], "1")
     # Only the duration of `fourth` is unknown, because this job is never cached.
@@ -179,7 +179,7 @@ def test_a_change_runs_what_reads_it_and_the_plan_says_why_before(
     listed = "".join(f"  {reason}\n" for reason in reasons)
     assert f"second: run\n{listed}" in capsys.readouterr().out
     assert jobs.run() == ["fourth", "second"]
-    # If the files get back their earlier content, the earlier result is valid again.
+    # If the inputs get back their earlier content, their earlier result is valid again.
     jobs.write("b/one", "b")
     (jobs.root / "b" / "two").unlink()
     assert jobs.run() == ["fourth"]
@@ -245,8 +245,7 @@ def test_a_session_that_is_named_is_reused_where_that_is_asked_for(
     assert jobs.run("-s", "first") == ["first"]
     assert jobs.run("-s", "first") == []
     assert jobs.nox.result("first").reused is not None
-    # With arguments, a session always runs, because they may change what the session
-    # does.
+    # With arguments, a session always runs, because arguments may change what it does.
     assert jobs.run("-s", "first", "--", "-x") == ["first"]
     assert jobs.nox.result("first").reused is None
 

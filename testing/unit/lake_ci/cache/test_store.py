@@ -155,7 +155,7 @@ def find_changed(store: Store, root: Path, change: Mapping[str, object]) -> None
 
 
 def sign(file: Path, text: str, key: bytes = KEY) -> None:
-    """Write a manifest with the signature of this key."""
+    """Sign a manifest with this key, and write it."""
     signature = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
     file.write_text(f"{signature}\n{text}\n")
 
@@ -163,7 +163,7 @@ def sign(file: Path, text: str, key: bytes = KEY) -> None:
 def leaves(
     value: object, path: tuple[object, ...] = ()
 ) -> Iterator[tuple[object, ...]]:
-    """Yield the path of each value in a document, even of lists and objects."""
+    """Yield the path of each value in a document, including lists and objects."""
     yield path
     if isinstance(value, dict):
         for key, each in value.items():
@@ -177,7 +177,7 @@ WRONG: tuple[Any, ...] = (None, True, -1, 10**30, "x", "../x", [], {}, [1], {"a"
 
 
 def test_no_signed_manifest_crashes_the_reader(store: Store, tmp_path: Path) -> None:
-    """One after another, replace every value of a manifest by values of all types."""
+    """Replace each value of a manifest by values of all types, one value at a time."""
     finding = Finding("black", "format", "would change", "a.py", 3)
     check = CheckResult("style", Status.WARNING, 1.0, "d", (finding,), None, {"n": 1})
     whole = replace(
@@ -365,7 +365,7 @@ def test_two_writers_and_random_kills_leave_a_complete_entry_or_none(
 
 def whole(store: Store, back: Path, *, replaced: bool = False) -> int:
     """Return 1 if the entry is complete and from a single run. Return 0 if there is no
-    entry, or if it was replaced while it was read.
+    entry, or if the entry was replaced while it was read.
     """
     try:
         entry = store.find(PRINT)

@@ -1,5 +1,5 @@
-"""The session parses its arguments, and has a row for each step of the deploy. It
-reports wrong arguments before it starts anything.
+"""The session parses its arguments, and has a row for each step of the deploy. The
+session reports wrong arguments before it starts anything.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The check of declared inputs runs each job in a copy of the checkout, and reports the
-files that the job reads although it does not declare them.
+"""The check of declared inputs runs each job in a copy of the checkout, and reports
+files that the job reads without declaring them.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""A check that starts a tool with secrets gives it only those that the table in
-`secret_variables.py` has for this tool.
+"""A check gives a tool only the secrets that the table in `secret_variables.py` lists
+for the tool.
 """
 
 from __future__ import annotations

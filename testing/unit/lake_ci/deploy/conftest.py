@@ -57,8 +57,8 @@ class FakeWorkspace:
         calls: the calls that change something, in order.
         files: the files of the volume.
         running: the wheel that the cluster's processes import. This is the wheel that
-            was installed when the cluster started. If there was none, it is the first
-            wheel that was installed later.
+            was installed when the cluster started. If none was installed then, it is
+            the first wheel that was installed later.
         break_at: errors by the name of a call. The next call of this name raises the
             error and has no effect.
         lose_at: errors by the name of a call. The next call of this name takes effect

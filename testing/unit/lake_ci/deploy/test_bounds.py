@@ -89,7 +89,7 @@ CLI_SAYS = {
     "503": f"Error: {json.dumps(BUSY).encode()!r}",
     "dropped": "requests.exceptions.ConnectionError: Remote end closed connection",
 }
-# Methods that raise no error if the workspace fails. They return a result without the
+# Methods that raise no error if the workspace fails, but return a result without the
 # unknown values.
 TOLERANT = {"DeployContext.seen", "DeployContext.entry"}
 
@@ -135,9 +135,8 @@ VALUES: dict[str, Any] = {
 
 
 class Server(ThreadingHTTPServer):
-    """A workspace that treats all requests in the same way. It answers with 503, with
-    an empty object, with a pending state or with endless pages, or it drops the
-    connection.
+    """A workspace that treats all requests in the same way. This workspace answers with
+    503, an empty object, a pending state or endless pages, or drops the connection.
     """
 
     daemon_threads = True
@@ -187,8 +186,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Cli(DatabricksCli):
-    """The real client of databricks-cli. It also counts how often it runs the
-    program.
+    """The real client of databricks-cli. The client also counts the runs of the program
+    databricks-cli.
     """
 
     count: Callable[[], None]
@@ -204,8 +203,8 @@ class World:
 
     Attributes:
         server: the server that the SDK calls.
-        folder: contains the fake databricks-cli, and a file with one byte for each of
-            its runs.
+        folder: contains the fake databricks-cli, and a file with one byte for each run
+            of the fake.
         seconds: how long the clients have slept in total, by a fake clock.
     """
 

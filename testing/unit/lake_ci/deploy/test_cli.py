@@ -131,7 +131,7 @@ def test_errors(output: str, code: str, retryable: bool) -> None:
 
 def test_an_error_that_is_cut_holds_no_part_of_the_token(tmp_path: Path) -> None:
     program = tmp_path / "databricks"
-    # Only the last 300 characters are shown. They start in the middle of the token.
+    # The shown part, the last 300 characters, starts in the middle of the token.
     program.write_text(
         f"#!{sys.executable}\nimport os, sys\n"
         "sys.exit(os.environ['DATABRICKS_TOKEN'] + 'x' * 290)\n"

@@ -1,5 +1,5 @@
 """Only one deploy runs at a time. A second deploy is refused, and the error names the
-lock's holder. When the holder's process has ended, the lock is stale.
+lock's holder. When the process of the lock's holder has ended, the lock is stale.
 """
 
 from __future__ import annotations

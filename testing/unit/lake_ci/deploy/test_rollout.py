@@ -444,8 +444,7 @@ def test_output_that_is_cut_holds_no_part_of_a_secret(
     context.events.hide("dapi0123456789abcdef")
 
     def output(task_run_id: int) -> Output:
-        # Only the last 4000 characters are shown. They start in the middle of the
-        # secret.
+        # The shown part, the last 4000 characters, starts in the middle of the secret.
         logs = real(task_run_id).logs
         return Output(f"dapi0123456789abcdef{'x' * (3990 - len(logs))}\n{logs}", "")
 

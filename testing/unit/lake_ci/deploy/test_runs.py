@@ -1,5 +1,5 @@
-"""A one-time run is canceled if it does not end in time. The output of its tasks is
-stored.
+"""A one-time run is canceled if it does not end in time. The output of the run's tasks
+is stored.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The session `cache` prints the cache's status, and prunes or clears the cache."""
+"""The session `cache` prints the state of the result cache, and prunes or clears it."""
 
 from __future__ import annotations
 

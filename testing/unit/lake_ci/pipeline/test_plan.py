@@ -54,7 +54,7 @@ TIMES = {
 
 
 def known(**seconds: float) -> Durations:
-    """Return the durations in `TIMES`, some of them replaced by the given ones."""
+    """Return the durations in `TIMES`; the given durations replace some of them."""
     return Durations({**TIMES, **seconds}, frozenset())
 
 

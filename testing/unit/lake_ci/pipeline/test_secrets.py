@@ -58,8 +58,8 @@ def secrets_of(group: int) -> dict[str, str]:
 
 
 def traces(value: str) -> Iterator[str]:
-    """Yield the texts that would reveal a secret: each line, unchanged and in all
-    encodings.
+    """Yield the texts that would reveal a secret: each of its lines, unchanged and in
+    all encodings.
     """
     for line in {value, *value.splitlines()}:
         text = line.strip()

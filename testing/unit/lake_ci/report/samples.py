@@ -199,8 +199,8 @@ def junit_xml(*cases: tuple[str, float, str]) -> str:
 
 
 def leave_realistic(root: Path) -> Plan:
-    """Write the results of a push to main. They include failures, incomplete checks,
-    tests, coverage and a benchmark.
+    """Write the results of a push to main. The results include failures, incomplete
+    checks, tests, coverage and a benchmark.
     """
     graph = design()
     plan = plan_of(graph)

@@ -23,8 +23,8 @@ TWO = Workers(2, 2, BEGAN)
 def ran(
     name: str, at: float, seconds: float, processor: float | None = 0.0, **fields: Any
 ) -> Session:
-    """Return a session that started `at` seconds after the run and used `processor`
-    seconds of processor time.
+    """Return a session that started `at` seconds after the start of the run, and used
+    `processor` seconds of processor time.
     """
     return sessions(name, at, seconds, processor, **fields)[0]
 

@@ -72,7 +72,7 @@ def check_marks(text: str) -> None:
 
 
 def check_markdown(text: str) -> None:
-    # Remove code spans and escaped characters: only the rest could be markup.
+    # Remove code spans and escaped characters, because only the rest could be markup.
     rest = re.sub(r"\\.|(`+).*?(?<!`)\1(?!`)", "", text)
     assert re.findall("<.*?>", rest) == ["<br>"] * rest.count("<")
     assert not re.search(r"\]\(|\]\[|!\[|`|~~|\*[^*\n]+\*[^*]", rest.replace("**", ""))
@@ -99,7 +99,7 @@ def check_terminal(text: str) -> None:
 
 
 class Elements(HTMLParser):
-    """Collects the elements of a page, and the addresses in it."""
+    """Collects the elements of a page, and the addresses in the page."""
 
     def __init__(self, page: str) -> None:
         super().__init__()

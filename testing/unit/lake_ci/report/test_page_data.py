@@ -86,8 +86,8 @@ def test_what_is_left_out_is_counted(
         lists.tests,
         lists.tests_left_out,
     ) == (2, 1, 2, 1)
-    # The list contains the failed test although it is faster than an omitted passed
-    # test. The list is still sorted by time.
+    # The list contains the failed test, although a slower test, which passed, is
+    # omitted. The list is still sorted by time.
     assert [row[1] for row in json.loads(lists.json)["tests"]] == ["slow", "fast"]
 
 

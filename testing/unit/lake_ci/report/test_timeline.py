@@ -38,8 +38,8 @@ def test_a_thin_bar_leads_from_the_needs_to_a_late_start(tmp_path: Path) -> None
     svg = ET.fromstring(timeline.draw(overview))
     waits = [each for each in svg.iter("rect") if each.get("class") == "wait"]
     titles = ["".join(each.itertext()) for each in waits]
-    # lint, security and terraform start 4 s after the run. The first tests start 2.6 s
-    # after the end of lint.
+    # lint, security and terraform start 4 s after the start of the run. The first
+    # session of `tests` starts 2.6 s after the end of lint.
     assert titles[:3] == ["waited 4.0 s to start"] * 3
     assert titles[3] == "waited 2.6 s to start"
     lint, bar = waits[0], next(

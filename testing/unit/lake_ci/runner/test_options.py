@@ -1,6 +1,4 @@
-"""Tests how a session's arguments after `--` are parsed, and how `--help` describes
-them.
-"""
+"""Tests the parser of a session's arguments after `--`, and the output of `--help`."""
 
 from __future__ import annotations
 

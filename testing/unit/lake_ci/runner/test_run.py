@@ -524,7 +524,7 @@ def test_tools_run_side_by_side_and_their_rows_stand_in_the_declared_order(
     make: Make, root: Path, printed: list[str]
 ) -> None:
     class Meeting(Check):
-        """One of two checks. Neither ends before both have started."""
+        """One of two checks, which end only after both have started."""
 
         def __init__(
             self, name: str, mine: threading.Event, other: threading.Event
@@ -537,9 +537,7 @@ def test_tools_run_side_by_side_and_their_rows_stand_in_the_declared_order(
             return Outcome(Status.SUCCESS if met else Status.FAILURE)
 
     class Last(Check):
-        """A check that does not end before the rows of all other checks were
-        printed.
-        """
+        """A check that ends only after the rows of all other checks were printed."""
 
         name = "last to end"
 

@@ -81,7 +81,8 @@ def test_one_session_runs_exactly_that_session(nox_run: Nox) -> None:
         f"tests-{THIS}(java17)": ("failure", "no-environment"),
         "lint": ("success", None),
     }
-    # Now the environment exists. With -R, nox does not change it, and the session runs.
+    # Now the environment exists. With -R, nox keeps this environment, and the session
+    # runs.
     assert nox_run.here("-R", "-s", f"tests-{THIS}(java17)") == 0
     [check] = nox_run.result(f"tests-{THIS}-java17").checks
     assert check.detail == f"Python {THIS}, Java 17"

@@ -1,5 +1,5 @@
-"""A session's environment is installed from its lock file. It is installed again only
-if the lock file has changed.
+"""A session's environment is installed from its lock file. The environment is installed
+again only if the lock file has changed.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from lake_ci.system import provisioning
 from lake_ci.system.provisioning import FOLDER, find, wait
 
 # A process that prepares the engine. When the program reads a line, the engine is
-# ready. When its input is closed, the preparation fails.
+# ready. When the program's input is closed, the preparation fails.
 PREPARE = """
 import fcntl, pathlib, sys
 folder = pathlib.Path(sys.argv[1])
@@ -54,8 +54,8 @@ class Background:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return a folder that declares the resource `engine`. The resource is not ready,
-    and nobody prepares it.
+    """Return a folder that declares the resource `engine`. The engine is not ready, and
+    no process prepares it.
     """
     (tmp_path / "engine.resource").write_text("engine 1\nDOCKER_HOST=\n")
     (tmp_path / "engine.running").touch()

@@ -1,5 +1,5 @@
 """Secrets are replaced in all encodings that programs use. Text that is not secret
-stays.
+stays unchanged.
 """
 
 from __future__ import annotations

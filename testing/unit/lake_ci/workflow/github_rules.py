@@ -14,9 +14,9 @@ of a job) and "Evaluate expressions" (status check functions, operators, literal
   `true` if any ancestor job fails".
 - `cancelled()` "returns `true` if the workflow was canceled"; `always()` is true "even
   when canceled".
-- The context `needs` contains only the directly needed jobs. Each has a `result`:
-  `success`, `failure`, `cancelled` or `skipped`. A property that does not exist is
-  null.
+- The context `needs` contains only the directly needed jobs. Each of these jobs has a
+  `result`: `success`, `failure`, `cancelled` or `skipped`. A property that does not
+  exist is null.
 - Strings are compared without regard to case. The result of `&&` and `||` is one of the
   operands.
 

@@ -1,5 +1,5 @@
-"""Tests the parsers of the workflow linters' output. The output is that for a workflow
-with defects.
+"""Tests the parsers of the workflow linters' output. The linters' output is for a
+workflow with defects.
 """
 
 from __future__ import annotations

@@ -109,8 +109,8 @@ def names(plan: Plan) -> set[str]:
 
 
 def closing(name: str) -> set[str]:
-    """Return the jobs of the workflow that are not declared in the noxfile. They run
-    after the declared jobs if no job fails.
+    """Return the jobs of the workflow that are not declared in the noxfile. These jobs
+    run after the declared jobs if no declared job fails.
     """
     return {SUMMARY, PUBLISH} if name == "tag" else {SUMMARY}
 
@@ -135,8 +135,8 @@ def test_after_a_job_that_did_not_pass_github_skips_what_the_plan_skips(
     arguments = plan_arguments(trigger)
     for bad in sorted(DECLARED[name]):
         results = github.run(workflow, trigger, {bad: outcome})
-        # Here, the summary passes although a job failed. This alone must not start a
-        # release.
+        # Here, the summary passes although a job failed. A passed summary alone must
+        # not start a release.
         assert (results[bad], results[SUMMARY]) == (outcome, SUCCESS)
         rest = names(planned(graph, {}, *arguments, "--skip", bad))
         assert github.ran(results) == rest | {bad, SUMMARY}, bad

@@ -1,5 +1,5 @@
-"""The workflow file is generated from the declared jobs. If the committed file differs,
-a message shows the difference.
+"""The workflow file is generated from the declared jobs. If the committed file differs
+from the generated file, a message shows the difference.
 """
 
 from __future__ import annotations

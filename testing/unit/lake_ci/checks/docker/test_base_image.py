@@ -1,4 +1,4 @@
-"""Images of other projects are pinned by digest, and BASE replaces the base image."""
+"""Images of other projects must be pinned by digest; BASE names another base image."""
 
 from __future__ import annotations
 

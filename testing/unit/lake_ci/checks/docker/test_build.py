@@ -1,4 +1,4 @@
-"""The options of `nox -s docker`, the build of the images, and its report."""
+"""Tests `nox -s docker`: its options, the build of the images, and the report."""
 
 from __future__ import annotations
 

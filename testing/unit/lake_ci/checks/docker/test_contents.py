@@ -1,4 +1,4 @@
-"""Problems of an image's configuration and contents."""
+"""Tests that problems of an image's configuration and contents are found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Availability of the container engine, and the removal of leftover objects."""
+"""Tests the search for a container engine, and the removal of objects left in it."""
 
 from __future__ import annotations
 

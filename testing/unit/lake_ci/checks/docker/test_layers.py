@@ -1,4 +1,4 @@
-"""The contents of an image, read from archives in the format of `docker save`."""
+"""Tests how an image's contents are read from archives that `docker save` writes."""
 
 from __future__ import annotations
 

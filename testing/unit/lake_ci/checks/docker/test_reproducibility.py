@@ -1,4 +1,4 @@
-"""The images that the rebuild check builds again, and the results that it stores."""
+"""Tests which images the rebuild check builds again, and which results it stores."""
 
 from __future__ import annotations
 

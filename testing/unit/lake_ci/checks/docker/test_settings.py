@@ -1,4 +1,4 @@
-"""Settings that are missing, or name something that is not in the repository."""
+"""Tests the errors for settings that are missing, or that name something missing."""
 
 from __future__ import annotations
 

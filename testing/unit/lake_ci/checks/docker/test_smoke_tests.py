@@ -1,4 +1,4 @@
-"""The smoke tests of an image: the arguments of pytest, and the reported outcome."""
+"""Tests how pytest runs an image's smoke tests, and which outcome is reported."""
 
 from __future__ import annotations
 

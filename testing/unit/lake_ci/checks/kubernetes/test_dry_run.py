@@ -76,8 +76,8 @@ SPACE = Manifest(
 
 
 class Server(ApiConnection):
-    """Fakes the API server. It records the namespaces that it stores, and has one
-    response for each kind of object.
+    """Fakes the API server: records the namespaces that it stores, and has one response
+    for each kind of object.
     """
 
     def __init__(self, answers: Mapping[str, ApiResponse], *, spaces: set[str]) -> None:

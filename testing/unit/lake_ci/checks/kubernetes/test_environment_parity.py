@@ -28,8 +28,8 @@ def ctx(ctx: CheckContext) -> CheckContext:
 
 
 def environment(name: str, digest: str, **spec: Any) -> Rendered:
-    """Return the rendered objects of an environment. `name` and `digest` are different
-    in every environment.
+    """Return the rendered objects of an environment. The values of `name` and `digest`
+    are different in every environment.
     """
     config = f"settings-{digest}"
     data = {"LAKE": f"s3://lake-{name}-{ACCOUNTS[name]}"}

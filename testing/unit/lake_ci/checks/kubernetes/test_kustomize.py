@@ -1,4 +1,4 @@
-"""The session's options, yamllint's output and kustomize's errors are parsed."""
+"""Tests the parsers of the session's options, yamllint's output, kustomize's errors."""
 
 from __future__ import annotations
 

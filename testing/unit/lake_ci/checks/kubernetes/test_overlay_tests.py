@@ -80,8 +80,8 @@ def rules() -> ModuleType:
 def test_without_manifests_the_rules_refuse_to_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Without manifests, pytest would silently skip the tests. Therefore the module
-    raises a usage error.
+    """Without manifests, pytest would silently skip the tests, so the module raises a
+    usage error.
     """
     monkeypatch.delenv(VARIABLE, raising=False)
     with pytest.raises(pytest.UsageError, match="run `nox -s k8s`"):

@@ -196,8 +196,8 @@ def test_a_lock_is_compiled_from_the_project_its_extras_and_groups(
 
 
 def fake_uv(body: str, seen: list[str]) -> Callable[[list[str]], Completed]:
-    """Return a fake uv. It adds the existing lock file, whose versions the real uv
-    prefers, to `seen`, and writes `body` as the new lock file.
+    """Return a fake uv. The fake adds the text of the old lock file, whose versions the
+    real uv prefers, to `seen`. Then the fake writes `body` as the new lock file.
     """
 
     def answer(argv: list[str]) -> Completed:

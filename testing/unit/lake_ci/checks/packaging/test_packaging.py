@@ -603,7 +603,7 @@ def listing(*names: str) -> Callable[[list[str]], Completed]:
 
 @pytest.fixture
 def installed(built: CheckContext) -> CheckContext:
-    """Return the project. Its wheel is already installed for two of three Python
+    """Return the project, whose wheel is already installed for two of three Python
     versions.
     """
     for python in ("3.9", "3.10"):

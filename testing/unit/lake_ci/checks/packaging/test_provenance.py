@@ -35,7 +35,7 @@ PLACES = ("trial", "dev")
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a built sample project. The fixture `project` copies it for each test."""
+    """Return a built sample project, which the fixture `project` copies."""
     return make(tmp_path_factory.mktemp("built") / "project", "1.0")
 
 

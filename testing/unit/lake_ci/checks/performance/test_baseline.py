@@ -138,8 +138,8 @@ def test_a_worktree_is_made_whatever_was_there_and_leaves_nothing(
         (tree / "left.txt").write_text("by an earlier run")
     assert not tree.exists()
     assert git(root, "worktree", "list").count("\n") == 0
-    # A killed run may leave a worktree in git's list, although its folder does not
-    # exist.
+    # A killed run may leave a worktree in git's list although the worktree's folder is
+    # gone.
     check_out(root, tree, commits[1])
     git(tree, "status")
     for file in tree.iterdir():

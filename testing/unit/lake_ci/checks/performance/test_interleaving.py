@@ -1,4 +1,4 @@
-"""Real processes take turns in the right order. If one of them ends, the rest
+"""Real processes take turns in the right order. If one of the processes ends, the rest
 continue.
 """
 
@@ -12,8 +12,8 @@ import pytest
 
 from lake_ci.checks.performance.interleaving import TurnServer, order
 
-# The program of a process. It requests `turns` turns one after another, and logs each.
-# Then it exits without a message to the server.
+# The program of a process: requests `turns` turns one after another, logs each turn,
+# and exits without a message to the server.
 PLAYER = """
 import socket, sys
 address, name, turns, log = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]

@@ -18,8 +18,8 @@ from lake_ci.checks.performance.statistics import Interval, SpeedVerdict
         ((1.0, 1.3), None, SpeedVerdict.UNDECIDED),
         ((0.8, 1.3), (0.98, 1.02), SpeedVerdict.FINE),
         # A process uses no processor time while it waits. So if the estimate for wall
-        # time is above the threshold, the version may be slower although its processor
-        # time is the same.
+        # time is above the threshold, the version may be slower even with equal
+        # processor time.
         ((1.1, 1.5), (0.98, 1.02), SpeedVerdict.UNDECIDED),
         ((0.8, 1.3), (1.2, 1.4), SpeedVerdict.SLOWER),
     ],

@@ -44,8 +44,9 @@ def measured(
             side.append(
                 [
                     true * uneven * shared * math.exp(dice.gauss(0, noise))
-                    # A burst can only make a program slower. It has a Pareto
-                    # distribution: a tail so heavy that there is almost no mean.
+                    # A burst can only make a program slower. The factor of bursts has a
+                    # Pareto distribution, whose tail is so heavy that it has almost no
+                    # mean.
                     * (
                         min(3.0, dice.paretovariate(1.2))
                         if dice.random() < bursts

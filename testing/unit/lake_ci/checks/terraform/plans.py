@@ -18,7 +18,7 @@ SUSPENDED = {"versioning_configuration": [{"status": "Suspended"}]}
 
 
 def bucket(name: str = "production", **types: dict[str, Any]) -> list[PlannedResource]:
-    """Return a bucket and its required resources; `types` replaces some of these."""
+    """Return a bucket and the resources it requires; `types` replaces some of them."""
     companions: dict[str, dict[str, Any]] = {
         "public_access_block": {},
         "server_side_encryption_configuration": {"rule": [{}]},
@@ -39,7 +39,7 @@ def bucket(name: str = "production", **types: dict[str, Any]) -> list[PlannedRes
 
 
 def denied(variable: str, address: str = "") -> PlannedResource:
-    """Return a policy document that denies an upload if its request has a header."""
+    """Return a policy document that denies uploads whose request has a given header."""
     condition = {"test": "Null", "variable": variable, "values": ["false"]}
     row = document(effect="Deny", actions=["s3:PutObject"], condition=[condition])
     name = f"{address}data.aws_iam_policy_document.denied"
@@ -61,7 +61,7 @@ def written(statement: dict[str, Any], name: str = "policy") -> PlannedResource:
 def planned(
     ctx: CheckContext, environment: str, rows: list[dict[str, Any]] | None
 ) -> EnvironmentPlan:
-    """Return an environment's plan with these resources; it failed if they are None."""
+    """Return the plan of an environment; if `rows` is None, the plan has failed."""
     plan = EnvironmentPlan(Code(), environment, None)
     plan.folder = Future()
     folder: Path | None = None

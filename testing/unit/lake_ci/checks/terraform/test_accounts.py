@@ -1,4 +1,4 @@
-"""Accounts are real if the user has credentials; otherwise a moto server has them."""
+"""An account is real if the user has credentials for it; else a moto server has it."""
 
 from __future__ import annotations
 

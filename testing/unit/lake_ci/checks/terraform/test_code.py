@@ -1,4 +1,4 @@
-"""The findings in Terraform's output, and the environment variables of Terraform."""
+"""Tests the findings in Terraform's output, and Terraform's environment variables."""
 
 from __future__ import annotations
 

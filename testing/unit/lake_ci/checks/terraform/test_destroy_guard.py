@@ -1,4 +1,4 @@
-"""Finds the buckets and keys that no guard protects in production."""
+"""Tests that the check finds buckets and keys that no destroy guard protects."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ resource "terraform_data" "guard" {
 
 @pytest.fixture
 def guarded(ctx: CheckContext) -> Path:
-    """Return a repository with a guard, a key, and a bucket in a module."""
+    """Return a repository with a destroy guard, a key, and a bucket in a module."""
     folder = ctx.root / "terraform"
     (folder / "main.tf").write_text(MAIN)
     (folder / "modules" / "bucket").mkdir(parents=True)
@@ -46,7 +46,7 @@ def guarded(ctx: CheckContext) -> Path:
 
 
 def plan(*references: str, argument: str = "triggers_replace") -> dict[str, Any]:
-    """Return a plan of a guard, a key and a bucket."""
+    """Return a plan of a destroy guard, a key and a bucket."""
     arn = {"expression": {"references": ["aws_s3_bucket.this.arn"]}}
     name = {"expression": {"references": ["aws_s3_bucket.this.bucket"]}}
     guard = {

@@ -1,4 +1,4 @@
-"""All differences between two plans are reported, except the allowed ones."""
+"""All differences between two plans are reported, except allowed differences."""
 
 from __future__ import annotations
 

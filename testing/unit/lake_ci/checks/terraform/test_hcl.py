@@ -1,4 +1,4 @@
-"""The positions of blocks, providers and assignments in Terraform files."""
+"""Tests that blocks, providers and assignments are located in Terraform files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plans of environments: only read in a real account, but applied on moto."""
+"""Environments in a real account are only planned; environments on moto are applied."""
 
 from __future__ import annotations
 

@@ -240,11 +240,11 @@ def edit(repository: CheckContext, file: str, old: str, new: str) -> None:
 
 
 def failing(root: Path) -> set[str]:
-    """Run all tests, and return those that fail: all tests, if pytest cannot collect
+    """Run all tests, and return those that fail, or all tests if pytest cannot collect
     them.
 
-    Byte code is disabled. Otherwise, Python would use stale byte code if a file changes
-    twice in a second and keeps its size.
+    Byte code is disabled, because Python would use stale byte code if a file changed
+    twice in a second and kept its size.
     """
     command = [
         sys.executable,
@@ -294,7 +294,7 @@ def test_affected_tests_include_all_that_a_mutant_breaks(
         edit(repository, file, new, old)
     everything = {name for name, number in selected.items() if number == TESTS}
     assert everything == {"constant", "import", "data", "settings"}
-    # The two tests are that of the changed function, and the test that starts a
+    # The two tests are the test of the changed function, and the test that starts a
     # process.
     assert selected["function"] == 2
 

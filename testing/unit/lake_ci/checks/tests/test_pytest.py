@@ -31,7 +31,7 @@ def deep(a):
     return divide(a, 0)
 """
 # pytest's report of a passed test, a skipped test, two failed tests, a test method, and
-# two tests with errors, one of which also failed.
+# two tests with errors; one of these two also failed.
 FAILURES = """\
 <?xml version="1.0" encoding="utf-8"?>\
 <testsuites name="pytest tests"><testsuite name="pytest" errors="2" \
@@ -431,7 +431,7 @@ def test_no_tests_at_all_is_a_failure_and_none_selected_is_skipped(
             ["slow/test_spark.py"],
         ),
         # The argument is neither an existing path nor a known option. So every set of
-        # tests gets it, and pytest itself reports the error.
+        # tests gets this argument, and pytest itself reports the error.
         (
             ("tests/nothing.py",),
             ["tests", "tests/nothing.py"],
