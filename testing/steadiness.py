@@ -52,8 +52,8 @@ WAITS = re.compile(
     re.MULTILINE,
 )
 FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
-# A busy loop. It ends when the process with the given id ends, even if that process is
-# killed.
+# A busy loop, which ends when the process with the given id ends, even if that process
+# is killed.
 LOOP = """
 import os, sys
 parent = int(sys.argv[1])
@@ -100,7 +100,7 @@ class Ended(Planned):
 
 class Progress:
     """The completed runs, stored in a file. A run counts only if the checkout has not
-    changed since.
+    changed since the run.
     """
 
     def __init__(self, file: Path, tree: str, seed: int) -> None:
@@ -267,7 +267,7 @@ def run_all(
     execute: Execute,
     prepare: Prepare,
 ) -> list[Ended]:
-    """Do all runs that are missing, and return all runs of the series. Raises
+    """Do all runs that are not done yet, and return all runs of the series. Raises
     LakeCiError.
     """
     files = files_by_group(root, options.paths)

@@ -58,8 +58,8 @@ class Hook(BuildHookInterface):
         folder.mkdir(exist_ok=True)
         (folder / "notes.txt").write_text("not a distribution")
 """
-# Changes the wheel: py.typed is missing, two files are added that do not belong in the
-# wheel, and the hook writes GOLD.
+# Changes the wheel: py.typed is missing, two files that do not belong in the wheel are
+# added, and the build hook writes the file GOLD.
 WRONG_WHEEL = f"""\
 {WHEEL}exclude = ["utils/lakekit/py.typed", "utils/{GOLD}"]
 force-include = {{ "README.md" = "lakekit/stray.md", \

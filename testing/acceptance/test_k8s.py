@@ -50,8 +50,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 # Defects in dev. The schemas find some of these defects, and the rules of the project
-# find others. Neither of them checks unknown types, so only the server finds the
-# defects in objects of these types.
+# find others. Neither the schemas nor these rules check unknown types, so only the
+# server finds the defects in objects of unknown types.
 DEV = """\
 apiVersion: apps/v1
 kind: Deployment
@@ -141,7 +141,7 @@ def servers(repository: Checkout) -> list[Path]:
 
 
 def own(**more: str) -> dict[str, str]:
-    """Return environment variables without a cluster, so that the session starts its
+    """Return environment variables that name no cluster, so that the session starts its
     own server.
     """
     return {"KUBE_CONTEXT": "", **more}
@@ -603,8 +603,8 @@ def test_a_diff_without_a_cluster_says_how_to_name_one(repository: Checkout) -> 
 def started(
     repository: Checkout, start: Start
 ) -> tuple[subprocess.Popen[str], dict[int, str]]:
-    """Start a run, and wait until its server gets requests. Returns nox, and the
-    command line of each child process by id.
+    """Start a run, and wait until its server gets requests. Returns nox's process, and
+    the command line of each of its child processes by id.
     """
     repository.git("init", "--quiet")
     nox = start(

@@ -20,7 +20,8 @@ WORKFLOW_ROWS = {
 }
 ROWS = {"flake8", "black", "isort", "mypy", "imports", "locks"} | WORKFLOW_ROWS
 SEED = "utils/lakekit/commands/seeded.py"
-# For each defect: the row that must find it, the rule, and the text of its file.
+# For each defect: the row that must find it, the rule, and the text of the file with
+# the defect.
 DEFECTS = {
     "unused_import": ("flake8", "F401", "import os  # here\n"),
     "formatting": ("black", "format", "ONE = 1\nNAME = 'single'  # here\n"),

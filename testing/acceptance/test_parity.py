@@ -338,7 +338,7 @@ def assert_alike(by_nox: Played, by_act: Played) -> None:
 
 
 def assert_in_order(played: Played, needs: Mapping[str, tuple[str, ...]]) -> None:
-    """Assert that no session started before the sessions of the jobs that it needs.
+    """Assert that no job's sessions started before the sessions of the jobs it needs.
     Start times have a resolution of one second.
     """
     for job, before in needs.items():

@@ -38,7 +38,7 @@ DEV = "333344445555"
 PRODUCTION_ACCOUNT = "111122223333"
 ASK_SECONDS = 0.2
 GUARD = "terraform_data.destroy_guard"
-# The variables that Terraform needs to find itself and its providers.
+# The environment variables that are needed to find Terraform and its providers.
 INHERITED = ("PATH", "HOME", "TF_CLI_CONFIG_FILE")
 
 pytestmark = pytest.mark.skipif(
@@ -511,7 +511,8 @@ def test_terraform_refuses_to_destroy_or_replace_production(
         values = "-var-file=environments/production.tfvars"
         backend = "-backend-config=environments/production.s3.tfbackend"
         assert terraform("init", "-lockfile=readonly", backend).returncode == 0
-        # Apply only the guard, and the key and the buckets on which it depends.
+        # Apply only the destroy guard, and the key and the buckets on which the guard
+        # depends.
         applied = terraform(
             "apply", "-auto-approve", f"-target={GUARD}", "-no-color", values
         )

@@ -2,8 +2,8 @@
 
 `Authority` signs as GitHub's Sigstore does: a short-lived certificate names the
 workflow, the repository and the commit, and its key signs a statement with the digests
-of files. The main program replaces `gh attestation verify`. It trusts the root
-certificate in the file next to it. It checks the signatures of the certificate and of
+of files. The main program replaces `gh attestation verify`. This program trusts the
+root certificate in the same folder. It checks the signatures of the certificate and of
 the statement, and then compares the names in the certificate with gh's options.
 """
 
@@ -37,7 +37,7 @@ RUNNER, REPOSITORY, COMMIT = (f"{FULCIO}.{number}" for number in (11, 12, 13))
 
 @dataclass(frozen=True)
 class Origin:
-    """The workflow run that signs, as its certificate describes it."""
+    """The workflow run that signs, as the certificate describes this run."""
 
     repository: str
     commit: str
@@ -133,7 +133,9 @@ def signed(payload: bytes) -> bytes:
 
 
 def install(folder: Path, authority: Authority) -> None:
-    """Write a program `gh` into a folder. The program trusts the authority."""
+    """Write a program `gh` into a folder. The program trusts certificates of this
+    authority.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ROOT).write_bytes(authority.root)
     repository = Path(__file__).resolve().parents[2]

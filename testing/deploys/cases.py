@@ -84,8 +84,8 @@ class MissedError(Exception):
 
 
 class Stage:
-    """The projects, and a workspace for each scenario in the state before the scenario.
-    All of them are created only once.
+    """The projects, and one workspace for each scenario, in the state before the
+    scenario. The projects and the workspaces are created only once.
     """
 
     def __init__(self, folder: Path, request: int = 300) -> None:

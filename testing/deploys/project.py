@@ -194,7 +194,7 @@ def make(root: Path, version: str, *, request: int = 300, **scripts: str) -> Pat
     """Create a checkout of the project at a version, tag its commit, and build it.
 
     Args:
-        scripts: texts that replace scripts, by the name of the script.
+        scripts: the new text of each script to replace, by the script's name.
         request: the seconds to wait for a response before the deploy retries the
             request.
     """
@@ -276,7 +276,7 @@ def seal(root: Path, **changes: Any) -> None:
 
 
 def sdist(folder: Path, version: str) -> Path:
-    """Write an sdist of the package, with nothing but its metadata."""
+    """Write an sdist that contains only the package's metadata."""
     stem = f"{PACKAGE}-{version}"
     text = f"Metadata-Version: 2.1\nName: {PACKAGE}\nVersion: {version}\n".encode()
     file = folder / f"{stem}.tar.gz"

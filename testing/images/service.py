@@ -41,7 +41,7 @@ class Token:
 
 @dataclass(frozen=True)
 class End:
-    """The end of a container.
+    """How a container ended.
 
     Attributes:
         code: its exit code.
@@ -103,7 +103,7 @@ class Service:
 
 
 def make_token(engine: Engine, folder: Path) -> Token:
-    """Return a token that the image creates."""
+    """Let the image create a token, and return the token."""
     __tracebackhide__ = True
     options = (*CONFINED, OFFLINE, TMPFS)
     made = engine.run("token", "--name=exercise", "--tables=*", options=options)
@@ -117,8 +117,8 @@ def make_token(engine: Engine, folder: Path) -> Token:
 
 
 def decisive(ends: Iterable[End | None]) -> End | None:
-    """Return the first end with a known reason. If all containers were killed and the
-    engine lost all reasons, return the last end.
+    """Return the first end whose reason is known. If the engine lost the reason of
+    every end, return the last end.
     """
     end = None
     for end in ends:

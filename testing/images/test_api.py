@@ -31,8 +31,8 @@ END_SECONDS = 5
 # more memory.
 TOO_SMALL = "48m"
 # The kernel reports the lack of memory and the end of the container separately. If the
-# engine gets the end first, it loses the reason. On a busy machine, this happens about
-# one in thirty times.
+# report of the end arrives first, the engine loses the reason for the end. On a busy
+# machine, this happens about one in thirty times.
 TIMES = 4
 
 

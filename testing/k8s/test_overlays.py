@@ -1,5 +1,5 @@
-"""Tests that the overlays satisfy the rules of this lake. Before an apply, they find
-settings that lakekit would reject at runtime.
+"""Tests that the overlays satisfy the rules of this lake. Before an apply, the tests
+find settings that lakekit would reject at runtime.
 
 `nox -s k8s` runs these tests over the rendered overlays.
 """
@@ -43,7 +43,7 @@ def rendered() -> list[Rendered]:
 
 @pytest.fixture
 def fail(record_property: Callable[[str, object], None]) -> Fail:
-    """Return a function that fails the test at the line of an object's value."""
+    """Return a function that fails the test, and reports the line of a value."""
 
     def at(manifest: Manifest, message: str, *path: str | int) -> None:
         file, line = manifest.place(path)
@@ -74,7 +74,9 @@ def test_spark_has_no_lake_in_a_bucket(environment: Rendered, fail: Fail) -> Non
 def test_api_answers_to_the_hosts_of_its_ingress(
     environment: Rendered, fail: Fail
 ) -> None:
-    """The API refuses a request if the setting does not contain the Host header."""
+    """The API refuses a request unless LAKEKIT_API_ALLOWED_HOSTS contains the request's
+    Host header.
+    """
     configs = [each for each in environment.of("ConfigMap") if each.get("data", HOSTS)]
     assert configs, f"no ConfigMap of {environment.environment} has {HOSTS}"
     for config in configs:

@@ -161,7 +161,7 @@ async def client(
 
 
 async def load(port: int, secret: str, clients: int, asked: Sequence[str]) -> Result:
-    """Send all requests. Each client takes its next request from the same list."""
+    """Send all requests. All clients take their requests from one list."""
     seconds: List[float] = []
     left = iter(asked)
     started = time.perf_counter()

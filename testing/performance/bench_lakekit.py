@@ -4,9 +4,9 @@ The script writes the same bronze, silver and gold tables as plain Parquet files
 script does not validate values, and does not write a transaction log. lakekit validates
 every value, and writes Delta tables that later runs can update.
 
-Each measurement is a process: its wall seconds from start to end, its processor seconds
-and its peak memory. The measurements alternate. They are repeated, and the medians are
-compared.
+Each measurement runs one process, and records its wall seconds from start to end, its
+processor seconds and its peak memory. The measurements alternate. Each measurement is
+repeated, and the medians are compared.
 
     by hand     the DuckDB script
     lakekit     `lakekit run`, from files to gold, into a new lake
@@ -238,8 +238,8 @@ def moved(name: str, rows: str, back: int) -> str:
 
 
 def measure(command: Sequence[str], said: Path) -> Measured:
-    """Measure one process. If the process writes its own times to the file `said`, they
-    replace the measured times.
+    """Measure one process. If the process writes its own times to the file `said`,
+    these times replace the measured times.
     """
     environment = {
         **os.environ,
@@ -278,8 +278,8 @@ def caches(folder: Path) -> Dict[str, str]:
 
 
 def check_same(lake: Path, by_hand: Path) -> None:
-    """Exit if the gold tables of lakekit and of the script differ: their times would
-    not be comparable.
+    """Exit if the gold tables of lakekit and of the script differ: the times of lakekit
+    and of the script would not be comparable.
     """
     with duckdb.connect() as connection:
         connection.execute("set timezone = 'UTC'")

@@ -2,8 +2,8 @@
 on a copy of the repository.
 
 1. `nox -s lint` in existing environments, without changes and after an edit of one
-   line. The reference is the slowest tool without nox. Its command line, environment
-   variables and caches are the same.
+   line. The reference is the slowest tool without nox. It runs with the same command
+   line, environment variables and caches as in the session.
 2. Warm start: the time from the start of nox until it starts the session's first tool.
    A `sitecustomize` module adds an audit hook to the nox process. Just before nox
    starts a program from the session's environment, the hook writes the time to a file
@@ -214,7 +214,7 @@ class Bench:
 
 
 class Recorder:
-    """A fake `Run`. It records the tools of a session, and does not run these tools."""
+    """A fake `Run`, which records the tools of a session instead of running them."""
 
     posargs: tuple[str, ...] = ()
     partial = False

@@ -34,8 +34,8 @@ compile and fill caches.
 
 
 class Turns:
-    """Waits for the turns of this process. The address is that of the server that
-    assigns turns; if there is none, the process never waits.
+    """Waits for the turns of this process. `address` is the address of the server that
+    assigns turns. Without an address, the process never waits.
     """
 
     def __init__(self, address: str | None) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def seen(path: Path) -> str:
-    """Return the name, the mode and the digest of a file, or the target of a link."""
+    """Return a file's name, mode and digest, or a link's name and target."""
     if path.is_symlink():
         return f"{path} -> {os.readlink(path)}"
     content = path.read_bytes()

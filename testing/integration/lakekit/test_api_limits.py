@@ -169,8 +169,8 @@ def test_idle_connections_make_room_for_requests(tmp_path: Path) -> None:
 
 
 def test_requests_that_never_end_are_ended(tmp_path: Path) -> None:
-    # The timeouts are long, because a busy machine may need time between the connect
-    # and the first data.
+    # The timeouts are long, because a busy machine may need time to send the first data
+    # after it has connected.
     options = ["--read-timeout", "10", "--keep-alive-timeout", "10"]
     with started(tmp_path, *options) as service, contextlib.ExitStack() as stack:
         connections = []

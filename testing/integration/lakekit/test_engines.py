@@ -88,9 +88,7 @@ CSV = f"{HEADER}\n1,2013-11-03T05:30:00Z,1.50,one\n2,2013-11-03T06:30:00Z,NA,\n"
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
-    """Return a lake in a folder. The name of the folder has characters that must be
-    quoted.
-    """
+    """Return a lake in a folder whose name has characters that must be quoted."""
     return Lake("folder", str(tmp_path / "a lake's é"))
 
 
@@ -189,7 +187,7 @@ def put(
     note: Note = NOTE,
 ) -> int:
     """Stage rows and commit them. If `keys` is given, the new rows replace the rows
-    that have these keys. Otherwise, they replace all rows.
+    that have these keys. Otherwise, the new rows replace all old rows.
     """
     staged = engine.stage(table, "put", values(rows, table.columns))
     assert staged.rows == len(rows)

@@ -73,7 +73,7 @@ class Shop:
 
     def give_orders(self, name: str, rows: Sequence[shop.Values]) -> None:
         """Add a file of orders. If an earlier file has the same content, lakekit must
-        not ingest the file.
+        not ingest the new file.
         """
         shop.write(self.source, shop.ORDERS, name, rows)
         if self._known("orders", rows):
@@ -85,7 +85,7 @@ class Shop:
 
     def give_customers(self, name: str, rows: Sequence[shop.Values]) -> None:
         """Add a file of customers. If an earlier file has the same content, lakekit
-        must not ingest the file.
+        must not ingest the new file.
         """
         shop.write(self.source, shop.CUSTOMERS, name, rows)
         if self._known("customers", rows):
@@ -178,9 +178,9 @@ def test_any_order_of_arrival_gives_the_same_tables(
     data: st.DataObject,
     count: Callable[[], None],
 ) -> None:
-    """Ingest the same files into two lakes: all at once, and one after another. Some
-    rows have equal time stamps. In both lakes, all values except the time of ingestion
-    must be equal.
+    """Ingest the same files into two lakes: into the first all at once, into the second
+    one after another. Some rows have equal time stamps. In both lakes, all values
+    except the time of ingestion must be equal.
     """
     count()
     files = [

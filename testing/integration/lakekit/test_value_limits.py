@@ -1,5 +1,5 @@
-"""Tests values that a table cannot store. Such values must never be committed, and both
-engines must reject the same values.
+"""Tests that a run never commits values that a table cannot store, and that both
+engines reject the same values.
 """
 
 from __future__ import annotations
@@ -144,7 +144,9 @@ def write(folder: Path, name: str, rows: Sequence[Tuple[str, ...]]) -> None:
 
 
 def read(lake: Path, table: str, *columns: str) -> Dict[str, object]:
-    """Read columns of a table with delta-rs and pyarrow. Returns the values by `id`."""
+    """Read columns of a table with delta-rs and pyarrow. Returns the values of each row
+    by its `id`.
+    """
     rows = DeltaTable(str(lake / table)).to_pyarrow_table().to_pylist()
     return {row["id"]: tuple(row[name] for name in columns) for row in rows}
 

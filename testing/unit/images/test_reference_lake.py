@@ -14,8 +14,8 @@ from testing.images.reference_lake import ReferenceLake
 
 
 class Lakekit:
-    """A fake lakekit with the commands `run` and `show`. The command in `fails`
-    fails.
+    """A fake lakekit with the commands `run` and `show`. The command whose name is
+    `fails` fails.
     """
 
     def __init__(self, fails: str = "") -> None:

@@ -112,7 +112,7 @@ def changed(file: Path, content: Optional[bytes]) -> Iterator[None]:
 
 def of_field(lake: Path, field: str) -> Iterator[Damage]:
     """For every wrong value of a field, yield the damage that writes this value to the
-    newest commit with the field.
+    newest commit that has the field.
     """
     kind, _, name = field.partition(".")
     log = sorted((lake / LOG).glob("*.json"))

@@ -49,7 +49,9 @@ async def _turns(count: int) -> None:
 
 
 class Wire(asyncio.Transport):
-    """The server's end of a connection. This class records what the server does."""
+    """The server's end of a connection. It records what the server does with the
+    connection.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -128,8 +130,9 @@ class Connection:
 class Server:
     """The state that all connections of a service share, and a test application.
 
-    A request to /held is answered when the test releases it, a request to /body after
-    its body is read, and any other request immediately.
+    The application answers a request to /held when the test releases the request. It
+    answers a request to /body after it has read the body, and any other request
+    immediately.
     """
 
     def __init__(self, loop: ManualLoop, settings: Settings) -> None:

@@ -54,7 +54,7 @@ Row = Dict[str, Any]
 
 
 def trip(day: int, code: str, **more: Any) -> Row:
-    """Return a row of the table of trips. Columns that are not given are missing."""
+    """Return a row of the table of trips, without the columns that are not given."""
     return {"day": datetime.date(2013, 1, day), "code": code, **more}
 
 
