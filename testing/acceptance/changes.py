@@ -96,8 +96,8 @@ class Trial:
         return self.checkout.root
 
     def step(self, change: Callable[[Trial], frozenset[str]]) -> None:
-        """Make a change. Then create the plan, run with the cache, and run without the
-        cache.
+        """Make a change. Then create the plan, and run nox with the cache and without
+        it.
         """
         before = {job: self.passed(job) for job in JOBS}
         touched = change(self)

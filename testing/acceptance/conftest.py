@@ -38,7 +38,8 @@ IDENTITY = [
     "-c",
     "commit.gpgsign=false",
 ]
-# The variables of the outer nox, pytest and GitHub. The inner nox must not see them.
+# The environment variables of the outer nox, of pytest and of GitHub. The inner nox
+# must not see these variables.
 OUTER = re.compile(
     r"LAKE_CI_(PLAN|RUN|EVENT|CACHE|STORE|PROVISIONING)|NOX.*|GITHUB_.*"
     r"|COV_CORE_.*|COVERAGE_.*|PYTEST_.*|GIT_.*"
@@ -303,7 +304,7 @@ class Start(Protocol):
 
 class Lifeline:
     """A named pipe that processes keep open until they end. When all these processes
-    have ended, a reader gets the end of the pipe.
+    have ended, a reader of the pipe gets the end of file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -444,8 +445,8 @@ def wait_until_gone(watched: Mapping[int, int]) -> None:
 
 
 def reset_signals() -> None:
-    """Restore the default handling of SIGINT and SIGHUP in a child process. A
-    background shell or nohup makes this process ignore these signals.
+    """Restore the default handling of SIGINT and SIGHUP in a child process. A process
+    that nohup or a background shell has started ignores these signals.
     """
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)

@@ -26,7 +26,7 @@ ROWS = INSTALLS | {
 WHEEL = "[tool.hatch.build.targets.wheel]\n"
 SDIST = '"LICENSE", "pyproject.toml"]'
 GOLD = "lakekit/nyc_flights/sql/gold/busiest_hours.sql"
-# A hook that writes different content to a file of the package in each build.
+# A build hook that, in each build, writes different content to a file of the package.
 RANDOM_HOOK = f"""
 import uuid
 from pathlib import Path

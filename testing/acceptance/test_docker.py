@@ -85,7 +85,9 @@ def identity(root: Path) -> str:
 
 
 def left(root: Path) -> list[str]:
-    """Return the containers, images, volumes and processes that a checkout has left."""
+    """Return the containers, images, volumes and processes that a checkout's runs have
+    left.
+    """
     mark = identity(root)
     found = []
     for command in (

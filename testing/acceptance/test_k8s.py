@@ -126,7 +126,7 @@ spec:
 """
 
 
-# A setting for an image that no manifest uses.
+# A setting for the image `lakekit-gone`, which no manifest uses.
 GONE = 'lakekit-gone = { program = "lakekit" }\n'
 
 
@@ -136,7 +136,7 @@ def repository(original: Checkout, tmp_path: Path) -> Checkout:
 
 
 def servers(repository: Checkout) -> list[Path]:
-    """Return the folders of servers that have not been removed."""
+    """Return the folders that servers have left."""
     return list((repository.root / WORK).glob("server.*"))
 
 

@@ -1,5 +1,5 @@
 """Tests that each check of `nox -s lint` finds a seeded defect. One run has many
-defects in separate files. Only the right row may report a defect.
+defects in separate files. Each defect may be reported only by the expected row.
 """
 
 from __future__ import annotations

@@ -343,7 +343,7 @@ def test_hostile_text_stays_text(opened: Callable[..., Opened], hostile: Path) -
     page = opened(hostile).page
     for details in page.locator("details").all():
         details.evaluate("each => { each.open = true }")
-    # One script with the data, and one with the code of the page.
+    # One script has the data of the page, the other has the page's code.
     assert page.locator("script").count() == 2
     assert page.locator("img, iframe, object, embed, base").count() == 0
     assert page.title().startswith("Failed: ") and "<script>" in page.title()

@@ -211,8 +211,8 @@ def hanging(
     fakes = private_environments("security", folder / "envs")
     fake(fakes, "kingfisher", "echo 'loading rules' >&2; exec tail -f /dev/null")
     checkout = unknown(sound[0], folder)
-    # The limit is a whole minute, so that the scanner has started before the limit even
-    # on a busy machine.
+    # The limit is a whole minute, so that even on a busy machine, the scanner starts
+    # before the limit is reached.
     checkout.replace(
         "noxfile.py",
         'external_inputs=["advisories"],\n    minutes=10',

@@ -431,7 +431,7 @@ def test_rehearsal_ignores_variables_and_finds_changes_in_a_second_plan(
 @contextmanager
 def moto_account(environment: str, account: str) -> Iterator[dict[str, str]]:
     """Run a moto server during a `with` block. The server simulates a cloud account.
-    Yields environment variables with its credentials.
+    Yields environment variables with the account's credentials.
     """
     asked = json.dumps(
         {
@@ -594,7 +594,7 @@ def below(pid: int) -> list[int]:
                 stat.read_text(encoding="utf-8").rpartition(")")[2].split()[1]
             )
         except OSError:
-            # The process has ended since its folder was listed.
+            # The process has ended since its folder in /proc was listed.
             continue
     found = [child for child, parent in parents.items() if parent == pid]
     return [*found, *(one for child in found for one in below(child))]

@@ -89,7 +89,7 @@ def make_first_day(sample: List[Row]) -> File:
 
 
 def make_second_day(sample: List[Row], first: File) -> File:
-    """Return corrections of the first day, one of them invalid, and new rows."""
+    """Return corrections of the first day's rows, one of them invalid, and new rows."""
     second = File("flights/2013-01-02.csv")
     second.add(
         first.supersede(3), dest="BOS", distance="187"

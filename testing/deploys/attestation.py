@@ -1,10 +1,11 @@
 """Issues attestations with a local chain of certificates, and verifies them.
 
-`Authority` signs as GitHub's Sigstore does: a short-lived certificate names the
-workflow, the repository and the commit, and its key signs a statement with the digests
-of files. The main program replaces `gh attestation verify`. This program trusts the
-root certificate in the same folder. It checks the signatures of the certificate and of
-the statement, and then compares the names in the certificate with gh's options.
+`Authority` signs as GitHub's Sigstore does. A short-lived certificate names the
+workflow, the repository and the commit. The certificate's key signs a statement that
+contains the digests of files. The main program replaces `gh attestation verify`. This
+program trusts the root certificate in the same folder. It checks the signatures of the
+certificate and of the statement, and then compares the names in the certificate with
+gh's options.
 """
 
 from __future__ import annotations
@@ -177,7 +178,7 @@ def verify(options: argparse.Namespace, root: x509.Certificate) -> list[Any]:
 
 
 def _verify_names(certificate: x509.Certificate, options: argparse.Namespace) -> None:
-    """Compare the names in the certificate with the options."""
+    """Compare the names in the certificate with gh's options."""
     found = {
         each.oid.dotted_string: each.value.value[2:].decode()
         for each in certificate.extensions

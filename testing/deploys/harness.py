@@ -55,7 +55,7 @@ class Ran:
 
 
 class DeployHarness:
-    """An emulator that runs during a `with` block, with its workspace in a folder."""
+    """An emulator that runs during a `with` block. Its workspace is in a folder."""
 
     def __init__(self, state: Path) -> None:
         self.state = state
@@ -107,8 +107,8 @@ class DeployHarness:
     def start(
         self, project: Path, *arguments: str, below: Sequence[str] = ()
     ) -> subprocess.Popen[str]:
-        """Start a deploy in a new session. If the command `below` is given, it starts
-        the deploy as its child process.
+        """Start a deploy in a new process session. If the command `below` is given, it
+        starts the deploy as its child process.
         """
         env = environment() | {
             "PYTHONPATH": str(REPOSITORY / "utils"),
@@ -149,8 +149,8 @@ class DeployHarness:
         return int(self.ask("POST", "/emulator/faults", fault)["id"])
 
     def reached(self, fault: int, seconds: float = 300) -> bool:
-        """Wait at most `seconds` until a fault has occurred. Returns whether the fault
-        has occurred.
+        """Wait until a fault has occurred, but at most `seconds` seconds. Returns
+        whether the fault has occurred.
         """
         found = self.ask("GET", f"/emulator/faults/{fault}/hit?seconds={seconds}")
         return bool(found["holding"] if found["kind"] == "hold" else found["hit"])

@@ -195,8 +195,8 @@ def make(root: Path, version: str, *, request: int = 300, **scripts: str) -> Pat
 
     Args:
         scripts: the new text of each script to replace, by the script's name.
-        request: the seconds to wait for a response before the deploy retries the
-            request.
+        request: the number of seconds that the deploy waits for a response before it
+            retries the request.
     """
     files = {f"scripts/{name}": LAKE_MODULE + text for name, text in SCRIPTS.items()}
     files |= {

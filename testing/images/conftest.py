@@ -48,8 +48,8 @@ def scratch() -> Path:
 
 @pytest.fixture(scope="module")
 def folder(scratch: Path) -> Iterator[Path]:
-    """Yield an empty folder for the module. The folder is in the checkout, so that the
-    engine can mount it.
+    """Yield an empty folder for the tests of a module. The folder is in the checkout,
+    so that the engine can mount it.
     """
     folder = Path(tempfile.mkdtemp(dir=scratch))
     yield folder

@@ -32,7 +32,7 @@ class Token:
 
     Attributes:
         secret: the value that a client sends.
-        file: the file with environment variables that the container gets.
+        file: the file that contains the container's environment variables.
     """
 
     secret: str = field(repr=False)

@@ -92,8 +92,8 @@ def test_api_answers_to_the_hosts_of_its_ingress(
 def test_ingress_hides_the_pages_of_operators(
     environment: Rendered, fail: Fail
 ) -> None:
-    """Only the cluster may get metrics, the state of the tables and the API's
-    description.
+    """Only clients in the cluster may get metrics, the state of the tables and the
+    API's description.
     """
     for ingress in environment.of("Ingress"):
         for number, rule in enumerate(ingress.get("spec", "rules") or ()):
@@ -108,8 +108,8 @@ def test_ingress_hides_the_pages_of_operators(
 def is_routed(page: str, path: dict[str, str]) -> bool:
     """Return whether a path of an Ingress matches a page.
 
-    `ImplementationSpecific` is a regular expression for some controllers, so it may
-    match any page.
+    Some controllers treat a path of the type `ImplementationSpecific` as a regular
+    expression, so the path may match any page.
     """
     kind, prefix = path["pathType"], path["path"].rstrip("/")
     if kind == "Exact":
@@ -119,7 +119,7 @@ def is_routed(page: str, path: dict[str, str]) -> bool:
 
 @pytest.mark.parametrize("environment", rendered(), ids=lambda each: each.environment)
 def test_ingress_limits_the_rate_of_requests(environment: Rendered, fail: Fail) -> None:
-    """A client may not send so many requests that the API is busy for all clients."""
+    """One client must not be able to keep the API busy for all clients."""
     for ingress in environment.of("Ingress"):
         limit = ingress.get("metadata", "annotations", RATE)
         if not str(limit).isdecimal() or int(limit) < 1:

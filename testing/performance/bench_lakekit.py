@@ -61,7 +61,8 @@ LAST_DAY = {
     "flights": re.compile(r"^2013,12,31,"),
     "weather": re.compile(r"^...,2013,12,30,"),
 }
-"""Matches the rows of a file's last day, which is a day earlier for the weather."""
+"""Matches the rows of a file's last day, which is one day earlier in the weather file.
+"""
 
 BY_HAND = """
 import os, sys, duckdb
@@ -179,7 +180,7 @@ class Measured:
 
 
 def prepare(source: Path, folder: Path, years: int) -> None:
-    """Write the source files as plain CSV, with `years` years. `whole` has all days,
+    """Write the source files for `years` years as plain CSV. `whole` has all days,
     `base` has all except the last day, and `day` has only the last day.
 
     The additional years are copies of 2013 with earlier dates. 2013 has no leap day, so

@@ -18,7 +18,7 @@ SAMPLE = Path(__file__).parents[2] / "data"
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Use a temporary folder as lakekit's cache folder instead of the user's."""
+    """Let lakekit use a temporary cache folder instead of the user's cache folder."""
     with pytest.MonkeyPatch.context() as patched:
         folder = tmp_path_factory.mktemp("cache")
         patched.setenv("XDG_CACHE_HOME", str(folder))

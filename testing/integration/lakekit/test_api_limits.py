@@ -116,8 +116,8 @@ def is_healthy(service: Service) -> bool:
         ("headers", {431}),
         ("blank lines", {431}),
         ("body", {413}),
-        # The status is 200 if the server gets the headers before the body: no endpoint
-        # waits for a body.
+        # The status is 200 if the server gets the headers before the body, because no
+        # endpoint waits for a body.
         ("chunks", {200, 413}),
         ("trailers", {200, 431}),
         ("upgrade", {200}),

@@ -238,8 +238,8 @@ def test_content_is_replaced_whole_or_by_key(engine: Engine) -> None:
         False,
     )
     assert seen(engine) == FIRST and engine.rows(ITEMS) == 3
-    # Row 1 moves to a new partition, row 2 is deleted, and row 4 is inserted. Row 3 and
-    # the rows with different keys do not change.
+    # Row 1 moves to a new partition, row 2 is deleted, and row 4 is inserted. Row 3
+    # does not change, because its key is not in `keys`.
     put(
         engine,
         [(1, FEBRUARY, 1.5, "moved"), (4, FEBRUARY, 4.0, "four")],

@@ -1,5 +1,6 @@
 """Tests merges with generated cases. The same rows must always give the same tables.
-The order of the rows, and their division into files and runs, must have no effect.
+The order of the rows, and their division into files and runs, must have no effect on
+the tables.
 
 hypothesis generates the same cases in every run. The JUnit report contains the number
 of cases (`cases`).

@@ -173,8 +173,8 @@ def source(tmp_path: Path) -> Path:
 
 
 def more(source: Path) -> None:
-    """Add files with rows that correct earlier rows, missing customers, and rows that
-    are refused.
+    """Add files with corrections of earlier rows, with customers that were missing, and
+    with rows that are refused.
     """
     shop.write(source, shop.CUSTOMERS, "2", [("c2", "Bonn", "false", shop.at(1))])
     orders = [("o1", "c1", "2", "8", shop.at(1)), ("o4", "c9", "1", "1", shop.at(1))]

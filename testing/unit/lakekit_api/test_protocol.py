@@ -39,7 +39,7 @@ class ManualLoop(asyncio.SelectorEventLoop):
         return self.now
 
     def settle(self) -> None:
-        """Run all callbacks that are due now, and all callbacks that these schedule."""
+        """Run all callbacks that are due now, and all that these callbacks schedule."""
         self.run_until_complete(_turns(MAX_PIPELINED * 2))
 
 
