@@ -72,7 +72,7 @@ Prepare = Callable[[Path, str, Execute], dict[str, str]]
 
 @dataclass(frozen=True)
 class Planned:
-    """A planned run of tests. All its tests use the same environment.
+    """A planned run of tests. All tests of the run use the same environment.
 
     Attributes:
         kind: a key of `COUNTS`.
@@ -121,7 +121,7 @@ class Progress:
     def left(
         self, root: Path, counts: Mapping[str, int], files: Mapping[str, list[str]]
     ) -> Iterator[tuple[Planned, list[str]]]:
-        """Return the runs that are not done yet, with their test files."""
+        """Return the runs that are not done yet, and their test files."""
         done = {(run.kind, run.number, run.group) for run in self.runs}
         for kind, count in counts.items():
             for number in range(1, count + 1):

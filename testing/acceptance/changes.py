@@ -379,8 +379,8 @@ def external_input(trial: Trial) -> frozenset[str]:
 
 def python(trial: Trial) -> frozenset[str]:
     """Put a randomly chosen Python 3.11 of this machine first on PATH. Also delete the
-    sessions' environments. Either create them again with this Python, or leave that to
-    nox.
+    sessions' environments. Either create the environments again with this Python, or
+    let nox create them.
     """
     others = [
         path

@@ -81,8 +81,8 @@ SAME_ENVIRONMENT = {
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Run all tests of a file in one process: they share fixtures that run nox. Skip
-    the tests marked `nightly`, unless `--nightly` is given.
+    """Run all tests of a file in one process, because they share fixtures that run nox.
+    Skip the tests marked `nightly`, unless `--nightly` is given.
     """
     nightly = config.getoption("--nightly")
     skip = pytest.mark.skip(reason="runs on schedule, or by `-- --nightly`")
@@ -155,7 +155,7 @@ class Ran:
         assert self.code == (1 if failed else 0), self.output
 
     def finding(self, job: str, check: str, rule: str) -> Finding:
-        """Return the only finding of a rule in a row."""
+        """Return the only finding that a row of a result has for a rule."""
         found = [each for each in self.check(job, check).findings if each.rule == rule]
         assert len(found) == 1, self.output
         return found[0]

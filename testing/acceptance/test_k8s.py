@@ -1,5 +1,5 @@
-"""Tests that each check of `nox -s k8s` finds a seeded defect in the right line, and
-that no server is left after a run.
+"""Tests that each check of `nox -s k8s` finds a seeded defect and its line, and that no
+server is left after a run.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ TRIAL = {
     *(f"{each} trial" for each in PER_ENVIRONMENT),
 }
 ALL = TRIAL | {f"{each} {name}" for each in PER_ENVIRONMENT for name in ENVIRONMENTS}
-# The rows that compare several environments.
+# The result's rows that compare several environments.
 WHOLE = {"settings", "staging is production"}
 WORK = ".cache/kubernetes"
 PYTHON = ENVDIR / "k8s" / "bin" / "python"
@@ -477,7 +477,7 @@ def test_an_api_server_that_does_not_start_says_so_with_its_own_words(
 def test_without_a_server_it_is_said_what_was_not_checked(
     repository: Checkout, tmp_path: Path
 ) -> None:
-    # The current context must never be used.
+    # The session must never use the current context of the kubeconfig.
     config = tmp_path / "config"
     config.write_text(
         "apiVersion: v1\nkind: Config\ncurrent-context: chance\n", encoding="utf-8"

@@ -1,5 +1,5 @@
-"""Tests that each check of `nox -s lint` finds a seeded defect. One run has many
-defects in separate files. Each defect may be reported only by the expected row.
+"""Tests that each check of `nox -s lint` finds a seeded defect. One run tests many
+defects, each in a separate file. Only the expected row may report a defect.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ DEFECTS = {
     ),
 }
 EDITED_LOCK = "requirements/acceptance.txt"
-# Settings in pyproject.toml that must be rejected by a tool.
+# Settings in pyproject.toml that a tool must reject.
 SETTINGS = [
     ("\nstrict = true\n", '\nstrict = "perhaps"\n'),
     ("warn_unreachable = true", "warn_unreachably = true"),

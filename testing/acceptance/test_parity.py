@@ -89,8 +89,8 @@ def _comparable(result: Mapping[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def runner(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Return the environment variables of a runner. PATH starts with a Python that has
-    pip. The variables of the session that runs these tests are removed.
+    """Return the environment variables of a runner. The first `python` on PATH has pip.
+    The environment variables of the session that runs these tests are removed.
     """
     folder = tmp_path_factory.mktemp("runner") / "python"
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)

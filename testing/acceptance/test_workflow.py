@@ -1,6 +1,6 @@
 """Tests that `nox -s lint` finds mistakes in workflow files, and reports the rule, file
-and line of each mistake. One run has many mistakes. Only the right rows may report a
-mistake.
+and line of each mistake. One run tests many mistakes. Only the expected rows may report
+a mistake.
 """
 
 from __future__ import annotations

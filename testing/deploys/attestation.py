@@ -153,7 +153,8 @@ def install(folder: Path, authority: Authority) -> None:
 def verify(options: argparse.Namespace, root: x509.Certificate) -> list[Any]:
     """Verify an attestation, and return the JSON that `gh` then prints.
 
-    Raises ValueError if the attestation is wrong; the message is the first difference.
+    Raises ValueError if the attestation is wrong; the message describes the first
+    fault.
     """
     bundle = json.loads(options.bundle.read_text(encoding="utf-8"))
     raw = bundle["verificationMaterial"]["certificate"]["rawBytes"]

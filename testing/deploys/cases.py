@@ -204,7 +204,8 @@ class Stage:
 
     def _again(self, harness: DeployHarness) -> Ran:
         # If the rollback was complete before the kill, a second `--rollback` without a
-        # version would roll back one more version. So the version is given.
+        # version would roll back one more version. So the second command names the
+        # version.
         live = [
             entry["version"]
             for entry in harness.ledger()

@@ -1,5 +1,5 @@
-"""Runs an emulator and deploys to it, as separate processes. The tests read the state
-of the workspace with plain HTTP requests.
+"""Runs an emulator, and runs deploys to this emulator, each as a separate process. The
+tests read the state of the workspace with plain HTTP requests.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ Members = list[tuple[str, bytes]]
 
 
 def repack(project: Path, edit: Callable[[Members], Members]) -> None:
-    """Let a function change the wheel's members, and rewrite the checksums."""
+    """Apply `edit` to the wheel's members, and rewrite the checksums."""
     file = project / "dist" / WHEEL
     with zipfile.ZipFile(file) as archive:
         members = [(name, archive.read(name)) for name in archive.namelist()]

@@ -95,8 +95,8 @@ class Engine:
 
 def reason(what: str, done: Completed) -> str:
     """Return a message for a failed command: its exit code, the last line of its
-    output, and the earlier lines. The last line is first, because a report may show
-    only one line.
+    output, and the earlier lines. The last line of the output comes first, because a
+    report may show only one line.
     """
     lines = (done.stderr.strip() or done.stdout.strip()).splitlines()[-10:]
     last = f": {lines[-1]}" if lines else ""

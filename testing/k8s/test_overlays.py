@@ -140,7 +140,8 @@ def test_probes_of_the_api_use_paths_that_answer_to_the_pod_s_address(
                 continue
             checked += 1
             for probe in PROBES:
-                # A missing probe is no error here, because checkov reports it.
+                # A missing probe is not an error in this test, because checkov reports
+                # it.
                 request = (container.get(probe) or {}).get("httpGet")
                 if request is None or request.get("path") in EXEMPT:
                     continue

@@ -203,7 +203,7 @@ def _read(service: Service, log: List[str]) -> None:
 
 def _peak_mb(service: Service) -> int:
     """Return the maximum memory that the service has used so far, in MB, or 0 if the
-    system does not report it.
+    system does not report the memory.
     """
     status = Path(f"/proc/{service.process.pid}/status")
     if not status.exists():

@@ -36,7 +36,7 @@ AUTHORIZED = {"Authorization": f"Bearer {SECRET}"}
 HOURS = TABLES["gold.busiest_hours"]
 # Options for schemathesis 4.4, the last version for Python 3.9. Without these options,
 # this version sends headers with control characters. The server rejects such headers
-# before the application gets them. Also, this version does not end if an API has as
+# before the application gets them. Also, schemathesis 4.4 does not end if an API has as
 # many parameters as this one.
 OLD_SCHEMATHESIS = [
     "--phases=examples,fuzzing",

@@ -274,7 +274,7 @@ STEPS = st.one_of(
 
 
 def play(case: Shop, number: int, kind: str, what: Any, folder: Path) -> None:
-    """Run one step of a history."""
+    """Run one step of a random history."""
     if kind == "orders":
         case.give_orders(f"{number}", [(*row, shop.at(minute)) for row, minute in what])
     elif kind == "customers":

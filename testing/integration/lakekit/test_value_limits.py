@@ -232,7 +232,7 @@ def test_file_with_names_or_text_that_no_table_can_hold_is_refused(
 ) -> None:
     columns = [column.name for column in VISITS.columns]
     good = pa.table(dict(zip(columns, ([value] for value in GOOD[2]))))
-    # This is the invalid string b"\xff". pyarrow can create it only from buffers.
+    # This is the invalid UTF-8 string b"\xff". pyarrow can create it only from buffers.
     offsets, text = pa.py_buffer(b"\0\0\0\0\1\0\0\0"), pa.py_buffer(b"\xff")
     wrong = pa.StringArray.from_buffers(1, offsets, text)
     for table, said in {

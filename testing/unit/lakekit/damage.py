@@ -1,7 +1,7 @@
 """Damages every part of a table, and checks the output of `lakekit show`.
 
 `lakekit show` must either show the right rows, or exit with code 4 and name the table
-and the damaged file. It must not print a traceback.
+and the damaged file. The command must not print a traceback.
 
 `python -m testing.unit.lakekit.damage spark` tests all kinds of damage with Spark.
 LAKEKIT_JARS must contain Delta's jars. With the arguments `embedded 10`, the module

@@ -71,7 +71,7 @@ ROWS = [
 
 def write(lake: Path, table: Table, rows: List[Row], mode: Any = "overwrite") -> None:
     """Write rows to a table. By default, the new rows replace all rows; with the mode
-    `append`, they are added.
+    `append`, the new rows are added.
     """
     schema = pa.schema(
         [pa.field(c.name, ARROW[c.type], not c.required) for c in table.columns]

@@ -1,6 +1,6 @@
 """Damages every part of a table. `lakekit show` must either show the right rows, or
-exit with code 4 and name the damaged table and file. It must print no traceback, and
-still show the undamaged tables.
+exit with code 4 and name the damaged table and file. The command must print no
+traceback, and still show the undamaged tables.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from testing.unit.lakekit.damage import (
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a lake after two runs. Its tables have no checkpoint. Tests must not
-    change this lake.
+    """Return a lake after two runs. The lake's tables have no checkpoint. Tests must
+    not change this lake.
     """
     return write_lake(tmp_path_factory.mktemp("matrix"))
 

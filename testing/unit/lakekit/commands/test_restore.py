@@ -25,8 +25,7 @@ GOLD = "gold.sales_by_day"
 
 
 def overwrite(lake: Path, rows: int) -> None:
-    """Commit a new version of the gold table with only the table's first `rows` rows.
-    """
+    """Commit a new version of the gold table with only its first `rows` rows."""
     gold = str(lake / "gold/sales_by_day")
     table = DeltaTable(gold).to_pyarrow_dataset().to_table()
     write_deltalake(gold, table.slice(0, rows), mode="overwrite")
