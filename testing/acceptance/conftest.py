@@ -26,7 +26,7 @@ from lake_ci.system import git
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # In a copy of the repository, .nox may be a link, so the path is resolved. An
-# environment that is rebuilt there must still work after the copy is deleted.
+# environment that a copy rebuilds must still work after the copy is deleted.
 ENVDIR = (REPOSITORY / ".nox").resolve()
 # The maximum number of seconds to wait, even on a busy machine.
 LIMIT = 120
@@ -344,8 +344,8 @@ class Lifeline:
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """Return a copy of the repository's files. None of them is committed, and the
-    folder of the downloaded jars is a link.
+    """Return a copy of the repository's files. The copied files are not committed, and
+    the folder of the downloaded jars is a link.
     """
     root = tmp_path_factory.mktemp("original")
     for name in git.files(REPOSITORY):

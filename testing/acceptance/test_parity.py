@@ -415,8 +415,8 @@ def test_this_repository_is_linted_and_built_the_same_by_act_as_by_nox(
     original: Checkout, runner: Mapping[str, str], tmp_path: Path
 ) -> None:
     checkout = original.copy(tmp_path / "repository")
-    # The job `build` needs the job `tests`. For `tests`, one session with two small
-    # sets of tests is enough here.
+    # The job `build` needs the job `tests`. In the simulated events, one session with
+    # two small sets of tests is enough for `tests`.
     (checkout.root / ".cache" / "jars").unlink()
     # Remove half of the Python code, because nox and act both run lint.
     shutil.rmtree(checkout.root / "testing")
@@ -433,8 +433,8 @@ def test_this_repository_is_linted_and_built_the_same_by_act_as_by_nox(
     )
     minimum = "minimum = 95 if run.python == PYTHONS[-1] else 90"
     checkout.replace("noxfile.py", minimum, "minimum = 0")
-    # Replace the jobs that `build` needs, because they have their own tests and may use
-    # a network.
+    # Replace the jobs that `build` needs, because these jobs have their own tests and
+    # may use a network.
     checkout.replace(
         "noxfile.py", "needs=[k8s, security, terraform, suite]", "needs=[tests]"
     )

@@ -150,8 +150,8 @@ def place_of(test: Path) -> str:
 
 
 def tokens() -> dict[str, str]:
-    """Return fake tokens that look real. If they were literals in this file, a scanner
-    would report them, so they are generated.
+    """Return fake tokens that look real. If these tokens were literals in this file, a
+    scanner would report them, so they are generated.
     """
     chance = random.Random(2026)
     letters = string.ascii_letters + string.digits

@@ -3,9 +3,9 @@
 `Authority` signs as GitHub's Sigstore does. A short-lived certificate names the
 workflow, the repository and the commit. The certificate's key signs a statement that
 contains the digests of files. The main program replaces `gh attestation verify`. This
-program trusts the root certificate in the same folder. It checks the signatures of the
-certificate and of the statement, and then compares the names in the certificate with
-gh's options.
+program trusts the root certificate in the program's folder. The program checks the
+signatures of the certificate and of the statement, and then compares the names in the
+certificate with gh's options.
 """
 
 from __future__ import annotations

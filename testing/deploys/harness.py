@@ -55,7 +55,9 @@ class Ran:
 
 
 class DeployHarness:
-    """An emulator that runs during a `with` block. Its workspace is in a folder."""
+    """An emulator that runs during a `with` block. The emulator's workspace is in a
+    folder.
+    """
 
     def __init__(self, state: Path) -> None:
         self.state = state
@@ -107,8 +109,8 @@ class DeployHarness:
     def start(
         self, project: Path, *arguments: str, below: Sequence[str] = ()
     ) -> subprocess.Popen[str]:
-        """Start a deploy in a new process session. If the command `below` is given, it
-        starts the deploy as its child process.
+        """Start a deploy in a new process session. If the command `below` is given,
+        this command starts the deploy as a child process.
         """
         env = environment() | {
             "PYTHONPATH": str(REPOSITORY / "utils"),
@@ -267,8 +269,8 @@ class DeployHarness:
 
 
 def reset_signals() -> None:
-    """Restore the default handling of SIGINT and SIGHUP in a child process. A
-    background shell or nohup makes this process ignore these signals.
+    """Restore the default handling of SIGINT and SIGHUP in a child process. A process
+    that nohup or a background shell has started ignores these signals.
     """
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)

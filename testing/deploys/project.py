@@ -191,7 +191,8 @@ print(json.dumps({"lake_ci": told}))
 
 
 def make(root: Path, version: str, *, request: int = 300, **scripts: str) -> Path:
-    """Create a checkout of the project at a version, tag its commit, and build it.
+    """Create a checkout of the project at a version, tag its commit, and build the
+    project.
 
     Args:
         scripts: the new text of each script to replace, by the script's name.

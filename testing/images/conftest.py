@@ -28,8 +28,8 @@ def variable(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
-    """Return the engine. After the tests of a module, remove their containers and
-    volumes.
+    """Return the engine. After the tests of a module, remove the containers and volumes
+    of these tests.
     """
     engine = Engine(variable("LAKE_CI_IMAGE"), variable("LAKE_CI_LABEL"))
     yield engine

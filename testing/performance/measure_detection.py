@@ -10,8 +10,8 @@ copy of the repository is made slower by this share. Both versions are built and
 installed once per size. Each trial compares the original and the slower version, with
 the same code as `nox -s performance`. Each row of the printed table has three numbers
 of trials: failed trials, inconclusive trials, and trials whose confidence interval
-excludes the ratio 1. If a slowdown is smaller than the threshold, its trials should
-exclude 1, but should not fail.
+excludes the ratio 1. If a slowdown is smaller than the threshold, the intervals of its
+trials should exclude 1, but the trials should not fail.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Prints a digest of all inputs of a job. testing/acceptance/changes.py uses it to test
-the result cache: two runs print the same digest only if all their inputs are the same.
+"""Prints a digest of all inputs of a job. Two runs print the same digest only if all
+their inputs are the same, so testing/acceptance/changes.py uses the digest to test the
+result cache.
 
     python look.py PATTERN... [--variable NAME] [--folder NAME]
 

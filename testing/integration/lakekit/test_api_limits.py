@@ -57,7 +57,7 @@ UNFINISHED = [
 @contextlib.contextmanager
 def started(folder: Path, *options: str) -> Iterator[Service]:
     """Run a service during a `with` block. The lake of the service has no tables, and
-    its log is discarded.
+    the service's log is discarded.
     """
     with served(folder, *options) as service:
         assert service.process.stdout is not None

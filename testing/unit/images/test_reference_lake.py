@@ -1,5 +1,5 @@
-"""The reference lake is created only once, and every image's user can read it. If its
-creation fails, the error contains lakekit's output.
+"""The reference lake is created only once, and every image's user can read it. If the
+creation of the lake fails, the error contains lakekit's output.
 """
 
 from __future__ import annotations

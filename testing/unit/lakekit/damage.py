@@ -87,7 +87,7 @@ class Damage(NamedTuple):
 
 
 def write_lake(folder: Path) -> Path:
-    """Return a lake after two runs. Its tables have no checkpoint."""
+    """Return a lake after two runs. The lake's tables have no checkpoint."""
     shutil.copytree(TEMPLATE / "data", folder / "data")
     lakekit.run(folder / "data", folder / "lake", tables=TABLES)
     with (folder / "data" / "orders.csv").open("a") as orders:
@@ -160,7 +160,7 @@ def of_checkpoint(lake: Path) -> Iterator[Damage]:
 
 
 def show(lake: Path, engine: str = "embedded") -> Tuple[int, str, str]:
-    """Run `lakekit show`. Return its exit code, stdout and stderr."""
+    """Run `lakekit show`, and return the command's exit code, stdout and stderr."""
     flags = ["--tables", str(TEMPLATE / "tables.py"), "--engine", engine]
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

@@ -18,7 +18,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 REQUESTS = 600
-"""The number of requests: their log lines do not fit into the buffer of a pipe."""
+"""A number of requests whose log lines do not fit into the buffer of a pipe."""
 
 
 class Service:

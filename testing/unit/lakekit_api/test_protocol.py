@@ -49,7 +49,7 @@ async def _turns(count: int) -> None:
 
 
 class Wire(asyncio.Transport):
-    """The server's end of a connection. It records what the server does with the
+    """The server's end of a connection. The class records what the server does with the
     connection.
     """
 
@@ -130,9 +130,9 @@ class Connection:
 class Server:
     """The state that all connections of a service share, and a test application.
 
-    The application answers a request to /held when the test releases the request. It
-    answers a request to /body after it has read the body, and any other request
-    immediately.
+    The application answers a request to /held when the test releases the request. The
+    application answers a request to /body after it has read the body, and any other
+    request immediately.
     """
 
     def __init__(self, loop: ManualLoop, settings: Settings) -> None:
@@ -192,7 +192,7 @@ class Server:
 def server() -> Iterator[Server]:
     loop = ManualLoop()
     yield Server(loop, SMALL)
-    while tasks := asyncio.all_tasks(loop):  # a task may still send its error
+    while tasks := asyncio.all_tasks(loop):  # a task may still be sending an error
         for task in tasks:
             task.cancel()
         loop.settle()

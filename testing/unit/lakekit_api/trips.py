@@ -1,5 +1,5 @@
-"""Declares test tables, and writes their rows to a lake. One is a gold table with a
-column of every type.
+"""Declares test tables, and writes their rows to a lake. One of the test tables is a
+gold table with a column of every type.
 """
 
 from __future__ import annotations

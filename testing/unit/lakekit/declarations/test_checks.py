@@ -23,8 +23,8 @@ from lakekit.errors import DeclarationError, UnknownTableError
 
 
 def wrong(value: object) -> Any:
-    """Return the value. Its type is declared as `Any`, so that mypy accepts the value
-    for a field of a different type.
+    """Return the value. The return type is `Any`, so that mypy accepts the value for a
+    field of a different type.
     """
     return value
 

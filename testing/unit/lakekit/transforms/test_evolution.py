@@ -128,8 +128,8 @@ def test_column_that_may_be_null_again_is_no_change() -> None:
 
 
 class Recorder:
-    """A fake engine that records its calls. For each constraint, it reports that
-    `broken` rows violate the constraint.
+    """A fake engine that records its calls. For each constraint, the engine reports
+    that `broken` rows violate the constraint.
     """
 
     def __init__(self, broken: int = 0) -> None:
