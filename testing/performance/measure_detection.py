@@ -5,13 +5,13 @@ compared many times with itself and with slower copies.
     .nox/performance/bin/python testing/performance/measure_detection.py \\
         -k merge --transform silver.orders --trials 20
 
-The size of a slowdown is a share of processor time. For each size, one transform in a
-copy of the repository is made slower by this share. Both versions are built and
-installed once per size. Each trial compares the original and the slower version, with
-the same code as `nox -s performance`. Each row of the printed table has three numbers
-of trials: failed trials, inconclusive trials, and trials whose confidence interval
-excludes the ratio 1. If a slowdown is smaller than the threshold, the intervals of its
-trials should exclude 1, but the trials should not fail.
+The size of a slowdown is a share of processor time. For each size, a copy of the
+repository is created in which one transform needs more processor time by this share.
+Both versions are built and installed once per size. Each trial compares the original
+and the slower version, with the same code as `nox -s performance`. A row of the printed
+table has the number of trials that failed, the number of inconclusive trials, and the
+number of trials whose confidence interval excludes the ratio 1. If a slowdown is
+smaller than the threshold, its trials should exclude 1, but should not fail.
 """
 
 from __future__ import annotations
