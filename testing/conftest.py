@@ -2,6 +2,6 @@
 
 import os
 
-# deltalake 1.2 logs a warning for each file that it does not read to the end, which may
-# be 70,000 lines per second. The variable must be set before the import.
+# deltalake 1.2 logs a warning for each file that it does not read to the end. These may
+# be 70,000 lines per second. The variable must be set before deltalake is imported.
 os.environ.setdefault("RUST_LOG", "off")

@@ -52,8 +52,8 @@ WAITS = re.compile(
     re.MULTILINE,
 )
 FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
-# A busy loop. It ends when the process with the given id ends, even if that process is
-# killed.
+# A busy loop, which ends when the process with the given id ends, even if that process
+# is killed.
 LOOP = """
 import os, sys
 parent = int(sys.argv[1])
@@ -72,7 +72,7 @@ Prepare = Callable[[Path, str, Execute], dict[str, str]]
 
 @dataclass(frozen=True)
 class Planned:
-    """A planned run of tests. All its tests use the same environment.
+    """A planned run of tests. All tests of the run use the same environment.
 
     Attributes:
         kind: a key of `COUNTS`.
@@ -100,7 +100,7 @@ class Ended(Planned):
 
 class Progress:
     """The completed runs, stored in a file. A run counts only if the checkout has not
-    changed since.
+    changed since the run.
     """
 
     def __init__(self, file: Path, tree: str, seed: int) -> None:
@@ -121,7 +121,7 @@ class Progress:
     def left(
         self, root: Path, counts: Mapping[str, int], files: Mapping[str, list[str]]
     ) -> Iterator[tuple[Planned, list[str]]]:
-        """Return the runs that are not done yet, with their test files."""
+        """Return the runs that are not done yet, and their test files."""
         done = {(run.kind, run.number, run.group) for run in self.runs}
         for kind, count in counts.items():
             for number in range(1, count + 1):
@@ -267,7 +267,7 @@ def run_all(
     execute: Execute,
     prepare: Prepare,
 ) -> list[Ended]:
-    """Do all runs that are missing, and return all runs of the series. Raises
+    """Do all runs that are not done yet, and return all runs of the series. Raises
     LakeCiError.
     """
     files = files_by_group(root, options.paths)

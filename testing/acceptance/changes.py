@@ -4,8 +4,8 @@ change, compares the plan, a run with the cache, and a run without the cache.
     PYTHONPATH=utils .nox/acceptance/bin/python -m testing.acceptance.changes \\
         --number 500 --seed 1
 
-A result is stale if the run with the cache has a row or a file that differs from the
-same row or file of the run without the cache.
+A result is stale if one of its rows or files differs between the run with the cache and
+the run without the cache.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ FOLDERS = {"sql": SQL, "pack": PACK, "notes": TREE, "code": PYTHON}
 
 
 def make(folder: Path) -> Checkout:
-    """Create the repository in which changes are made. It contains the code of the
-    suite, and is committed.
+    """Create the repository that the trial changes. The repository contains the suite's
+    code, and all its files are committed.
     """
     checkout = Checkout(folder / "repository")
     ignore = shutil.ignore_patterns("__pycache__")
@@ -66,19 +66,18 @@ def make(folder: Path) -> Checkout:
 
 @dataclass
 class Trial:
-    """A repository in which changes are made, and the observed results.
+    """A repository that is changed at random, and the counts and errors of its runs.
 
     Attributes:
         env: the environment variables that the changes have set.
         stale: the results and files that differ between a run with the cache and a run
             without the cache.
-        wrong: sessions whose result the plan would reuse and the run does not reuse, or
-            the reverse.
+        wrong: jobs for which the plan and the run with the cache disagree whether the
+            result is reused.
         untouched: the number of sessions that a change did not affect, so that their
             results could be reused.
         skipped: the number of untouched sessions whose results were reused.
-        again: untouched sessions whose results were not reused, with the plan's
-            reasons.
+        again: untouched sessions whose results were not reused, and the plan's reasons.
     """
 
     checkout: Checkout
@@ -97,8 +96,8 @@ class Trial:
         return self.checkout.root
 
     def step(self, change: Callable[[Trial], frozenset[str]]) -> None:
-        """Make a change. Then create the plan, run with the cache, and run without the
-        cache.
+        """Make a change. Then create the plan, and run nox with the cache and without
+        it.
         """
         before = {job: self.passed(job) for job in JOBS}
         touched = change(self)
@@ -205,7 +204,7 @@ class Trial:
 
 def told(result: Result) -> Any:
     """Return the parts of a result that must be the same with and without the cache:
-    status, cause and rows, but no times and ids.
+    status, cause and rows, but neither times nor ids.
     """
     return (
         result.status.value,
@@ -380,7 +379,8 @@ def external_input(trial: Trial) -> frozenset[str]:
 
 def python(trial: Trial) -> frozenset[str]:
     """Put a randomly chosen Python 3.11 of this machine first on PATH. Also delete the
-    sessions' environments, and create them with this Python, or let nox create them.
+    sessions' environments. Either create the environments again with this Python, or
+    let nox create them.
     """
     others = [
         path
@@ -426,14 +426,14 @@ def another_branch_and_back(trial: Trial) -> frozenset[str]:
     committed(trial)
     trial.nox("-s", "plan", cache="")
     trial.checkout.git("switch", "--quiet", "main")
-    # Of a file's mode, git stores only whether the file is executable. So the file may
-    # have a different mode now.
+    # Of a file's mode, git stores only whether the file is executable. So after the two
+    # switches of the branch, the file may have a different mode.
     moded = path.stat().st_mode != said
     return frozenset({"release"}) | (trial.touches(path) if moded else NOTHING)
 
 
 def cache_lost(trial: Trial) -> frozenset[str]:
-    """Delete the outputs of the run. The cache still contains these outputs."""
+    """Delete the outputs of the previous run, which the cache still contains."""
     shutil.rmtree(trial.root / "reports")
     shutil.rmtree(trial.root / "dist", ignore_errors=True)
     return NOTHING
@@ -498,8 +498,8 @@ def repair(trial: Trial) -> None:
 def run(
     folder: Path, number: int, seed: int, say: Callable[[str], None] = lambda text: None
 ) -> Trial:
-    """Make `number` random changes and return the trial. All kinds of change are used
-    once before a kind is used again.
+    """Make `number` random changes and return the trial. Each kind of change is made
+    once before any kind is made a second time.
     """
     trial = Trial(
         make(folder), random.Random(seed)

@@ -25,8 +25,8 @@ from lake_ci.model.results import CheckResult, Finding, Result, Status
 from lake_ci.system import git
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-# The path is resolved, because it may be a link in a copy of the repository. A rebuilt
-# environment must still work after the copy is deleted.
+# In a copy of the repository, .nox may be a link, so the path is resolved. An
+# environment that a copy rebuilds must still work after the copy is deleted.
 ENVDIR = (REPOSITORY / ".nox").resolve()
 # The maximum number of seconds to wait, even on a busy machine.
 LIMIT = 120
@@ -38,7 +38,8 @@ IDENTITY = [
     "-c",
     "commit.gpgsign=false",
 ]
-# The variables of the outer nox, pytest and GitHub. The inner nox must not see them.
+# The environment variables of the outer nox, of pytest and of GitHub. The inner nox
+# must not see these variables.
 OUTER = re.compile(
     r"LAKE_CI_(PLAN|RUN|EVENT|CACHE|STORE|PROVISIONING)|NOX.*|GITHUB_.*"
     r"|COV_CORE_.*|COVERAGE_.*|PYTEST_.*|GIT_.*"
@@ -67,8 +68,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-# Each of these test files runs in the process of a second file. The sessions in both
-# files use the same environment, so in two processes they would wait for each other.
+# The two test files of each pair run in one process. The sessions in both files use the
+# same environment, so in two processes, they would wait for each other.
 SAME_ENVIRONMENT = {
     "test_workflow": "test_lint",
     "test_order": "test_tests",
@@ -80,8 +81,8 @@ SAME_ENVIRONMENT = {
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Run all tests of a file in one process: they share fixtures that run nox. Skip
-    the tests marked `nightly`, unless `--nightly` is given.
+    """Run all tests of a file in one process, because they share fixtures that run nox.
+    Skip the tests marked `nightly`, unless `--nightly` is given.
     """
     nightly = config.getoption("--nightly")
     skip = pytest.mark.skip(reason="runs on schedule, or by `-- --nightly`")
@@ -110,7 +111,7 @@ class Ran:
     Attributes:
         code: the exit code.
         output: standard output and standard error.
-        root: the repository of the run.
+        root: the repository in which nox ran.
     """
 
     code: int
@@ -154,7 +155,7 @@ class Ran:
         assert self.code == (1 if failed else 0), self.output
 
     def finding(self, job: str, check: str, rule: str) -> Finding:
-        """Return the only finding of a rule in a row."""
+        """Return the only finding that a row of a result has for a rule."""
         found = [each for each in self.check(job, check).findings if each.rule == rule]
         assert len(found) == 1, self.output
         return found[0]
@@ -211,7 +212,7 @@ class Checkout:
         self.git("commit", "--quiet", "--message=A commit")
 
     def copy(self, to: Path) -> Checkout:
-        """Copy the repository without its results. The copies have the same
+        """Copy the repository without `reports` and `dist`. The copied files keep their
         modification times.
         """
         ignore = shutil.ignore_patterns("reports", "dist")
@@ -258,7 +259,7 @@ class Begun:
     Attributes:
         process: the process of nox. The output of nox is not read before `end`, so it
             must fit into a pipe.
-        root: the repository of the run.
+        root: the repository in which nox runs.
     """
 
     process: subprocess.Popen[str]
@@ -283,9 +284,9 @@ class Begun:
 
 
 def private_environments(name: str, folder: Path) -> Path:
-    """Return a folder for nox with links to one environment of the repository. A
-    session that uses this folder does not wait for a session of the same name that uses
-    the repository's folder.
+    """Return an environment folder for nox. The folder links to one environment of the
+    repository. Sessions of one name wait for each other only if they use the same
+    environment folder.
     """
     real, private = ENVDIR / name, folder / name
     shutil.copytree(real / "bin", private / "bin", symlinks=True)
@@ -303,7 +304,7 @@ class Start(Protocol):
 
 class Lifeline:
     """A named pipe that processes keep open until they end. When all these processes
-    have ended, a reader gets the end of the pipe.
+    have ended, a reader of the pipe gets the end of file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -343,8 +344,8 @@ class Lifeline:
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """Return a copy of the files of the repository. The copy is not committed, and
-    links to the downloaded jars.
+    """Return a copy of the repository's files. The copied files are not committed, and
+    the folder of the downloaded jars is a link.
     """
     root = tmp_path_factory.mktemp("original")
     for name in git.files(REPOSITORY):
@@ -360,14 +361,14 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 
 @pytest.fixture(scope="module")
 def lean(original: Checkout) -> Checkout:
-    """Return the copy with little Python code: the suite's code and a few small files.
-    Lint needs less time for fewer lines.
+    """Return the copy after most Python code except the suite's was removed. Lint needs
+    less time for fewer lines.
     """
     script = "scripts/check_workflow.py"
     text = (original.root / script).read_text(encoding="utf-8")
     for folder in ("api", "scripts", "testing"):
         shutil.rmtree(original.root / folder)
-        # mypy's settings contain this folder, so the folder must exist.
+        # mypy's settings name this folder, so the folder must exist.
         original.write(f"{folder}/sound.py", "ONE = 1\n")
     # The settings of import-linter name the packages of the API and of lakekit, so both
     # packages must exist.
@@ -428,7 +429,7 @@ def start() -> Iterator[Start]:
 
 
 def watch(pids: Iterable[int]) -> dict[int, int]:
-    """Of these processes, return a handle for each that is still running."""
+    """Return a handle for each of these processes that is still running."""
     handles = {}
     for pid in pids:
         with suppress(ProcessLookupError):
@@ -444,8 +445,8 @@ def wait_until_gone(watched: Mapping[int, int]) -> None:
 
 
 def reset_signals() -> None:
-    """Restore the default handling of SIGINT and SIGHUP in a child process. A
-    background shell or nohup makes this process ignore these signals.
+    """Restore the default handling of SIGINT and SIGHUP in a child process. A process
+    that nohup or a background shell has started ignores these signals.
     """
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)

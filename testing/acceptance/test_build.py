@@ -26,7 +26,7 @@ ROWS = INSTALLS | {
 WHEEL = "[tool.hatch.build.targets.wheel]\n"
 SDIST = '"LICENSE", "pyproject.toml"]'
 GOLD = "lakekit/nyc_flights/sql/gold/busiest_hours.sql"
-# A hook that writes different content to a file of the package in each build.
+# A build hook that, in each build, writes different content to a file of the package.
 RANDOM_HOOK = f"""
 import uuid
 from pathlib import Path
@@ -58,8 +58,8 @@ class Hook(BuildHookInterface):
         folder.mkdir(exist_ok=True)
         (folder / "notes.txt").write_text("not a distribution")
 """
-# Changes the wheel: py.typed is missing, two files are added that do not belong in the
-# wheel, and the hook writes GOLD.
+# Changes the wheel: py.typed is missing, two files that do not belong in the wheel are
+# added, and the build hook writes the file GOLD.
 WRONG_WHEEL = f"""\
 {WHEEL}exclude = ["utils/lakekit/py.typed", "utils/{GOLD}"]
 force-include = {{ "README.md" = "lakekit/stray.md", \

@@ -22,8 +22,8 @@ def built(original: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Check
     """
     checkout = original.copy(tmp_path_factory.mktemp("built") / "repository")
     checkout.commit()
-    # Make a second commit, because the version of a first commit does not contain the
-    # hash of the commit.
+    # Make a second commit, because the version number of the first commit would not
+    # contain the commit's hash.
     checkout.write("NOTES", "A second commit.\n")
     checkout.commit()
     assert checkout.nox("-s", "build").code == 0

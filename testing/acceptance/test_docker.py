@@ -1,5 +1,5 @@
 """Tests that each check of `nox -s docker` finds a defect seeded in the real
-Dockerfile, and that no run leaves objects on the container engine.
+Dockerfile, and that no run leaves objects in the container engine.
 
 Builds are slow. So each test builds one target from cached layers, with all defects
 that one build can report.
@@ -85,7 +85,9 @@ def identity(root: Path) -> str:
 
 
 def left(root: Path) -> list[str]:
-    """Return the containers, images, volumes and processes that a checkout has left."""
+    """Return the containers, images, volumes and processes that a checkout's runs have
+    left.
+    """
     mark = identity(root)
     found = []
     for command in (
@@ -214,8 +216,8 @@ PROD = ("-s", "docker", "--", "--target", "prod", "--once")
 
 
 def end_during_a_build(checkout: Checkout, start: Start, number: signal.Signals) -> Ran:
-    """Stop a build of prod with a signal. Check that the next run removes everything
-    that the stopped build has left.
+    """Stop a build of the image prod with a signal. Check that the next run removes
+    everything that the stopped build has left.
     """
     mark = f"sleep 6000 && : {checkout.root.parent.name}-{number.name}"
     seed(checkout, "prod", f"RUN {mark}\n")

@@ -1,5 +1,5 @@
-"""Tests that each check of `nox -s k8s` finds a seeded defect in the right line, and
-that no server is left after a run.
+"""Tests that each check of `nox -s k8s` finds a seeded defect and its line, and that no
+server is left after a run.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ TRIAL = {
     *(f"{each} trial" for each in PER_ENVIRONMENT),
 }
 ALL = TRIAL | {f"{each} {name}" for each in PER_ENVIRONMENT for name in ENVIRONMENTS}
-# The rows that compare several environments.
+# The result's rows that compare several environments.
 WHOLE = {"settings", "staging is production"}
 WORK = ".cache/kubernetes"
 PYTHON = ENVDIR / "k8s" / "bin" / "python"
@@ -50,8 +50,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 # Defects in dev. The schemas find some of these defects, and the rules of the project
-# find others. Neither of them checks unknown types, so only the server finds the
-# defects in objects of these types.
+# find others. Neither the schemas nor these rules check unknown types, so only the
+# server finds the defects in objects of unknown types.
 DEV = """\
 apiVersion: apps/v1
 kind: Deployment
@@ -126,7 +126,7 @@ spec:
 """
 
 
-# A setting for an image that no manifest uses.
+# A setting for the image `lakekit-gone`, which no manifest uses.
 GONE = 'lakekit-gone = { program = "lakekit" }\n'
 
 
@@ -136,12 +136,12 @@ def repository(original: Checkout, tmp_path: Path) -> Checkout:
 
 
 def servers(repository: Checkout) -> list[Path]:
-    """Return the folders of servers that have not been removed."""
+    """Return the folders that servers have left."""
     return list((repository.root / WORK).glob("server.*"))
 
 
 def own(**more: str) -> dict[str, str]:
-    """Return environment variables without a cluster, so that the session starts its
+    """Return environment variables that name no cluster, so that the session starts its
     own server.
     """
     return {"KUBE_CONTEXT": "", **more}
@@ -477,7 +477,7 @@ def test_an_api_server_that_does_not_start_says_so_with_its_own_words(
 def test_without_a_server_it_is_said_what_was_not_checked(
     repository: Checkout, tmp_path: Path
 ) -> None:
-    # The current context must never be used.
+    # The session must never use the current context of the kubeconfig.
     config = tmp_path / "config"
     config.write_text(
         "apiVersion: v1\nkind: Config\ncurrent-context: chance\n", encoding="utf-8"
@@ -603,8 +603,8 @@ def test_a_diff_without_a_cluster_says_how_to_name_one(repository: Checkout) -> 
 def started(
     repository: Checkout, start: Start
 ) -> tuple[subprocess.Popen[str], dict[int, str]]:
-    """Start a run, and wait until its server gets requests. Returns nox, and the
-    command line of each child process by id.
+    """Start a run, and wait until its server gets requests. Returns nox's process, and
+    the command line of each of its child processes by id.
     """
     repository.git("init", "--quiet")
     nox = start(

@@ -1,5 +1,5 @@
-"""Tests that each check of `nox -s lint` finds a seeded defect. One run has many
-defects in separate files. Only the right row may report a defect.
+"""Tests that each check of `nox -s lint` finds a seeded defect. One run tests many
+defects, each in a separate file. Only the expected row may report a defect.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ WORKFLOW_ROWS = {
 }
 ROWS = {"flake8", "black", "isort", "mypy", "imports", "locks"} | WORKFLOW_ROWS
 SEED = "utils/lakekit/commands/seeded.py"
-# For each defect: the row that must find it, the rule, and the text of its file.
+# For each defect: the row that must find it, the rule, and the text of the file with
+# the defect.
 DEFECTS = {
     "unused_import": ("flake8", "F401", "import os  # here\n"),
     "formatting": ("black", "format", "ONE = 1\nNAME = 'single'  # here\n"),
@@ -41,7 +42,7 @@ DEFECTS = {
     ),
 }
 EDITED_LOCK = "requirements/acceptance.txt"
-# Settings in pyproject.toml that must be rejected by a tool.
+# Settings in pyproject.toml that a tool must reject.
 SETTINGS = [
     ("\nstrict = true\n", '\nstrict = "perhaps"\n'),
     ("warn_unreachable = true", "warn_unreachably = true"),

@@ -89,8 +89,8 @@ def _comparable(result: Mapping[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def runner(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Return the environment variables of a runner. PATH starts with a Python that has
-    pip. The variables of the session that runs these tests are removed.
+    """Return the environment variables of a runner. The first `python` on PATH has pip.
+    The environment variables of the session that runs these tests are removed.
     """
     folder = tmp_path_factory.mktemp("runner") / "python"
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
@@ -338,7 +338,7 @@ def assert_alike(by_nox: Played, by_act: Played) -> None:
 
 
 def assert_in_order(played: Played, needs: Mapping[str, tuple[str, ...]]) -> None:
-    """Assert that no session started before the sessions of the jobs that it needs.
+    """Assert that no job's sessions started before the sessions of the jobs it needs.
     Start times have a resolution of one second.
     """
     for job, before in needs.items():
@@ -415,8 +415,8 @@ def test_this_repository_is_linted_and_built_the_same_by_act_as_by_nox(
     original: Checkout, runner: Mapping[str, str], tmp_path: Path
 ) -> None:
     checkout = original.copy(tmp_path / "repository")
-    # The job `build` needs the job `tests`. For `tests`, one session with two small
-    # sets of tests is enough here.
+    # The job `build` needs the job `tests`. In the simulated events, one session with
+    # two small sets of tests is enough for `tests`.
     (checkout.root / ".cache" / "jars").unlink()
     # Remove half of the Python code, because nox and act both run lint.
     shutil.rmtree(checkout.root / "testing")
@@ -433,8 +433,8 @@ def test_this_repository_is_linted_and_built_the_same_by_act_as_by_nox(
     )
     minimum = "minimum = 95 if run.python == PYTHONS[-1] else 90"
     checkout.replace("noxfile.py", minimum, "minimum = 0")
-    # Replace the jobs that `build` needs, because they have their own tests and may use
-    # a network.
+    # Replace the jobs that `build` needs, because these jobs have their own tests and
+    # may use a network.
     checkout.replace(
         "noxfile.py", "needs=[k8s, security, terraform, suite]", "needs=[tests]"
     )

@@ -106,7 +106,9 @@ def test_a_second_pipeline_in_the_same_checkout_waits_for_the_first(
 
 
 def waiting_line(process: subprocess.Popen[str]) -> str:
-    """Read the output until a pipeline reports that it waits, and return this line."""
+    """Read the output up to the line in which a pipeline reports that it waits, and
+    return this line.
+    """
     assert process.stdout is not None
     return next(
         line

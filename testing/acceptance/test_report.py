@@ -343,7 +343,7 @@ def test_hostile_text_stays_text(opened: Callable[..., Opened], hostile: Path) -
     page = opened(hostile).page
     for details in page.locator("details").all():
         details.evaluate("each => { each.open = true }")
-    # One script with the data, and one with the code of the page.
+    # One script has the data of the page, the other has the page's code.
     assert page.locator("script").count() == 2
     assert page.locator("img, iframe, object, embed, base").count() == 0
     assert page.title().startswith("Failed: ") and "<script>" in page.title()
@@ -396,8 +396,8 @@ def test_20_000_findings_open_and_can_be_used(
         "message 332 of job 59,"
     )
     expect(tab.findings()).to_have_count(1)
-    # If the page is opened with a link to the last finding, it shows only the findings
-    # around the last one, and a link to the first findings.
+    # The link to the last finding opens a page with only a few findings around the last
+    # one. The page also has a link to the first findings.
     name = tab.findings().first.get_attribute("id")
     last = opened(huge, f"#{name}")
     expect(last.page.locator(".target")).to_contain_text("message 332 of job 59,")

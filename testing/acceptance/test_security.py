@@ -89,8 +89,8 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def sound(original: Checkout, database: Path) -> tuple[Checkout, Ran]:
-    """Return a repository without a defect, and its result of `nox -s security`. The
-    environment variables of the run contained a secret.
+    """Return a repository without a defect, and the result of `nox -s security` in it.
+    An environment variable of this run contained a secret.
     """
     original.commit()
     variables = (
@@ -139,8 +139,8 @@ def rule_tests() -> list[Path]:
 
 
 def place_of(test: Path) -> str:
-    """Return the path at which the test file of a rule is copied into the repository as
-    a defect.
+    """Return the path in the repository to which a rule's test file is copied as a
+    defect.
     """
     return (
         f"k8s/{test.name}"
@@ -150,8 +150,8 @@ def place_of(test: Path) -> str:
 
 
 def tokens() -> dict[str, str]:
-    """Return fake tokens that look real. If they were literals in this file, a scanner
-    would report them, so they are generated.
+    """Return fake tokens that look real. If these tokens were literals in this file, a
+    scanner would report them, so they are generated.
     """
     chance = random.Random(2026)
     letters = string.ascii_letters + string.digits
@@ -211,8 +211,8 @@ def hanging(
     fakes = private_environments("security", folder / "envs")
     fake(fakes, "kingfisher", "echo 'loading rules' >&2; exec tail -f /dev/null")
     checkout = unknown(sound[0], folder)
-    # The limit is a whole minute, so that the scanner has started before the limit even
-    # on a busy machine.
+    # The limit is a whole minute, so that even on a busy machine, the scanner starts
+    # before the limit is reached.
     checkout.replace(
         "noxfile.py",
         'external_inputs=["advisories"],\n    minutes=10',
@@ -383,7 +383,8 @@ def test_what_did_not_change_is_not_scanned_again_and_says_the_same(
     ran = checkout.nox("-s", "security", env={"LAKE_CI_ADVISORIES": str(database)})
     for scanner in ("bandit", "semgrep", "secrets"):
         first, again = (each.check("security", scanner) for each in (sound[1], ran))
-        # The number of files, of changed files, and of accepted findings.
+        # The detail has the number of files, of changed files, and of accepted
+        # findings.
         numbers = re.findall(r"\d[\d,]*", first.detail)
         assert len(numbers) in (2, 3)
         assert re.findall(r"\d[\d,]*", again.detail) == [numbers[0], *numbers[2:]]
@@ -437,7 +438,7 @@ def test_safety_without_a_database_reports_that_packages_were_not_checked(
     sound: tuple[Checkout, Ran], fakes: Path, tmp_path: Path, strict: bool
 ) -> None:
     for name in ("bandit", "semgrep", "kingfisher"):
-        fake(fakes, name, "exit 9")  # this test is about safety only
+        fake(fakes, name, "exit 9")  # this test is only about the scanner safety
     checkout = sound[0].copy(tmp_path / "repository")
     # The proxy does not exist, so the live database cannot be reached.
     env = dict.fromkeys(("https_proxy", "HTTPS_PROXY"), "http://127.0.0.1:9")

@@ -38,7 +38,7 @@ DEV = "333344445555"
 PRODUCTION_ACCOUNT = "111122223333"
 ASK_SECONDS = 0.2
 GUARD = "terraform_data.destroy_guard"
-# The variables that Terraform needs to find itself and its providers.
+# The environment variables that are needed to find Terraform and its providers.
 INHERITED = ("PATH", "HOME", "TF_CLI_CONFIG_FILE")
 
 pytestmark = pytest.mark.skipif(
@@ -431,7 +431,7 @@ def test_rehearsal_ignores_variables_and_finds_changes_in_a_second_plan(
 @contextmanager
 def moto_account(environment: str, account: str) -> Iterator[dict[str, str]]:
     """Run a moto server during a `with` block. The server simulates a cloud account.
-    Yields environment variables with its credentials.
+    Yields environment variables with the account's credentials.
     """
     asked = json.dumps(
         {
@@ -511,7 +511,8 @@ def test_terraform_refuses_to_destroy_or_replace_production(
         values = "-var-file=environments/production.tfvars"
         backend = "-backend-config=environments/production.s3.tfbackend"
         assert terraform("init", "-lockfile=readonly", backend).returncode == 0
-        # Apply only the guard, and the key and the buckets on which it depends.
+        # Apply only the destroy guard, and the key and the buckets on which the guard
+        # depends.
         applied = terraform(
             "apply", "-auto-approve", f"-target={GUARD}", "-no-color", values
         )
@@ -593,7 +594,7 @@ def below(pid: int) -> list[int]:
                 stat.read_text(encoding="utf-8").rpartition(")")[2].split()[1]
             )
         except OSError:
-            # The process has ended since its folder was listed.
+            # The process has ended since its folder in /proc was listed.
             continue
     found = [child for child, parent in parents.items() if parent == pid]
     return [*found, *(one for child in found for one in below(child))]

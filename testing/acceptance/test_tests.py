@@ -1,5 +1,5 @@
 """Tests that each check of a `tests` session finds a seeded defect. In the copy of the
-repository, this module replaces the tests by a few small ones.
+repository, this module replaces the tests by a few small tests.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """Seeds a forged cached result, a leaked secret, hostile text, a developer's options
-and ambiguous settings of a workspace.
+and ambiguous workspace settings.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Tests that `nox -s lint` finds mistakes in workflow files, and reports the rule, file
-and line of each mistake. One run has many mistakes. Only the right rows may report a
-mistake.
+and line of each mistake. One run tests many mistakes. Only the expected rows may report
+a mistake.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ EDITS = {
     "pin": (PIN, "actions/checkout@v7"),
     "command": ('run: nox -s "$SESSION"', "run: make lint"),
 }
-# For each mistake, there is a separate workflow file. A value has the rows that must
-# fail, the row and the rule that must report the mistake, the correct text, and the
-# wrong text.
+# For each mistake, there is a separate workflow file. Each value consists of the rows
+# that must fail, the row and the rule that must report the mistake, the correct text,
+# and the wrong text.
 MISTAKES = {
     "shape": (
         {"workflow schema", "actionlint"},
@@ -109,8 +109,8 @@ def edited(lean: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Edited:
 
 @pytest.fixture
 def repository(edited: Edited, tmp_path: Path) -> Checkout:
-    """Return a copy of the repository. The mistakes are removed, but the caches of the
-    previous run remain.
+    """Return a copy of the repository. The copy has no mistakes, but still has the
+    caches of the run that found the mistakes.
     """
     copy = edited.checkout.copy(tmp_path / "repository")
     copy.git("checkout", "--quiet", ".")

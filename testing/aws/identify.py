@@ -1,4 +1,4 @@
-"""Asks AWS for the account of the credentials in the environment, and prints it."""
+"""Prints the AWS account to which the credentials in the environment belong."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def make_first_day(sample: List[Row]) -> File:
 
 
 def make_second_day(sample: List[Row], first: File) -> File:
-    """Return corrections of the first day, one of them invalid, and new rows."""
+    """Return corrections of the first day's rows, one of them invalid, and new rows."""
     second = File("flights/2013-01-02.csv")
     second.add(
         first.supersede(3), dest="BOS", distance="187"
@@ -108,12 +108,12 @@ def make_second_day(sample: List[Row], first: File) -> File:
 
 
 def make_late(sample: List[Row], first: File, second: File) -> File:
-    """Return rows that arrive last. Nevertheless, their file has the oldest name."""
+    """Return rows that arrive last, although the name of their file sorts first."""
     late = File("flights/2013-01-00.parquet")
     late.add(sample[67])
     late.add(
         first.rows[7], "superseded", dep_delay="-30"
-    )  # arrives late, in a file with an older name
+    )  # arrives late, in a file whose name sorts first
     late.add(second.rows[7], "superseded", arr_delay="500")
     late.add(sample[68], "quarantine:distance is positive", distance="-1")
     for row in sample[200:216]:
@@ -149,7 +149,8 @@ def make_others(sample: Dict[str, List[Row]], flights: List[Row]) -> List[File]:
 
 def write(folder: Path, file: File) -> None:
     """Write a file in the format that its name requires. The file of the second day is
-    compressed and has an additional column. The late file is a Parquet file with types.
+    compressed and has an additional column. The file of late rows is a Parquet file
+    with typed columns.
     """
     target = folder / file.name
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,10 +1,11 @@
 """Issues attestations with a local chain of certificates, and verifies them.
 
-`Authority` signs as GitHub's Sigstore does: a short-lived certificate names the
-workflow, the repository and the commit, and its key signs a statement with the digests
-of files. The main program replaces `gh attestation verify`. It trusts the root
-certificate in the file next to it. It checks the signatures of the certificate and of
-the statement, and then compares the names in the certificate with gh's options.
+`Authority` signs as GitHub's Sigstore does. A short-lived certificate names the
+workflow, the repository and the commit. The certificate's key signs a statement that
+contains the digests of files. The main program replaces `gh attestation verify`. This
+program trusts the root certificate in the program's folder. The program checks the
+signatures of the certificate and of the statement, and then compares the names in the
+certificate with gh's options.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ RUNNER, REPOSITORY, COMMIT = (f"{FULCIO}.{number}" for number in (11, 12, 13))
 
 @dataclass(frozen=True)
 class Origin:
-    """The workflow run that signs, as its certificate describes it."""
+    """The workflow run that signs, as the certificate describes this run."""
 
     repository: str
     commit: str
@@ -133,7 +134,9 @@ def signed(payload: bytes) -> bytes:
 
 
 def install(folder: Path, authority: Authority) -> None:
-    """Write a program `gh` into a folder. The program trusts the authority."""
+    """Write a program `gh` into a folder. The program trusts certificates of this
+    authority.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ROOT).write_bytes(authority.root)
     repository = Path(__file__).resolve().parents[2]
@@ -150,7 +153,8 @@ def install(folder: Path, authority: Authority) -> None:
 def verify(options: argparse.Namespace, root: x509.Certificate) -> list[Any]:
     """Verify an attestation, and return the JSON that `gh` then prints.
 
-    Raises ValueError if the attestation is wrong; the message is the first difference.
+    Raises ValueError if the attestation is wrong; the message describes the first
+    fault.
     """
     bundle = json.loads(options.bundle.read_text(encoding="utf-8"))
     raw = bundle["verificationMaterial"]["certificate"]["rawBytes"]
@@ -175,7 +179,7 @@ def verify(options: argparse.Namespace, root: x509.Certificate) -> list[Any]:
 
 
 def _verify_names(certificate: x509.Certificate, options: argparse.Namespace) -> None:
-    """Compare the names in the certificate with the options."""
+    """Compare the names in the certificate with gh's options."""
     found = {
         each.oid.dotted_string: each.value.value[2:].decode()
         for each in certificate.extensions

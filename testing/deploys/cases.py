@@ -84,8 +84,8 @@ class MissedError(Exception):
 
 
 class Stage:
-    """The projects, and a workspace for each scenario in the state before the scenario.
-    All of them are created only once.
+    """The projects, and one workspace for each scenario, in the state before the
+    scenario. The projects and the workspaces are created only once.
     """
 
     def __init__(self, folder: Path, request: int = 300) -> None:
@@ -205,7 +205,8 @@ class Stage:
 
     def _again(self, harness: DeployHarness) -> Ran:
         # If the rollback was complete before the kill, a second `--rollback` without a
-        # version would roll back one more version. So the version is given.
+        # version would roll back one more version. So the second command names the
+        # version.
         live = [
             entry["version"]
             for entry in harness.ledger()

@@ -1,5 +1,5 @@
-"""Runs an emulator and deploys to it, as separate processes. The tests read the state
-of the workspace with plain HTTP requests.
+"""Runs an emulator, and runs deploys to this emulator, each as a separate process. The
+tests read the state of the workspace with plain HTTP requests.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ class Ran:
 
 
 class DeployHarness:
-    """An emulator that runs during a `with` block, with its workspace in a folder."""
+    """An emulator that runs during a `with` block. The emulator's workspace is in a
+    folder.
+    """
 
     def __init__(self, state: Path) -> None:
         self.state = state
@@ -107,8 +109,8 @@ class DeployHarness:
     def start(
         self, project: Path, *arguments: str, below: Sequence[str] = ()
     ) -> subprocess.Popen[str]:
-        """Start a deploy in a new session. If the command `below` is given, it starts
-        the deploy as its child process.
+        """Start a deploy in a new process session. If the command `below` is given,
+        this command starts the deploy as a child process.
         """
         env = environment() | {
             "PYTHONPATH": str(REPOSITORY / "utils"),
@@ -149,8 +151,8 @@ class DeployHarness:
         return int(self.ask("POST", "/emulator/faults", fault)["id"])
 
     def reached(self, fault: int, seconds: float = 300) -> bool:
-        """Wait at most `seconds` until a fault has occurred. Returns whether the fault
-        has occurred.
+        """Wait until a fault has occurred, but at most `seconds` seconds. Returns
+        whether the fault has occurred.
         """
         found = self.ask("GET", f"/emulator/faults/{fault}/hit?seconds={seconds}")
         return bool(found["holding"] if found["kind"] == "hold" else found["hit"])
@@ -267,8 +269,8 @@ class DeployHarness:
 
 
 def reset_signals() -> None:
-    """Restore the default handling of SIGINT and SIGHUP in a child process. A
-    background shell or nohup makes this process ignore these signals.
+    """Restore the default handling of SIGINT and SIGHUP in a child process. A process
+    that nohup or a background shell has started ignores these signals.
     """
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)

@@ -191,12 +191,13 @@ print(json.dumps({"lake_ci": told}))
 
 
 def make(root: Path, version: str, *, request: int = 300, **scripts: str) -> Path:
-    """Create a checkout of the project at a version, tag its commit, and build it.
+    """Create a checkout of the project at a version, tag its commit, and build the
+    project.
 
     Args:
-        scripts: texts that replace scripts, by the name of the script.
-        request: the seconds to wait for a response before the deploy retries the
-            request.
+        scripts: the new text of each script to replace, by the script's name.
+        request: the number of seconds that the deploy waits for a response before it
+            retries the request.
     """
     files = {f"scripts/{name}": LAKE_MODULE + text for name, text in SCRIPTS.items()}
     files |= {
@@ -276,7 +277,7 @@ def seal(root: Path, **changes: Any) -> None:
 
 
 def sdist(folder: Path, version: str) -> Path:
-    """Write an sdist of the package, with nothing but its metadata."""
+    """Write an sdist that contains only the package's metadata."""
     stem = f"{PACKAGE}-{version}"
     text = f"Metadata-Version: 2.1\nName: {PACKAGE}\nVersion: {version}\n".encode()
     file = folder / f"{stem}.tar.gz"

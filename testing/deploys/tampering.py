@@ -27,7 +27,7 @@ Members = list[tuple[str, bytes]]
 
 
 def repack(project: Path, edit: Callable[[Members], Members]) -> None:
-    """Change the wheel's members with a function, and rewrite the checksums."""
+    """Apply `edit` to the wheel's members, and rewrite the checksums."""
     file = project / "dist" / WHEEL
     with zipfile.ZipFile(file) as archive:
         members = [(name, archive.read(name)) for name in archive.namelist()]
@@ -46,8 +46,8 @@ def replaced(members: Members, name: str, old: bytes, new: bytes) -> Members:
 
 
 def repack_sdist(project: Path, members: Sequence[tarfile.TarInfo], text: str) -> None:
-    """Replace the sdist by an archive with these members. The text is the content of
-    each file.
+    """Replace the sdist by an archive with these members. Every file in the archive has
+    the content `text`.
     """
     data = text.encode()
     with tarfile.open(project / "dist" / SDIST, "w:gz") as archive:
@@ -192,7 +192,7 @@ def second_metadata(project: Path) -> None:
 
 
 def rewrite_metadata(project: Path, old: str, new: str) -> None:
-    """Replace a text in METADATA. The row in RECORD is correct for the new text."""
+    """Replace a text in METADATA, and update the row of METADATA in RECORD."""
     build(project, "1.0", metadata=(old, new))
 
 

@@ -28,8 +28,8 @@ def variable(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
-    """Return the engine. After the tests of a module, remove their containers and
-    volumes.
+    """Return the engine. After the tests of a module, remove the containers and volumes
+    of these tests.
     """
     engine = Engine(variable("LAKE_CI_IMAGE"), variable("LAKE_CI_LABEL"))
     yield engine
@@ -48,8 +48,8 @@ def scratch() -> Path:
 
 @pytest.fixture(scope="module")
 def folder(scratch: Path) -> Iterator[Path]:
-    """Yield an empty folder for the module. The folder is in the checkout, so that the
-    engine can mount it.
+    """Yield an empty folder for the tests of a module. The folder is in the checkout,
+    so that the engine can mount it.
     """
     folder = Path(tempfile.mkdtemp(dir=scratch))
     yield folder

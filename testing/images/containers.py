@@ -19,8 +19,8 @@ CONFINED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges")
 OFFLINE = "--network=none"
 # Files in /tmp are executable, because Spark extracts native libraries to /tmp.
 TMPFS = "--tmpfs=/tmp:rw,exec,nosuid,size=1g"
-# Time limits for a command of the engine, and for a container that runs to its end.
-# Even a busy machine needs less time, so a time limit detects a hang.
+# The time limits of a `docker` command, and of a command in a container. Even a busy
+# machine needs less time, so only a hang reaches a limit.
 COMMAND_SECONDS = 120
 RUN_SECONDS = 900
 POLL_SECONDS = 0.1
@@ -32,8 +32,9 @@ class Engine:
 
     Attributes:
         image: the name of the image under test.
-        label: the label by which the session finds and removes what killed tests leave.
-        mark: the label of the containers and volumes of these tests.
+        label: the label by which the session finds and removes the containers and
+            volumes that killed tests leave.
+        mark: the label of the containers and volumes that these tests create.
     """
 
     image: str
@@ -45,7 +46,7 @@ class Engine:
         return (f"--label={self.label}", f"--label={self.mark}")
 
     def ask(self, *arguments: str, seconds: float = COMMAND_SECONDS) -> Completed:
-        """Run `docker` to its end. If the time limit is reached, the test fails."""
+        """Run `docker` until it ends. If the time limit is reached, the test fails."""
         __tracebackhide__ = True
         try:
             return subprocess.run(
@@ -70,7 +71,7 @@ class Engine:
         return done.stdout.strip()
 
     def run(self, *command: str, options: tuple[str, ...] = ()) -> Completed:
-        """Run a container to its end, and remove it."""
+        """Run a container until it ends, and remove the container."""
         __tracebackhide__ = True
         start = ("run", "--rm", *self.labels, *options, self.image)
         return self.ask(*start, *command, seconds=RUN_SECONDS)
@@ -94,8 +95,8 @@ class Engine:
 
 def reason(what: str, done: Completed) -> str:
     """Return a message for a failed command: its exit code, the last line of its
-    output, and the lines before. The last line is first, because a report may show only
-    one line.
+    output, and the earlier lines. The last line of the output comes first, because a
+    report may show only one line.
     """
     lines = (done.stderr.strip() or done.stdout.strip()).splitlines()[-10:]
     last = f": {lines[-1]}" if lines else ""

@@ -38,7 +38,7 @@ def lakekit(*arguments: str) -> Completed:
 
 @dataclass(frozen=True)
 class ReferenceLake:
-    """The reference lake. It is created only once for the tests of all images.
+    """The reference lake, which is created only once for the tests of all images.
 
     Attributes:
         folder: the path of the lake, which may not exist yet.
@@ -69,7 +69,7 @@ class ReferenceLake:
         return self.folder
 
     def rows(self, table: str) -> list[dict[str, Any]]:
-        """Return the rows of a table, in the types of JSON."""
+        """Return the rows of a table, converted to JSON types."""
         __tracebackhide__ = True
         lake = str(self.make())
         done = self.run("show", table, "--lake", lake, "--limit=1000", "--json")

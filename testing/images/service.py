@@ -33,7 +33,7 @@ class Token:
 
     Attributes:
         secret: the value that a client sends.
-        file: the file with environment variables that the container gets.
+        file: the file that contains the container's environment variables.
     """
 
     secret: str = field(repr=False)
@@ -42,7 +42,7 @@ class Token:
 
 @dataclass(frozen=True)
 class End:
-    """The end of a container.
+    """How a container ended.
 
     Attributes:
         code: its exit code.
@@ -104,7 +104,7 @@ class Service:
 
 
 def make_token(engine: Engine, folder: Path) -> Token:
-    """Return a token that the image creates."""
+    """Let the image create a token, and return the token."""
     __tracebackhide__ = True
     options = (*CONFINED, OFFLINE, TMPFS)
     made = engine.run("token", "--name=exercise", "--tables=*", options=options)
@@ -118,8 +118,8 @@ def make_token(engine: Engine, folder: Path) -> Token:
 
 
 def decisive(ends: Iterable[End | None]) -> End | None:
-    """Return the first end with a known reason. If all containers were killed and the
-    engine lost all reasons, return the last end.
+    """Return the first end whose reason is known. If the engine lost the reason of
+    every end, return the last end.
     """
     end = None
     for end in ends:

@@ -31,8 +31,8 @@ END_SECONDS = 5
 # more memory.
 TOO_SMALL = "48m"
 # The kernel reports the lack of memory and the end of the container separately. If the
-# engine gets the end first, it loses the reason. On a busy machine, this happens about
-# one in thirty times.
+# report of the end arrives first, the engine loses the reason for the end. On a busy
+# machine, the engine loses the reason about once in thirty times.
 TIMES = 4
 
 
@@ -43,7 +43,7 @@ def service(engine: Engine, reference: ReferenceLake, folder: Path) -> Service:
 
 @pytest.fixture(scope="module")
 def ready(service: Service) -> str:
-    """Return a container that is ready."""
+    """Return a container that is ready to answer requests."""
     container = service.start(PUBLISHED)
     url = service.url(container)
     is_ready = until(lambda: get(f"{url}/readyz")[0] == 200, READY_SECONDS)

@@ -18,7 +18,7 @@ tests. Outside the matrix, the long tests always run.
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
-    """Mark the tests that start Spark with `jvm`. Skip the long tests in every variant
+    """Mark with `jvm` the tests that start Spark. Skip the long tests in every variant
     of the matrix except `LONG_ON`.
     """
     reason = _left_out_by()

@@ -1,5 +1,5 @@
-"""Tests that the overlays satisfy the rules of this lake. Before an apply, they find
-settings that lakekit would reject at runtime.
+"""Tests that the overlays satisfy the rules of this lake. Before an apply, the tests
+find settings that lakekit would reject at runtime.
 
 `nox -s k8s` runs these tests over the rendered overlays.
 """
@@ -43,7 +43,7 @@ def rendered() -> list[Rendered]:
 
 @pytest.fixture
 def fail(record_property: Callable[[str, object], None]) -> Fail:
-    """Return a function that fails the test at the line of an object's value."""
+    """Return a function that fails the test, and reports the line of a value."""
 
     def at(manifest: Manifest, message: str, *path: str | int) -> None:
         file, line = manifest.place(path)
@@ -74,7 +74,9 @@ def test_spark_has_no_lake_in_a_bucket(environment: Rendered, fail: Fail) -> Non
 def test_api_answers_to_the_hosts_of_its_ingress(
     environment: Rendered, fail: Fail
 ) -> None:
-    """The API refuses a request if the setting does not contain the Host header."""
+    """The API refuses a request unless LAKEKIT_API_ALLOWED_HOSTS contains the request's
+    Host header.
+    """
     configs = [each for each in environment.of("ConfigMap") if each.get("data", HOSTS)]
     assert configs, f"no ConfigMap of {environment.environment} has {HOSTS}"
     for config in configs:
@@ -90,8 +92,8 @@ def test_api_answers_to_the_hosts_of_its_ingress(
 def test_ingress_hides_the_pages_of_operators(
     environment: Rendered, fail: Fail
 ) -> None:
-    """Only the cluster may get metrics, the state of the tables and the API's
-    description.
+    """Only clients in the cluster may get metrics, the state of the tables and the
+    API's description.
     """
     for ingress in environment.of("Ingress"):
         for number, rule in enumerate(ingress.get("spec", "rules") or ()):
@@ -106,8 +108,8 @@ def test_ingress_hides_the_pages_of_operators(
 def is_routed(page: str, path: dict[str, str]) -> bool:
     """Return whether a path of an Ingress matches a page.
 
-    `ImplementationSpecific` is a regular expression for some controllers, so it may
-    match any page.
+    Some controllers treat a path of the type `ImplementationSpecific` as a regular
+    expression, so the path may match any page.
     """
     kind, prefix = path["pathType"], path["path"].rstrip("/")
     if kind == "Exact":
@@ -117,7 +119,7 @@ def is_routed(page: str, path: dict[str, str]) -> bool:
 
 @pytest.mark.parametrize("environment", rendered(), ids=lambda each: each.environment)
 def test_ingress_limits_the_rate_of_requests(environment: Rendered, fail: Fail) -> None:
-    """A client may not send so many requests that the API is busy for all clients."""
+    """One client must not be able to keep the API busy for all clients."""
     for ingress in environment.of("Ingress"):
         limit = ingress.get("metadata", "annotations", RATE)
         if not str(limit).isdecimal() or int(limit) < 1:
@@ -138,7 +140,8 @@ def test_probes_of_the_api_use_paths_that_answer_to_the_pod_s_address(
                 continue
             checked += 1
             for probe in PROBES:
-                # A missing probe is no error here, because checkov reports it.
+                # A missing probe is not an error in this test, because checkov reports
+                # it.
                 request = (container.get(probe) or {}).get("httpGet")
                 if request is None or request.get("path") in EXEMPT:
                     continue

@@ -141,8 +141,8 @@ def served(lake: Path, *options: str) -> Iterator[Tuple[int, str]]:
 async def client(
     port: int, secret: str, asked: Iterator[str], seconds: List[float]
 ) -> None:
-    """Request pages one after another on one connection. A client library is not used:
-    it would need more processor time than the service.
+    """Request pages one after another on one connection. No client library is used,
+    because it would need more processor time than the service.
     """
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for query in asked:
@@ -161,7 +161,7 @@ async def client(
 
 
 async def load(port: int, secret: str, clients: int, asked: Sequence[str]) -> Result:
-    """Send all requests. Each client takes its next request from the same list."""
+    """Send all requests. All clients take their requests from one list."""
     seconds: List[float] = []
     left = iter(asked)
     started = time.perf_counter()

@@ -61,7 +61,8 @@ LAST_DAY = {
     "flights": re.compile(r"^2013,12,31,"),
     "weather": re.compile(r"^...,2013,12,30,"),
 }
-"""Matches the rows of a file's last day, which is a day earlier for the weather."""
+"""Matches the rows of a file's last day, which is one day earlier in the weather file.
+"""
 
 BY_HAND = """
 import os, sys, duckdb
@@ -179,7 +180,7 @@ class Measured:
 
 
 def prepare(source: Path, folder: Path, years: int) -> None:
-    """Write the source files as plain CSV, with `years` years. `whole` has all days,
+    """Write the source files for `years` years as plain CSV. `whole` has all days,
     `base` has all except the last day, and `day` has only the last day.
 
     The additional years are copies of 2013 with earlier dates. 2013 has no leap day, so
@@ -238,8 +239,8 @@ def moved(name: str, rows: str, back: int) -> str:
 
 
 def measure(command: Sequence[str], said: Path) -> Measured:
-    """Measure one process. If the process writes its own times to the file `said`, they
-    replace the measured times.
+    """Measure one process. If the process writes its own times to the file `said`,
+    these times replace the measured times.
     """
     environment = {
         **os.environ,
@@ -278,8 +279,8 @@ def caches(folder: Path) -> Dict[str, str]:
 
 
 def check_same(lake: Path, by_hand: Path) -> None:
-    """Exit if the gold tables of lakekit and of the script differ: their times would
-    not be comparable.
+    """Exit if the gold tables of lakekit and of the script differ: the times of lakekit
+    and of the script would not be comparable.
     """
     with duckdb.connect() as connection:
         connection.execute("set timezone = 'UTC'")

@@ -1,5 +1,5 @@
-"""Measures how long the plan and the workflow text of many generated jobs take, to see
-whether the time is proportional to the number of jobs.
+"""Measures how long it takes to create the plan and the workflow text for many
+generated jobs. Shows whether the time is proportional to the number of jobs.
 
     python testing/performance/bench_plan.py
 """

@@ -2,15 +2,15 @@
 on a copy of the repository.
 
 1. `nox -s lint` in existing environments, without changes and after an edit of one
-   line. The reference is the slowest tool without nox. Its command line, environment
-   variables and caches are the same.
+   line. The reference is the slowest tool without nox. This tool runs with the same
+   command line, environment variables and caches as in the session.
 2. Warm start: the time from the start of nox until it starts the session's first tool.
    A `sitecustomize` module adds an audit hook to the nox process. Just before nox
    starts a program from the session's environment, the hook writes the time to a file
    and ends nox. The reference is nox with a minimal noxfile that only starts a program.
 3. `nox -s lint build --install-only` into an empty folder. The reference is virtualenv
-   and `pip install --require-hashes` with the same lock files. In both cases, the
-   package caches are filled.
+   and `pip install --require-hashes` with the same lock files. In the measurement and
+   in the reference, the package caches are filled.
 
 Measurements and references alternate, and the medians are compared. Needs nox[uv] and
 jinja2:
@@ -88,8 +88,8 @@ sys.addaudithook(note)
 
 @dataclass(frozen=True)
 class Figure:
-    """One row of the table. Times are in seconds. `target` is the allowed ratio or
-    time, as text.
+    """One row of the printed table. Times are in seconds. `target` is the allowed ratio
+    or time, as text.
     """
 
     what: str
@@ -214,7 +214,7 @@ class Bench:
 
 
 class Recorder:
-    """A fake `Run`. It records the tools of a session, and does not run these tools."""
+    """A fake `Run`, which records the tools of a session instead of running them."""
 
     posargs: tuple[str, ...] = ()
     partial = False

@@ -34,8 +34,8 @@ compile and fill caches.
 
 
 class Turns:
-    """Waits for the turns of this process. The address is that of the server that
-    assigns turns; if there is none, the process never waits.
+    """Waits for the turns of this process. `address` is the address of the server that
+    assigns turns. Without an address, the process never waits.
     """
 
     def __init__(self, address: str | None) -> None:
@@ -125,8 +125,8 @@ class Measure:
                 sums[0] + wall - wall_before,
                 sums[1] + cpu - cpu_before,
             )
-        # The first word is the name of the table, as in `bronze.flights from
-        # flights.csv`.
+        # The first word of the text is the name of the table, as in `bronze.flights
+        # from flights.csv`.
         self._open = (doing.split()[0], wall, cpu) if doing else None
 
 
@@ -190,7 +190,7 @@ def watch_children() -> None:
 
 def peak_mb() -> float:
     """Return the peak resident memory of this process and its descendants in megabytes,
-    or 0 if the system does not report it.
+    or 0 if the system does not report the memory.
     """
     total = 0.0
     for folder in [Path("/proc/self"), *family()]:

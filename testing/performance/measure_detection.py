@@ -53,8 +53,8 @@ IDENTITY = [
 
 @dataclass(frozen=True)
 class Trial:
-    """The result of one comparison: `status` is that of the benchmark, all other fields
-    are those of the slower transform.
+    """The result of one comparison: `status` is the status of the benchmark, and all
+    other fields describe the slower transform.
     """
 
     status: str
@@ -96,8 +96,8 @@ def seeded(share: float, table: str, scratch: Path) -> Iterator[Path]:
 
 
 def check_context(folder: Path) -> CheckContext:
-    """Return a context that runs commands in the copy, with the environment of `nox -s
-    performance`.
+    """Return a context that uses the environment of `nox -s performance`, and runs
+    commands in the copy.
     """
     processes = Processes()
     environment = Environment(ROOT / ".nox" / "performance")

@@ -21,7 +21,7 @@ SLOWER = """
 
 def slow_down(root: Path, table: str, share: float) -> None:
     """Change lakekit's code so that a transform needs more processor time. `share` is
-    the additional share: 0.3 means 30 %.
+    the share of additional processor time: 0.3 means 30 %.
 
     Raises ValueError if the line to replace does not exist.
     """

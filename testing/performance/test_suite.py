@@ -20,7 +20,7 @@ EXERCISES = pytest.mark.exercises("utils/lake_ci/*", "noxfile.py")
 
 def graph(number: int) -> Any:
     """Return a graph of `number` jobs. Each job needs up to three earlier jobs, and
-    every tenth job has a matrix of six.
+    every tenth job has a matrix with six entries.
     """
     from lake_ci.model.job import Graph, Job
 

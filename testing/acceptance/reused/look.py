@@ -1,5 +1,6 @@
-"""Prints a digest of all inputs of a job. testing/acceptance/changes.py uses it to test
-the result cache: two runs print the same digest only if all their inputs are the same.
+"""Prints a digest of all inputs of a job. Two runs print the same digest only if all
+their inputs are the same, so testing/acceptance/changes.py uses the digest to test the
+result cache.
 
     python look.py PATTERN... [--variable NAME] [--folder NAME]
 
@@ -15,7 +16,7 @@ from pathlib import Path
 
 
 def seen(path: Path) -> str:
-    """Return the name, the mode and the digest of a file, or the target of a link."""
+    """Return a file's name, mode and digest, or a link's name and target."""
     if path.is_symlink():
         return f"{path} -> {os.readlink(path)}"
     content = path.read_bytes()

@@ -1,6 +1,6 @@
 """A tool that ignores SIGINT, SIGHUP and SIGTERM. The tool starts a child process, and
-the child starts a grandchild. Both ignore the same signals. The grandchild has its own
-process session.
+the child starts a grandchild. All three processes ignore SIGINT, SIGHUP and SIGTERM.
+The grandchild has its own process session.
 
 Each process keeps the pipe `tools` open until it ends. Each process writes its process
 id to the pipe, and a line for every SIGTERM.

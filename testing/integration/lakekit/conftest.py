@@ -1,5 +1,5 @@
-"""Fixtures for tests with Spark. All tests of a run share one Spark with Delta. Spark
-is started from jar files, so that no test resolves or downloads packages.
+"""Fixtures for tests with Spark. All tests of a run share one Spark session with Delta.
+Spark is started from jar files, so that no test resolves or downloads packages.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SAMPLE = Path(__file__).parents[2] / "data"
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Use a temporary folder as lakekit's cache folder instead of the user's."""
+    """Let lakekit use a temporary cache folder instead of the user's cache folder."""
     with pytest.MonkeyPatch.context() as patched:
         folder = tmp_path_factory.mktemp("cache")
         patched.setenv("XDG_CACHE_HOME", str(folder))
@@ -90,8 +90,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     for key, value in spark_settings(Path(jars), folder).items():
         builder = builder.config(key, value)
     if os.environ.get("LAKE_CI_JAVA") != "11":
-        # Small queries are 20 % faster without Spark's code generation. It stays
-        # enabled on Java 11, so that the test matrix covers both settings.
+        # Small queries are 20 % faster without Spark's code generation. Code generation
+        # stays enabled on Java 11, so that the test matrix covers both settings.
         builder = builder.config("spark.sql.codegen.wholeStage", "false")
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")

@@ -91,7 +91,7 @@ def request(chance: random.Random, cursor: str) -> bytes:
 
 
 def _junk(chance: random.Random) -> str:
-    """Return random characters below U+0100, which are printable in most cases."""
+    """Return random characters below U+0100, most of them printable."""
     least, most = (0, 255) if chance.random() < 0.2 else (33, 126)
     size = chance.choice((1, 5, 40))
     return "".join(chr(chance.randint(least, most)) for _ in range(size))
@@ -141,7 +141,8 @@ def send(port: int, content: bytes) -> int:
         try:
             connection.sendall(content)
             if UNFINISHED.search(content):  # otherwise, the service waits for a body
-                with contextlib.suppress(OSError):  # the service has already closed it
+                # The service may already have closed the connection.
+                with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_WR)
             while b"\r\n" not in answer:
                 block = connection.recv(65536)
@@ -202,7 +203,7 @@ def _read(service: Service, log: List[str]) -> None:
 
 def _peak_mb(service: Service) -> int:
     """Return the maximum memory that the service has used so far, in MB, or 0 if the
-    system does not report it.
+    system does not report the memory.
     """
     status = Path(f"/proc/{service.process.pid}/status")
     if not status.exists():

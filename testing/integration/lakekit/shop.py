@@ -1,8 +1,8 @@
 """Tables, source files and expected rows for the merge tests: customers and orders of a
 shop.
 
-`expected` computes the expected rows independently of lakekit. It is plain Python, uses
-neither SQL nor Delta, and gets the rows of all files at once.
+`expected` computes the expected rows independently of lakekit. The function is plain
+Python, uses neither SQL nor Delta, and gets the rows of all files at once.
 """
 
 from __future__ import annotations
@@ -152,8 +152,8 @@ def write(folder: Path, source: Source, name: str, rows: Sequence[Values]) -> No
 
 
 def start(code: str, *arguments: str) -> "subprocess.Popen[str]":
-    """Start a process that runs Python code. The code can import lakekit and these
-    tests. The output of the process goes to pipes.
+    """Start a process that runs Python code. The code can import lakekit and the test
+    modules. The output of the process goes to pipes.
     """
     root = Path(__file__).parents[3]
     environment = {
@@ -212,8 +212,8 @@ class Expected:
     """The expected content of the lake.
 
     `dispensable` contains the positions of refused rows that are older than an accepted
-    row with the same key. They may or may not be in the quarantine. When a joined table
-    changes, an incremental run does not check these refused rows again.
+    row with the same key. These refused rows may be missing in the quarantine: when a
+    joined table changes, an incremental run does not check them again.
     """
 
     silver: Dict[str, Order]

@@ -34,10 +34,10 @@ PATHS = [f"/{table.name.replace('.', '/')}" for table in GOLD]
 SECRET, TOKEN = make("tests", ["*"])
 AUTHORIZED = {"Authorization": f"Bearer {SECRET}"}
 HOURS = TABLES["gold.busiest_hours"]
-# Options for schemathesis 4.4, the last version for Python 3.9. Without them, this
-# version sends headers with control characters, which the server rejects before the
-# application gets them. Also, this version does not end if an API has so many
-# parameters.
+# Options for schemathesis 4.4, the last version for Python 3.9. Without these options,
+# this version sends headers with control characters. The server rejects such headers
+# before the application gets them. Also, schemathesis 4.4 does not end if an API has as
+# many parameters as this one.
 OLD_SCHEMATHESIS = [
     "--phases=examples,fuzzing",
     (
@@ -70,7 +70,7 @@ main(sys.argv[1:])
 
 @pytest.fixture(scope="module")
 def made(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a lake with the sample. Tests must not change it."""
+    """Return a lake with the sample. Tests must not change the lake."""
     folder = tmp_path_factory.mktemp("lakes") / "lake"
     lakekit.run(sample, folder)
     return folder
@@ -92,7 +92,7 @@ class Service:
         self.port = int(json.loads(process.stdout.readline())["port"])
 
     def log_until(self, message: str) -> Dict[str, Any]:
-        """Read the log until a line with this message, and return the line."""
+        """Read the log up to the first line with this message, and return this line."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             said = json.loads(line)

@@ -57,7 +57,7 @@ UNFINISHED = [
 @contextlib.contextmanager
 def started(folder: Path, *options: str) -> Iterator[Service]:
     """Run a service during a `with` block. The lake of the service has no tables, and
-    its log is discarded.
+    the service's log is discarded.
     """
     with served(folder, *options) as service:
         assert service.process.stdout is not None
@@ -116,8 +116,8 @@ def is_healthy(service: Service) -> bool:
         ("headers", {431}),
         ("blank lines", {431}),
         ("body", {413}),
-        # The status is 200 if the server gets the headers before the body: no endpoint
-        # waits for a body.
+        # The status is 200 if the server gets the headers before the body, because no
+        # endpoint waits for a body.
         ("chunks", {200, 413}),
         ("trailers", {200, 431}),
         ("upgrade", {200}),
@@ -169,8 +169,8 @@ def test_idle_connections_make_room_for_requests(tmp_path: Path) -> None:
 
 
 def test_requests_that_never_end_are_ended(tmp_path: Path) -> None:
-    # The timeouts are long, because a busy machine may need time between the connect
-    # and the first data.
+    # The timeouts are long, because a busy machine may need time to send the first data
+    # after it has connected.
     options = ["--read-timeout", "10", "--keep-alive-timeout", "10"]
     with started(tmp_path, *options) as service, contextlib.ExitStack() as stack:
         connections = []

@@ -78,8 +78,8 @@ def before_each_write(call: Callable[[str], None]) -> Callable[[], None]:
 
 
 def killer(number: int) -> Callable[[str], None]:
-    """Return a function for `before_each_write`. Before the write with this number, it
-    ends the process without cleanup, like SIGKILL.
+    """Return a function for `before_each_write`. Before the write with this number, the
+    returned function ends the process without cleanup, like SIGKILL.
     """
     left = iter(range(number))
 
@@ -158,7 +158,7 @@ def source(tmp_path: Path) -> Path:
 def prove(
     source: Path, base: Path, folder: Path, record: Callable[[str, Any], None]
 ) -> None:
-    """Check that a run that is killed before any of its writes does no damage.
+    """Check that a run does no damage if it is killed just before one of its writes.
 
     For each write, kill a run on a copy of the lake `base`, and then run lakekit again.
     The result must be the same as after a run without a crash. If several tables are

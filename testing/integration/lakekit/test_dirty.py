@@ -1,5 +1,5 @@
 """Tests a run over the dirty sample. Each row must be in the table that `fates.csv`
-states, so that no row is lost.
+gives for it, so that no row is lost.
 """
 
 from __future__ import annotations

@@ -88,9 +88,7 @@ CSV = f"{HEADER}\n1,2013-11-03T05:30:00Z,1.50,one\n2,2013-11-03T06:30:00Z,NA,\n"
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
-    """Return a lake in a folder. The name of the folder has characters that must be
-    quoted.
-    """
+    """Return a lake in a folder whose name has characters that must be quoted."""
     return Lake("folder", str(tmp_path / "a lake's é"))
 
 
@@ -189,7 +187,7 @@ def put(
     note: Note = NOTE,
 ) -> int:
     """Stage rows and commit them. If `keys` is given, the new rows replace the rows
-    that have these keys. Otherwise, they replace all rows.
+    that have these keys. Otherwise, the new rows replace all old rows.
     """
     staged = engine.stage(table, "put", values(rows, table.columns))
     assert staged.rows == len(rows)
@@ -240,8 +238,8 @@ def test_content_is_replaced_whole_or_by_key(engine: Engine) -> None:
         False,
     )
     assert seen(engine) == FIRST and engine.rows(ITEMS) == 3
-    # Row 1 moves to a new partition, row 2 is deleted, and row 4 is inserted. Row 3 and
-    # the rows with different keys do not change.
+    # Row 1 moves to a new partition, row 2 is deleted, and row 4 is inserted. Row 3
+    # does not change, because its key is not in `keys`.
     put(
         engine,
         [(1, FEBRUARY, 1.5, "moved"), (4, FEBRUARY, 4.0, "four")],

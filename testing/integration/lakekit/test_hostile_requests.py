@@ -12,8 +12,8 @@ from testing.integration.lakekit.test_api import served
 
 REQUESTS = 200
 MOST_MB = 64
-"""The memory in MB by which the service may grow after the first tenth of the
-requests.
+"""The number of MB by which the memory of the service may grow after the first tenth of
+the requests.
 """
 
 

@@ -1,5 +1,6 @@
 """Tests merges with generated cases. The same rows must always give the same tables.
-The order of the rows, and their division into files and runs, must have no effect.
+The order of the rows, and their division into files and runs, must have no effect on
+the tables.
 
 hypothesis generates the same cases in every run. The JUnit report contains the number
 of cases (`cases`).
@@ -73,7 +74,7 @@ class Shop:
 
     def give_orders(self, name: str, rows: Sequence[shop.Values]) -> None:
         """Add a file of orders. If an earlier file has the same content, lakekit must
-        not ingest the file.
+        not ingest the new file.
         """
         shop.write(self.source, shop.ORDERS, name, rows)
         if self._known("orders", rows):
@@ -85,7 +86,7 @@ class Shop:
 
     def give_customers(self, name: str, rows: Sequence[shop.Values]) -> None:
         """Add a file of customers. If an earlier file has the same content, lakekit
-        must not ingest the file.
+        must not ingest the new file.
         """
         shop.write(self.source, shop.CUSTOMERS, name, rows)
         if self._known("customers", rows):
@@ -178,9 +179,9 @@ def test_any_order_of_arrival_gives_the_same_tables(
     data: st.DataObject,
     count: Callable[[], None],
 ) -> None:
-    """Ingest the same files into two lakes: all at once, and one after another. Some
-    rows have equal time stamps. In both lakes, all values except the time of ingestion
-    must be equal.
+    """Ingest the same files into two lakes: into the first all at once, into the second
+    one after another. Some rows have equal time stamps. In both lakes, all values
+    except the time of ingestion must be equal.
     """
     count()
     files = [
@@ -273,7 +274,7 @@ STEPS = st.one_of(
 
 
 def play(case: Shop, number: int, kind: str, what: Any, folder: Path) -> None:
-    """Run one step of a history."""
+    """Run one step of a random history."""
     if kind == "orders":
         case.give_orders(f"{number}", [(*row, shop.at(minute)) for row, minute in what])
     elif kind == "customers":

@@ -113,8 +113,8 @@ def lost_file(table: str) -> Damage:
 
 
 def file_of_an_equal_source(lake: Path) -> None:
-    """Damage a lake as older releases of lakekit could if two source files had the same
-    content. The log of a table then lists a data file that is in a different table's
+    """Damage a lake as older releases of lakekit sometimes did if two source files were
+    equal. The log of a table then lists a data file that is in a different table's
     folder.
     """
     lost = next(
@@ -140,9 +140,9 @@ BY_EMBEDDED: Sequence[Damage] = (
     month("year_minus_44", "0045-03-15 (BC)"),
     month("year_20000", "20000-01-01"),
 )
-"""Invalid months, in the format that the embedded engine writes."""
+"""Commits of invalid months, in the format that the embedded engine writes."""
 OLD_READER = sys.version_info < (3, 10)
-"""Whether the installed version of deltalake is the last one for Python 3.9."""
+"""Whether the installed version of deltalake is the last version for Python 3.9."""
 DAMAGES: Sequence[Damage] = (
     *(() if OLD_READER else BY_EMBEDDED),
     month("year_0_by_spark", "0000-01-01"),
@@ -173,8 +173,8 @@ def source(tmp_path: Path) -> Path:
 
 
 def more(source: Path) -> None:
-    """Add files with rows that correct earlier rows, missing customers, and rows that
-    are refused.
+    """Add files with corrections of earlier rows, with customers that were missing, and
+    with rows that are refused.
     """
     shop.write(source, shop.CUSTOMERS, "2", [("c2", "Bonn", "false", shop.at(1))])
     orders = [("o1", "c1", "2", "8", shop.at(1)), ("o4", "c9", "1", "1", shop.at(1))]
@@ -357,8 +357,8 @@ def test_table_of_a_schema_is_restored_by_spark(
 def test_restored_rows_are_seen_by_the_other_engine(
     source: Path, tmp_path: Path
 ) -> None:
-    """The silver table must be recomputed, even if it was not lakekit that restored
-    it.
+    """The silver table must be recomputed, even if a program other than lakekit
+    restored it.
     """
     lake = tmp_path / "lake"
     lakekit.run(source, lake, tables=shop.TABLES)

@@ -31,8 +31,8 @@ from testing.integration.lakekit import shop
 pytestmark = pytest.mark.long
 
 # S3 handles a conditional PUT atomically, but moto first checks the condition and then
-# writes. Two concurrent writers could both succeed, and one commit would replace the
-# other. So this server handles one request at a time.
+# writes. Two concurrent writers could both succeed, and the later commit would replace
+# the earlier commit. So this server handles one request at a time.
 SERVER = """
 import sys, threading
 from moto.moto_server.werkzeug_app import (

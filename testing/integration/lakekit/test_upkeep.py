@@ -101,7 +101,7 @@ def source(tmp_path: Path) -> Path:
 @pytest.fixture
 def lake(source: Path, tmp_path: Path) -> Path:
     """Return a lake of orders whose tables have several files, because four runs wrote
-    to it.
+    to the lake.
     """
     for number in (0, 2001, 2002, 2003):
         if number:

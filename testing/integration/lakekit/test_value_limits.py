@@ -1,5 +1,5 @@
-"""Tests values that a table cannot store. Such values must never be committed, and both
-engines must reject the same values.
+"""Tests that a run never commits values that a table cannot store, and that both
+engines reject the same values.
 """
 
 from __future__ import annotations
@@ -144,7 +144,9 @@ def write(folder: Path, name: str, rows: Sequence[Tuple[str, ...]]) -> None:
 
 
 def read(lake: Path, table: str, *columns: str) -> Dict[str, object]:
-    """Read columns of a table with delta-rs and pyarrow. Returns the values by `id`."""
+    """Read columns of a table with delta-rs and pyarrow. Returns the values of each row
+    by its `id`.
+    """
     rows = DeltaTable(str(lake / table)).to_pyarrow_table().to_pylist()
     return {row["id"]: tuple(row[name] for name in columns) for row in rows}
 
@@ -230,7 +232,7 @@ def test_file_with_names_or_text_that_no_table_can_hold_is_refused(
 ) -> None:
     columns = [column.name for column in VISITS.columns]
     good = pa.table(dict(zip(columns, ([value] for value in GOOD[2]))))
-    # This is the invalid string b"\xff". pyarrow can create it only from buffers.
+    # This is the invalid UTF-8 string b"\xff". pyarrow can create it only from buffers.
     offsets, text = pa.py_buffer(b"\0\0\0\0\1\0\0\0"), pa.py_buffer(b"\xff")
     wrong = pa.StringArray.from_buffers(1, offsets, text)
     for table, said in {

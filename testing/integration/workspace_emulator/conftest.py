@@ -93,7 +93,7 @@ def cli(
 
 @pytest.fixture(scope="session")
 def volume(sdk: WorkspaceClient) -> str:
-    """Return the path of a volume. Tests store wheels and scripts there."""
+    """Return the path of a volume. Tests store wheels and scripts in the volume."""
     sdk.schemas.create(name="release", catalog_name="spark_catalog")
     sdk.volumes.create("spark_catalog", "release", "files", VolumeType.MANAGED)
     return "/Volumes/spark_catalog/release/files"
@@ -101,7 +101,7 @@ def volume(sdk: WorkspaceClient) -> str:
 
 @pytest.fixture(scope="session")
 def cluster(sdk: WorkspaceClient) -> str:
-    """Return the id of a running cluster. All tests that execute code share it."""
+    """Return the id of a running cluster, which all tests that execute code share."""
     made = sdk.clusters.create(
         cluster_name="shared",
         spark_version=RUNTIME,

@@ -1,5 +1,5 @@
-"""Tests volumes and the Files API through the SDK. databricks-cli 0.18 does not support
-them.
+"""Tests volumes and the Files API through the SDK, because databricks-cli 0.18 supports
+neither of them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tests libraries through databricks-cli and the SDK: installs into the cluster's
+"""Tests libraries through databricks-cli and the SDK: installations into the cluster's
 environment, and the effects of a restart.
 """
 
@@ -36,8 +36,8 @@ PENDING = ("PENDING", "RESOLVING", "INSTALLING")
 def wait_for_installs(
     sdk: WorkspaceClient, cluster: str, seconds: float = 600
 ) -> dict[str, tuple[str, str]]:
-    """Wait until no install is pending. Returns the status and messages of a cluster's
-    libraries.
+    """Wait until no installation is pending. Returns the status and messages of a
+    cluster's libraries.
     """
     deadline = time.monotonic() + seconds
     while True:

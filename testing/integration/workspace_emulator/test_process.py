@@ -120,7 +120,7 @@ def test_an_emulator_that_does_not_answer_in_time_is_ended(tmp_path: Path) -> No
     emulator = Emulator(tmp_path / "state", start_seconds=0.0)
     with pytest.raises(LaunchError, match=r"^the emulator did not start within 0 s$"):
         emulator.start()
-    assert emulator.stop() == 0  # no task may still be running
+    assert emulator.stop() == 0  # every task has ended
 
 
 def test_a_token_with_a_line_break_works_and_is_written_nowhere(tmp_path: Path) -> None:

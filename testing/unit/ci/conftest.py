@@ -154,7 +154,7 @@ class Machine:
 
     def provision(self, *names: str) -> int:
         """Start to prepare resources. Returns the id of the process group that prepares
-        them, or 0 if nothing must be prepared.
+        the resources, or 0 if nothing must be prepared.
         """
         done = self.succeed(".ci/provision", *names)
         group = int(done.stdout or 0)
@@ -164,8 +164,7 @@ class Machine:
     def end(self, group: int, number: signal.Signals) -> None:
         """Kill a process group, and wait until all its processes have ended.
 
-        If a process of the group still ran, it could read the answer for the next
-        preparation.
+        A remaining process of the group could read the answer for the next preparation.
         """
         os.killpg(group, number)
         for process in group_members(group):

@@ -1,5 +1,5 @@
 """`source .ci/prepare` sets up the shell, and does not wait for the work in the
-background. `.ci/run` stops this work when it ends.
+background. When `.ci/run` ends, it stops the work in the background.
 """
 
 from __future__ import annotations

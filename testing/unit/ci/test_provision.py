@@ -104,8 +104,8 @@ def test_the_second_run_goes_on_where_the_first_one_is_ended(
 def test_what_was_started_by_it_and_goes_on_does_not_count_as_preparing(
     two: Machine,
 ) -> None:
-    """The engine continues to run after the preparation that has started it, even if
-    the preparation fails, as here.
+    """In this test, the preparation fails, but the engine that it has started continues
+    to run.
     """
     os.mkfifo(two.state / "service")
     script = two.checkout / ".ci" / "engine"

@@ -1,5 +1,5 @@
-"""The reference lake is created only once, and every image's user can read it. If its
-creation fails, the error contains lakekit's output.
+"""The reference lake is created only once, and every image's user can read it. If the
+creation of the lake fails, the error contains lakekit's output.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from testing.images.reference_lake import ReferenceLake
 
 
 class Lakekit:
-    """A fake lakekit with the commands `run` and `show`. The command in `fails`
-    fails.
+    """A fake lakekit with the commands `run` and `show`. The command whose name is
+    `fails` fails.
     """
 
     def __init__(self, fails: str = "") -> None:

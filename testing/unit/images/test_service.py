@@ -1,5 +1,5 @@
-"""Tests how requests are sent to the service in a container, and the wait for its
-end.
+"""Tests the code that sends requests to a service in a container, and waits for the
+container's end.
 """
 
 from __future__ import annotations

@@ -144,7 +144,7 @@ def files() -> Callable[[Path], Dict[str, bytes]]:
 
 @pytest.fixture(scope="session")
 def shop_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a lake with the orders of `lakekit init`. Tests must not change it."""
+    """Return a lake with `lakekit init`'s orders. Tests must not change the lake."""
     lake = tmp_path_factory.mktemp("shop") / "lake"
     lakekit.run(TEMPLATE / "data", lake, tables=ORDERS)
     return lake

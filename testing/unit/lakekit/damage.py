@@ -1,7 +1,7 @@
 """Damages every part of a table, and checks the output of `lakekit show`.
 
 `lakekit show` must either show the right rows, or exit with code 4 and name the table
-and the damaged file. It must not print a traceback.
+and the damaged file. The command must not print a traceback.
 
 `python -m testing.unit.lakekit.damage spark` tests all kinds of damage with Spark.
 LAKEKIT_JARS must contain Delta's jars. With the arguments `embedded 10`, the module
@@ -87,7 +87,7 @@ class Damage(NamedTuple):
 
 
 def write_lake(folder: Path) -> Path:
-    """Return a lake after two runs. Its tables have no checkpoint."""
+    """Return a lake after two runs. The lake's tables have no checkpoint."""
     shutil.copytree(TEMPLATE / "data", folder / "data")
     lakekit.run(folder / "data", folder / "lake", tables=TABLES)
     with (folder / "data" / "orders.csv").open("a") as orders:
@@ -112,7 +112,7 @@ def changed(file: Path, content: Optional[bytes]) -> Iterator[None]:
 
 def of_field(lake: Path, field: str) -> Iterator[Damage]:
     """For every wrong value of a field, yield the damage that writes this value to the
-    newest commit with the field.
+    newest commit that has the field.
     """
     kind, _, name = field.partition(".")
     log = sorted((lake / LOG).glob("*.json"))
@@ -160,7 +160,7 @@ def of_checkpoint(lake: Path) -> Iterator[Damage]:
 
 
 def show(lake: Path, engine: str = "embedded") -> Tuple[int, str, str]:
-    """Run `lakekit show`. Return its exit code, stdout and stderr."""
+    """Run `lakekit show`, and return the command's exit code, stdout and stderr."""
     flags = ["--tables", str(TEMPLATE / "tables.py"), "--engine", engine]
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

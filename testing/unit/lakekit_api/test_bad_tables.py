@@ -1,5 +1,5 @@
 """Tests the service while a table cannot be read. The service must still return the
-last loaded version of this table, and all other tables.
+unreadable table's last loaded version, and all other tables.
 """
 
 from __future__ import annotations

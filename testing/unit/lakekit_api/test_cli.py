@@ -34,7 +34,7 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> List[Any]:
-    """Replace the server, and return a list that gets the arguments of its start."""
+    """Replace the server by a fake. Return a list that gets the fake's arguments."""
     found: List[Any] = []
 
     def record(

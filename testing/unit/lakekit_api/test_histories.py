@@ -1,5 +1,6 @@
-"""Tests the service while a table is replaced by an older copy with new commits. The
-table id and the version numbers stay the same, but the rows differ.
+"""Tests the service while a table is replaced by an older copy of the table, to which
+different commits were added. The table id and the version numbers stay the same, but
+the rows differ.
 """
 
 from __future__ import annotations

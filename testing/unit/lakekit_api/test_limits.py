@@ -42,7 +42,7 @@ def test_connection_that_is_idle_longest_is_evicted_first() -> None:
         idle.add(wire)
     idle.remove(wires[0])
     idle.add(wires[0])
-    idle.add(wires[1])  # it is already idle, so its position stays the same
+    idle.add(wires[1])  # already idle, so its position stays the same
     assert idle.evict()
     assert [wire.aborted for wire in wires] == [False, True, False]
     assert idle.evict() and idle.evict() and not idle.evict()

@@ -128,8 +128,8 @@ EXTREMES: Dict[str, List[Any]] = {
 def tables(draw: Any) -> Tuple[Table, List[Dict[str, Any]]]:
     """Return a random declaration of a table, and rows of which some may be equal.
 
-    The table may have a key. Even then, several rows may have the same key, because
-    only lakekit checks keys.
+    The table may have a key. Even if a table has a key, several of its rows may have
+    the same key, because only lakekit checks keys.
     """
     kinds = draw(st.lists(st.sampled_from(sorted(EXTREMES)), min_size=1, max_size=4))
     required = draw(st.lists(st.booleans(), min_size=4, max_size=4))

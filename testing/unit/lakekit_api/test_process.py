@@ -1,5 +1,5 @@
-"""Tests the service in a process of its own, while nobody reads its logs, or while
-clients connect and send nothing.
+"""Tests the service in a separate process. In one test, nobody reads the service's
+logs; in another test, clients connect and send nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 REQUESTS = 600
-"""The number of requests: their log lines do not fit into the buffer of a pipe."""
+"""A number of requests whose log lines do not fit into the buffer of a pipe."""
 
 
 class Service:
@@ -75,7 +75,8 @@ def test_silent_clients_lock_nobody_out(service: Service) -> None:
     ):
         for _ in range(60):
             silent.append(socket.create_connection(address, 60))
-            with contextlib.suppress(OSError):  # if the service closed it
+            # The service may already have closed the connection.
+            with contextlib.suppress(OSError):
                 silent[-1].sendall(part)
         with contextlib.closing(service.connect()) as connection:
             assert service.get(connection, "/healthz") == 200

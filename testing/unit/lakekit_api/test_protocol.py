@@ -39,7 +39,7 @@ class ManualLoop(asyncio.SelectorEventLoop):
         return self.now
 
     def settle(self) -> None:
-        """Run all callbacks that are due now, and all callbacks that these schedule."""
+        """Run all callbacks that are due now, and all that these callbacks schedule."""
         self.run_until_complete(_turns(MAX_PIPELINED * 2))
 
 
@@ -49,7 +49,9 @@ async def _turns(count: int) -> None:
 
 
 class Wire(asyncio.Transport):
-    """The server's end of a connection. This class records what the server does."""
+    """The server's end of a connection. The class records what the server does with the
+    connection.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -128,8 +130,9 @@ class Connection:
 class Server:
     """The state that all connections of a service share, and a test application.
 
-    A request to /held is answered when the test releases it, a request to /body after
-    its body is read, and any other request immediately.
+    The application answers a request to /held when the test releases the request. The
+    application answers a request to /body after it has read the body, and any other
+    request immediately.
     """
 
     def __init__(self, loop: ManualLoop, settings: Settings) -> None:
@@ -189,7 +192,7 @@ class Server:
 def server() -> Iterator[Server]:
     loop = ManualLoop()
     yield Server(loop, SMALL)
-    while tasks := asyncio.all_tasks(loop):  # a task may still send its error
+    while tasks := asyncio.all_tasks(loop):  # a task may still be sending an error
         for task in tasks:
             task.cancel()
         loop.settle()

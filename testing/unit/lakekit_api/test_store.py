@@ -219,8 +219,8 @@ def test_query_that_takes_too_long_is_stopped(make: Make) -> None:
         with pytest.raises(ProblemError, match="longer than 0.2 s") as caught:
             await store.query(snapshot, SLOW, [1])
         assert caught.value.status == 504
-        # There is only one thread. So this query runs only because the previous query
-        # was stopped.
+        # The store has one query thread. So this call runs only because the previous
+        # query was stopped.
         return await asyncio.get_running_loop().run_in_executor(
             store._queries, threading.active_count
         )

@@ -1,5 +1,5 @@
-"""Declares test tables, and writes their rows to a lake. One is a gold table with a
-column of every type.
+"""Declares test tables, and writes their rows to a lake. One of the test tables is a
+gold table with a column of every type.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ Row = Dict[str, Any]
 
 
 def trip(day: int, code: str, **more: Any) -> Row:
-    """Return a row of the table of trips. Columns that are not given are missing."""
+    """Return a row of the table of trips, without the columns that are not given."""
     return {"day": datetime.date(2013, 1, day), "code": code, **more}
 
 
@@ -71,7 +71,7 @@ ROWS = [
 
 def write(lake: Path, table: Table, rows: List[Row], mode: Any = "overwrite") -> None:
     """Write rows to a table. By default, the new rows replace all rows; with the mode
-    `append`, they are added.
+    `append`, the new rows are added.
     """
     schema = pa.schema(
         [pa.field(c.name, ARROW[c.type], not c.required) for c in table.columns]

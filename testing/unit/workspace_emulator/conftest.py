@@ -1,4 +1,4 @@
-"""Fixtures that create a store and a tree for one test."""
+"""Fixtures that create a `Store` and a `Tree` for one test."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def fields(route: Route) -> list[str]:
 
 
 def bodies(chance: random.Random, names: list[str]) -> Iterator[bytes]:
-    """Generate request bodies. Some are malformed; all other bodies are objects with
+    """Generate request bodies. Some bodies are malformed; all others are objects with
     wrong values.
     """
     yield from RAW

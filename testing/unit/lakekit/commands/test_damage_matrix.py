@@ -1,6 +1,6 @@
-"""Damages every part of a table. `lakekit show` must either report the damaged table
-and file with exit code 4, or show the right rows. There must be no traceback, and the
-undamaged tables can still be shown.
+"""Damages every part of a table. `lakekit show` must either show the right rows, or
+exit with code 4 and name the damaged table and file. The command must print no
+traceback, and still show the undamaged tables.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from testing.unit.lakekit.damage import (
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a lake after two runs. Its tables have no checkpoint. Tests must not
-    change this lake.
+    """Return a lake after two runs. The lake's tables have no checkpoint. Tests must
+    not change this lake.
     """
     return write_lake(tmp_path_factory.mktemp("matrix"))
 
 
 @pytest.fixture
 def lake(made: Path, tmp_path: Path) -> Path:
-    """Return a copy of the lake that the test may damage."""
+    """Return a copy of the lake; the test may damage the copy."""
     shutil.copytree(made, tmp_path / "lake")
     return tmp_path / "lake"
 
@@ -43,14 +43,14 @@ def lake(made: Path, tmp_path: Path) -> Path:
 def show(
     lake: Path, table: str, capsys: pytest.CaptureFixture[str]
 ) -> Tuple[int, str, str]:
-    """Run `lakekit show`. Return its exit code, stdout and stderr."""
+    """Run `lakekit show`, and return the command's exit code, stdout and stderr."""
     tables = str(TEMPLATE / "tables.py")
     code = call(["show", table, "--lake", str(lake), "--tables", tables])
     return (code, *capsys.readouterr())
 
 
 def check(lake: Path, right: str, what: object, capsys: Any) -> int:
-    """Check the output of `lakekit show` for a damaged table. Return its exit code."""
+    """Check the output of `lakekit show` for a damaged table. Return the exit code."""
     code, out, err = show(lake, NAME, capsys)
     if code == 0:
         assert out == right, what
@@ -71,14 +71,14 @@ def test_damaged_commit_is_named(
     for what, damage in FILE_DAMAGE.items():
         with changed(file, damage(file.read_bytes())):
             code, out, err = show(lake, NAME, capsys)
-            if code == 0:  # the damaged commit is an older one that changed no rows
+            if code == 0:  # an older commit, which changed no rows
                 assert out == right and version < 3, what
             else:
                 assert code == 4 and f"{NAME} is damaged: {file} " in err, (what, err)
     file.write_bytes(b"")
     assert show(lake, "gold.sales_by_day", capsys) == other
     file.unlink()
-    if version < 3:  # without version 3, the table is a valid older one
+    if version < 3:  # without commit 3, version 2 is valid
         check(lake, right, "missing", capsys)
 
 

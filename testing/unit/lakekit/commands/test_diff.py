@@ -31,7 +31,7 @@ def edit(lake: Path, table: str, change: Edit) -> None:
 
 
 def compared(a: Path, b: Path, table: str) -> lakekit.TableDiff:
-    """Compare two lakes, and return the differences of `table`. Check that all other
+    """Compare two lakes, and return the differences in `table`. Check that all other
     tables are equal.
     """
     result = lakekit.diff(a, b, tables=TABLES)

@@ -80,7 +80,7 @@ def test_faulty_file_stops_the_tables_that_read_it_and_no_other(
 
 
 UNREADABLE = Path("/proc/self/mem")
-"""A file that can be opened. Reading its first byte raises an I/O error."""
+"""A file that can be opened. Reading the file's first byte raises an I/O error."""
 
 
 @pytest.mark.parametrize("name", ["b.csv", "b.csv.gz", "b.csv.zip", "b.parquet"])

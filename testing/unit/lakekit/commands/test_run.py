@@ -334,7 +334,7 @@ def test_seconds_of_a_table_are_those_of_its_steps(
     now = [0.0]
 
     def takes(seconds: float, owner: Any, name: str) -> None:
-        """Replace a function by one that also advances the test's clock by
+        """Replace a function by a wrapper that also advances the test's clock by
         `seconds`.
         """
         function = getattr(owner, name)

@@ -23,8 +23,8 @@ from lakekit.errors import DeclarationError, UnknownTableError
 
 
 def wrong(value: object) -> Any:
-    """Return a value with the type `Any`, so that mypy accepts it for a field of a
-    different type.
+    """Return the value. The return type is `Any`, so that mypy accepts the value for a
+    field of a different type.
     """
     return value
 
@@ -41,7 +41,7 @@ ITEMS = Table(
 
 
 def declare(**changed: Any) -> TableSet:
-    """Return a table set, with changed fields of the silver table."""
+    """Return a table set in which these fields of the silver table are changed."""
     return TableSet(
         (bronze(SOURCE), dataclasses.replace(ITEMS, **changed)), Path("sql")
     )

@@ -12,7 +12,7 @@ from lakekit.errors import DeclarationError, LakekitError
 
 
 def with_gold(tables: TableSet, **changed: Any) -> TableSet:
-    """Return the tables, with changed fields of the gold table."""
+    """Return the tables, after these fields of the gold table were changed."""
     bronze, silver, _, gold = tables
     return TableSet((bronze, silver, dataclasses.replace(gold, **changed)), tables.sql)
 

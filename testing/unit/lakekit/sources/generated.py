@@ -4,10 +4,10 @@ rows.
     PYTHONPATH=utils:. python -m testing.unit.lakekit.sources.generated 1000
     PYTHONPATH=utils:. python -m testing.unit.lakekit.sources.generated 100 spark
 
-Every row must be in bronze, with the same texts that Python reads. It must also be in
-silver with the values to which Python converts the texts, or in quarantine if Python
-cannot convert them. lakekit may refuse a file only if the file was damaged or Python
-cannot read it. The error must name the file.
+Every row must be in bronze, with the texts that Python reads from the file. The row
+must also be in silver with the values to which Python converts the texts, or in
+quarantine if Python cannot convert them. lakekit may refuse a file only if the file was
+damaged or Python cannot read it. The error must name the refused file.
 """
 
 from __future__ import annotations
@@ -119,8 +119,8 @@ BAD_NAMES = ["", "a b", "a,b", "x\ny", "_rule", "_source_x", "ID", "a=b", "word"
 
 @dataclass(frozen=True)
 class Generated:
-    """A source file. `name` is its name in the source folder, and `rows` are the rows
-    that Python reads.
+    """A source file. `name` is the name of the file in the source folder, and `rows`
+    are the rows that Python reads.
 
     If `rows` is None, lakekit must refuse the file. If `damaged` is true, lakekit may
     refuse the file.
@@ -319,7 +319,7 @@ def _text(value: Any, zoned: bool) -> str:
 
 
 def _convert(name: str, text: str) -> Any:
-    """Convert a text to the value of a column with Python. Raises ValueError if the
+    """With Python, convert a text to the value of a column. Raises ValueError if the
     text is not valid.
     """
     kind = TYPES[name]

@@ -138,7 +138,7 @@ def test_encrypted_archive_is_refused(
 ) -> None:
     archive = zip_of(source, [("people.csv", HEADER + ROW)])
     content = bytearray(archive.read_bytes())
-    content[6] |= 1  # set the flag "encrypted" here
+    content[6] |= 1  # set the flag "encrypted" in the header
     content[content.index(b"PK\x01\x02") + 8] |= 1  # and in the directory
     archive.write_bytes(content)
     with pytest.raises(SourceError, match="cannot be unpacked"):

@@ -19,7 +19,7 @@ def rows(*values: int) -> pa.Table:
 
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
-    """Return a table with three commits and five rows. One of the commits has a
+    """Return a table with three commits and five rows. The second commit has a
     transaction and a note.
     """
     path = tmp_path / "table"

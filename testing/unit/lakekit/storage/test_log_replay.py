@@ -43,7 +43,7 @@ def test_file_whose_name_holds_a_quoted_value_is_found() -> None:
     files.data = {
         "p=x%20y/b": b"1",
         "p=x%20z/b": b"1",
-    }  # names as Spark and as delta-rs write them
+    }  # the file names that Spark and delta-rs write
     assert versions(files)[0].damaged == ()
 
 

@@ -24,8 +24,8 @@ BRONZE = TABLES["bronze.orders"]
 
 
 def head_of(table: Table, **changes: Any) -> Head:
-    """Return the head of a stored table. `changes` are the only differences from the
-    table's declaration.
+    """Return the `Head` of a stored table. The `Head` differs from the table's
+    declaration only in the fields of `changes`.
     """
     names = frozenset(each.name.lower() for each in table.constraints)
     head = Head("id", 3, 3, None, False, table.columns, table.partition, names)
@@ -128,8 +128,8 @@ def test_column_that_may_be_null_again_is_no_change() -> None:
 
 
 class Recorder:
-    """A fake engine that records its calls. For each constraint, it reports that
-    `broken` rows violate the constraint.
+    """A fake engine that records its calls. For each constraint, the engine reports
+    that `broken` rows violate the constraint.
     """
 
     def __init__(self, broken: int = 0) -> None:

@@ -13,7 +13,7 @@ HEADER = "name,age,seen,weight\n"
 
 
 def replaced(tables: TableSet, table: Table) -> TableSet:
-    """Return the tables. The declaration of one table is replaced."""
+    """Return the tables, after the declaration of one table was replaced."""
     kept = [each for each in tables if each.layer != "quarantine"]
     return TableSet(
         tuple(table if each.name == table.name else each for each in kept), tables.sql

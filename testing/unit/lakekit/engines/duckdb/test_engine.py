@@ -55,8 +55,8 @@ def rows(engine: EmbeddedEngine, table: Table) -> List[Any]:
 def put(
     engine: EmbeddedEngine, table: Table, values: str, keys: Optional[str] = None
 ) -> int:
-    """Commit rows. They replace the rows that have one of `keys`, or all rows if `keys`
-    is None.
+    """Commit new rows. The new rows replace the rows that have one of `keys`, or all
+    rows if `keys` is None.
     """
     staged = engine.stage(
         table, "staged", f"select * from (values {values}) t(k, p, n)"
@@ -358,8 +358,8 @@ def test_partition_that_loses_its_last_row_has_no_file(engine: EmbeddedEngine) -
 def test_net_change_is_that_of_the_files(
     engine: EmbeddedEngine, table: Table, tables: TableSet, tmp_path: Path
 ) -> None:
-    """A run that has committed a change knows the net change. A later run must compute
-    the same net change from the data files.
+    """A run that has committed a change knows the net change of its commit. A later run
+    must compute the same net change from the data files.
     """
     readers = tuple(
         Table(

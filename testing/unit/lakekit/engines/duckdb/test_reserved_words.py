@@ -1,5 +1,5 @@
-"""Tests reserved words of DuckDB and Spark as names. A column, key, partition, source
-or table can have each of these words as its name.
+"""Tests reserved words of DuckDB and Spark as names. Every reserved word can be the
+name of a column, key, partition, source or table.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tests the functions that only build text, without a JVM.
+"""Tests, without a JVM, the functions that only build text.
 testing/integration/lakekit/test_engines.py tests all other functions.
 """
 
