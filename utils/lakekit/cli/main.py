@@ -1,5 +1,5 @@
-"""The command `lakekit`. Each subcommand prints the result of the Python function of
-the same name.
+"""The command `lakekit`. Each subcommand prints the result of the Python function that
+has its name.
 """
 
 from __future__ import annotations

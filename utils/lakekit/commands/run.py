@@ -1,8 +1,9 @@
 """Ingests new source files into bronze, then updates the silver and gold tables.
 
-All sources are opened and checked before the first commit. Each commit has a note
-(metadata) that records which versions of the input tables the table includes. So the
-next run can resume an interrupted run, and a run without new files commits nothing.
+All sources are opened and checked before the first commit. The note (metadata) of each
+commit to a table records which versions of the input tables the table includes. So the
+next run can resume an interrupted run, and a run that finds no new files commits
+nothing.
 """
 
 from __future__ import annotations
@@ -72,8 +73,8 @@ class TableResult:
             too.
         why: the reason for a rebuild of the whole table; empty if the table was not
             rebuilt.
-        refused: for a bronze table, the reasons why files were left out. Each reason
-            names the file.
+        refused: for a bronze table, the reasons why files of its source were refused.
+            Each reason names the file.
     """
 
     table: str
@@ -105,8 +106,8 @@ class RunResult:
         return any(table.changed for table in self.tables)
 
     def __getitem__(self, name: str) -> TableResult:
-        """Return the result of the table of that name. Raises KeyError if no such table
-        was updated.
+        """Return the result of the table `name`. Raises KeyError if no table of this
+        name was updated.
         """
         return {table.table: table for table in self.tables}[name]
 
@@ -224,8 +225,8 @@ class _Run:
 
     def results(self) -> Tuple[TableResult, ...]:
         """Check all sources, then commit the files to bronze one by one, then update
-        the other tables one by one. Return the results of all tables that are not
-        stopped.
+        the other tables one by one. Return the results of all tables that no refused
+        file stops.
         """
         dry_run(self._engine, self._tables)
         self._read_heads()
@@ -246,7 +247,8 @@ class _Run:
             results.update(self._update_with_quarantine(table))
         if self._rebuilt:
             self._lineage.refresh(*(table.name for table in self._tables))
-            # Apply changes that require the rebuilt rows, such as a new constraint.
+            # Apply schema changes that require the rebuilt rows, such as a new
+            # constraint.
             retried(self._evolve)
         self._steps.finish()
         return tuple(results[table.name] for table in self._active(self._tables))
@@ -283,8 +285,8 @@ class _Run:
             self._lineage.refresh(*{change.table for change in changes})
 
     def _new_files(self, table: Table) -> List[OpenedFile]:
-        """Return the new files of a source: those whose content is not in bronze yet.
-        If several files have the same content, only the first of them is new. If the
+        """Return the new files of a source, whose content is not in bronze yet. If
+        several files have the same content, only the first of them is new. If the
         source has no files and its table does not exist yet, refuse the source.
         """
         files, exists = (
@@ -307,8 +309,8 @@ class _Run:
         return new
 
     def _refuse_missing(self, name: str) -> None:
-        """Stop the table of a source that provides no rows: the source has no file, or
-        all of its files are refused.
+        """Stop the table of a source if the source has no files, or if all of its files
+        are refused.
         """
         if self._refusals.of(name):
             self._refusals.stop(name)
@@ -341,9 +343,9 @@ class _Run:
         return inspected
 
     def _ingestion_time(self, table: Table) -> datetime.datetime:
-        """Return the ingestion time of a bronze table's new files. It is the time of
-        this run. If the table already has a row with this time or a later time, the
-        ingestion time is later than that row's time.
+        """Return the ingestion time of a bronze table's new files. The ingestion time
+        is the time of this run or, if this is later, a microsecond after the ingestion
+        time of the table's newest row.
 
         So the ingestion times follow the order of the commits, even if the clock was
         set back between two commits.
@@ -444,7 +446,7 @@ class _Run:
 
     def _update(self, table: Table) -> TableResult:
         """Update one table. If another writer commits first, retry with the newest
-        versions.
+        versions of the tables.
         """
         before = self._lineage.heads[table.name].version
         touched = (table.name, *((table.quarantine,) if table.quarantine else ()))
@@ -488,8 +490,8 @@ class _Run:
 
 
 def _new_columns(files: Sequence[OpenedFile]) -> Tuple[str, ...]:
-    """Return the columns of a source's files that are not declared, in lower case and
-    without duplicates.
+    """Return the undeclared columns of a source's files, in lower case and without
+    duplicates.
     """
     return tuple(dict.fromkeys(c.lower() for file in files for c in file.new_columns))
 

@@ -220,8 +220,9 @@ RULES: Tuple[Callable[[Table, Mapping[str, Table]], Iterator[str]], ...] = (
     _misgrouped,
     _missourced,
 )
-"""Functions that check a table. They also get the tables that were declared before it.
-Each function may assume that all checks by the previous functions passed.
+"""Functions that check a table. Each function also gets the tables that were declared
+before this table. Each function may assume that the table has passed the checks of all
+previous functions.
 """
 
 

@@ -3,8 +3,8 @@
 Without the cache, importing sqlglot and rewriting a lake's SQL would take as long as an
 update with the new files of one day. The key of an entry is a digest of the SQL, the
 views, the code that decides which SQL is allowed, and sqlglot's version. Nothing else
-determines the result, so an entry never becomes invalid. The files of the cache may be
-deleted at any time.
+determines the rewritten SQL, so an entry of the cache never becomes invalid. The files
+of the cache may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class SqlCache:
         return self._cached(["predicate", sql], rewrite)
 
     def query(self, table: str, sql: str, views: Mapping[str, str]) -> str:
-        """Translate a table's SQL to DuckDB's, and replace its tables by views.
+        """Translate a table's SQL to DuckDB SQL, in which views replace the input
+        tables.
 
         Raises UnsupportedSqlError if the SQL is not allowed; DeclarationError if it
         does not read exactly the tables in `views`.
@@ -55,8 +56,8 @@ class SqlCache:
         return self._cached(["query", sql, dict(views)], rewrite)
 
     def once(self, what: object, check: Callable[[], None]) -> None:
-        """Run a check, unless the check has already passed for the same `what`. The
-        check raises an error if it fails.
+        """Run a check, unless the check has already passed for the same value of
+        `what`. The check raises an error if it fails.
         """
 
         def run() -> str:

@@ -120,8 +120,8 @@ class SparkLogs:
         )
 
     def rows(self, table: Table) -> Optional[int]:
-        """Return the number of rows of the version that `version` returns; None if the
-        log does not have the number.
+        """Return the number of rows of the version that `version` returns; None if this
+        number is not in the log.
         """
         log, version = self._log(table), self.version(table)
         return log.rows() if log is not None and log.version == version else None

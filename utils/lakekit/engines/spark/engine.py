@@ -2,9 +2,10 @@
 
 The engine commits with INSERT and MERGE. So Delta itself checks NOT NULL and CHECK
 constraints for every row, and detects concurrent writers. Every commit has a Delta
-transaction identifier. For a source file, the identifier is the hash of the content, so
-no engine ingests a file twice. For all other commits, the transaction number is the
-table's version. So if two runs read the same version, only one of them can commit.
+transaction identifier. For a source file, the identifier is the hash of the file's
+content, so no engine ingests a file twice. For all other commits, the transaction
+number is the table's version. So if two runs read the same version, only one of them
+can commit.
 """
 
 from __future__ import annotations
@@ -400,8 +401,8 @@ class SparkEngine:
         self, table: str, place: str, otherwise: Type[LakekitError] = ComputeError
     ) -> Iterator[None]:
         """Translate errors like `translated`. If Spark's error is about an unreadable
-        Parquet file, but does not name the file, search for it in all tables that were
-        read.
+        Parquet file, but does not name the file, search for the file in all tables that
+        were read.
         """
         try:
             with translated(table, place, otherwise):

@@ -83,7 +83,8 @@ def reason(error: BaseException) -> str:
 def failure(
     table: str, place: str, error: BaseException, otherwise: Type[LakekitError]
 ) -> LakekitError:
-    """Return the lakekit error for a failure at a table and its location.
+    """Return the lakekit error for a failure of Spark at a table and the table's
+    location.
 
     An unknown failure becomes an error of the class `otherwise`: ComputeError or
     StorageError.
@@ -127,7 +128,9 @@ def _damaged(table: str, whole: str, why: str) -> Optional[LakekitError]:
 
 
 def _table_of(file: str) -> str:
-    """Return the table of a data file or a checkpoint; empty if it is unknown."""
+    """Return the table to which a data file or a checkpoint belongs; empty if the table
+    is unknown.
+    """
     folders = re.findall(rf"/({'|'.join(LAYERS)})[/_](\w+)(?=/)", file)
     return ".".join(folders[-1]) if folders else ""
 
