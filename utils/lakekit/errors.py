@@ -125,8 +125,7 @@ class RefusedFilesError(LakekitError):
 
 
 class UnreadableFilesError(RefusedFilesError):
-    """The same as RefusedFilesError, except that none of the refused files can be read.
-    """
+    """Like a RefusedFilesError, except that none of the refused files can be read."""
 
     exit_code = 3
 

@@ -13,8 +13,8 @@ class ProgressLine:
 
     At the end of the run, the line is erased.
 
-    A ProgressLine is a callback for `lakekit.run`. A printed step is, for example, `3
-    of 14 silver.flights: update`.
+    A ProgressLine is a callback for `lakekit.run`. On the terminal, a step looks like
+    `3 of 14 silver.flights: update`.
     """
 
     def __init__(self, terminal: TextIO) -> None:

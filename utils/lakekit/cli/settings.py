@@ -91,7 +91,7 @@ def read_settings(
     """Read settings from flags, environment variables and the settings file. Flags take
     precedence over variables, and variables over the settings file.
 
-    The settings file is read from `folder`, or else from its nearest parent folder that
+    The settings file is read from `folder`, or else from the nearest parent folder that
     contains a settings file. Paths in the settings file are relative to the folder of
     the settings file; `~` is the home directory. On a Databricks cluster, the default
     engine is Spark, because a Spark session exists and the lake is a schema.
@@ -130,8 +130,8 @@ def read_settings(
 def _nearest_file(folder: Path) -> Optional[Path]:
     """Return the nearest settings file, in the folder itself or in a parent folder.
 
-    A settings file in a parent folder is only used if it belongs to this user or to
-    root. A settings file can select Python code to run, and every user can write to
+    A settings file in a parent folder is only used if the file belongs to this user or
+    to root. A settings file can select Python code to run, and every user can write to
     folders such as /tmp.
     """
     for place in (folder, *folder.absolute().parents):
@@ -190,5 +190,5 @@ def _known(name: str, where: str) -> str:
 
 
 def settings_here(flags: Mapping[str, Optional[str]]) -> Settings:
-    """Read the settings of a command in the current directory."""
+    """Read the settings of a command that runs in the current directory."""
     return read_settings(flags, os.environ, Path.cwd())

@@ -133,9 +133,9 @@ def _declaration_names() -> List[str]:
 
 
 def _line(path: Path, table: str) -> str:
-    """Return `:LINE`, where LINE is the first line of a file that contains a table's
-    name. The result is empty if the file does not contain the name, for example because
-    code computes the name.
+    """Return `:LINE` for the first line of the file that mentions a table. The result
+    is empty if no line contains the table's name, for example because code computes the
+    name.
     """
     names = [table, table.partition(".")[2]]
     try:

@@ -18,7 +18,7 @@ PROPERTIES: Mapping[str, str] = {**TABLE_PROPERTIES, **SWITCHED_OFF}
 @dataclass(frozen=True)
 class DescribeResult:
     """All declared tables and quarantine tables, in the order in which a run updates
-    them.
+    these tables.
     """
 
     tables: Tuple[Table, ...]

@@ -32,7 +32,7 @@ Declared names never contain `@`.
 
 @dataclass(frozen=True)
 class _Pair(Lake):
-    """Presents two lakes as one, so that one engine can read both."""
+    """Presents two lakes as one lake, so that one engine can read both lakes."""
 
     second: Lake
 
@@ -231,8 +231,9 @@ def _columns(table: Table, head_a: Head, head_b: Head) -> Tuple[Column, ...]:
 
 def _key(table: Table) -> Tuple[str, ...]:
     """Return the columns that identify a row. A bronze row is identified by the columns
-    for its origin, any other row by the declared key. If a table has no key, a row is
-    identified by all columns except volatile columns and columns that have a tolerance.
+    for its origin. Any other row is identified by the declared key. If a table has no
+    key, a row is identified by all columns except volatile columns and columns that
+    have a tolerance.
     """
     exact = tuple(
         column.name

@@ -32,8 +32,8 @@ class TableMaintenance:
             of new files that replace the merged files. Both numbers are 0 if compaction
             would gain nothing.
         deleted: number of files that were deleted, or that a dry run would delete.
-        waiting: other tables that have not yet read all changes of this table. If there
-            are such tables, no file of this table is deleted.
+        waiting: other tables that have not yet read all changes of this table. If
+            `waiting` is not empty, no file of this table is deleted.
     """
 
     table: str
@@ -45,7 +45,9 @@ class TableMaintenance:
 
 @dataclass(frozen=True)
 class MaintainResult:
-    """The results of all existing tables. A dry run compacts and deletes nothing."""
+    """The results of all existing tables. A dry run does not compact or delete any
+    files.
+    """
 
     lake: str
     dry_run: bool
@@ -113,9 +115,9 @@ def behind(name: str, heads: Mapping[str, Head]) -> Mapping[str, int]:
     The result maps each of these tables to the version of `name` that it has read.
 
     The result does not contain tables that the next run rebuilds: tables that have no
-    note of lakekit, or that read an earlier table with the name `name`. It does not
-    contain quarantine tables, either, because their notes are only updated when rows
-    are refused.
+    note of lakekit, or that read an earlier table with the name `name`. The result does
+    not contain quarantine tables, because their notes are only updated when rows are
+    refused.
     """
     found: Dict[str, int] = {}
     for follower, head in heads.items():

@@ -285,9 +285,9 @@ class _Run:
             self._lineage.refresh(*{change.table for change in changes})
 
     def _new_files(self, table: Table) -> List[OpenedFile]:
-        """Return the new files of a source, whose content is not in bronze yet. If
-        several files have the same content, only the first of them is new. If the
-        source has no files and its table does not exist yet, refuse the source.
+        """Return the new files of a source: the files whose content is not in bronze
+        yet. If several files have the same content, only the first of them is new. If
+        the source has no files and its table does not exist yet, refuse the source.
         """
         files, exists = (
             self._opened[_source(table).name],
@@ -407,7 +407,7 @@ class _Run:
         )
 
     def _append(self, table: Table, file: OpenedFile, found: FileInspection) -> bool:
-        """Append an inspected file. Return False if the table already has the file."""
+        """Append an inspected file. Return False if the file was already ingested."""
         known = {column.name for column in self._lineage.heads[table.name].columns}
         more = [name.lower() for name in file.new_columns]
         missing = [Column(name) for name in more if name not in known]

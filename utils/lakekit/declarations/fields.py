@@ -20,7 +20,7 @@ NAMES = {
     type(None): "None",
 }
 Fault = Tuple[str, str]
-"""The fault of a declaration, and the next step."""
+"""The text of a fault in a declaration, and the next step for the user."""
 _SEEN: Dict[Any, List[Tuple[str, Any]]] = {}
 
 
@@ -95,8 +95,8 @@ def _wrong_type(declaration: Any, name: str, value: object, hint: Any) -> Fault:
 def no_tuple(
     declaration: Any, name: str, value: object, kinds: Tuple[Any, ...]
 ) -> Fault:
-    """Return the fault of a field whose value should be a tuple with elements of this
-    kind.
+    """Return the fault of a field whose value should be a tuple of values of these
+    kinds.
     """
     of = getattr(kinds[0], "__name__", "") if is_dataclass(kinds[0]) else "texts"
     next_step = (

@@ -94,10 +94,10 @@ def cache_folder(environment: Mapping[str, str]) -> Optional[Path]:
 
 
 def _rewriter() -> Optional[str]:
-    """Return the content of the files that determine how SQL is rewritten, for the
-    cache keys: sqlglot's version file, and the modules that rewrite SQL. sqlglot is not
-    imported. The result is None if the files cannot be read, for example because they
-    are in a zip file.
+    """For the cache keys, return the content of the files that determine how SQL is
+    rewritten. These files are sqlglot's version file, and the modules that rewrite SQL;
+    sqlglot is not imported. The result is None if the files cannot be read, for example
+    because they are in a zip file.
     """
     found = importlib.util.find_spec("sqlglot")
     try:
@@ -132,8 +132,8 @@ def _read(file: Path) -> Optional[str]:
 
 
 def _write(file: Path, text: str) -> None:
-    """Write a cache file atomically. Errors are ignored, because a missing file only
-    costs time.
+    """Write a cache file atomically. Errors are ignored, because a missing cache file
+    only costs time.
     """
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ in UTC. There is no type for timestamps without a time zone.
 
 Severity = Literal["warn", "drop", "fail"]
 """The effect of a row that does not meet an expectation: `warn` only counts the row,
-`drop` moves the row to quarantine, `fail` stops the run before the table is written.
+`drop` moves it to quarantine, `fail` stops the run before the table is written.
 """
 
 Update = Literal["append", "merge", "groups", "whole"]

@@ -1,9 +1,9 @@
 """Values that a Delta table cannot store, or that some readers cannot read.
 
 - A date or a timestamp (in UTC) outside the years 1 to 9999. For a value outside this
-  range, Delta's log and Python have no notation that every reader can parse. A text in
-  a source file that means a value outside this range does not convert (rule `type:
-  COLUMN`).
+  range, Delta's log and Python have no notation that every reader can parse. If a text
+  in a source file means a value outside this range, the text does not convert (rule
+  `type: COLUMN`).
 - A partition value that is an empty string, contains the character NUL, or is read as a
   null. In upper or lower case, `null` and `__HIVE_DEFAULT_PARTITION__` are read as
   nulls.
@@ -11,11 +11,11 @@
   than 255 bytes. In the folder name, every byte of VALUE except ASCII letters, digits
   and `-._~` is escaped as `%XX`.
 
-If a row of a merged table has one of these values, the row is moved to quarantine. Its
-rule is `range: COLUMN` or `partition: COLUMN`, or `required: COLUMN` for an empty
-string. If a row of any other table has one of these values, the update of the table
-fails before its commit (ComputeError). All integers and booleans can be stored. Doubles
-and timestamps cannot partition a table (`lakekit.declarations.checks`).
+If a row of a merged table has one of these values, the row is moved to quarantine. The
+rule for the row is `range: COLUMN` or `partition: COLUMN`, or `required: COLUMN` for an
+empty string. If a row of any other table has one of these values, the update of the
+table fails before its commit (ComputeError). All integers and booleans can be stored.
+Doubles and timestamps cannot partition a table (`lakekit.declarations.checks`).
 """
 
 from __future__ import annotations

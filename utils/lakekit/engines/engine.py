@@ -157,7 +157,7 @@ class Head:
 
 @dataclass(frozen=True)
 class FileInspection:
-    """The result of reading a whole source file: the number of its rows and, for each
+    """The result of reading a whole source file: the number of rows and, for each
     column, the number of values that do not convert to the column's type.
     """
 
@@ -248,8 +248,8 @@ class Engine(Protocol):
         """
 
     def read(self, table: Table, view: str) -> None:
-        """Define a view of a table with only the declared columns, in their declared
-        types.
+        """Define a view that has only the declared columns of a table, in their
+        declared types.
 
         The view reads the version that `head` last read, or the newest version if
         `head` was not called.
@@ -313,8 +313,8 @@ class Engine(Protocol):
         """
 
     def stage(self, table: Table, view: str, sql: str, part: bool = False) -> Staged:
-        """Compute the rows of a table in their declared types. SQL can then read these
-        rows from `view`.
+        """Compute the rows of a table, whose columns get their declared types. SQL can
+        then read these rows from `view`.
 
         If `part` is true, `commit` will be called with `keys`, so that existing rows
         with other keys stay in the table. Raises ComputeError if the SQL fails on the
@@ -371,8 +371,8 @@ class Engine(Protocol):
         """
 
     def vacuum(self, table: Table, hours: int, dry_run: bool) -> List[str]:
-        """Delete the files that no version of the last `hours` hours uses; with
-        `dry_run`, only list them.
+        """Delete the files that no version of the last `hours` hours uses; if `dry_run`
+        is true, only list these files.
 
         Returns the paths of these files, relative to the table.
         """

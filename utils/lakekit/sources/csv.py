@@ -52,9 +52,9 @@ class CsvFile:
 
     Attributes:
         header: its column names.
-        line_end: how all its lines end, as text: LF, CRLF or CR.
+        line_end: how all lines of the file end, as text: LF, CRLF or CR.
         rows: the number of rows.
-        largest_row: an upper bound of the size of its rows, in bytes.
+        largest_row: an upper bound of the size of the file's rows, in bytes.
     """
 
     header: Tuple[str, ...]
@@ -64,9 +64,9 @@ class CsvFile:
 
 
 class Row(NamedTuple):
-    """A row of a file. `start` is the position of its first byte. `values` has the
-    positions of the start and the end of each value. `line_end` is empty at the end of
-    the file.
+    """A row of a file. `start` is the position of the row's first byte. `values` has
+    the positions of the start and the end of each value. `line_end` is empty at the end
+    of the file.
     """
 
     start: int
@@ -85,7 +85,7 @@ class Row(NamedTuple):
 
 
 class FaultError(Exception):
-    """A file violates the rule. `byte` is the position of the fault."""
+    """A file violates the CSV rule. `byte` is the position of the fault."""
 
     def __init__(self, byte: int, reason: str) -> None:
         super().__init__(byte, reason)
@@ -139,8 +139,9 @@ def find_fault(path: Path) -> Optional[str]:
 
 
 def _read_header(path: Path) -> Tuple[Tuple[str, ...], bytes]:
-    """Return the column names and the line end of the header. There are no names if the
-    file has no text. Raises FaultError if the header violates the rule.
+    """Return the column names in the header, and the line end of the header. If the
+    file has no text, the result has no names. Raises FaultError if the header violates
+    the rule.
     """
     with path.open("rb") as content:
         head = content.read(CHUNK)
@@ -168,9 +169,9 @@ def _read_header(path: Path) -> Tuple[Tuple[str, ...], bytes]:
 
 
 def _first_row(head: bytes, partial: bool) -> Optional[Row]:
-    """Return the first row of a text; None if there is no row. If the text is only the
-    start of a file (`partial`), the result is also None if a quoted name may continue
-    after the text.
+    """Return the first row of a text; None if there is no row. If `partial` is true,
+    the text is only the start of a file. In this case, the result is also None if a
+    quoted name may continue after the text.
     """
     try:
         return next(_rows(head), None)
@@ -201,7 +202,7 @@ def _scan(
             size = len(block) + (size if within else 0)
             text, within = _outside(block, within)
             largest = max(largest, size)
-            if line_end in text:  # ends the row that started in an earlier block
+            if line_end in text:  # the row that started in an earlier block ends here
                 size = len(block)
             ended = within or block.endswith(line_end)
             rows, commas = rows + _count(text, line_end), commas + text.count(b",")
@@ -209,8 +210,8 @@ def _scan(
                 largest <= MAX_ROW and _is_utf8(block) and _is_proven(text, line_end)
             )
     rows += not ended
-    # The number of commas is checked, too. Engines refuse a row with too few values,
-    # but DuckDB drops an additional empty value.
+    # The number of commas in all rows is checked, too. Engines refuse a row with too
+    # few values, but DuckDB drops an additional empty value.
     if within or not proven or commas != (rows + 1) * (len(names) - 1):
         return None, digest.hexdigest()
     return CsvFile(names, line_end.decode(), rows, largest), digest.hexdigest()
@@ -357,7 +358,7 @@ def _line(content: Content, byte: int) -> int:
 
 @contextmanager
 def _mapped(path: Path) -> Iterator[Content]:
-    """Yield the content of a file without reading it into memory."""
+    """Yield a file's content as a memory map, which does not read the whole file."""
     with path.open("rb") as file:
         if not path.stat().st_size:  # cannot be mapped
             yield b""

@@ -1,8 +1,9 @@
 """Reads a Delta log in a folder without Spark. The log has one JSON file per commit.
 
-Spark would need a job of some seconds to read the log. It is faster to read the files
-directly, because they have only a few kilobytes and never change. Spark is still needed
-if the files of the first commits no longer exist, for example after a log cleanup.
+Spark would need a job of some seconds to read the log. Reading the log's JSON files
+directly is faster, because these files have only a few kilobytes and never change.
+Spark is still needed if the files of the first commits no longer exist, for example
+after a log cleanup.
 """
 
 from __future__ import annotations
@@ -101,8 +102,8 @@ class FolderLog:
         return max((int(name.group(1)) for name in names if name), default=-1)
 
     def rows(self) -> Optional[int]:
-        """Return the number of rows of the table; None if the log lacks the number for
-        a file.
+        """Return the number of rows of the table; None if the number of rows of a file
+        is not in the log.
         """
         counts = [file.rows for file in self._files.values()]
         return None if None in counts else sum(count or 0 for count in counts)

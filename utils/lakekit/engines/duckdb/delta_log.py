@@ -100,7 +100,8 @@ def open_table(lake: Lake, table: Table) -> Optional[DeltaTable]:
 
 
 def check_before_load(lake: Lake, table: Table, version: Optional[int] = None) -> None:
-    """Raise DamagedLogError for a damaged commit, if delta-rs must not read the commit.
+    """If delta-rs must not read damaged commits, raise DamagedLogError for a damaged
+    commit.
     """
     if SPINS:
         log_replay.check_recent(log_files(lake, table), version)

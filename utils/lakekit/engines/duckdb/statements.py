@@ -81,7 +81,7 @@ def read_file(
             # A folder such as `month=7` above the file must not become a column.
             f"hive_partitioning = false{_row_size(opened)})"
         )
-        if len(opened.header) == 1:  # DuckDB would skip blank lines
+        if len(opened.header) == 1:  # DuckDB skips blank lines by default
             rows = f" WHERE {name(opened.header[0])} IS NOT NULL"
     else:
         missing = text(opened.source.missing)
@@ -270,8 +270,8 @@ def sql_reason(error: str) -> str:
 def storage_reason(error: str) -> str:
     """Return the operating system's reason why a file could not be written.
 
-    In DuckDB's message, the reason follows the file's name; DuckDB 2 writes both as
-    JSON.
+    In DuckDB's message, the reason follows the file's name; DuckDB 2 writes the name
+    and the reason as JSON.
     """
     reason = re.search(r'": ([A-Z][^"]+)', error)
     return reason.group(1) if reason else error.strip().partition("\n")[0]

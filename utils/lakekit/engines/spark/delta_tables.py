@@ -285,8 +285,8 @@ class SparkTables(SparkLogs):
         return FolderLogFiles(unquote(url.path)) if url.scheme == "file" else None
 
     def vacuum(self, table: Table, hours: int, dry_run: bool) -> List[str]:
-        """Delete the files that no version of the last `hours` hours uses; with
-        `dry_run`, only list them.
+        """Delete the files that no version of the last `hours` hours uses; if `dry_run`
+        is true, only list these files.
 
         In a dry run, Delta lists at most a thousand files.
         """

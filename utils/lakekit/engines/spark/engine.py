@@ -548,7 +548,7 @@ def _or_null(columns: Sequence[Column], has: Sequence[str]) -> str:
 
 
 def _with_micros(frame: DataFrame, instants: Sequence[int]) -> DataFrame:
-    """Return the rows with instants as microseconds since 1970.
+    """Return rows in which each instant is a number of microseconds since 1970.
 
     PySpark would return the local times of this machine, which are ambiguous for an
     hour when the clocks go back.

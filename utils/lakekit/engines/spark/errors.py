@@ -83,8 +83,7 @@ def reason(error: BaseException) -> str:
 def failure(
     table: str, place: str, error: BaseException, otherwise: Type[LakekitError]
 ) -> LakekitError:
-    """Return the lakekit error for a failure of Spark at a table and the table's
-    location.
+    """Return the lakekit error for a failure of Spark at a table.
 
     An unknown failure becomes an error of the class `otherwise`: ComputeError or
     StorageError.
