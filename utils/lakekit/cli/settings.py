@@ -5,7 +5,7 @@ is read from the current directory, or else from the nearest parent folder that 
 a file of this name.
 
 `SETTINGS` describes all settings. The tables are declared in a Python file or module
-that defines TABLES; by default, they are the tables of the New York flights.
+that defines TABLES. By default, lakekit uses the tables of the New York flights.
 """
 
 from __future__ import annotations

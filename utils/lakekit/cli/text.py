@@ -16,8 +16,8 @@ import click
 def visible(text: str, line_ends: bool = False) -> str:
     """Return text in which control and formatting characters are escaped.
 
-    Such characters, for example `\\x1b` and `\\u202e`, could color, overwrite or
-    reorder the text of a terminal.
+    Control and formatting characters, for example `\\x1b` and `\\u202e`, could color,
+    overwrite or reorder the text of a terminal.
 
     If `line_ends` is true, line feeds are not escaped.
     """

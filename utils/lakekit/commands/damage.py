@@ -23,9 +23,9 @@ def undamaged_head(engine: Engine, table: Table, name: str = "") -> Optional[Hea
 
     Raises DamagedTableError, which contains the newest undamaged version, if the newest
     version is damaged. Raises DamagedLogError, which names the damaged file, if a log
-    file is damaged. Raises ReaderTooOldError if the newest version is undamaged, but
-    the engine cannot open it. If `name` is not empty, error messages use `name` instead
-    of the table's name.
+    file is damaged. Raises ReaderTooOldError if the engine cannot open an undamaged
+    newest version. If `name` is not empty, error messages use `name` instead of the
+    table's name.
     """
     head = None
     try:
@@ -38,7 +38,7 @@ def undamaged_head(engine: Engine, table: Table, name: str = "") -> Optional[Hea
         if isinstance(error, StorageError):
             raise
         # `versions` does not report a missing data file that only a checkpoint lists.
-        # So `head` is checked, too: it is None if the engine cannot open the table.
+        # So `head` is checked, too; `head` is None if the engine cannot open the table.
         if versions and versions[0].whole and head is None:
             engine.check_log(table)
             raise ReaderTooOldError(name or table.name, error.reason) from error

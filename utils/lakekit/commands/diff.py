@@ -1,7 +1,7 @@
 """Compares two lakes row by row.
 
-Both lakes must have the same declarations. For example, compare a lake with its copy,
-or the lakes that two engines or two versions of the code wrote.
+Both compared lakes must have the same declarations. For example, compare a lake with
+its copy, or the lakes that two engines or two versions of the code wrote.
 """
 
 from __future__ import annotations
@@ -244,8 +244,8 @@ def _key(table: Table) -> Tuple[str, ...]:
 
 
 def _net(table: Table) -> str:
-    """Return a query for the rows that occur more often in one lake than in the other.
-    Volatile columns are ignored.
+    """Return a query for the rows that occur more often in one lake than in the other
+    lake. Volatile columns are ignored.
     """
     columns = listed(each.name for each in table.columns if not each.volatile)
     both = (

@@ -29,8 +29,8 @@ class TableMaintenance:
 
     Attributes:
         compacted: number of data files that compaction merged. `written` is the number
-            of new files that replace the merged files. Both numbers are 0 if compaction
-            would gain nothing.
+            of new files that replace the merged files. `compacted` and `written` are 0
+            if compaction would gain nothing.
         deleted: number of files that were deleted, or that a dry run would delete.
         waiting: other tables that have not yet read all changes of this table. If
             `waiting` is not empty, no file of this table is deleted.
@@ -112,7 +112,8 @@ def maintain(
 
 def behind(name: str, heads: Mapping[str, Head]) -> Mapping[str, int]:
     """Return the tables that have read table `name`, but not its newest change of rows.
-    The result maps each of these tables to the version of `name` that it has read.
+    For each of these tables, the result has the version of `name` that the table has
+    read.
 
     The result does not contain tables that the next run rebuilds: tables that have no
     note of lakekit, or that read an earlier table with the name `name`. The result does

@@ -56,7 +56,7 @@ class Refusals:
         return frozenset(self._stopped)
 
     def of(self, source: str) -> Tuple[str, ...]:
-        """Return why files of a source are refused. Each reason names the file."""
+        """Return why files of a source are refused. Each reason names its file."""
         return tuple(error.what for error in self._refused.get(source, ()))
 
     def raise_if_all_stopped(self) -> None:
@@ -67,9 +67,9 @@ class Refusals:
     def raise_if_stopped(self) -> None:
         """Raise an error if refused files stop any table.
 
-        If a single file stops all tables, raises the error of this file. Otherwise
-        raises UnreadableFilesError if none of the refused files can be read, and
-        RefusedFilesError in all other cases.
+        If a single file stops all tables, raises the error of this file. In all other
+        cases, raises RefusedFilesError, or UnreadableFilesError if none of the refused
+        files can be read.
         """
         if not self._stopped:
             return

@@ -1,4 +1,4 @@
-"""Restores an older version of a table, even if its newest version cannot be read."""
+"""Restores an older version of a table, even if the newest version cannot be read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ versions.
 
 @dataclass(frozen=True)
 class RestoreResult:
-    """The versions of a table, and the result of its restore.
+    """The versions of a table, and the result of restoring one of these versions.
 
     Attributes:
         newest: the newest version before the restore.

@@ -63,9 +63,9 @@ class TableResult:
         mode: how the run updated the table: `unchanged`, `appended` (bronze), `merged`,
             `groups` or `whole`; `noted` if the changes of the input tables affect no
             row of this table.
-        seconds: time that this run spent on the table. For a bronze table, this is the
-            time to check, read and write its files. The time of a merged table includes
-            the time of its quarantine table.
+        seconds: time that this run spent on the table. For a bronze table, `seconds` is
+            the time to check, read and write its files. The time of a merged table
+            includes the time of its quarantine table.
         changed: whether the run committed to this table.
         counts: numbers of rows; see `lakekit.transforms.merge.Counts`.
         groups_total: total number of groups, if the table is updated by groups.
@@ -74,7 +74,7 @@ class TableResult:
         why: the reason for a rebuild of the whole table; empty if the table was not
             rebuilt.
         refused: for a bronze table, the reasons why files of its source were refused.
-            Each reason names the file.
+            Each reason names the refused file.
     """
 
     table: str
@@ -92,7 +92,9 @@ class TableResult:
 
 @dataclass(frozen=True)
 class RunResult:
-    """The results of all declared tables, in the order in which they were updated."""
+    """The results of all declared tables, in the order in which the tables were
+    updated.
+    """
 
     source: Path
     lake: str
@@ -286,8 +288,9 @@ class _Run:
 
     def _new_files(self, table: Table) -> List[OpenedFile]:
         """Return the new files of a source: the files whose content is not in bronze
-        yet. If several files have the same content, only the first of them is new. If
-        the source has no files and its table does not exist yet, refuse the source.
+        yet. If several files have the same content, only the first of them is new. If a
+        source has no files and the table of the source does not exist yet, refuse the
+        source.
         """
         files, exists = (
             self._opened[_source(table).name],

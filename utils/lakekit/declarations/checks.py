@@ -29,8 +29,8 @@ def check_set(tables: TableSet) -> None:
 
 
 def check_table(table: Table, declared: Mapping[str, Table]) -> None:
-    """Raise DeclarationError if a declaration is invalid, or conflicts with a table
-    that was declared before it (`declared`).
+    """Raise DeclarationError if a declaration is invalid, or conflicts with one of the
+    tables in `declared`, which were declared before.
     """
     for what, next_step in faults(table):
         own = f"{label(table)}: "

@@ -43,8 +43,8 @@ class SqlCache:
         """Translate a table's SQL to DuckDB SQL, in which views replace the input
         tables.
 
-        Raises UnsupportedSqlError if the SQL is not allowed; DeclarationError if it
-        does not read exactly the tables in `views`.
+        Raises UnsupportedSqlError if the SQL is not allowed; DeclarationError if the
+        SQL does not read exactly the tables in `views`.
         """
 
         def rewrite() -> str:

@@ -135,8 +135,8 @@ def parse_predicate(table: str, sql: str) -> exp.Expr:
 
 def with_views(query: exp.Query, views: Mapping[str, str]) -> exp.Query:
     """Replace the tables of a query by views, and return the resulting query. If a
-    table has no alias, its short name becomes its alias, so that references to its
-    columns stay valid.
+    table has no alias, the table's short name becomes the alias, so that references to
+    the table's columns stay valid.
     """
 
     def replaced(node: exp.Expr) -> exp.Expr:

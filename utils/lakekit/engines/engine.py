@@ -54,8 +54,9 @@ SWITCHED_OFF: Mapping[str, str] = {
     "delta.enableTypeWidening": "false",
     "delta.checkpointPolicy": "classic",
 }
-"""Additional properties of every table on Databricks. They switch off features that a
-workspace may enable by default, but that delta-rs or an older Spark cannot handle.
+"""Additional properties of every table on Databricks. The properties switch off
+features that a workspace may enable by default, but that delta-rs or an older Spark
+cannot handle.
 
 Outside Databricks, these features are off by default. Outside Databricks, the
 properties are not set, because they would require table features.
@@ -128,8 +129,8 @@ class Head:
         version: the newest version.
         data_version: the newest version that changed a row. All later versions are
             maintenance, which changes no rows.
-        note: the note in the newest commit of lakekit that changed rows; None if there
-            is no such commit.
+        note: the note in the newest commit of lakekit that changed rows; None if no
+            commit of lakekit changed rows.
         foreign: whether another writer changed rows after the commit of `note`.
         columns: names, types and nullability, as stored. If lakekit does not know a
             type, the column has the stored name of the type.
@@ -176,8 +177,8 @@ class Staged:
 
 
 class Engine(Protocol):
-    """A connection to one lake. When its context ends, the engine deletes staged rows
-    that were not committed.
+    """A connection to one lake. When the context of an engine ends, the engine deletes
+    staged rows that were not committed.
     """
 
     name: str
@@ -300,8 +301,8 @@ class Engine(Protocol):
         """Return the declared SQL of a table in the SQL of this engine. In the result,
         the views in `views` replace the tables.
 
-        Raises UnsupportedSqlError if the SQL is not allowed; DeclarationError if it
-        does not read exactly the declared tables.
+        Raises UnsupportedSqlError if the SQL is not allowed; DeclarationError if the
+        SQL does not read exactly the declared tables.
         """
 
     def check(self, table: Table, where: str, sql: str) -> None:

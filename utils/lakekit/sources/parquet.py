@@ -68,7 +68,7 @@ WIDTHS: Mapping[str, int] = {
     "DOUBLE": 8,
     "BYTE_ARRAY": 4,
 }
-"""The size in bytes of a decoded value, by physical type. For text, it is the size of
+"""The size in bytes of a decoded value, by physical type. For text, the size is that of
 the field that stores the text's length.
 """
 
@@ -120,7 +120,7 @@ def _check_size(given: Path, file: pq.ParquetFile, limit: str) -> None:
 
 def find_fault(path: Path, text_only: bool = False) -> Optional[str]:
     """Return the first column with values that cannot be read or are not UTF-8, and the
-    reason; None if there is no such column. If `text_only` is true, only columns with
+    reason; None if no column has a fault. If `text_only` is true, only columns with
     text are read.
     """
     import pyarrow as pa

@@ -35,8 +35,8 @@ reads checkpoints.
 
 
 class _AddedFile(NamedTuple):
-    """A data file: its number of rows (None if the writer did not record it), its size
-    in bytes, and its partition.
+    """A data file: its number of rows (None if the writer did not record the number),
+    its size in bytes, and its partition.
     """
 
     rows: Optional[int]
@@ -113,7 +113,9 @@ class FolderLog:
         return {path: file.size for path, file in self._files.items()}
 
     def partitions(self) -> Iterable[Partition]:
-        """Return the partition columns of each data file, with their values as text."""
+        """Return the partition columns and partition values, as text, of each data
+        file.
+        """
         return [file.partition for file in self._files.values()]
 
     def history(self) -> List[Tuple[int, str, Optional[str]]]:

@@ -88,7 +88,8 @@ class S3LogFiles:
     """The files of a table on S3, read-only.
 
     A commit must fail if another writer has already created the commit's object. No
-    files are written here, because pyarrow does not support such a write.
+    files are written here, because a write by pyarrow does not fail if the object
+    exists.
     """
 
     def __init__(self, location: str) -> None:

@@ -35,8 +35,8 @@ from lakekit.storage.versions import Version
 CHECKPOINT = re.compile(r"(\d{20})\.checkpoint(?:\.(\d{10})\.(\d{10}))?\.parquet")
 LAST = "_last_checkpoint"
 ELSEWHERE = re.compile(r"/|[A-Za-z][A-Za-z0-9+.-]*:/")
-"""Matches the start of a path outside the table's folder. A shallow clone has such
-paths.
+"""Matches the start of a path outside the table's folder. A shallow clone has paths
+outside its own folder.
 """
 ADD = (
     "path",
@@ -256,8 +256,8 @@ def _without_nulls(content: Action) -> Action:
     fields.
 
     A row of Parquet has every field, but a JSON action has only the fields that are
-    set. Nulls in a map, such as the map of the partition values, are values, so they
-    stay.
+    set. Nulls in a map, such as the map of the partition values, are values, so these
+    nulls are not removed.
     """
     return {key: value for key, value in content.items() if value is not None}
 

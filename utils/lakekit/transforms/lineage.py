@@ -1,4 +1,4 @@
-"""Records, for each table, which versions of its input tables it has read.
+"""Records which versions of its input tables each table has read.
 
 The note in a table's newest commit names one version of each input table. The table
 includes the rows of the input table up to this version. The version in the note may be

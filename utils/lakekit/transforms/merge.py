@@ -134,8 +134,8 @@ class Merge:
         """Merge, and return the numbers of rows.
 
         If `why` is not empty, it is the reason for a rebuild, and all rows are merged.
-        Otherwise only rows that are affected by changes in the tables `moved` are
-        merged.
+        If `why` is empty, only rows that are affected by changes in the tables `moved`
+        are merged.
         """
         self._read()
         if not why:

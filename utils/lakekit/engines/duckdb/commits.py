@@ -195,7 +195,7 @@ class Commits:
         self, table: Table, delta: DeltaTable, view: str, note: Note
     ) -> None:
         """Replace a table's rows, schema and partitioning in one commit. Only the
-        writer of delta-rs supports such a commit.
+        writer of delta-rs can replace all three in one commit.
         """
         if OLD_WRITER:
             raise InvalidLakeError(

@@ -217,8 +217,8 @@ def notes(delta: DeltaTable, since: int) -> List[Optional[Note]]:
 def settled(delta: DeltaTable, since: int) -> int:
     """Return the newest version that has the same rows as version `since`.
 
-    This version is needed because the files of version `since` may have been deleted:
-    compaction replaces files but not rows, and VACUUM deletes the replaced files.
+    The files of version `since` may have been deleted: compaction replaces files but
+    not rows, and VACUUM deletes the replaced files.
     """
     ahead = delta.version() - since
     for version, operation, note in reversed(
@@ -373,8 +373,8 @@ def uris(delta: DeltaTable) -> List[str]:
 
 
 def _actions(delta: DeltaTable, *names: str) -> Dict[str, List[Any]]:
-    """Return the `add` actions of the log as columns. Each column has one value for
-    each data file.
+    """Return the `add` actions of the log as columns. Each column of the result has one
+    value for each data file.
 
     The result has the partition column, and each requested column that is in the log.
     If the version has no files, the result is empty, because delta-rs 1.2 would panic.

@@ -99,8 +99,8 @@ class DeltaTables:
     ) -> RestoreOutcome:
         """Restore an older version as a new commit, as `Engine.restore` does.
 
-        If delta-rs can open the newest version, delta-rs makes the commit. Otherwise
-        lakekit writes the commit itself.
+        If delta-rs can open the newest version, delta-rs makes the commit. If delta-rs
+        cannot open the newest version, lakekit writes the commit itself.
         """
         target, newest = log_restore.states(files, version)
         added, removed = map(len, log_restore.difference(target, newest))

@@ -502,8 +502,8 @@ class EmbeddedEngine:
 
 def _file(table: Table, opened: OpenedFile) -> str:
     """Return the name under which the rows of a source file are staged. The name
-    contains the table, because the sources of two tables may have files with the same
-    content.
+    contains the table's name, because the sources of two tables may have files with the
+    same content.
     """
     return f"_file_{'_'.join(table.folder.parts)}_{opened.digest}"
 

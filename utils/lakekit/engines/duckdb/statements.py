@@ -99,7 +99,7 @@ def _row_size(opened: OpenedFile) -> str:
     """Return options of read_csv for a file whose rows are larger than DuckDB's default
     limit.
 
-    The buffer size is set to DuckDB's default. If it were not set, DuckDB would use a
+    The buffer size is set to DuckDB's default. Without this option, DuckDB would use a
     buffer of 16 times the maximum size of a row.
     """
     if opened.largest_row <= DEFAULT_ROW:

@@ -86,7 +86,8 @@ class SparkLogs:
 
     def version(self, table: Table) -> int:
         """Return the version that `head` last read or that this engine last committed.
-        If there is no such version, return the newest version.
+        If the engine has neither read nor committed a version, return the newest
+        version.
         """
         if table.name not in self._seen:
             self._seen[table.name] = self.newest(table)

@@ -428,8 +428,8 @@ class SparkEngine:
         self._views[view] = rows
 
     def _materialized(self, rows: DataFrame) -> DataFrame:
-        """Compute the rows once and return them. Later changes of tables and files do
-        not affect the result.
+        """Compute rows once, and return the computed rows. Later changes of tables and
+        files do not affect the result.
         """
         if not self._local:
             return rows.localCheckpoint()

@@ -23,8 +23,8 @@ from lakekit.errors import (
 )
 
 FAILURES = (PySparkException, Py4JJavaError)
-"""The exceptions that a failed query may raise. Py4JJavaError is one of them, because
-PySpark does not convert a JVM exception that stops a running query.
+"""The exceptions that a failed query may raise. Py4JJavaError is one of these
+exceptions, because PySpark does not convert a JVM exception that stops a running query.
 """
 REQUIRED = re.compile(r"NOT NULL constraint violated for column: (\w+)")
 CHECK = re.compile(r"CHECK constraint (\w+) ")

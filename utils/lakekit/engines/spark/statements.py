@@ -85,7 +85,7 @@ def pattern(path: Path) -> str:
 
 def misfit(column: Column, source: Source) -> str:
     """Return a condition that is true for a string that does not convert to the
-    column's type. It is also true for a missing value in a required column.
+    column's type. The condition is also true for a missing value in a required column.
     """
     value, missing, wrong = name(column.name), text(source.missing), "false"
     if column.type != "string":
