@@ -21,8 +21,8 @@ in UTC. There is no type for timestamps without a time zone.
 """
 
 Severity = Literal["warn", "drop", "fail"]
-"""The effect of a row that does not meet an expectation: `warn` only counts the row,
-`drop` moves it to quarantine, `fail` stops the run before the table is written.
+"""The effect of a row that does not meet an expectation. `warn` only counts the row,
+`drop` moves the row to quarantine, `fail` stops the run before the table is written.
 """
 
 Update = Literal["append", "merge", "groups", "whole"]
@@ -67,7 +67,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Constraint:
-    """A CHECK constraint of the Delta table, which every writer must enforce. As in
+    """A CHECK constraint, which every writer of the Delta table must enforce. As in
     Delta, a null result violates the constraint.
     """
 
@@ -77,8 +77,8 @@ class Constraint:
 
 @dataclass(frozen=True)
 class Expectation:
-    """An SQL predicate over the columns, which every row of a table should meet. If the
-    result is null, the row does not meet the expectation.
+    """An SQL predicate that every row of a table should meet. If the result is null,
+    the row does not meet the expectation.
     """
 
     name: str

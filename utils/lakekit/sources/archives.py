@@ -2,8 +2,8 @@
 
 An archive of a few kilobytes can unpack to terabytes, and the size that the archive
 declares may be false. So three limits are checked during unpacking. The limits apply to
-the ratio of unpacked size to archive size, the total size of all files that a run
-unpacks, and the free space of the scratch folder.
+the ratio of unpacked size to archive size, the total unpacked size of a run, and the
+free space of the scratch folder.
 """
 
 from __future__ import annotations

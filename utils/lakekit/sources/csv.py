@@ -10,8 +10,8 @@ The CSV rule applies to the header and to every row:
   start with the character NUL.
 - Blank lines are not rows.
 
-`_scan` reads a file in blocks, and tries to prove that the file follows the rule. If
-the proof fails, `_check` reads the file value by value, and finds the line and the
+`_scan` reads a file in blocks, and tries to prove that the file follows the CSV rule.
+If the proof fails, `_check` reads the file value by value, and finds the line and the
 reason of a fault.
 """
 
@@ -48,7 +48,7 @@ Content = Union[bytes, mmap.mmap]
 
 @dataclass(frozen=True)
 class CsvFile:
-    """A CSV file that follows the rule.
+    """A CSV file that follows the CSV rule.
 
     Attributes:
         header: its column names.
@@ -105,8 +105,8 @@ def read(given: Path, path: Path) -> Tuple[CsvFile, str]:
     """Return the CSV file `path`, and the SHA-256 of its content. The content is read
     once.
 
-    Raises SourceError, with the line and the reason, if the file violates the rule, or
-    has no header or no rows. Error messages contain the path `given`.
+    Raises SourceError, with the line and the reason, if the file violates the CSV rule,
+    or has no header or no rows. Error messages contain the path `given`.
     """
     try:
         names, line_end = _read_header(path)
@@ -127,7 +127,7 @@ def read(given: Path, path: Path) -> Tuple[CsvFile, str]:
 
 def find_fault(path: Path) -> Optional[str]:
     """Return the line and the reason of the first fault; None if the file follows the
-    rule.
+    CSV rule.
     """
     with _mapped(path) as content:
         try:
@@ -141,7 +141,7 @@ def find_fault(path: Path) -> Optional[str]:
 def _read_header(path: Path) -> Tuple[Tuple[str, ...], bytes]:
     """Return the column names in the header, and the line end of the header. If the
     file has no text, the result has no names. Raises FaultError if the header violates
-    the rule.
+    the CSV rule.
     """
     with path.open("rb") as content:
         head = content.read(CHUNK)
@@ -185,11 +185,11 @@ def _scan(
     path: Path, names: Tuple[str, ...], line_end: bytes
 ) -> Tuple[Optional[CsvFile], str]:
     """Return the file and its SHA-256. Returns None instead of the file if it cannot be
-    proven that the file follows the rule.
+    proven that the file follows the CSV rule.
 
-    The proof fails if there is a quote where the rule does not require a quote. Text
-    outside quotes is checked in blocks of whole lines by methods of `bytes`, which are
-    fast.
+    The proof fails if there is a quote where the CSV rule does not require a quote.
+    Text outside quotes is checked in blocks of whole lines by methods of `bytes`, which
+    are fast.
     """
     digest, proven, within, ended = hashlib.sha256(), True, False, True
     rows, commas, largest, size = -1, 0, 0, 0
@@ -257,8 +257,8 @@ def _is_utf8(block: bytes) -> bool:
 
 
 def _is_proven(text: bytes, line_end: bytes) -> bool:
-    """Return whether a text outside quoted values follows the rule: line ends of one
-    kind, quotes only beside separators, and no NUL.
+    """Return whether a text outside quoted values follows the CSV rule: line ends of
+    one kind, quotes only beside separators, and no NUL.
     """
     if b"\0" in text:
         return False
@@ -281,7 +281,7 @@ def _count(text: bytes, line_end: bytes) -> int:
 
 def _check(content: Content, names: Tuple[str, ...], line_end: bytes) -> CsvFile:
     """Read a file value by value, and return its description. Raises FaultError if the
-    file violates the rule.
+    file violates the CSV rule.
     """
     _check_utf8(content)
     rows, largest = -1, 0
@@ -320,7 +320,7 @@ def _check_utf8(content: Content) -> None:
 
 def _rows(content: Content) -> Iterator[Row]:
     """Yield the rows of a CSV file, including blank lines. Raises FaultError if quotes
-    violate the rule.
+    violate the CSV rule.
     """
     position = len(BOM) if content[:3] == BOM else 0
     size, comma = len(content), False

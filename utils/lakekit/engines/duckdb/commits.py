@@ -48,7 +48,7 @@ partitioning.
 
 
 class Commits:
-    """Commits to the tables of one lake."""
+    """Makes commits to the tables of one lake."""
 
     def __init__(self, tables: DeltaTables, storage: Storage, staging: Staging) -> None:
         self._tables, self._storage, self._staging = tables, storage, staging

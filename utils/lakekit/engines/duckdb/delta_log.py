@@ -58,7 +58,7 @@ SMALL_FILE = 32 << 20
 SPINS = tuple(int(part) for part in DELTALAKE.split(".")[:2]) < (1, 3)
 """Whether delta-rs may leave a thread running after it has read a damaged commit.
 
-Because of this thread, the process may never end.
+Because of a thread that keeps running, the process may never end.
 """
 OUTSIDE = re.compile(r"Generic \w+ error|[Pp]ermission denied|os error")
 """Matches errors of delta-rs about a location that cannot be reached. All other errors

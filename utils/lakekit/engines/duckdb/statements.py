@@ -190,7 +190,7 @@ def misfit(column: Column, source: Source) -> str:
 
 
 def as_declared(table: Table, query: str, found: Sequence[Tuple[str, str]]) -> str:
-    """Return the query, with each column cast to its declared type.
+    """Return SQL that casts each column of a query to its declared type.
 
     `found` has the names and types of the query's columns. Raises DeclarationError if
     these names and types differ from the declaration. Only the width of integers may

@@ -492,8 +492,8 @@ class SparkEngine:
         )
 
     def _check_rows(self, table: Table, staged: Staged) -> None:
-        """Before the existing rows are deleted, check staged rows as Delta does in a
-        write.
+        """Before the existing rows are deleted, check staged rows as Delta checks rows
+        in a write.
 
         Raises ComputeError if a row violates a constraint.
         """

@@ -1,4 +1,4 @@
-"""Provides the Spark session with the settings that lakekit's SQL requires. If no
+"""Provides a Spark session that has the settings that lakekit's SQL requires. If no
 session exists, one is created for this machine.
 """
 

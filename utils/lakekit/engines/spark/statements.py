@@ -103,7 +103,8 @@ def misfit(column: Column, source: Source) -> str:
 
 
 def declared(table: Table, frame: DataFrame) -> DataFrame:
-    """Return the frame with every column cast to its declared type.
+    """Cast every column of a frame to its declared type, and return the resulting
+    frame.
 
     Raises DeclarationError if names or types differ. Integers may differ in width: if a
     value does not fit, the query fails. A cast alone would overflow silently outside
