@@ -1,9 +1,9 @@
 """Builds bronze, silver and gold Delta tables from declarations, with DuckDB or Spark.
 
-Each command of the program `lakekit` calls the function of the same name. To import
-this package, only click and sqlglot must be installed. The libraries of the engines are
-in the extras `embedded` and `spark`. They are imported by the first call that needs
-them.
+Each command of the program `lakekit` calls the function that has the command's name. To
+import this package, only click and sqlglot must be installed. The extras `embedded` and
+`spark` install the libraries of the engines. A library is imported by the first call
+that needs it.
 """
 
 from __future__ import annotations

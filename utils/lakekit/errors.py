@@ -59,7 +59,7 @@ class LakekitError(Exception):
 
 
 class SourceError(LakekitError):
-    """A source file is missing, damaged, or does not match its declaration. The error
+    """A source file is missing or damaged, or does not match its declaration. The error
     is raised before the first commit.
     """
 
@@ -88,7 +88,8 @@ class UnreadableSourceError(SourceError):
 
 class ConversionError(SourceError):
     """Too many values of a column do not convert to its type, so the whole file is
-    refused. `Source.misfits` is the maximum share.
+    refused. `Source.misfits` is the maximum share of a column's values that do not
+    convert.
     """
 
     def __init__(  # noqa: B042  # never pickled
@@ -102,8 +103,8 @@ class ConversionError(SourceError):
 
 
 class RefusedFilesError(LakekitError):
-    """Source files are missing, damaged, or do not match their declarations. The tables
-    that depend on these files are unchanged; all other tables are up to date.
+    """Source files are missing or damaged, or do not match their declarations. The
+    tables that depend on these files are unchanged; all other tables are up to date.
 
     `files` has the reasons; each reason names the file. `tables` has the unchanged
     tables. `others` is true if there are tables that do not depend on these files.
@@ -124,7 +125,7 @@ class RefusedFilesError(LakekitError):
 
 
 class UnreadableFilesError(RefusedFilesError):
-    """Like RefusedFilesError, but none of the refused files can be read."""
+    """Like a RefusedFilesError, except that none of the refused files can be read."""
 
     exit_code = 3
 
@@ -136,7 +137,7 @@ class InvalidLakeError(LakekitError):
 
 
 class UnknownTableError(LakekitError):
-    """No table of that name is declared."""
+    """No declared table has the requested name."""
 
     exit_code = 2
 
@@ -308,7 +309,9 @@ STORAGE_CAUSES: Sequence[Tuple[str, str]] = (
         "Check what else changes that folder, and correct the path",
     ),
 )
-"""Patterns of the storage's error messages in lower case, each with its next step."""
+"""Patterns that match error messages of the storage in lower case, each with its next
+step.
+"""
 
 
 class StorageError(LakekitError):
@@ -353,7 +356,7 @@ class DamagedTableError(LakekitError):
     log has an invalid entry. Nothing was changed.
 
     `file` is the data file or the table's location. `reason` describes the damage.
-    `whole` is the newest version that is not damaged; None if no such version is known.
+    `whole` is the newest undamaged version; None if no undamaged version is known.
     """
 
     exit_code = 4
@@ -372,8 +375,8 @@ class ReaderTooOldError(LakekitError):
     """The installed deltalake cannot open a version, although the version is not
     damaged. Nothing was changed.
 
-    The reason is that deltalake 1.2 also parses earlier commits, which may be damaged,
-    even after a restore.
+    Even after a restore, deltalake 1.2 also parses earlier commits, which may be
+    damaged.
     """
 
     exit_code = 3

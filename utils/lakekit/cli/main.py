@@ -1,5 +1,5 @@
-"""The command `lakekit`. Each subcommand prints the result of the Python function of
-the same name.
+"""The command `lakekit`. Each subcommand prints the result of the Python function that
+has the subcommand's name.
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ def run(settings: Settings, as_json: bool, allow_rebuild: bool) -> None:
 
 
 def _outcome(table: lakekit.TableResult) -> str:
-    """Summarize the result of one table: numbers of rows and groups, and warnings."""
+    """Describe the result of a run for one table: numbers of rows and groups, and
+    warnings.
+    """
     if not table.changed:
         return "unchanged"
     parts = _rows_written(table)

@@ -32,7 +32,8 @@ def uses(*names: str) -> Callable[[Command], Command]:
     """Return a decorator that adds the flags of these settings, and `--json`, to a
     command.
 
-    The command receives the values as `settings` and `as_json`.
+    The command receives the values of these flags in its parameters `settings` and
+    `as_json`.
     """
 
     def decorate(command: Command) -> Command:
@@ -72,15 +73,15 @@ def repeated(flags: Mapping[str, Optional[str]]) -> str:
 
 
 def version_option(program: str) -> Callable[[Command], Command]:
-    """Return a decorator that adds `--version` to a command. The flag prints the
-    program's name and the package's version.
+    """Return a decorator that adds `--version` to a command. The flag `--version`
+    prints the name of the program and the version of the package.
     """
 
     def show(context: click.Context, _: click.Parameter, wanted: bool) -> None:
         if not wanted:
             return
-        # If this import were at the top of the file, all other commands would start a
-        # tenth slower.
+        # If this import were at the top of the file, all other commands would take a
+        # tenth longer to start.
         import importlib.metadata
 
         try:
@@ -109,11 +110,11 @@ def exit_code(
     """Run a command line and return its exit code: 0 to 4, or 130 after Ctrl-C, as
     defined in `lakekit.errors`.
 
-    Each error is printed with its next step. After Ctrl-C, the text `interrupted` is
-    printed if it is not empty.
+    Each error is printed with its next step. After Ctrl-C, the text in `interrupted` is
+    printed, unless this text is empty.
     """
-    # Otherwise delta-rs 1.2 logs harmless warnings to stderr, and delta-rs 1.6 logs
-    # conflicts, which lakekit reports itself.
+    # Without this setting, delta-rs 1.2 logs harmless warnings to stderr, and delta-rs
+    # 1.6 logs conflicts, which lakekit reports itself.
     os.environ.setdefault("RUST_LOG", "off")
     try:
         result: Any = command.main(

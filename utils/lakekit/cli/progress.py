@@ -11,10 +11,10 @@ from lakekit.cli.text import visible
 class ProgressLine:
     """Prints the current step in place of the previous step.
 
-    At the end, the line is erased.
+    At the end of the run, the line is erased.
 
-    A ProgressLine is a callback for `lakekit.run`. It prints lines such as `3 of 14
-    silver.flights: update`.
+    A ProgressLine is a callback for `lakekit.run`. On the terminal, a step looks like
+    `3 of 14 silver.flights: update`.
     """
 
     def __init__(self, terminal: TextIO) -> None:

@@ -1,11 +1,11 @@
 """Reads the settings of a command from flags, LAKEKIT_* variables and `lakekit.toml`.
 
-Flags take precedence over variables, and variables over `lakekit.toml`. The file is
-read from the current directory, or else from the nearest folder above that has such a
-file.
+Flags take precedence over variables, and variables over `lakekit.toml`. `lakekit.toml`
+is read from the current directory, or else from the nearest parent folder that contains
+a file of this name.
 
 `SETTINGS` describes all settings. The tables are declared in a Python file or module
-that defines TABLES; the default is the New York flights.
+that defines TABLES. By default, lakekit uses the tables of the New York flights.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ class Settings:
     def table_set(self) -> TableSet:
         """Return the declared tables.
 
-        Raises SettingsError for a file or module without tables; DeclarationError for
-        an invalid declaration.
+        Raises SettingsError for a file or module that defines no tables;
+        DeclarationError for an invalid declaration.
         """
         if self.tables is None:
             from lakekit.nyc_flights.tables import TABLES
@@ -89,12 +89,12 @@ def read_settings(
     flags: Mapping[str, Optional[str]], environment: Mapping[str, str], folder: Path
 ) -> Settings:
     """Read settings from flags, environment variables and the settings file. Flags take
-    precedence over variables, and variables over the file.
+    precedence over variables, and variables over the settings file.
 
-    The settings file is in `folder`, or else in the nearest folder above that has such
-    a file. Paths in the settings file are relative to the file; `~` is the home
-    directory. On a Databricks cluster, the default engine is Spark, because a Spark
-    session exists and the lake is a schema.
+    The settings file is read from `folder`, or else from the nearest parent folder that
+    contains a settings file. Paths in the settings file are relative to the folder of
+    the settings file; `~` is the home directory. On a Databricks cluster, the default
+    engine is Spark, because a Spark session exists and the lake is a schema.
 
     Raises SettingsError for an unknown name or an invalid value.
     """
@@ -128,11 +128,11 @@ def read_settings(
 
 
 def _nearest_file(folder: Path) -> Optional[Path]:
-    """Return the settings file in the folder, or in the nearest parent that has one.
+    """Return the nearest settings file, in the folder itself or in a parent folder.
 
-    A file above the folder is ignored unless it belongs to this user or to root. The
-    reason is that the file can select Python code to run, and that every user can write
-    to folders such as /tmp.
+    A settings file in a parent folder is only used if the file belongs to this user or
+    to root. A settings file can select Python code to run, and every user can write to
+    folders such as /tmp.
     """
     for place in (folder, *folder.absolute().parents):
         path = place / FILE
@@ -149,7 +149,7 @@ def _file(path: Optional[Path]) -> Mapping[str, str]:
     if path is None:
         return {}
     try:
-        # Some editors write a byte order mark.
+        # Some editors write a byte order mark at the start of a file.
         document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise SettingsError(
@@ -190,5 +190,5 @@ def _known(name: str, where: str) -> str:
 
 
 def settings_here(flags: Mapping[str, Optional[str]]) -> Settings:
-    """Read the settings of a command in the current directory."""
+    """Read the settings of a command that runs in the current directory."""
     return read_settings(flags, os.environ, Path.cwd())

@@ -289,7 +289,7 @@ def restore(
 
 
 def _listing(versions: Sequence[lakekit.Version]) -> str:
-    """Return the newest versions as a table."""
+    """Return a printable table of the newest versions."""
     header = ("version", "time", "operation", "condition")
     lines = [
         (str(each.number), plain(each.timestamp), each.operation, _condition(each))

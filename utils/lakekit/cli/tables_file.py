@@ -25,16 +25,16 @@ UNKNOWN_NAMES = (
 
 
 def load_tables(name: str) -> TableSet:
-    """Return the tables of a Python file, or of a module on the Python path.
+    """Return the tables that a Python file, or a module on the Python path, defines.
 
-    Raises SettingsError, with the file and the line, if the code fails or defines no
-    TABLES; DeclarationError for an invalid declaration.
+    Raises SettingsError, which names the file and the line, if the code fails or
+    defines no TABLES; DeclarationError for an invalid declaration.
     """
     import runpy  # a slow import that `lakekit --help` does not need
 
     try:
-        # A file is run, not imported: if the file was edited again within a second, an
-        # import would use the old cached byte code.
+        # The file is run instead of imported, because an import would use old cached
+        # byte code if the file was edited twice within a second.
         found = (
             runpy.run_path(str(Path(name).absolute()))
             if name.endswith(".py")
@@ -49,8 +49,8 @@ def load_tables(name: str) -> TableSet:
 
 
 def locate(error: DeclarationError, name: Optional[str]) -> None:
-    """Prefix the text of an error with the file and line of a declaration, or with its
-    module.
+    """Prefix the text of an error with the declaration's file and line, or with the
+    declaration's module.
     """
     if name is not None:
         at = name + (_line(Path(name), error.table) if name.endswith(".py") else "")
@@ -94,8 +94,8 @@ def _reason(name: str, error: BaseException) -> Tuple[str, str]:
 
 
 def _line_of(name: str, error: BaseException) -> Optional[int]:
-    """Return the line of the file `name` that led to the error; None if there is no
-    such line.
+    """Return the number of the line in the file `name` that caused the error; None if
+    no line of the file did.
     """
     import traceback  # a slow import
 
@@ -133,8 +133,9 @@ def _declaration_names() -> List[str]:
 
 
 def _line(path: Path, table: str) -> str:
-    """Return `:LINE` of the first mention of a table in its file. The result is empty
-    if the file does not contain the name, for example because the name is computed.
+    """Return `:LINE` for the first line of the file that mentions a table. The result
+    is empty if no line contains the table's name, for example because code computes the
+    name.
     """
     names = [table, table.partition(".")[2]]
     try:

@@ -16,8 +16,8 @@ import click
 def visible(text: str, line_ends: bool = False) -> str:
     """Return text in which control and formatting characters are escaped.
 
-    Such characters, for example `\\x1b` and `\\u202e`, could color, overwrite or
-    reorder the text of a terminal.
+    Control and formatting characters, for example `\\x1b` and `\\u202e`, could color,
+    overwrite or reorder the text of a terminal.
 
     If `line_ends` is true, line feeds are not escaped.
     """
@@ -39,10 +39,10 @@ def echo(text: str, err: bool = False) -> None:
 
 
 def cell(value: object) -> str:
-    """Return a value for a table on the terminal.
+    """Return the text of a value for a table on the terminal.
 
     A null is printed as NULL, and a text that looks like a null is quoted. Numbers have
-    all digits. Timestamps are in ISO 8601 with Z.
+    all digits. A timestamp is printed in ISO 8601 with a final Z.
     """
     if value is None:
         return "NULL"
@@ -55,8 +55,8 @@ def cell(value: object) -> str:
 
 
 def plain(value: object) -> str:
-    """Return a value as text: a timestamp in ISO 8601 with Z, a missing value as an
-    empty string.
+    """Return a value as text: a timestamp in ISO 8601 with a final Z, and a missing
+    value as an empty string.
     """
     if isinstance(value, datetime.datetime):
         return value.isoformat().replace("+00:00", "Z")
@@ -79,8 +79,8 @@ def _as_text(value: object) -> str:
 
 
 def _valid(value: Any) -> Any:
-    """Return a value in which NaN and infinities are replaced by texts, because JSON
-    does not have these numbers.
+    """Replace NaN and infinities in a value by texts, because JSON does not have these
+    numbers.
     """
     if isinstance(value, float) and not math.isfinite(value):
         if math.isnan(value):

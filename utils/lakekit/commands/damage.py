@@ -1,4 +1,4 @@
-"""Detects damaged tables: their data files are missing or do not match the log.
+"""Detects damaged tables, whose data files are missing or do not match the table's log.
 
 Commands call `undamaged_head` to check a table before they use the table.
 """
@@ -21,10 +21,10 @@ from lakekit.storage.versions import Version
 def undamaged_head(engine: Engine, table: Table, name: str = "") -> Optional[Head]:
     """Check all data files of a table, then return the result of `Engine.head`.
 
-    Raises DamagedTableError if the newest version is damaged (the error contains the
-    newest undamaged version); DamagedLogError if a log file is damaged (the error names
-    the file); ReaderTooOldError if the engine cannot open the newest version although
-    it is not damaged. If `name` is not empty, error messages use `name` instead of the
+    Raises DamagedTableError, which contains the newest undamaged version, if the newest
+    version is damaged. Raises DamagedLogError, which names the damaged file, if a log
+    file is damaged. Raises ReaderTooOldError if the engine cannot open an undamaged
+    newest version. If `name` is not empty, error messages use `name` instead of the
     table's name.
     """
     head = None
@@ -38,7 +38,7 @@ def undamaged_head(engine: Engine, table: Table, name: str = "") -> Optional[Hea
         if isinstance(error, StorageError):
             raise
         # `versions` does not report a missing data file that only a checkpoint lists.
-        # So `head` decides: `head` is None if the engine cannot open the table.
+        # So `head` is checked, too; `head` is None if the engine cannot open the table.
         if versions and versions[0].whole and head is None:
             engine.check_log(table)
             raise ReaderTooOldError(name or table.name, error.reason) from error
@@ -50,8 +50,8 @@ def undamaged_head(engine: Engine, table: Table, name: str = "") -> Optional[Hea
 
 
 def _versions(engine: Engine, table: Table) -> Tuple[Version, ...]:
-    """Return the versions in the log, newest first. The result is empty if the log
-    cannot be reached. Raises DamagedLogError if the log is damaged.
+    """Return the versions in the table's log, newest first. The result is empty if the
+    log cannot be reached. Raises DamagedLogError if the log is damaged.
     """
     try:
         return engine.versions(table)

@@ -18,7 +18,7 @@ PROPERTIES: Mapping[str, str] = {**TABLE_PROPERTIES, **SWITCHED_OFF}
 @dataclass(frozen=True)
 class DescribeResult:
     """All declared tables and quarantine tables, in the order in which a run updates
-    them.
+    these tables.
     """
 
     tables: Tuple[Table, ...]
@@ -41,7 +41,7 @@ def ddl(schema: str, *, tables: TableSet = TABLES) -> DdlResult:
 
     In the schema, the table `layer.table` has the name `layer_table`. Databricks has no
     ADD CONSTRAINT IF NOT EXISTS, so the DDL drops each existing constraint and adds it
-    again. Databricks then checks all rows again.
+    again. When a constraint is added, Databricks checks all rows of the table again.
 
     Raises InvalidLakeError if `schema` is not a valid `catalog.schema`.
     """

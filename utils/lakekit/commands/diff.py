@@ -1,7 +1,7 @@
 """Compares two lakes row by row.
 
-Both lakes must have the same declarations. For example, compare a lake with its copy,
-or the lakes that two engines or two versions of the code wrote.
+Both compared lakes must have the same declarations. For example, compare a lake with
+its copy, or the lakes that two engines or two versions of the code wrote.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from lakekit.transforms.merge import ROW
 
 KINDS = {"folder": "a folder", "s3": "on S3", "schema": "a schema"}
 SECOND = "@b"
-"""The suffix of the names that the tables of the second lake have in the engine.
+"""In the engine, the name of each table of the second lake ends with this suffix.
 Declared names never contain `@`.
 """
 
 
 @dataclass(frozen=True)
 class _Pair(Lake):
-    """Presents two lakes as one, so that one engine can read both."""
+    """Presents two lakes as one lake, so that one engine can read both lakes."""
 
     second: Lake
 
@@ -49,16 +49,16 @@ class TableDiff:
     Attributes:
         rows_a: number of rows in lake A; None if lake A does not have the table.
         rows_b: number of rows in lake B; None if lake B does not have the table.
-        only_a: number of rows of lake A that have no counterpart in lake B, because
-            lake B has no row with the same key, or fewer rows with this key than lake
-            A.
+        only_a: number of rows of lake A that have no counterpart in lake B. A row has
+            no counterpart if lake B has no row with the same key, or fewer rows with
+            this key than lake A.
         only_b: number of rows of lake B that have no counterpart in lake A.
         changed: number of rows that have the same key in both lakes, but differ in a
             column that is not part of the key.
         columns: by column, the number of changed rows whose values in this column
             differ.
         shape: columns that only one lake has, or whose types differ between the lakes.
-            The format is `NAME TYPE (LAKE)`.
+            Each of these columns is written as `NAME TYPE (LAKE)`.
     """
 
     table: str
@@ -104,8 +104,9 @@ def diff(
     tolerance of the column. Volatile columns are ignored. All other values must be
     identical.
 
-    Raises InvalidLakeError if neither lake has a table, or if no engine can read both
-    lakes because they are of different kinds; DamagedTableError if a table is damaged.
+    Raises InvalidLakeError if neither lake has a table, or if the lakes are of
+    different kinds, so that no engine can read both lakes. Raises DamagedTableError if
+    a table is damaged.
     """
     a, b = find_lake(lake_a), find_lake(lake_b)
     if a.kind != b.kind:
@@ -176,8 +177,8 @@ def _shape(head_a: Head, head_b: Head) -> Tuple[str, ...]:
 
 
 def _with_counts(engine: Engine, table: Table, same: TableDiff) -> TableDiff:
-    """Return a copy of `same` with the numbers of rows and values that differ. The
-    numbers are computed from the view `_diff_net`.
+    """Count the differing rows and values, and return the numbers in a copy of `same`.
+    The numbers are computed from the view `_diff_net`.
     """
     compared = [column for column in table.columns if not column.volatile]
     values = [column for column in compared if column.name not in _key(table)]
@@ -213,8 +214,8 @@ def _head(engine: Engine, table: Table, lake: str) -> Optional[Head]:
 
 
 def _columns(table: Table, head_a: Head, head_b: Head) -> Tuple[Column, ...]:
-    """Return the declared columns, and also undeclared columns, such as new columns in
-    bronze, if both tables have them with the same type.
+    """Return the declared columns, and each undeclared column (such as a new column in
+    bronze) that both tables have with the same type.
     """
     declared, both = {column.name for column in table.columns}, {
         (c.name, c.type) for c in head_b.columns
@@ -229,9 +230,10 @@ def _columns(table: Table, head_a: Head, head_b: Head) -> Tuple[Column, ...]:
 
 
 def _key(table: Table) -> Tuple[str, ...]:
-    """Return the columns that identify a row. In bronze, these are the columns of the
-    origin; in other tables, the declared key. If no key is declared, these are all
-    columns except volatile columns and columns with a tolerance.
+    """Return the columns that identify a row. A bronze row is identified by the columns
+    for its origin. Any other row is identified by the declared key. If a table has no
+    key, a row is identified by all columns except volatile columns and columns that
+    have a tolerance.
     """
     exact = tuple(
         column.name
@@ -242,8 +244,8 @@ def _key(table: Table) -> Tuple[str, ...]:
 
 
 def _net(table: Table) -> str:
-    """Return a query for the rows that occur more often in one lake than in the other.
-    Volatile columns are ignored.
+    """Return a query for the rows that occur more often in one lake than in the other
+    lake. Volatile columns are ignored.
     """
     columns = listed(each.name for each in table.columns if not each.volatile)
     both = (
@@ -258,8 +260,9 @@ def _net(table: Table) -> str:
 
 def _pairs(table: Table, columns: List[Column]) -> str:
     """Return a query that pairs rows of lakes A and B by key, and includes rows without
-    a match. Column names have the prefixes `a_` and `b_`. `_a_rows` and `_b_rows` are
-    the numbers of identical rows that the pair stands for.
+    a match. In the query's result, the names of columns of lake A start with `a_`, and
+    those of lake B with `b_`. `_a_rows` and `_b_rows` are the numbers of identical rows
+    that the pair stands for.
     """
     key = _key(table)
     order = (

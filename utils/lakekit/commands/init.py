@@ -35,8 +35,8 @@ def init(folder: Union[str, os.PathLike[str]]) -> InitResult:
         raise FolderNotEmptyError(str(target))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        # The temporary folder is on the same disk, so that renaming can move the
-        # project.
+        # The temporary folder is on the same disk as the project's folder, so that
+        # renaming can move the project.
         beside = target if target.exists() else target.parent
         with tempfile.TemporaryDirectory(prefix=".lakekit-", dir=beside) as temporary:
             made = Path(temporary) / "project"

@@ -17,9 +17,9 @@ from lakekit.nyc_flights.tables import TABLES
 from lakekit.storage.lake import check_lake, find_lake
 
 RETAIN_HOURS = 168
-"""The retention period in hours: Delta's default of seven days. Files that were
-replaced within this period are not deleted, because a reader or writer that is still
-running may need them.
+"""Delta's default retention period of seven days, in hours. Files that were replaced
+within this period are not deleted, because a reader or writer that is still running may
+need them.
 """
 
 
@@ -29,11 +29,11 @@ class TableMaintenance:
 
     Attributes:
         compacted: number of data files that compaction merged. `written` is the number
-            of new files that replace the merged files. Both numbers are 0 if compaction
-            would gain nothing.
+            of new files that replace the merged files. `compacted` and `written` are 0
+            if compaction would gain nothing.
         deleted: number of files that were deleted, or that a dry run would delete.
-        waiting: other tables that have not yet read all changes of this table. If there
-            are such tables, no file of this table is deleted.
+        waiting: other tables that have not yet read all changes of this table. If
+            `waiting` is not empty, no file of this table is deleted.
     """
 
     table: str
@@ -45,7 +45,9 @@ class TableMaintenance:
 
 @dataclass(frozen=True)
 class MaintainResult:
-    """The results of all existing tables. A dry run compacts and deletes nothing."""
+    """The results of all existing tables. A dry run does not compact or delete any
+    files.
+    """
 
     lake: str
     dry_run: bool
@@ -69,9 +71,9 @@ def maintain(
     """Compact the small files of each table, then delete the files that no version of
     the last `retain_hours` hours uses.
 
-    Older versions are then no longer available for time travel. No file of a table is
-    deleted while a dependent table has not read the newest changes, because `run` reads
-    these changes from the files.
+    Versions older than `retain_hours` are then no longer available for time travel. A
+    table's files are kept until all dependent tables have read the table's newest
+    changes, because `run` reads these changes from the files.
 
     Raises RetentionTooShortError if `retain_hours` is less than seven days;
     InvalidLakeError if no table exists; DamagedTableError if a table is damaged.
@@ -110,11 +112,13 @@ def maintain(
 
 def behind(name: str, heads: Mapping[str, Head]) -> Mapping[str, int]:
     """Return the tables that have read table `name`, but not its newest change of rows.
-    The result maps each of these tables to the version of `name` that it has read.
+    For each of these tables, the result has the version of `name` that the table has
+    read.
 
-    A table is excluded if the next run rebuilds it, because it has no note of lakekit,
-    or because it read an earlier table that had the name `name`. Quarantine tables are
-    excluded, too, because their notes are only updated when rows are refused.
+    The result does not contain tables that the next run rebuilds: tables that have no
+    note of lakekit, or that read an earlier table with the name `name`. The result does
+    not contain quarantine tables, because their notes are only updated when rows are
+    refused.
     """
     found: Dict[str, int] = {}
     for follower, head in heads.items():
@@ -151,11 +155,11 @@ def _maintain(
 
 
 def _news(engine: Engine, table: Table, since: int) -> bool:
-    """Return whether rows were added or removed after version `since`. Rows that were
-    rewritten unchanged do not count.
+    """Return whether rows were added or removed after version `since`. A row that was
+    rewritten unchanged counts as neither added nor removed.
 
-    Returns False if the history can no longer be read, because the next run then
-    rebuilds the tables that read this table.
+    Returns False if the table's history can no longer be read, because the next run
+    then rebuilds the tables that read this table.
     """
     if not engine.changes(table, since, "_news"):
         return False

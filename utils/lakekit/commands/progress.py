@@ -30,7 +30,7 @@ class Steps:
 
     @contextmanager
     def step(self, table: str, doing: str) -> Iterator[None]:
-        """Report a step of a table, and measure it."""
+        """Report a step of a table, and measure its seconds."""
         self._report(f"{table}: {doing}", self.done, self.total)
         self.done += 1
         with self.measured(table):
@@ -38,7 +38,7 @@ class Steps:
 
     @contextmanager
     def measured(self, table: str) -> Iterator[None]:
-        """Measure work for a table without reporting a step."""
+        """Measure the seconds of work for a table, but do not report a step."""
         begun = self._clock()
         try:
             yield

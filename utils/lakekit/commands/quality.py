@@ -37,8 +37,8 @@ class Check:
 
     @property
     def failed(self) -> bool:
-        """Return whether rows do not meet the predicate. Always False for severity
-        `warn`.
+        """Return whether rows do not meet the predicate. The result is always False if
+        the severity is `warn`.
         """
         return self.unmet > 0 and self.severity != "warn"
 
@@ -46,7 +46,7 @@ class Check:
 @dataclass(frozen=True)
 class QualityResult:
     """The checks of every existing table. `quarantined` has, for each quarantine table,
-    the number of rows by rule.
+    the number of its rows for each rule.
     """
 
     lake: str
@@ -61,7 +61,9 @@ class QualityResult:
 
     @property
     def warnings(self) -> int:
-        """Return the number of unmet expectations of severity `warn`."""
+        """Return the number of expectations of severity `warn` that some rows do not
+        meet.
+        """
         return sum(check.unmet > 0 and not check.failed for check in self.checks)
 
 

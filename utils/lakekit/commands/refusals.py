@@ -1,4 +1,6 @@
-"""The source files that a run refuses, and the tables that it therefore skips."""
+"""The source files that a run refuses, and the tables that the run therefore does not
+update.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,8 @@ from lakekit.errors import (
 )
 
 Policy = Literal["stop", "skip"]
-"""The effect of a refused file. `stop`: the tables that depend on the file's source are
-not updated. `skip`: only the file is left out.
+"""The effect of a refused file on a run. `stop`: the tables that depend on the file's
+source are not updated. `skip`: only the refused file is not ingested.
 """
 POLICIES: Tuple[Policy, ...] = ("stop", "skip")
 
@@ -28,7 +30,7 @@ class Refusals:
         self._stopped: Set[str] = set()
 
     def add(self, source: str, error: SourceError, stop: bool = False) -> None:
-        """Add the error of a refused file of a source. If `stop` is true, the table of
+        """Record the error of a refused source file. If `stop` is true, the table of
         the source is stopped even if the policy is `skip`.
         """
         self._refused.setdefault(source, []).append(error)
@@ -36,8 +38,8 @@ class Refusals:
             self.stop(source)
 
     def stop(self, source: str) -> None:
-        """Stop the table of a source, and all tables that depend on this table. A run
-        does not update stopped tables.
+        """Mark the table of a source, and all tables that depend on this table, as
+        stopped. A run does not update stopped tables.
         """
         for table in self._tables:
             owners = (t.name for t in self._tables if t.quarantine == table.name)
@@ -50,24 +52,24 @@ class Refusals:
 
     @property
     def stopped(self) -> FrozenSet[str]:
-        """Return the names of the stopped tables."""
+        """Return the names of the tables that refused files stop."""
         return frozenset(self._stopped)
 
     def of(self, source: str) -> Tuple[str, ...]:
-        """Return why files of a source are refused. Each reason names the file."""
+        """Return why files of a source are refused. Each reason names its file."""
         return tuple(error.what for error in self._refused.get(source, ()))
 
     def raise_if_all_stopped(self) -> None:
-        """Raise an error if all tables are stopped."""
+        """Raise an error if refused files stop all tables."""
         if len(self._stopped) == len(self._tables):
             self.raise_if_stopped()
 
     def raise_if_stopped(self) -> None:
-        """Raise an error if any table is stopped.
+        """Raise an error if refused files stop any table.
 
-        If a single file stops all tables, raises the error of this file. Otherwise
-        raises UnreadableFilesError if none of the refused files can be read, and
-        RefusedFilesError in all other cases.
+        If a single file stops all tables, raises the error of this file. In all other
+        cases, raises RefusedFilesError, or UnreadableFilesError if none of the refused
+        files can be read.
         """
         if not self._stopped:
             return

@@ -1,4 +1,4 @@
-"""Restores an older version of a table, even if its newest version cannot be read."""
+"""Restores an older version of a table, even if the newest version cannot be read."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from lakekit.storage.lake import Lake, check_lake, find_lake
 from lakekit.storage.versions import UnrestorableVersionError, Version
 
 NAMED = 3
-"""A message lists at most this many damaged files, and this many undamaged versions."""
+"""A message lists at most this many damaged files, and at most this many undamaged
+versions.
+"""
 
 
 @dataclass(frozen=True)
 class RestoreResult:
-    """The versions of a table, and the result of the restore.
+    """The versions of a table, and the result of restoring one of these versions.
 
     Attributes:
         newest: the newest version before the restore.
@@ -60,14 +62,14 @@ def restore(
     the versions.
 
     The next `run` brings all tables up to date with their sources and declarations. The
-    run recomputes the restored table if it is a silver or gold table, and all tables
-    that read the restored table. If the restore of a bronze table removes rows of files
-    that are still in the source folder, the next `run` ingests these files again.
+    next run recomputes each table that reads the restored table, and a restored silver
+    or gold table itself. If the restore of a bronze table removes rows of files that
+    are still in the source folder, the next `run` ingests these files again.
 
     Raises UnknownTableError if the table is not declared; InvalidLakeError if the table
-    does not exist; UnrestorableVersionError if the version is missing or damaged;
-    DamagedLogError if the log is damaged; ConflictError if another writer commits
-    first.
+    does not exist. Raises UnrestorableVersionError if the version is missing or
+    damaged; DamagedLogError if the log is damaged. Raises ConflictError if another
+    writer commits first.
     """
     declared, place = tables[table], find_lake(lake)
     check_lake(place, tables)

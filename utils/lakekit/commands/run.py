@@ -1,8 +1,9 @@
 """Ingests new source files into bronze, then updates the silver and gold tables.
 
-All sources are opened and checked before the first commit. Each commit has a note
-(metadata) that records which versions of the input tables the table includes. So the
-next run can resume an interrupted run, and a run without new files commits nothing.
+All sources are opened and checked before the first commit. The note (metadata) of each
+commit to a table records which versions of the input tables the table includes. So the
+next run can resume an interrupted run, and a run that finds no new files commits
+nothing.
 """
 
 from __future__ import annotations
@@ -62,9 +63,9 @@ class TableResult:
         mode: how the run updated the table: `unchanged`, `appended` (bronze), `merged`,
             `groups` or `whole`; `noted` if the changes of the input tables affect no
             row of this table.
-        seconds: time that this run spent on the table. For a bronze table, this is the
-            time to check, read and write its files. The time of a merged table includes
-            the time of its quarantine table.
+        seconds: time that this run spent on the table. For a bronze table, `seconds` is
+            the time to check, read and write its files. The time of a merged table
+            includes the time of its quarantine table.
         changed: whether the run committed to this table.
         counts: numbers of rows; see `lakekit.transforms.merge.Counts`.
         groups_total: total number of groups, if the table is updated by groups.
@@ -72,8 +73,8 @@ class TableResult:
             too.
         why: the reason for a rebuild of the whole table; empty if the table was not
             rebuilt.
-        refused: for a bronze table, the reasons why files were left out. Each reason
-            names the file.
+        refused: for a bronze table, the reasons why files of its source were refused.
+            Each reason names the refused file.
     """
 
     table: str
@@ -91,7 +92,9 @@ class TableResult:
 
 @dataclass(frozen=True)
 class RunResult:
-    """The results of all declared tables, in the order in which they were updated."""
+    """The results of all declared tables, in the order in which the tables were
+    updated.
+    """
 
     source: Path
     lake: str
@@ -105,8 +108,8 @@ class RunResult:
         return any(table.changed for table in self.tables)
 
     def __getitem__(self, name: str) -> TableResult:
-        """Return the result of the table of that name. Raises KeyError if no such table
-        was updated.
+        """Return the result of the table `name`. Raises KeyError if no table of this
+        name was updated.
         """
         return {table.table: table for table in self.tables}[name]
 
@@ -224,8 +227,8 @@ class _Run:
 
     def results(self) -> Tuple[TableResult, ...]:
         """Check all sources, then commit the files to bronze one by one, then update
-        the other tables one by one. Return the results of all tables that are not
-        stopped.
+        the other tables one by one. Return the results of all tables that no refused
+        file stops.
         """
         dry_run(self._engine, self._tables)
         self._read_heads()
@@ -246,7 +249,8 @@ class _Run:
             results.update(self._update_with_quarantine(table))
         if self._rebuilt:
             self._lineage.refresh(*(table.name for table in self._tables))
-            # Apply changes that require the rebuilt rows, such as a new constraint.
+            # Apply schema changes that require the rebuilt rows, such as a new
+            # constraint.
             retried(self._evolve)
         self._steps.finish()
         return tuple(results[table.name] for table in self._active(self._tables))
@@ -283,9 +287,10 @@ class _Run:
             self._lineage.refresh(*{change.table for change in changes})
 
     def _new_files(self, table: Table) -> List[OpenedFile]:
-        """Return the new files of a source: those whose content is not in bronze yet.
-        If several files have the same content, only the first of them is new. If the
-        source has no files and its table does not exist yet, refuse the source.
+        """Return the new files of a source: the files whose content is not in bronze
+        yet. If several files have the same content, only the first of them is new. If a
+        source has no files and the table of the source does not exist yet, refuse the
+        source.
         """
         files, exists = (
             self._opened[_source(table).name],
@@ -307,8 +312,8 @@ class _Run:
         return new
 
     def _refuse_missing(self, name: str) -> None:
-        """Stop the table of a source that provides no rows: the source has no file, or
-        all of its files are refused.
+        """Stop the table of a source if the source has no files, or if all of its files
+        are refused.
         """
         if self._refusals.of(name):
             self._refusals.stop(name)
@@ -341,9 +346,9 @@ class _Run:
         return inspected
 
     def _ingestion_time(self, table: Table) -> datetime.datetime:
-        """Return the ingestion time of a bronze table's new files. It is the time of
-        this run. If the table already has a row with this time or a later time, the
-        ingestion time is later than that row's time.
+        """Return the ingestion time of a bronze table's new files. The ingestion time
+        is the time of this run or, if this is later, a microsecond after the ingestion
+        time of the table's newest row.
 
         So the ingestion times follow the order of the commits, even if the clock was
         set back between two commits.
@@ -405,7 +410,7 @@ class _Run:
         )
 
     def _append(self, table: Table, file: OpenedFile, found: FileInspection) -> bool:
-        """Append an inspected file. Return False if the table already has the file."""
+        """Append an inspected file. Return False if the file was already ingested."""
         known = {column.name for column in self._lineage.heads[table.name].columns}
         more = [name.lower() for name in file.new_columns]
         missing = [Column(name) for name in more if name not in known]
@@ -444,7 +449,7 @@ class _Run:
 
     def _update(self, table: Table) -> TableResult:
         """Update one table. If another writer commits first, retry with the newest
-        versions.
+        versions of the tables.
         """
         before = self._lineage.heads[table.name].version
         touched = (table.name, *((table.quarantine,) if table.quarantine else ()))
@@ -488,8 +493,8 @@ class _Run:
 
 
 def _new_columns(files: Sequence[OpenedFile]) -> Tuple[str, ...]:
-    """Return the columns of a source's files that are not declared, in lower case and
-    without duplicates.
+    """Return the undeclared columns of a source's files, in lower case and without
+    duplicates.
     """
     return tuple(dict.fromkeys(c.lower() for file in files for c in file.new_columns))
 

@@ -29,8 +29,8 @@ def check_set(tables: TableSet) -> None:
 
 
 def check_table(table: Table, declared: Mapping[str, Table]) -> None:
-    """Raise DeclarationError if a declaration is invalid, or conflicts with a table
-    that was declared before it (`declared`).
+    """Raise DeclarationError if a declaration is invalid, or conflicts with one of the
+    tables in `declared`, which were declared before.
     """
     for what, next_step in faults(table):
         own = f"{label(table)}: "
@@ -220,8 +220,9 @@ RULES: Tuple[Callable[[Table, Mapping[str, Table]], Iterator[str]], ...] = (
     _misgrouped,
     _missourced,
 )
-"""Functions that check a table. They also get the tables that were declared before it.
-Each function may assume that all checks by the previous functions passed.
+"""Functions that check a table. Each function also gets the tables that were declared
+before this table. Each function may assume that the table has passed the checks of all
+previous functions.
 """
 
 

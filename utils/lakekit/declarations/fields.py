@@ -1,8 +1,8 @@
 """Checks that the values in a declaration have the types that its class defines.
 
-Python does not check these types. Without this check, a severity `Drop` would be
-ignored. A key `("id")`, which lacks a comma, would be read as the two columns `i` and
-`d`.
+Python does not check these types. Without these checks, a severity written as `Drop`
+instead of `drop` would be ignored. A key `("id")`, which lacks a comma, would be read
+as the two columns `i` and `d`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NAMES = {
     type(None): "None",
 }
 Fault = Tuple[str, str]
-"""The fault of a declaration, and the next step."""
+"""The text of a fault in a declaration, and the next step for the user."""
 _SEEN: Dict[Any, List[Tuple[str, Any]]] = {}
 
 
@@ -95,7 +95,9 @@ def _wrong_type(declaration: Any, name: str, value: object, hint: Any) -> Fault:
 def no_tuple(
     declaration: Any, name: str, value: object, kinds: Tuple[Any, ...]
 ) -> Fault:
-    """Return the fault of a field that should be a tuple of these kinds."""
+    """Return the fault of a field whose value should be a tuple of values of these
+    kinds.
+    """
     of = getattr(kinds[0], "__name__", "") if is_dataclass(kinds[0]) else "texts"
     next_step = (
         f"Write {name}=(..., ...) with round brackets."

@@ -3,8 +3,8 @@
 Without the cache, importing sqlglot and rewriting a lake's SQL would take as long as an
 update with the new files of one day. The key of an entry is a digest of the SQL, the
 views, the code that decides which SQL is allowed, and sqlglot's version. Nothing else
-determines the result, so an entry never becomes invalid. The files of the cache may be
-deleted at any time.
+determines the rewritten SQL, so an entry of the cache never becomes invalid. The files
+of the cache may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -40,10 +40,11 @@ class SqlCache:
         return self._cached(["predicate", sql], rewrite)
 
     def query(self, table: str, sql: str, views: Mapping[str, str]) -> str:
-        """Translate a table's SQL to DuckDB's, and replace its tables by views.
+        """Translate a table's SQL to DuckDB SQL, in which views replace the input
+        tables.
 
-        Raises UnsupportedSqlError if the SQL is not allowed; DeclarationError if it
-        does not read exactly the tables in `views`.
+        Raises UnsupportedSqlError if the SQL is not allowed; DeclarationError if the
+        SQL does not read exactly the tables in `views`.
         """
 
         def rewrite() -> str:
@@ -55,8 +56,8 @@ class SqlCache:
         return self._cached(["query", sql, dict(views)], rewrite)
 
     def once(self, what: object, check: Callable[[], None]) -> None:
-        """Run a check, unless the check has already passed for the same `what`. The
-        check raises an error if it fails.
+        """Run a check, unless the check has already passed for the same value of
+        `what`. The check raises an error if it fails.
         """
 
         def run() -> str:
@@ -93,10 +94,10 @@ def cache_folder(environment: Mapping[str, str]) -> Optional[Path]:
 
 
 def _rewriter() -> Optional[str]:
-    """Return the content of the files that determine how SQL is rewritten, for the
-    cache keys: sqlglot's version file, and the modules that rewrite SQL. sqlglot is not
-    imported. The result is None if the files cannot be read, for example because they
-    are in a zip file.
+    """For the cache keys, return the content of the files that determine how SQL is
+    rewritten. These files are sqlglot's version file, and the modules that rewrite SQL;
+    sqlglot is not imported. The result is None if the files cannot be read, for example
+    because they are in a zip file.
     """
     found = importlib.util.find_spec("sqlglot")
     try:
@@ -131,8 +132,8 @@ def _read(file: Path) -> Optional[str]:
 
 
 def _write(file: Path, text: str) -> None:
-    """Write a cache file atomically. Errors are ignored, because a missing file only
-    costs time.
+    """Write a cache file atomically. Errors are ignored, because a missing cache file
+    only costs time.
     """
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

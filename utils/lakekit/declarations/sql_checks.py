@@ -25,9 +25,9 @@ DELTA_WORDS = ("exists", "interval", "null", "struct", "trim")
 def check_sql(tables: TableSet) -> None:
     """Check the SQL files and the predicates of all tables. The result is cached.
 
-    Raises DeclarationError for an SQL file that cannot be read or that reads undeclared
-    tables, and for a predicate with unknown columns; UnsupportedSqlError for SQL that
-    is not allowed.
+    Raises DeclarationError if an SQL file cannot be read or reads undeclared tables, or
+    if a predicate has unknown columns. Raises UnsupportedSqlError for SQL that is not
+    allowed.
     """
     queries = [tables.query(table) for table in tables]
     SqlCache(cache_folder(os.environ)).once(
@@ -53,8 +53,9 @@ def _check(tables: TableSet, queries: Sequence[str]) -> None:
 def _check_predicate(table: Table, sql: str, quotes: bool = True) -> None:
     """Check that a predicate uses only columns of the table.
 
-    If `quotes` is false, names in quotes are refused. This is for constraints, because
-    Delta stores a constraint as text, and the engines use different quotes.
+    If `quotes` is false, names in quotes are refused. Constraints must not have names
+    in quotes, because Delta stores a constraint as text, and the engines use different
+    quotes.
     """
     from sqlglot import exp
 

@@ -21,8 +21,8 @@ in UTC. There is no type for timestamps without a time zone.
 """
 
 Severity = Literal["warn", "drop", "fail"]
-"""The effect of an unmet expectation: `warn` only counts the row, `drop` moves the row
-to quarantine, `fail` stops the run before the table is written.
+"""The effect of a row that does not meet an expectation. `warn` only counts the row,
+`drop` moves the row to quarantine, `fail` stops the run before the table is written.
 """
 
 Update = Literal["append", "merge", "groups", "whole"]
@@ -48,11 +48,11 @@ class Column:
     """A column of a table or of a source file.
 
     Attributes:
-        required: whether the column is NOT NULL in Delta. In this case, no value in a
-            source file may be the text that means a missing value.
-        tolerance: relative difference that `diff` and parity tests allow. Doubles need
-            a tolerance, because the last bits of a sum depend on the order of the
-            addends.
+        required: whether the column is NOT NULL in Delta. In a source file, no value of
+            a required column may be the text that means a missing value.
+        tolerance: maximum relative difference that `diff` and parity tests allow
+            between two values. Doubles need a tolerance, because the last bits of a sum
+            depend on the order of the addends.
         volatile: whether the values may differ between two lakes that were built from
             the same files. `diff` ignores volatile columns.
     """
@@ -67,7 +67,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Constraint:
-    """A CHECK constraint of the Delta table, which every writer must enforce. As in
+    """A CHECK constraint, which every writer of the Delta table must enforce. As in
     Delta, a null result violates the constraint.
     """
 
@@ -77,8 +77,8 @@ class Constraint:
 
 @dataclass(frozen=True)
 class Expectation:
-    """An SQL predicate over the columns, which every row of a table should meet. If the
-    result is null, the row does not meet the expectation.
+    """An SQL predicate that every row of a table should meet. If the result is null,
+    the row does not meet the expectation.
     """
 
     name: str
@@ -128,8 +128,8 @@ class Join:
 
     `on` has pairs of columns whose values must be equal: a column of the input table,
     and a column of the merged table. When rows of the input table change, only the
-    matching rows are recomputed. When an input table changes for which no Join is
-    declared, all rows are recomputed.
+    matching rows of the merged table are recomputed. If an input table has no Join, a
+    change of this input table recomputes all rows of the merged table.
     """
 
     read: str
@@ -141,14 +141,14 @@ class Source:
     """The source files of one bronze table.
 
     In the source folder, a source is `NAME.csv`, `NAME.csv.zip`, `NAME.csv.gz`,
-    `NAME.parquet`, or a subfolder NAME with any number of such files. `columns` have
-    the types to which silver tables cast the strings of bronze.
+    `NAME.parquet`, or a subfolder NAME with any number of such files. `columns` defines
+    the types to which silver tables cast the strings in bronze.
 
     Attributes:
         missing: the text that means a missing value in a file.
-        misfits: the maximum share, from 0 to 1, of values in a column that do not
-            convert to the column's type. If the share is exceeded, the whole file is
-            refused.
+        misfits: from 0 to 1, the maximum share of a column's values that do not convert
+            to the column's type. If a column of a file exceeds this share, the whole
+            file is refused.
     """
 
     name: str
@@ -161,7 +161,7 @@ class Source:
 class Table:
     """A Delta table.
 
-    Bronze tables have a `source`. Quarantine tables have neither source nor SQL. All
+    Bronze tables have a `source`. Quarantine tables have neither a source nor SQL. All
     other tables have an `sql` file and input tables (`reads`). The first input table of
     a merged table is its bronze table.
 
@@ -169,8 +169,9 @@ class Table:
         key: columns that identify a row. In a table that is updated by `groups`, the
             key identifies a group. Every input table must have columns with the same
             names, which identify the group of a row.
-        latest: for `merge`, columns that decide which row of a key is the latest. If
-            rows have equal values in these columns, `LATEST` decides.
+        latest: for `merge`, columns that decide which row is the latest of several rows
+            with the same key. If rows have equal values in these columns, `LATEST`
+            decides.
         partition: a required column with few distinct values; empty if the table is not
             partitioned.
         joins: for `merge`, how the input tables after the first are joined.
@@ -215,14 +216,15 @@ class Table:
 
     @property
     def order(self) -> Tuple[str, ...]:
-        """Return the columns that decide which row of a key is the latest. A later
-        column decides only if the values of all earlier columns are equal.
+        """Return the columns that decide which of the rows with the same key is the
+        latest. A later column decides only if the values of all earlier columns are
+        equal.
         """
         return self.latest + tuple(name for name in LATEST if name not in self.latest)
 
     def __getitem__(self, name: str) -> Column:
-        """Return the column of that name. Raises KeyError if the table has no such
-        column.
+        """Return the column `name`. Raises KeyError if the table has no column of this
+        name.
         """
         for column in self.columns:
             if column.name == name:
@@ -233,7 +235,8 @@ class Table:
         """Return the parts of the declaration that determine the table's rows, as text.
 
         The text does not contain comments, tolerances, CHECK constraints and the
-        allowed share of invalid values. A change of these parts changes no rows.
+        allowed share of invalid values. A change of these parts of a declaration
+        changes no rows.
         """
         source = replace(self.source, misfits=0.0) if self.source else None
         parts = asdict(replace(self, comment="", constraints=(), source=source))
@@ -248,8 +251,8 @@ class Table:
 
 
 def bronze(source: Source, comment: str = "") -> Table:
-    """Return the bronze table of a source. It has the source's columns, as strings, and
-    the columns for the origin of each row.
+    """Return the bronze table of a source. The table has the source's columns, as
+    strings, and the columns for the origin of each row.
 
     Raises DeclarationError if fields of the source have wrong types.
     """
@@ -268,8 +271,9 @@ def bronze(source: Source, comment: str = "") -> Table:
 
 
 def quarantine(table: Table, follows: Table) -> Table:
-    """Return the quarantine table of a merged table. It contains the refused rows as
-    they are in the bronze table `follows`, and for each row the rule that it violates.
+    """Return the quarantine table of a merged table. For each refused row, the
+    quarantine table contains the row as it is in the bronze table `follows`, and the
+    rule that the row violates.
     """
     rule = Column(
         "_rule",
@@ -321,8 +325,8 @@ class TableSet:
         return len(self.tables)
 
     def __getitem__(self, name: str) -> Table:
-        """Return the table of that name. Raises UnknownTableError with the most similar
-        name.
+        """Return the table `name`. If no table has this name, raises UnknownTableError,
+        which contains the most similar name.
         """
         for table in self.tables:
             if table.name == name:
@@ -337,8 +341,8 @@ class TableSet:
     def query(self, table: Table) -> str:
         """Return the text of the table's SQL file; empty for a table without SQL.
 
-        A byte order mark is ignored. Raises DeclarationError for a file that cannot be
-        read.
+        A byte order mark in the file is ignored. Raises DeclarationError for a file
+        that cannot be read.
         """
         if not table.sql:
             return ""

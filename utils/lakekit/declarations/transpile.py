@@ -99,8 +99,8 @@ def parse_query(table: str, sql: str, reads: Iterable[str]) -> exp.Query:
     `reads`.
 
     Raises UnsupportedSqlError if the SQL cannot be parsed, is not one query, or has a
-    construct that is not allowed; DeclarationError if it does not read exactly these
-    tables.
+    construct that is not allowed. Raises DeclarationError if the SQL does not read
+    exactly these tables.
     """
     query = _parse(table, sql)
     if not isinstance(query, exp.Query):
@@ -120,8 +120,8 @@ def parse_query(table: str, sql: str, reads: Iterable[str]) -> exp.Query:
 
 
 def parse_predicate(table: str, sql: str) -> exp.Expr:
-    """Return the expression of a declared predicate. Raises UnsupportedSqlError if the
-    predicate is not allowed.
+    """Return a declared predicate as a parsed expression. Raises UnsupportedSqlError if
+    the predicate is not allowed.
     """
     predicate = _parse(table, sql)
     if isinstance(predicate.unnest(), NOT_CONDITIONS) or predicate.find(*MANY_ROWS):
@@ -134,8 +134,9 @@ def parse_predicate(table: str, sql: str) -> exp.Expr:
 
 
 def with_views(query: exp.Query, views: Mapping[str, str]) -> exp.Query:
-    """Return the query, in which views replace the tables. If a table has no alias, its
-    short name becomes its alias, so that references to its columns stay valid.
+    """Replace the tables of a query by views, and return the resulting query. If a
+    table has no alias, the table's short name becomes the alias, so that references to
+    the table's columns stay valid.
     """
 
     def replaced(node: exp.Expr) -> exp.Expr:

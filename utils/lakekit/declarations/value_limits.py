@@ -1,8 +1,9 @@
 """Values that a Delta table cannot store, or that some readers cannot read.
 
-- A date or a timestamp (in UTC) outside the years 1 to 9999. Neither Delta's log nor
-  Python has a notation for such a value that every reader can parse. If a text in a
-  source file means such a value, the text does not convert (rule `type: COLUMN`).
+- A date or a timestamp (in UTC) outside the years 1 to 9999. For a value outside this
+  range, Delta's log and Python have no notation that every reader can parse. If a text
+  in a source file means a value outside this range, the text does not convert (rule
+  `type: COLUMN`).
 - A partition value that is an empty string, contains the character NUL, or is read as a
   null. In upper or lower case, `null` and `__HIVE_DEFAULT_PARTITION__` are read as
   nulls.
@@ -10,11 +11,11 @@
   than 255 bytes. In the folder name, every byte of VALUE except ASCII letters, digits
   and `-._~` is escaped as `%XX`.
 
-A row of a merged table that has such a value is moved to quarantine, with the rule
-`range: COLUMN` or `partition: COLUMN`, or `required: COLUMN` for an empty string. In
-any other table, the update fails before its commit (ComputeError). All integers and
-booleans can be stored. Doubles and timestamps cannot partition a table
-(`lakekit.declarations.checks`).
+If a row of a merged table has one of these values, the row is moved to quarantine. The
+rule for the row is `range: COLUMN` or `partition: COLUMN`, or `required: COLUMN` for an
+empty string. If a row of any other table has one of these values, the update of the
+table fails before its commit (ComputeError). All integers and booleans can be stored.
+Doubles and timestamps cannot partition a table (`lakekit.declarations.checks`).
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ from lakekit.declarations.names import quoted
 from lakekit.declarations.tables import ORIGIN, Column, Table, Type
 
 NULLS = ("null", "__hive_default_partition__")
-"""Partition values that Spark, or DuckDB before 2.0, reads as null, in upper or lower
-case.
+"""Partition values, in upper or lower case, that Spark or DuckDB before 2.0 reads as
+null.
 """
 LONGEST_NAME = 255
-"""The maximum length of a file name on Linux in bytes. The limit also applies to a lake
+"""The maximum number of bytes in a file name on Linux. The limit also applies to a lake
 on S3, because the lake's files are copied to the scratch folder.
 """
 UNESCAPED = string.ascii_letters + string.digits + "-._~"
@@ -57,8 +58,8 @@ def refusal_rules(table: Table) -> List[Tuple[str, str]]:
 
 
 def faults(table: Table) -> List[Tuple[str, str]]:
-    """Return the faults that prevent a commit of rows. Each fault has a text with `{}`
-    for the number of rows, and SQL that is true for the faulty rows.
+    """Return the faults in rows that prevent the commit of these rows. Each fault has a
+    text with `{}` for the number of rows, and SQL that is true for the faulty rows.
     """
     found = []
     for column in table.columns:
@@ -101,7 +102,7 @@ def _out_of_range(column: Column) -> str:
 def out_of_range(value: str, kind: Type, engine_type: str) -> str:
     """Return SQL that is true for a value outside the range of its type in `RANGES`.
 
-    `engine_type` is the engine's name of the type.
+    `engine_type` is the name that the engine uses for the type.
     """
     first, last = (f"cast('{day}' as {engine_type})" for day in RANGES[kind])
     return f"{value} not between {first} and {last}"

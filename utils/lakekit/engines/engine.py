@@ -3,7 +3,7 @@
 The two engines are `embedded` and `spark`. The logic of a run (`lakekit.commands.run`,
 `lakekit.transforms.updates`) is written once, in SQL that both engines accept:
 lower-case names, joins, `row_number`, `count(*)`, `case`. The methods of an engine hide
-all other differences.
+all other differences between the engines.
 """
 
 from __future__ import annotations
@@ -54,11 +54,12 @@ SWITCHED_OFF: Mapping[str, str] = {
     "delta.enableTypeWidening": "false",
     "delta.checkpointPolicy": "classic",
 }
-"""Additional properties of every table on Databricks. They switch off features that a
-workspace may enable by default, but that delta-rs or an older Spark cannot handle.
+"""Additional properties of every table on Databricks. The properties switch off
+features that a workspace may enable by default, but that delta-rs or an older Spark
+cannot handle.
 
-Outside Databricks, these features are off by default. The properties are not set there,
-because they would require table features.
+Outside Databricks, these features are off by default. Outside Databricks, the
+properties are not set, because they would require table features.
 """
 
 FORBIDDEN_FEATURES: Tuple[str, ...] = (
@@ -72,8 +73,8 @@ FORBIDDEN_FEATURES: Tuple[str, ...] = (
 
 @dataclass(frozen=True)
 class Note:
-    """The metadata of a commit by lakekit. It is stored as JSON under the key `lakekit`
-    in the commit's user metadata.
+    """The metadata of a commit by lakekit. The note is stored as JSON under the key
+    `lakekit` in the commit's user metadata.
 
     Attributes:
         digest: digest of the declaration and the SQL that produced the rows.
@@ -112,7 +113,7 @@ class Note:
                 reads,
                 bool(content["data"]),
                 int(content["misfits"]),
-                str(content.get("at", "")),  # missing in notes of old lakekits
+                str(content.get("at", "")),  # not in the oldest notes
             )
         except (ValueError, KeyError, TypeError):
             return None
@@ -123,12 +124,13 @@ class Head:
     """The newest state of a table.
 
     Attributes:
-        id: Delta's table id. It changes if the table is recreated under the same name.
+        id: Delta's table id. The id changes if the table is deleted and created again
+            under the same name.
         version: the newest version.
-        data_version: the newest version that changed a row. Later versions contain only
-            maintenance.
-        note: the note in the newest commit of lakekit that changed rows; None if there
-            is no such commit.
+        data_version: the newest version that changed a row. All later versions are
+            maintenance, which changes no rows.
+        note: the note in the newest commit of lakekit that changed rows; None if no
+            commit of lakekit changed rows.
         foreign: whether another writer changed rows after the commit of `note`.
         columns: names, types and nullability, as stored. If lakekit does not know a
             type, the column has the stored name of the type.
@@ -156,7 +158,7 @@ class Head:
 
 @dataclass(frozen=True)
 class FileInspection:
-    """The result of reading a whole source file: the number of its rows and, for each
+    """The result of reading a whole source file: the number of rows and, for each
     column, the number of values that do not convert to the column's type.
     """
 
@@ -175,8 +177,8 @@ class Staged:
 
 
 class Engine(Protocol):
-    """A connection to one lake. When its context ends, the engine deletes staged rows
-    that were not committed.
+    """A connection to one lake. When the context of an engine ends, the engine deletes
+    staged rows that were not committed.
     """
 
     name: str
@@ -195,12 +197,13 @@ class Engine(Protocol):
         """
 
     def damaged_files(self, table: Table) -> Mapping[str, str]:
-        """Return the data files that are missing, or whose size differs from the log.
-        The result maps the path or URL of each such file to the reason.
+        """Return the data files that are missing, or whose size differs from the size
+        in the log. The result maps the path or URL of each damaged file to a
+        description of the damage.
 
         Checks the version that `head` last read. Spark can only check files in a
-        folder. For any other lake, its result is empty, and DamagedTableError is raised
-        when rows of a damaged file are read.
+        folder. For a lake that is not a folder, Spark's result is empty, and
+        DamagedTableError is raised when rows of a damaged file are read.
 
         Raises StorageError if the lake cannot be reached; DamagedLogError if the log is
         damaged.
@@ -238,15 +241,16 @@ class Engine(Protocol):
         """
 
     def append(self, table: Table, opened: OpenedFile, note: Note) -> Optional[int]:
-        """Append an inspected file, with its origin columns, in one commit.
+        """Append the rows of an inspected file, with their origin columns, in one
+        commit.
 
         The content of the file determines the Delta transaction identifier of the
         commit. Returns the new version, or None if the table already has the file.
         """
 
     def read(self, table: Table, view: str) -> None:
-        """Define a view of a table with only the declared columns, in their declared
-        types.
+        """Define a view that has only the declared columns of a table, in their
+        declared types.
 
         The view reads the version that `head` last read, or the newest version if
         `head` was not called.
@@ -285,7 +289,7 @@ class Engine(Protocol):
 
     def misfit(self, column: Column, source: Source) -> str:
         """Return SQL that is true for a string that does not convert to the column's
-        type. It is also true for a missing value in a required column.
+        type. The SQL is also true for a missing value in a required column.
         """
 
     def predicate(self, table: str, sql: str) -> str:
@@ -294,11 +298,11 @@ class Engine(Protocol):
         """
 
     def transform(self, table: Table, sql: str, views: Mapping[str, str]) -> str:
-        """Return the declared SQL of a table in the SQL of this engine. The SQL reads
-        these views instead of the tables.
+        """Return the declared SQL of a table in the SQL of this engine. In the result,
+        the views in `views` replace the tables.
 
-        Raises UnsupportedSqlError if the SQL is not allowed; DeclarationError if it
-        does not read exactly the declared tables.
+        Raises UnsupportedSqlError if the SQL is not allowed; DeclarationError if the
+        SQL does not read exactly the declared tables.
         """
 
     def check(self, table: Table, where: str, sql: str) -> None:
@@ -310,8 +314,8 @@ class Engine(Protocol):
         """
 
     def stage(self, table: Table, view: str, sql: str, part: bool = False) -> Staged:
-        """Compute the rows of a table in their declared types. SQL can then read these
-        rows from `view`.
+        """Compute the rows of a table, whose columns get their declared types. SQL can
+        then read these rows from `view`.
 
         If `part` is true, `commit` will be called with `keys`, so that existing rows
         with other keys stay in the table. Raises ComputeError if the SQL fails on the
@@ -334,7 +338,7 @@ class Engine(Protocol):
         view with key columns, the staged rows replace only the rows with these keys.
 
         Raises ConflictError if the table has changed since `head`; ComputeError for a
-        null in a required column or an unmet CHECK constraint.
+        null in a required column or a violated CHECK constraint.
         """
 
     def advance(self, table: Table, head: Head, note: Note) -> int:
@@ -359,8 +363,8 @@ class Engine(Protocol):
         """Raise DamagedLogError for the first faulty commit in the log."""
 
     def restore(self, table: Table, version: int, dry_run: bool) -> RestoreOutcome:
-        """Restore an undamaged version of the table with one commit. With `dry_run`,
-        only count the files to add and to remove.
+        """Restore an undamaged version of the table with one commit. If `dry_run` is
+        true, only count the files to add and to remove.
 
         Raises ConflictError if another writer commits first; UnrestorableVersionError
         if the version cannot be restored; InvalidLakeError for a table with features
@@ -368,8 +372,8 @@ class Engine(Protocol):
         """
 
     def vacuum(self, table: Table, hours: int, dry_run: bool) -> List[str]:
-        """Delete the files that no version of the last `hours` hours uses; with
-        `dry_run`, only list them.
+        """Delete the files that no version of the last `hours` hours uses; if `dry_run`
+        is true, only list these files.
 
-        Returns paths relative to the table.
+        Returns the paths of these files, relative to the table.
         """

@@ -1,5 +1,5 @@
 """Retries a commit after a conflict with another writer. The number of retries is
-limited, and the delays before them are random.
+limited, and the delays before the retries are random.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from lakekit.errors import ConflictError
 Result = TypeVar("Result")
 TRIES = 20
 LONGEST = 0.4
-"""The maximum delay before a retry in seconds. The first retries have shorter delays.
+"""The maximum delay before a retry, in seconds. The first retries have shorter delays.
 """
 
 

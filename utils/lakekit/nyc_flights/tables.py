@@ -102,8 +102,8 @@ WEATHER = Source(
 )
 
 MEAN = 1e-12
-"""The relative tolerance for means, because engines may add numbers in different
-orders.
+"""The relative tolerance for means, which may differ because engines add numbers in
+different orders.
 """
 
 SILVER_FLIGHTS = Table(

@@ -1,9 +1,9 @@
 """Unpacks source files from zip and gzip archives, within limits.
 
 An archive of a few kilobytes can unpack to terabytes, and the size that the archive
-declares may be false. So three limits are checked during unpacking: the ratio of the
-unpacked size to the archive's size, the total size of all files that a run unpacks, and
-the free space of the scratch folder.
+declares may be false. So three limits are checked during unpacking. The limits apply to
+the ratio of unpacked size to archive size, the total unpacked size of a run, and the
+free space of the scratch folder.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ CHUNK = 1 << 20
 SIZES: Mapping[str, int] = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 DEFAULT_LIMIT = "100GB"
 MAX_RATIO = 200
-"""The maximum ratio of an unpacked file's size to its archive's size. Files with tables
-reach a ratio of up to 50.
+"""The maximum ratio of an unpacked file's size to its archive's size. Files that
+contain tables reach a ratio of up to 50.
 """
 RATIO_FROM = 100 * SIZES["MB"]
 """The ratio is only checked if the unpacked size is larger than this number of bytes.
@@ -81,7 +81,7 @@ class Unpacker:
             raise SourceError(f"{archive} cannot be unpacked ({error})") from error
         except OSError as error:
             # The error of an unreadable archive has a file name. The error of a full
-            # disk has none.
+            # disk has no file name.
             raise StorageError(
                 Path(error.filename or target), error.strerror or str(error)
             ) from error
@@ -117,8 +117,8 @@ class Unpacker:
 
 def _block(archive: Path, packed: IO[bytes]) -> bytes:
     """Return the next unpacked bytes. Raises UnreadableSourceError if the archive
-    cannot be read. If this error were not raised, the failure would be reported as a
-    failure of the scratch folder.
+    cannot be read. If UnreadableSourceError were not raised, the failure would be
+    reported as a failure of the scratch folder.
     """
     try:
         return packed.read(CHUNK)
@@ -150,5 +150,5 @@ def _reader(archive: Path, name: str) -> IO[bytes]:
             raise SourceError(
                 f"{archive} should contain only {name}, but contains {held}"
             )
-        # The file stays open until the member is closed.
+        # The archive stays open until the file in the archive is closed.
         return opened.open(members[0])

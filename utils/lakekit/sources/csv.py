@@ -10,8 +10,8 @@ The CSV rule applies to the header and to every row:
   start with the character NUL.
 - Blank lines are not rows.
 
-`_scan` reads a file in blocks, and tries to prove that the file follows the rule. If
-the proof fails, `_check` reads the file value by value, and finds the line and the
+`_scan` reads a file in blocks, and tries to prove that the file follows the CSV rule.
+If the proof fails, `_check` reads the file value by value, and finds the line and the
 reason of a fault.
 """
 
@@ -48,13 +48,13 @@ Content = Union[bytes, mmap.mmap]
 
 @dataclass(frozen=True)
 class CsvFile:
-    """A CSV file that follows the rule.
+    """A CSV file that follows the CSV rule.
 
     Attributes:
         header: its column names.
-        line_end: how all its lines end, as text: LF, CRLF or CR.
+        line_end: how all lines of the file end, as text: LF, CRLF or CR.
         rows: the number of rows.
-        largest_row: an upper bound of the size of its rows, in bytes.
+        largest_row: an upper bound of the size of the file's rows, in bytes.
     """
 
     header: Tuple[str, ...]
@@ -64,9 +64,9 @@ class CsvFile:
 
 
 class Row(NamedTuple):
-    """A row of a file. `start` is the position of its first byte. `values` has the
-    positions of the start and the end of each value. `line_end` is empty at the end of
-    the file.
+    """A row of a file. `start` is the position of the row's first byte. `values` has
+    the positions of the start and the end of each value. `line_end` is empty at the end
+    of the file.
     """
 
     start: int
@@ -85,7 +85,7 @@ class Row(NamedTuple):
 
 
 class FaultError(Exception):
-    """A file violates the rule. `byte` is the position of the fault."""
+    """A file violates the CSV rule. `byte` is the position of the fault."""
 
     def __init__(self, byte: int, reason: str) -> None:
         super().__init__(byte, reason)
@@ -105,8 +105,8 @@ def read(given: Path, path: Path) -> Tuple[CsvFile, str]:
     """Return the CSV file `path`, and the SHA-256 of its content. The content is read
     once.
 
-    Raises SourceError, with the line and the reason, if the file violates the rule, or
-    has no header or no rows. Error messages contain the path `given`.
+    Raises SourceError, with the line and the reason, if the file violates the CSV rule,
+    or has no header or no rows. Error messages contain the path `given`.
     """
     try:
         names, line_end = _read_header(path)
@@ -127,7 +127,7 @@ def read(given: Path, path: Path) -> Tuple[CsvFile, str]:
 
 def find_fault(path: Path) -> Optional[str]:
     """Return the line and the reason of the first fault; None if the file follows the
-    rule.
+    CSV rule.
     """
     with _mapped(path) as content:
         try:
@@ -139,8 +139,9 @@ def find_fault(path: Path) -> Optional[str]:
 
 
 def _read_header(path: Path) -> Tuple[Tuple[str, ...], bytes]:
-    """Return the column names and the line end of the header. There are no names if the
-    file has no text. Raises FaultError if the header violates the rule.
+    """Return the column names in the header, and the line end of the header. If the
+    file has no text, the result has no names. Raises FaultError if the header violates
+    the CSV rule.
     """
     with path.open("rb") as content:
         head = content.read(CHUNK)
@@ -168,9 +169,9 @@ def _read_header(path: Path) -> Tuple[Tuple[str, ...], bytes]:
 
 
 def _first_row(head: bytes, partial: bool) -> Optional[Row]:
-    """Return the first row of a text; None if there is no row. If the text is only the
-    start of a file (`partial`), the result is also None if a quoted name may continue
-    after the text.
+    """Return the first row of a text; None if there is no row. If `partial` is true,
+    the text is only the start of a file. In this case, the result is also None if a
+    quoted name may continue after the text.
     """
     try:
         return next(_rows(head), None)
@@ -184,11 +185,11 @@ def _scan(
     path: Path, names: Tuple[str, ...], line_end: bytes
 ) -> Tuple[Optional[CsvFile], str]:
     """Return the file and its SHA-256. Returns None instead of the file if it cannot be
-    proven that the file follows the rule.
+    proven that the file follows the CSV rule.
 
-    The proof fails if there is a quote where the rule does not require a quote. Text
-    outside quotes is checked in blocks of whole lines by methods of `bytes`, which are
-    fast.
+    The proof fails if there is a quote where the CSV rule does not require a quote.
+    Text outside quotes is checked in blocks of whole lines by methods of `bytes`, which
+    are fast.
     """
     digest, proven, within, ended = hashlib.sha256(), True, False, True
     rows, commas, largest, size = -1, 0, 0, 0
@@ -201,7 +202,7 @@ def _scan(
             size = len(block) + (size if within else 0)
             text, within = _outside(block, within)
             largest = max(largest, size)
-            if line_end in text:  # ends the row that started in an earlier block
+            if line_end in text:  # the row that started in an earlier block ends here
                 size = len(block)
             ended = within or block.endswith(line_end)
             rows, commas = rows + _count(text, line_end), commas + text.count(b",")
@@ -209,8 +210,8 @@ def _scan(
                 largest <= MAX_ROW and _is_utf8(block) and _is_proven(text, line_end)
             )
     rows += not ended
-    # The number of commas is checked, too. Engines refuse a row with too few values,
-    # but DuckDB drops an additional empty value.
+    # The number of commas in all rows is checked, too. Engines refuse a row with too
+    # few values, but DuckDB drops an additional empty value.
     if within or not proven or commas != (rows + 1) * (len(names) - 1):
         return None, digest.hexdigest()
     return CsvFile(names, line_end.decode(), rows, largest), digest.hexdigest()
@@ -256,8 +257,8 @@ def _is_utf8(block: bytes) -> bool:
 
 
 def _is_proven(text: bytes, line_end: bytes) -> bool:
-    """Return whether a text outside quoted values follows the rule: line ends of one
-    kind, quotes only beside separators, and no NUL.
+    """Return whether a text outside quoted values follows the CSV rule: line ends of
+    one kind, quotes only beside separators, and no NUL.
     """
     if b"\0" in text:
         return False
@@ -280,7 +281,7 @@ def _count(text: bytes, line_end: bytes) -> int:
 
 def _check(content: Content, names: Tuple[str, ...], line_end: bytes) -> CsvFile:
     """Read a file value by value, and return its description. Raises FaultError if the
-    file violates the rule.
+    file violates the CSV rule.
     """
     _check_utf8(content)
     rows, largest = -1, 0
@@ -319,7 +320,7 @@ def _check_utf8(content: Content) -> None:
 
 def _rows(content: Content) -> Iterator[Row]:
     """Yield the rows of a CSV file, including blank lines. Raises FaultError if quotes
-    violate the rule.
+    violate the CSV rule.
     """
     position = len(BOM) if content[:3] == BOM else 0
     size, comma = len(content), False
@@ -357,7 +358,7 @@ def _line(content: Content, byte: int) -> int:
 
 @contextmanager
 def _mapped(path: Path) -> Iterator[Content]:
-    """Yield the content of a file without reading it into memory."""
+    """Yield a file's content as a memory map, which does not read the whole file."""
     with path.open("rb") as file:
         if not path.stat().st_size:  # cannot be mapped
             yield b""

@@ -1,5 +1,5 @@
 """Opens the source files, and checks that each file is complete and has the declared
-columns. A run does this before it writes anything.
+columns. A run opens and checks all source files before it writes anything.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from lakekit.sources.archives import DEFAULT_LIMIT, Unpacker
 
 SUFFIXES: Tuple[str, ...] = (".csv", ".csv.zip", ".csv.gz", ".parquet")
 NOT_IN_NAMES = re.compile(r"[ ,;{}()=\x00-\x1f\x7f]")
-"""Characters that no column name may contain. Delta rejects the first eight; NUL makes
-a table unreadable.
+"""Characters that no column name may contain. Delta rejects the first eight of these
+characters; NUL makes a table unreadable.
 """
 
 OWN_NAMES = ("_ingested_at", "_rule", "_sign")
@@ -38,9 +38,9 @@ and whether the whole source is refused.
 """
 
 Opening = Callable[[str, str, int], ContextManager[None]]
-"""A callback before a file is opened. Its arguments are the table, the name of the
-file, and the number of all source files. The callback returns a context, which ends
-after the check of the file.
+"""A callback that is called before a file is opened. Its arguments are the table, the
+name of the file, and the number of all source files. The callback returns a context,
+which ends after the check of the file.
 """
 
 
@@ -54,8 +54,8 @@ class OpenedFile:
         given: the file in the source folder.
         name: the path of the file in the source folder. The name is the same whether or
             not the file is compressed.
-        header: the names of all its columns, in order.
-        digest: SHA-256 of its uncompressed content.
+        header: the names of all columns of the file, in order.
+        digest: SHA-256 of the uncompressed content.
         modified: modification time and size of `given` when it was hashed.
         rows: number of rows.
         line_end: how all lines of a CSV file end: LF, CRLF or CR.
@@ -78,7 +78,7 @@ class OpenedFile:
 
     @property
     def new_columns(self) -> Tuple[str, ...]:
-        """Return the columns of the file that the source does not declare."""
+        """Return the file's columns that the source does not declare."""
         declared = [column.name for column in self.source.columns]
         return tuple(name for name in self.header if name not in declared)
 
@@ -131,9 +131,10 @@ def open_sources(
     by source, sorted by name.
 
     If a source has no files, it is not refused, because only the caller knows whether
-    the source was ingested before. Archives are unpacked into `scratch`, to at most
-    `limit`. If a file or a whole source is refused, `refuse` is called. If `refuse` is
-    None, SourceError is raised, which names the file and the column.
+    the source was ingested before. Archives are unpacked into `scratch`; `limit` is the
+    maximum size of all unpacked files together. If a file or a whole source is refused,
+    `refuse` is called. If `refuse` is None, SourceError is raised, which names the file
+    and the column.
     """
     if not folder.is_dir():
         raise SourceError(
@@ -180,9 +181,9 @@ def _list(folder: Path, source: Source, refuse: Refuse) -> List[Tuple[Path, str]
 
 
 def _files(folder: Path, source: Source) -> List[Tuple[Path, str]]:
-    """Return the files of a source, each with its name without the suffix of a
-    compression. Raises SourceError if two files have the same name, or if a file is not
-    a source file.
+    """Return each file of a source, with its name without a suffix such as `.zip`.
+    Raises SourceError if two files have the same name, or if a file is not a source
+    file.
     """
     found: Dict[str, Path] = {}
     for file in _candidates(folder, source.name):

@@ -30,7 +30,8 @@ Kind = Literal[
     "local",
 ]
 """How a value is written as text. A `local` value is a timestamp without a time zone,
-so it is not an instant. Its text has no Z, and does not convert to the type timestamp.
+so it is not an instant. The text of a `local` value has no Z, and does not convert to
+the type timestamp.
 """
 
 TYPES: Mapping[str, Tuple[Kind, str]] = {
@@ -53,9 +54,9 @@ TYPES: Mapping[str, Tuple[Kind, str]] = {
         " and Z; without a zone, no Z",
     ),
 }
-"""The types that are read. Each key is the function of `pyarrow.types` that recognizes
-the type; each value is the kind and a description of the text. A dictionary type is
-read like the type of its values.
+"""The Parquet types that can be read. Each key is the function of `pyarrow.types` that
+recognizes the type; each value is the kind and a description of the text. A dictionary
+type is read like the type of its values.
 """
 MAX_DIGITS = 38
 WIDTHS: Mapping[str, int] = {
@@ -67,8 +68,8 @@ WIDTHS: Mapping[str, int] = {
     "DOUBLE": 8,
     "BYTE_ARRAY": 4,
 }
-"""The size in bytes of a decoded value, by physical type. For text, this is the size of
-the field with the text's length.
+"""The size in bytes of a decoded value, by physical type. For text, the size is that of
+the field that stores the text's length.
 """
 
 
@@ -77,8 +78,8 @@ def read(given: Path, limit: str) -> Tuple[Tuple[str, ...], Tuple[Kind, ...], in
     written as text, and the number of rows.
 
     Raises SourceError if the file is damaged, has no rows, decodes to more than
-    `limit`, or has a column of a type that is not in `TYPES`; MissingExtraError if
-    pyarrow is not installed.
+    `limit`, or has a column of a type that is not in `TYPES`. Raises MissingExtraError
+    if pyarrow is not installed.
     """
     with _open(given) as file:
         if not file.metadata.num_rows:
@@ -94,9 +95,9 @@ def _check_size(given: Path, file: pq.ParquetFile, limit: str) -> None:
     """Raise SourceError if the file decodes to more than `limit`, or if its pages are
     more than `MAX_RATIO` times as large as the file. Only the footer is read.
 
-    A file of a few kilobytes can repeat a value a billion times. The file is not
-    refused for that reason alone, because both engines keep repeated values as they are
-    stored. But each row takes space in a table, so the size of all rows is limited.
+    A file of a few kilobytes can repeat a value a billion times. Repeated values alone
+    are no reason to refuse a file, because both engines keep repeated values as they
+    are stored. But each row takes space in a table, so the size of all rows is limited.
     """
     metadata, size = file.metadata, given.stat().st_size
     columns = [file.schema.column(index) for index in range(len(file.schema))]
@@ -119,7 +120,7 @@ def _check_size(given: Path, file: pq.ParquetFile, limit: str) -> None:
 
 def find_fault(path: Path, text_only: bool = False) -> Optional[str]:
     """Return the first column with values that cannot be read or are not UTF-8, and the
-    reason; None if there is no such column. If `text_only` is true, only columns with
+    reason; None if no column has a fault. If `text_only` is true, only columns with
     text are read.
     """
     import pyarrow as pa

@@ -1,6 +1,6 @@
 """Accesses the data files of a lake: directly in a folder, or as local copies from S3.
 
-DuckDB is faster than delta-rs at Parquet files, but it only reads and writes local
+DuckDB reads and writes Parquet files faster than delta-rs, but can only access local
 files.
 """
 
@@ -55,7 +55,7 @@ class Storage(Protocol):
     def damaged(self, table: str, sizes: Mapping[str, int]) -> Dict[str, str]:
         """Return the files that are missing or have an unexpected size.
 
-        The result maps the path or URL of each such file to a description of the
+        The result maps the path or URL of each damaged file to a description of the
         damage.
 
         `sizes` has the expected sizes in bytes, by path in the table.

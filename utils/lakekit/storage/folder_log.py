@@ -1,8 +1,9 @@
 """Reads a Delta log in a folder without Spark. The log has one JSON file per commit.
 
-Spark would need a job of some seconds to read the log. It is faster to read the files
-directly, because they have only a few kilobytes and never change. Spark is still needed
-if the files of the first commits no longer exist, for example after a log cleanup.
+Spark would need a job of some seconds to read the log. Reading the log's JSON files
+directly is faster, because these files have only a few kilobytes and never change.
+Spark is still needed if the files of the first commits no longer exist, for example
+after a log cleanup.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ reads checkpoints.
 
 
 class _AddedFile(NamedTuple):
-    """A data file: its number of rows (None if the writer did not record it), its size
-    in bytes, and its partition.
+    """A data file: its number of rows (None if the writer did not record the number),
+    its size in bytes, and its partition.
     """
 
     rows: Optional[int]
@@ -101,8 +102,8 @@ class FolderLog:
         return max((int(name.group(1)) for name in names if name), default=-1)
 
     def rows(self) -> Optional[int]:
-        """Return the number of rows of the table; None if the log lacks the number for
-        a file.
+        """Return the number of rows of the table; None if the number of rows of a file
+        is not in the log.
         """
         counts = [file.rows for file in self._files.values()]
         return None if None in counts else sum(count or 0 for count in counts)
@@ -112,7 +113,9 @@ class FolderLog:
         return {path: file.size for path, file in self._files.items()}
 
     def partitions(self) -> Iterable[Partition]:
-        """Return the partition columns of each data file, with their values as text."""
+        """Return the partition columns and partition values, as text, of each data
+        file.
+        """
         return [file.partition for file in self._files.values()]
 
     def history(self) -> List[Tuple[int, str, Optional[str]]]:

@@ -52,7 +52,7 @@ class Lake:
 
 
 def find_lake(name: Union[str, os.PathLike[str]]) -> Lake:
-    """Return the lake of that name.
+    """Return the lake at the location `name`.
 
     A name with one dot and no slash is `catalog.schema`, unless a folder of that name
     exists. `./a.b` is always a folder, and `~` is the home directory. Raises
@@ -128,8 +128,8 @@ def check_lake(lake: Lake, tables: TableSet) -> None:
 def _is_table(folder: Path, tables: TableSet) -> bool:
     """Return whether a folder is the folder of a table.
 
-    Such a folder has a Delta log. The folder of a declared table may also have only
-    data files, for example after the first run was killed.
+    The folder of a table has a Delta log. The folder of a declared table may also
+    contain only data files and no log, for example after the first run was killed.
     """
     if (folder / "_delta_log").is_dir():
         return True

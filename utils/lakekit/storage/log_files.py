@@ -1,7 +1,7 @@
 """Reads the files of a Delta table in a folder or on S3.
 
-This is for tables whose log no engine can read. File names are relative to the table,
-with `/` between folders.
+lakekit reads these files itself if no engine can read the table's log. File names are
+relative to the table, with `/` between folders.
 """
 
 from __future__ import annotations
@@ -87,8 +87,9 @@ class FolderLogFiles:
 class S3LogFiles:
     """The files of a table on S3, read-only.
 
-    No files are written, because a commit must fail if another writer has already
-    created the commit's object. pyarrow does not support this.
+    A commit must fail if another writer has already created the commit's object. No
+    files are written here, because a write by pyarrow does not fail if the object
+    exists.
     """
 
     def __init__(self, location: str) -> None:

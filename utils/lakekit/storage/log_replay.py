@@ -35,8 +35,8 @@ from lakekit.storage.versions import Version
 CHECKPOINT = re.compile(r"(\d{20})\.checkpoint(?:\.(\d{10})\.(\d{10}))?\.parquet")
 LAST = "_last_checkpoint"
 ELSEWHERE = re.compile(r"/|[A-Za-z][A-Za-z0-9+.-]*:/")
-"""Matches the start of a path outside the table's folder. A shallow clone has such
-paths.
+"""Matches the start of a path outside the table's folder. A shallow clone has paths
+outside its own folder.
 """
 ADD = (
     "path",
@@ -59,8 +59,8 @@ class LogState:
     """The state of a table at one version, as actions of the log. The paths of data
     files are unquoted.
 
-    `commit` is the action `commitInfo` of the version's commit. It is empty if the file
-    of this commit does not exist.
+    `commit` is the action `commitInfo` of the version's commit. `commit` is empty if
+    the file of this commit does not exist.
     """
 
     version: int
@@ -104,7 +104,8 @@ def check_newest(files: LogFiles) -> None:
     """Raise DamagedLogError if the newest commit is empty or has a faulty action.
 
     A crash of the machine may leave a commit that is empty, or whose actions have no
-    content. Readers accept such a commit, although it is not what the writer wrote.
+    content. Readers accept a commit without content, although the writer wrote
+    something else.
     """
     commits = _commits(files.names())
     if commits:
@@ -113,8 +114,8 @@ def check_newest(files: LogFiles) -> None:
 
 def check_recent(files: LogFiles, version: Optional[int] = None) -> None:
     """Check the commits that a reader of a version needs: those after the last
-    checkpoint. Raises DamagedLogError for the first faulty commit. The default is the
-    newest version.
+    checkpoint. Raises DamagedLogError for the first faulty commit. If `version` is
+    None, the newest version is checked.
     """
     names = files.names()
     commits = _commits(names)
@@ -255,8 +256,8 @@ def _without_nulls(content: Action) -> Action:
     fields.
 
     A row of Parquet has every field, but a JSON action has only the fields that are
-    set. Nulls in a map, such as the map of the partition values, are values, so they
-    stay.
+    set. Nulls in a map, such as the map of the partition values, are values, so these
+    nulls are not removed.
     """
     return {key: value for key, value in content.items() if value is not None}
 
@@ -278,8 +279,8 @@ def _apply(state: LogState, action: Mapping[str, Any]) -> None:
 def _is_damaged(path: str, add: Action, there: Mapping[str, int]) -> bool:
     if ELSEWHERE.match(path):
         return False
-    # The folder name contains the quoted partition value. Some writers quote this name
-    # again in the log.
+    # The folder name contains the quoted partition value. Some writers quote this
+    # folder name again in the log.
     return add["size"] not in (there.get(path), there.get(str(add["path"])))
 
 
@@ -309,7 +310,7 @@ def unreadable(metadata: Mapping[str, Any], partitions: Iterable[Partition]) -> 
 
 def _too_long(paths: Iterable[str]) -> str:
     """Return why the embedded engine cannot read these files if they are on S3. The
-    result is empty if it can read them.
+    result is empty if the engine can read these files.
     """
     path = next(filter(is_too_long, paths), "")
     return path and f"the folder of {path} has a name of more than {LONGEST_NAME} bytes"

@@ -1,5 +1,5 @@
 """Restores an older version of a table with a commit that lakekit itself writes. This
-is needed if delta-rs cannot open the newest version and so cannot commit.
+module is needed if delta-rs cannot open the newest version and so cannot commit.
 
 The commit removes the files that only the newest version has, and adds the files that
 only the older version has. Data files are not read, written or deleted. All later
@@ -64,7 +64,7 @@ def write_restore(
     """Commit the restore, and return the new version.
 
     Raises ConflictError if another writer committed first; InvalidLakeError if the
-    table has features that this commit does not support.
+    table has features that a commit by lakekit does not support.
     """
     if (
         newest.protocol["minReaderVersion"] > 1

@@ -14,7 +14,7 @@ class Version:
     """A version of a table and whether it can be restored.
 
     Attributes:
-        timestamp: time of the commit, in UTC; None if the log does not have it.
+        timestamp: time of the commit, in UTC; None if this time is not in the log.
         damaged: data files of the version that are missing, or whose size differs from
             the size in the log; None if only Spark can check the files.
         unreadable: why readers cannot open the version; empty if they can open it.

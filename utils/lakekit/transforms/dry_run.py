@@ -1,5 +1,5 @@
-"""Lets the engine check the declared SQL before anything is written. The checks are
-about names, types, and the columns that each query returns.
+"""Lets the engine check the declared SQL before anything is written. The engine checks
+names, types, and the columns that each query returns.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 and changes that need a rebuild.
 
 Delta rewrites the SQL of a CHECK constraint, so constraints are compared only by name.
-A change of the expression alone is not detected.
+A change of a constraint's expression alone is not detected.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ Kind = Literal[
 class Change:
     """One difference between a declaration and the stored table.
 
-    An additive change does not change existing rows. Any other change needs a rebuild.
-    A bronze table cannot be rebuilt, because it is not computed from another table.
+    An additive change does not change existing rows. A change that is not additive
+    needs a rebuild. A bronze table cannot be rebuilt, because it is not computed from
+    another table.
     """
 
     table: str
@@ -68,7 +69,7 @@ def apply(
     """Make the additive changes, and return the names of the tables to rebuild.
 
     All changes are checked before the first change is made. Raises
-    ConstraintViolationError if existing rows violate a new constraint;
+    ConstraintViolationError if existing rows violate a new constraint. Raises
     RebuildRequiredError if a bronze table would need a rebuild, or if any other table
     needs a rebuild but rebuilds are not allowed.
     """

@@ -1,10 +1,10 @@
-"""Records, for each table, which versions of its input tables it has read.
+"""Records which versions of its input tables each table has read.
 
-The note in a table's newest commit has a version for each input table. The table
-includes the rows of this input table up to this version. The version in the note may be
-older than the version that was actually read, but never newer. If it is older, the next
-run repeats some work of an aborted or concurrent run. This is safe, because updates are
-idempotent.
+The note in a table's newest commit names one version of each input table. The table
+includes the rows of the input table up to this version. The version in the note may be
+older than the version that was actually read, but never newer. If the version in the
+note is older, the next run repeats some work of an aborted or concurrent run. Repeating
+work is safe, because updates are idempotent.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def followed(table: Table) -> Tuple[str, ...]:
     quarantine table.
 
     An update commits to the quarantine and then to the table. If a run stops between
-    the two commits, some rows are in neither table. The next run finds these rows,
-    because the quarantine's version is then higher than the version in the table's
-    note.
+    these two commits, some rows are in neither of the two tables. The next run finds
+    these rows, because the quarantine's version is then higher than the version in the
+    table's note.
     """
     return (*table.reads, table.quarantine) if table.quarantine else table.reads
 

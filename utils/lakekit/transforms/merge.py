@@ -3,7 +3,8 @@
 When a joined table changes, the existing rows that match the change, and all
 quarantined rows, are checked again. Superseded rows are not checked again. If a
 superseded row now violates a rule, it is not moved to the quarantine, although a
-rebuild would move it there. The silver table is the same in both cases.
+rebuild would move it there. The silver table is the same, whether or not the row is
+moved.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ class Counts:
     """The numbers of rows of an update. `expectations` has the number of checked rows
     that do not meet each expectation.
 
-    Every row that is read is counted once: as inserted, updated (it replaces an older
-    row with the same key), superseded (by a later row with the same key) or
-    quarantined.
+    Every row that is read is counted once: as inserted, updated, superseded or
+    quarantined. An updated row replaces an older row that has the same key. For a
+    superseded row, there is a later row that has the same key.
     """
 
     read: int = 0
@@ -70,7 +71,8 @@ class NewRows:
         why: the reason for merging all rows of the table; None if only some rows are
             merged.
         doubtful: whether the rows must be checked for values that do not convert,
-            although the notes of their files count no misfits.
+            although the notes in the commits of their files state that all values
+            convert.
     """
 
     view: str
@@ -89,8 +91,8 @@ class ConvertedRows:
     """The new rows after conversion.
 
     `good` is a view of the rows whose values all convert. `checked` is a view of the
-    rows that were checked. For a refused row, its column `_rule` has the rule that
-    refuses the row; otherwise `_rule` is null. `misfits` is the number of refused rows.
+    rows that were checked. The column `_rule` of `checked` has the rule that refuses
+    the row, or null if the row is not refused. `misfits` is the number of refused rows.
     """
 
     good: str
@@ -100,9 +102,8 @@ class ConvertedRows:
 
 @dataclass(frozen=True)
 class CheckedRows:
-    """A view of the typed rows, and the number of refused rows. For a refused row, the
-    column `_rule` of the view has the rule that refuses the row; otherwise `_rule` is
-    null.
+    """A view of the typed rows, and the number of refused rows. The column `_rule` of
+    the view has the rule that refuses the row, or null if the row is not refused.
     """
 
     view: str
@@ -133,8 +134,8 @@ class Merge:
         """Merge, and return the numbers of rows.
 
         If `why` is not empty, it is the reason for a rebuild, and all rows are merged.
-        Otherwise only rows that are affected by changes in the tables `moved` are
-        merged.
+        If `why` is empty, only rows that are affected by changes in the tables `moved`
+        are merged.
         """
         self._read()
         if not why:
@@ -242,8 +243,9 @@ class Merge:
         """Return SQL for rows that were added to or removed from the quarantine
         although the table was not updated afterwards.
 
-        The reason may be that a run was interrupted or had a conflict. The result is
-        empty if there are no such rows.
+        An interrupted run, or a run that had a conflict, may have changed the
+        quarantine but not the table. The result is empty if no rows were added or
+        removed.
         """
         view = self._changes(self._quarantine.name)
         return [f"select {', '.join(ROW)} from {view}"] if self._count(view) else []
@@ -349,7 +351,7 @@ class Merge:
 
     def _keep_held(self, judged: CheckedRows) -> str:
         """Store the key and the ordering columns of existing rows that have the same
-        key as an accepted row. Return the name of the stored rows.
+        key as an accepted row. Return the name under which the rows are stored.
         """
         names = dict.fromkeys((*self._table.key, *self._table.order))
         columns = listed(names, "p.")
@@ -361,8 +363,8 @@ class Merge:
         return "held"
 
     def _winners(self, judged: CheckedRows, held: Optional[str] = None) -> str:
-        """Return SQL for the latest accepted row of each key. If `held` is given, a key
-        is left out if `held` has a later row of this key.
+        """Return SQL for the latest accepted row of each key. If `held` is given, the
+        result does not contain keys that have a later row in `held`.
         """
         candidates = (
             f"select {self._columns}, 1 as _new from {judged.view} where _rule is null"

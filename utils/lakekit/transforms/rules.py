@@ -14,7 +14,7 @@ from lakekit.errors import ExpectationFailedError
 
 
 def misfit_rule(engine: Engine, source: Table) -> str:
-    """Return SQL that finds the first column of a bronze row whose value does not
+    """Return SQL that finds, in a bronze row, the first column whose value does not
     convert. The SQL returns `type: COLUMN`, or null if all values convert.
     """
     assert source.source is not None
@@ -27,7 +27,7 @@ def misfit_rule(engine: Engine, source: Table) -> str:
 
 def unmet(engine: Engine, table: Table, sql: str) -> str:
     """Return SQL that is true for a row that does not meet a predicate. If the
-    predicate is null for a row, the row does not meet it.
+    predicate is null for a row, the row does not meet the predicate.
     """
     return f"not coalesce({engine.predicate(table.name, sql)}, false)"
 
@@ -68,8 +68,8 @@ def doubled(engine: Engine, view: str, key: Sequence[str]) -> bool:
 
 
 def judge(engine: Engine, table: Table, staged: Staged) -> Dict[str, int]:
-    """Return, for each expectation, the number of rows that do not meet it. Raises
-    ExpectationFailedError if the severity of an unmet expectation is `fail`.
+    """For each expectation, return the number of rows that do not meet the expectation.
+    Raises ExpectationFailedError if rows do not meet an expectation of severity `fail`.
     """
     if not table.expectations:
         return {}

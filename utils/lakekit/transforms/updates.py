@@ -30,8 +30,8 @@ class Updates:
         Makes at most one commit to the table. For a merged table, also makes at most
         one commit to the quarantine table. Raises ConflictError if another writer
         committed first; ExpectationFailedError if rows do not meet an expectation of
-        severity `fail`; ComputeError, DeclarationError or UnsupportedSqlError if the
-        rows cannot be computed.
+        severity `fail`. Raises ComputeError, DeclarationError or UnsupportedSqlError if
+        the rows cannot be computed.
         """
         why = (
             "its declaration requires it"
@@ -125,8 +125,8 @@ class Updates:
     def _stage(
         self, table: Table, views: Mapping[str, str], part: bool = False
     ) -> Staged:
-        """Stage the result of the table's SQL over these views. Raises ComputeError if
-        two rows have the same key.
+        """Stage the rows that the table's SQL returns when it reads these views. Raises
+        ComputeError if two rows have the same key.
         """
         engine = self._engine
         sql = engine.transform(table, self._tables.query(table), views)

@@ -4,7 +4,8 @@ DuckDB writes the data files, and delta-rs adds the files to the log.
 
 A commit succeeds only if the table is still at the version that was read. Staged files
 that are not committed are deleted when the engine is closed. If the process is killed,
-Delta's VACUUM deletes them later, like all files that no version uses.
+Delta's VACUUM later deletes the staged files, like all other files that no version
+uses.
 """
 
 from __future__ import annotations
@@ -40,13 +41,14 @@ except ModuleNotFoundError as missing:
 OLD_WRITER = tuple(int(part) for part in DELTALAKE.split(".")[:2]) < (1, 6)
 """Whether delta-rs is older than 1.6.
 
-Older versions cannot make a commit that has both a transaction identifier and files
-that another writer wrote. They also cannot change a table's partitioning.
+Before 1.6, delta-rs cannot make a commit that has both a transaction identifier and
+files that another writer wrote. Before 1.6, delta-rs also cannot change a table's
+partitioning.
 """
 
 
 class Commits:
-    """Commits to the tables of one lake."""
+    """Makes commits to the tables of one lake."""
 
     def __init__(self, tables: DeltaTables, storage: Storage, staging: Staging) -> None:
         self._tables, self._storage, self._staging = tables, storage, staging
@@ -108,7 +110,7 @@ class Commits:
         keys: str,
         touched: Sequence[Any],
     ) -> int:
-        """Replace the rows with the keys in `keys` with staged rows; return the new
+        """Replace the rows whose keys are in `keys` by staged rows; return the new
         version.
 
         Rewrites the partitions that lose rows (`touched`) and the partitions that gain
@@ -192,8 +194,8 @@ class Commits:
     def _repartition(
         self, table: Table, delta: DeltaTable, view: str, note: Note
     ) -> None:
-        """Replace rows, schema and partitioning in one commit. Only delta-rs's own
-        writer supports this.
+        """Replace a table's rows, schema and partitioning in one commit. Only the
+        writer of delta-rs can replace all three in one commit.
         """
         if OLD_WRITER:
             raise InvalidLakeError(

@@ -1,4 +1,4 @@
-"""Reads Delta logs, and creates tables, with delta-rs."""
+"""With delta-rs, reads Delta logs and creates tables."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ except ModuleNotFoundError as missing:
 if TYPE_CHECKING:
     import pyarrow as pa  # a slow import (40 ms) that most runs do not need
 
-# All other types have the same name in Delta.
+# All other types have the same name in lakekit and in Delta.
 TO_DELTA: Mapping[Type, str] = {"int": "integer", "bigint": "long"}
 FROM_DELTA = {delta: ours for ours, delta in TO_DELTA.items()}
 RECENT = 12
@@ -58,7 +58,7 @@ SMALL_FILE = 32 << 20
 SPINS = tuple(int(part) for part in DELTALAKE.split(".")[:2]) < (1, 3)
 """Whether delta-rs may leave a thread running after it has read a damaged commit.
 
-Because of this thread, the process may never end.
+Because of a thread that keeps running, the process may never end.
 """
 OUTSIDE = re.compile(r"Generic \w+ error|[Pp]ermission denied|os error")
 """Matches errors of delta-rs about a location that cannot be reached. All other errors
@@ -70,7 +70,7 @@ def open_table(lake: Lake, table: Table) -> Optional[DeltaTable]:
     """Open the newest version of a table. Returns None if the table does not exist.
 
     Raises InvalidLakeError for a lake or a feature that the embedded engine does not
-    support; StorageError if the lake cannot be reached; DamagedLogError or
+    support. Raises StorageError if the lake cannot be reached; DamagedLogError or
     DamagedTableError if the table cannot be read.
     """
     location = lake.location(table)
@@ -100,7 +100,9 @@ def open_table(lake: Lake, table: Table) -> Optional[DeltaTable]:
 
 
 def check_before_load(lake: Lake, table: Table, version: Optional[int] = None) -> None:
-    """Raise DamagedLogError for a damaged commit, if delta-rs must not read it."""
+    """If delta-rs must not read damaged commits, raise DamagedLogError for a damaged
+    commit.
+    """
     if SPINS:
         log_replay.check_recent(log_files(lake, table), version)
 
@@ -109,8 +111,8 @@ def load(lake: Lake, table: Table, version: Optional[int] = None) -> DeltaTable:
     """Load a version of a table, by default the newest.
 
     Raises TableNotFoundError if the table does not exist; StorageError if the lake
-    cannot be reached; DamagedLogError for a damaged commit; DamagedTableError for a
-    version that delta-rs or Arrow cannot read.
+    cannot be reached. Raises DamagedLogError for a damaged commit; DamagedTableError
+    for a version that delta-rs or Arrow cannot read.
     """
     check_before_load(lake, table, version)
     location = lake.location(table)
@@ -126,9 +128,10 @@ def load(lake: Lake, table: Table, version: Optional[int] = None) -> DeltaTable:
 def reading(table: Table, location: str) -> Iterator[None]:
     """Translate errors that occur in this context while a table's log is read.
 
-    Raises StorageError if the location cannot be reached; InvalidLakeError if the
-    installed deltalake does not support a feature; DamagedTableError otherwise. If a
-    log is damaged, delta-rs may raise any of the errors that are caught here, or panic.
+    Raises StorageError if the table's location cannot be reached; InvalidLakeError if
+    the installed deltalake does not support a feature of the table; DamagedTableError
+    otherwise. If a log is damaged, delta-rs may raise any of the errors that are caught
+    here, or panic.
     """
     try:
         yield
@@ -157,8 +160,8 @@ def reading(table: Table, location: str) -> Iterator[None]:
 
 
 def _unreadable(delta: DeltaTable) -> str:
-    """Return why Arrow cannot read a version that delta-rs has opened; empty if there
-    is no reason.
+    """Return why Arrow cannot read a version that delta-rs has opened; empty if Arrow
+    can read the version.
     """
     for column in columns(delta):
         if "\0" in column.name:
@@ -176,7 +179,8 @@ def head(delta: DeltaTable) -> Head:
     recent = _history(delta, until_note=True)
     note, foreign = newest_note(recent)
     data_version = newest_change(recent)
-    # If the recent commits changed no rows, the last change is in an older commit.
+    # If the recent commits changed no rows, the last change of rows is in an older
+    # commit.
     if data_version is None:
         data_version = _newest_change(delta)
     metadata = delta.metadata()
@@ -213,8 +217,8 @@ def notes(delta: DeltaTable, since: int) -> List[Optional[Note]]:
 def settled(delta: DeltaTable, since: int) -> int:
     """Return the newest version that has the same rows as version `since`.
 
-    This version is needed because the files of version `since` may have been deleted:
-    compaction replaces files but not rows, and VACUUM deletes the replaced files.
+    The files of version `since` may have been deleted: compaction replaces files but
+    not rows, and VACUUM deletes the replaced files.
     """
     ahead = delta.version() - since
     for version, operation, note in reversed(
@@ -278,7 +282,9 @@ def columns(delta: DeltaTable) -> Tuple[Column, ...]:
 
 
 def _type(stored: Any) -> Any:
-    """Return lakekit's name of a stored type. An unknown type is returned as stored."""
+    """Return the name that lakekit uses for a stored type. If lakekit does not know the
+    type, return its stored name.
+    """
     return (
         FROM_DELTA.get(stored, stored)
         if isinstance(stored, str)
@@ -348,7 +354,7 @@ def fields(declared: Sequence[Column]) -> List[Field]:
 
 
 def create(table: Table, location: str) -> None:
-    """Create an empty table. A table that exists is not changed."""
+    """Create an empty table. If the table already exists, it is not changed."""
     DeltaTable.create(
         location,
         schema(table.columns),
@@ -367,8 +373,8 @@ def uris(delta: DeltaTable) -> List[str]:
 
 
 def _actions(delta: DeltaTable, *names: str) -> Dict[str, List[Any]]:
-    """Return the add actions of the log by column. Each column has one value per data
-    file.
+    """Return the `add` actions of the log as columns. Each column of the result has one
+    value for each data file.
 
     The result has the partition column, and each requested column that is in the log.
     If the version has no files, the result is empty, because delta-rs 1.2 would panic.
@@ -385,8 +391,8 @@ def _actions(delta: DeltaTable, *names: str) -> Dict[str, List[Any]]:
 
 
 def record_counts(delta: DeltaTable) -> List[Optional[int]]:
-    """Return the number of rows of each file. A number is None if the log has no
-    statistics for the file.
+    """Return the number of rows of each data file. The number is None for a file that
+    has no statistics in the log.
     """
     found = _actions(delta, "path", "num_records")
     return found.get("num_records", [None for _ in found.get("path", [])])
@@ -403,7 +409,7 @@ def identity(delta: DeltaTable) -> str:
     and its data files.
 
     The table's id and the version number are not enough, because two histories of a
-    table may have the same id and the same number.
+    table may have the same table id and the same version number.
     """
     found = _actions(delta, "path", "size_bytes", "modification_time")
     files = sorted(map(repr, zip(*(found[name] for name in sorted(found)))))

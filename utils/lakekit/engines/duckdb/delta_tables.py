@@ -1,7 +1,7 @@
 """Opens the Delta tables of one lake with delta-rs.
 
-A table is opened once. Until it is refreshed, all reads return the version that was
-opened.
+A table is opened once. Until a table is refreshed, all reads return the version that
+was opened.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class DeltaTables:
         return delta_log.load(self._lake, table, version)
 
     def forget(self, table: Table) -> None:
-        """Drop the cached table. The next use opens the newest version."""
+        """Drop the cached table. The next use of the table opens the newest version."""
         self._seen.pop(table.name, None)
 
     def move_on(self, table: Table) -> int:
@@ -99,8 +99,8 @@ class DeltaTables:
     ) -> RestoreOutcome:
         """Restore an older version as a new commit, as `Engine.restore` does.
 
-        If delta-rs can open the newest version, delta-rs makes the commit. Otherwise
-        lakekit writes the commit itself.
+        If delta-rs can open the newest version, delta-rs makes the commit. If delta-rs
+        cannot open the newest version, lakekit writes the commit itself.
         """
         target, newest = log_restore.states(files, version)
         added, removed = map(len, log_restore.difference(target, newest))
@@ -109,7 +109,8 @@ class DeltaTables:
         self.forget(table)
         try:
             delta = DeltaTable(self.location(table))
-        # For example, a required partition column has a null.
+        # For example, delta-rs cannot open a table whose required partition column has
+        # a null.
         except (DeltaError, ValueError):
             made = log_restore.write_restore(table.name, files, target, newest)
             return RestoreOutcome(made, added, removed)
@@ -120,7 +121,8 @@ class DeltaTables:
     @contextmanager
     def changing(self, table: Table) -> Iterator[None]:
         """While delta-rs changes a table, translate errors of delta-rs into
-        ConflictError or StorageError. In any case, the cached table is dropped.
+        ConflictError or StorageError. With or without an error, the cached table is
+        dropped.
         """
         try:
             yield

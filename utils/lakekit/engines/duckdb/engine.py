@@ -1,7 +1,7 @@
 """The embedded engine: DuckDB computes rows and writes Parquet, and delta-rs writes the
 log.
 
-Rows are first staged. Then one commit makes the staged rows part of the table. The
+Rows are first staged. One commit then makes the staged rows part of the table. The
 commit succeeds only if the table is still at the version that was read
 (`lakekit.engines.duckdb.commits`). If a whole table is replaced, its new rows are
 staged as data files. If only some rows are added or replaced, the new rows stay in
@@ -218,8 +218,8 @@ class EmbeddedEngine:
                 self._staging.discard(view)
                 return None
             # If a RESTORE removed the rows of a file, ingest the file again with the
-            # next transaction version. But if a user deleted the rows, do not ingest
-            # the file again.
+            # next transaction version. But if a user deleted the rows of the file, do
+            # not ingest the file again.
             transaction = Transaction(application, (before or 0) + 1)
             try:
                 return self._commits.append(table, view, note, transaction)
@@ -316,8 +316,8 @@ class EmbeddedEngine:
     def stage(self, table: Table, view: str, sql: str, part: bool = False) -> Staged:
         try:
             by = table[table.partition].type if table.partition else None
-            # If the partition column is a string, rows must be checked before values
-            # become folder names.
+            # If the partition column is a string, rows must be checked before the
+            # column's values become folder names.
             if part or by == "string":
                 self._views.pop(view, None)
                 return Staged(view, self._staging.hold(table, view, sql))
@@ -409,8 +409,8 @@ class EmbeddedEngine:
     # Internal methods
 
     def _stage_files(self, table: Table, view: str, query: str) -> Tuple[DataFile, ...]:
-        """Write rows to data files. The files have their final paths, or for S3, paths
-        in the folder from which they are uploaded.
+        """Write rows to data files. The files are written to their final paths or, for
+        a lake on S3, to the folder from which they are uploaded.
         """
         self._views.pop(view, None)
         return self._staging.write(
@@ -421,9 +421,9 @@ class EmbeddedEngine:
         return self._storage.fetch(self._lake.location(table), uris)
 
     def _check(self, table: Table, staged: Staged) -> None:
-        """Raise ComputeError for nulls in required columns and for unmet CHECK
-        constraints. This is necessary because delta-rs does not check data files that
-        DuckDB wrote.
+        """Raise ComputeError for nulls in required columns and for violated CHECK
+        constraints. The engine must check the rows, because delta-rs does not check
+        data files that DuckDB wrote.
         """
         counted = self._staging.in_files(staged.view)
         if counted:
@@ -452,8 +452,8 @@ class EmbeddedEngine:
         """Raise ComputeError if the null counts of data files show nulls in required
         columns.
 
-        There is no count for the partition column, because its values are in the names
-        of folders.
+        The partition column has no null count, because its values are in the names of
+        folders.
         """
         files = self._staging.files(staged.view)
         for column in table.columns:
@@ -502,12 +502,12 @@ class EmbeddedEngine:
 
 def _file(table: Table, opened: OpenedFile) -> str:
     """Return the name under which the rows of a source file are staged. The name
-    contains the table, because the sources of two tables may have files with the same
-    content.
+    contains the table's name, because the sources of two tables may have files with the
+    same content.
     """
     return f"_file_{'_'.join(table.folder.parts)}_{opened.digest}"
 
 
 def _net(table: Table, since: int, now: int) -> str:
-    """Return the name of the stored net difference between two versions."""
+    """Return the name under which the net difference between two versions is stored."""
     return f"_net_{'_'.join(table.folder.parts)}_{since}_{now}"

@@ -1,7 +1,7 @@
 """The DuckDB connection of the embedded engine.
 
-It stores rows under names, defines views of data files, and writes data files before
-their commit.
+The connection stores rows under names, defines views of data files, and writes data
+files before their commit.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ class DataFile:
     nulls: Mapping[str, int]
 
     def action(self) -> AddAction:
-        """Return the log entry, with counts but without min/max statistics.
+        """Return the file's log entry, with counts but without min/max statistics.
 
         delta-rs 1.2 and 1.6 lose rows if only some columns have min/max statistics,
         because `to_pyarrow_dataset` then filters the columns without statistics by `>=
-        null`. Columns of booleans never have min/max statistics in Delta.
+        null`. Boolean columns never have min/max statistics in Delta.
         """
         stats = json.dumps({"numRecords": self.rows, "nullCount": dict(self.nulls)})
         return AddAction(
@@ -90,7 +90,8 @@ class Staging:
         self._scratch = scratch
         self.duckdb = duckdb.connect(config=settings)
         self.duckdb.execute("SET TimeZone = 'UTC'")
-        # The cache stays valid, because data files are immutable.
+        # DuckDB's cache of Parquet metadata stays valid, because data files are
+        # immutable.
         self.duckdb.execute("SET parquet_metadata_cache = true")
         self._staged: Dict[str, StagedFiles] = {}
         self._made: List[Path] = []
@@ -112,8 +113,8 @@ class Staging:
         """Execute a statement and return all rows.
 
         Raises DamagedTableError if a data file cannot be read; MemoryLimitError if the
-        query exceeds the memory limit; StorageError if the disk is full;
-        KeyboardInterrupt, instead of DuckDB's RuntimeError, if Ctrl-C ends the query.
+        query exceeds the memory limit; StorageError if the disk is full. If Ctrl-C ends
+        the query, raises KeyboardInterrupt instead of DuckDB's RuntimeError.
         """
         try:
             return self.duckdb.execute(sql).fetchall()
@@ -160,7 +161,7 @@ class Staging:
         """Create a VIEW or a TABLE from a query. Returns the number of rows of a TABLE.
 
         If the name belongs to an object of the other kind, that object is dropped
-        first, because DuckDB cannot replace a view by a table or a table by a view.
+        first. DuckDB cannot replace a view by a table, or a table by a view.
         """
         if self._kinds.get(view, kind) != kind:
             self.execute(f"DROP {self._kinds.pop(view)} {view}")
@@ -175,7 +176,8 @@ class Staging:
         partition: Mapping[str, Type],
         own: bool = False,
     ) -> str:
-        """Return a SELECT of the declared columns, in declared types, from data files.
+        """Return a SELECT that reads the declared columns, in their declared types,
+        from data files.
 
         If the names of the files' folders contain the values of a column, `partition`
         has the name and type of this column. If `own` is true, this engine has written
@@ -192,7 +194,7 @@ class Staging:
         return statements.declared_columns(table, scan, has)
 
     def make(self, folder: Path) -> None:
-        """Create a folder. `close` removes it if it is empty."""
+        """Create a folder. `close` removes the folder if it is empty."""
         self._made += [part for part in (folder, *folder.parents) if not part.exists()]
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -208,16 +210,17 @@ class Staging:
         """Write a query's rows as data files of the table into a folder, and define
         `view` as a view of the files.
 
-        First deletes all files that were staged under this name earlier: they belong to
-        another table, or to an attempt that had a conflict. If `readable` is false,
-        `view` is not defined, so the files cannot be queried before their commit.
-        `partitions` lists all partitions of the rows, if they are known. Raises
-        StorageError if the files cannot be written.
+        First deletes all files that were staged earlier under this name, for another
+        table or for an attempt that had a conflict. If `readable` is false, `view` is
+        not defined, so the files cannot be queried before their commit. If all
+        partitions of the rows are known, `partitions` lists them. Raises StorageError
+        if the files cannot be written.
         """
         self.discard(view)
         self.make(folder)
         only = partitions[0] if len(partitions) == 1 else ""
-        # Writing a single partition as a plain file takes half the time.
+        # Writing a single partition as a plain file takes half the time of a
+        # partitioned write.
         if PLAIN.fullmatch(only):
             files = self._write_partition(table, folder, query, only)
         else:
@@ -330,7 +333,8 @@ def _data_file(
     table: Table, folder: Path, row: Sequence[Any], partition: Mapping[str, str]
 ) -> DataFile:
     """Return the data file that a result row of DuckDB's COPY describes. The row has
-    name, rows, bytes, bytes of the footer, statistics by column, and partition keys.
+    the file's name, number of rows, size, footer size, statistics by column, and
+    partition keys.
     """
     path, rows, size, _, statistics, keys = row[:6]
     nulls = {

@@ -28,7 +28,7 @@ TYPES: Mapping[Type, str] = {
 ZONED = TYPES["timestamp"]
 NANOSECONDS = ("TIMESTAMP_NS", "TIMESTAMPTZ_NS")
 DEFAULT_ROW = 2_000_000
-"""The maximum size in bytes of a row that DuckDB reads by default."""
+"""DuckDB's default limit for the size of a row in bytes."""
 INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 MEANING: Mapping[Type, str] = {
     "boolean": "a boolean (true or false)",
@@ -81,7 +81,7 @@ def read_file(
             # A folder such as `month=7` above the file must not become a column.
             f"hive_partitioning = false{_row_size(opened)})"
         )
-        if len(opened.header) == 1:  # else DuckDB skips blank lines
+        if len(opened.header) == 1:  # DuckDB skips blank lines by default
             rows = f" WHERE {name(opened.header[0])} IS NOT NULL"
     else:
         missing = text(opened.source.missing)
@@ -99,8 +99,8 @@ def _row_size(opened: OpenedFile) -> str:
     """Return options of read_csv for a file whose rows are larger than DuckDB's default
     limit.
 
-    The buffer size is set to DuckDB's default. Otherwise DuckDB would use a buffer of
-    16 times the maximum size of a row.
+    The buffer size is set to DuckDB's default. Without this option, DuckDB would use a
+    buffer of 16 times the maximum size of a row.
     """
     if opened.largest_row <= DEFAULT_ROW:
         return ""
@@ -137,7 +137,7 @@ def _instant(value: str, kind: str, written: Kind) -> str:
     """
     if kind in NANOSECONDS:
         number = f"epoch_ns({value})"
-        # The remainder of a division is negative before 1970.
+        # For an instant before 1970, the remainder of a division is negative.
         rest = f"(({number} % 1000000000 + 1000000000) % 1000000000)"
         time = f"make_timestamp(({number} - {rest}) // 1000)"
         digits = f"printf('%09d', {rest})"
@@ -153,7 +153,7 @@ def _instant(value: str, kind: str, written: Kind) -> str:
 
 
 def check_nanoseconds(opened: OpenedFile, kinds: Sequence[str]) -> None:
-    """Raise SourceError for nanoseconds that DuckDB would cut off.
+    """Raise SourceError for instants whose nanoseconds DuckDB would cut off.
 
     Before version 2.0, DuckDB reads only the microseconds of an instant. `kinds` has
     DuckDB's types of the columns.
@@ -190,11 +190,11 @@ def misfit(column: Column, source: Source) -> str:
 
 
 def as_declared(table: Table, query: str, found: Sequence[Tuple[str, str]]) -> str:
-    """Return the query, with each column cast to its declared type.
+    """Return SQL that casts each column of a query to its declared type.
 
     `found` has the names and types of the query's columns. Raises DeclarationError if
     these names and types differ from the declaration. Only the width of integers may
-    differ, because the cast checks the range.
+    differ from the declaration, because the cast checks the range.
     """
     names, declared = [column for column, _ in found], [
         column.name for column in table.columns
@@ -240,8 +240,8 @@ def declared_columns(
 ) -> str:
     """Return a SELECT of the declared columns, in declared types.
 
-    If a file was written before a column was added, the column is null in its rows.
-    With `naive`, timestamps are in UTC and have no time zone.
+    If a file was written before a column was added, the column is null in the rows of
+    this file. If `naive` is true, timestamps are in UTC and have no time zone.
     """
     columns = []
     for column in table.columns:
@@ -270,8 +270,8 @@ def sql_reason(error: str) -> str:
 def storage_reason(error: str) -> str:
     """Return the operating system's reason why a file could not be written.
 
-    In DuckDB's message, the reason follows the file's name; DuckDB 2 writes both as
-    JSON.
+    In DuckDB's message, the reason follows the file's name; DuckDB 2 writes the name
+    and the reason as JSON.
     """
     reason = re.search(r'": ([A-Z][^"]+)', error)
     return reason.group(1) if reason else error.strip().partition("\n")[0]

@@ -1,1 +1,1 @@
-"""The engine on Spark with Delta."""
+"""The engine that uses Spark and Delta."""

@@ -86,7 +86,8 @@ class SparkLogs:
 
     def version(self, table: Table) -> int:
         """Return the version that `head` last read or that this engine last committed.
-        If there is no such version, return the newest version.
+        If the engine has neither read nor committed a version, return the newest
+        version.
         """
         if table.name not in self._seen:
             self._seen[table.name] = self.newest(table)
@@ -120,8 +121,8 @@ class SparkLogs:
         )
 
     def rows(self, table: Table) -> Optional[int]:
-        """Return the number of rows of the version that `version` returns; None if the
-        log does not have the number.
+        """Return the number of rows of the version that `version` returns; None if this
+        number is not in the log.
         """
         log, version = self._log(table), self.version(table)
         return log.rows() if log is not None and log.version == version else None
@@ -146,7 +147,7 @@ class SparkLogs:
         return {file: "is missing" for file in files if not _exists(file)}
 
     def check_footers(self, table: Table) -> None:
-        """Find the first Parquet file of a table whose footer cannot be read, because
+        """Find a table's first Parquet file whose footer cannot be read, because
         Spark's error does not name the file. Raises DamagedTableError for a data file,
         DamagedLogError for a checkpoint. Tables that are not in a folder are not
         checked.
@@ -186,8 +187,8 @@ class SparkLogs:
         return columns_of(self._spark.table(self.reference(table)).schema)
 
     def _stamp(self, table: Table) -> Optional[Tuple[int, int]]:
-        """Return the newest version of a table in a folder, and the time of its commit
-        in nanoseconds.
+        """For a table in a folder, return the newest version, and the time of its
+        commit in nanoseconds.
 
         The name of a log file contains the version, so no Spark job is needed. Returns
         None if the table does not exist, or if the lake is not a folder.
@@ -204,7 +205,7 @@ class SparkLogs:
         )
 
     def _log(self, table: Table) -> Optional[FolderLog]:
-        """Return the log of a table in a folder, up to its newest commit. Returns None
+        """For a table in a folder, return the log up to the newest commit. Returns None
         if only Spark can read the log.
         """
         if self._lake.kind != "folder":

@@ -46,8 +46,8 @@ COMMITTED = "spark.databricks.delta.lastCommitVersionInSession"
 
 
 class SparkTables(SparkLogs):
-    """The tables of one lake in one Spark session. Reads their logs, and makes all
-    changes.
+    """The tables of one lake in one Spark session. This class reads the tables' logs,
+    and makes all changes of the tables.
     """
 
     # Creation and schema changes
@@ -72,7 +72,7 @@ class SparkTables(SparkLogs):
             try:
                 self._spark.sql(self._definition(table, self.reference(table)))
             except FAILURES:
-                if not self.exists(table):  # another writer may have created it
+                if not self.exists(table):  # if no other writer created the table
                     raise
             return
         # Spark cannot create a table in a folder that contains files, for example files
@@ -117,7 +117,8 @@ class SparkTables(SparkLogs):
     def replace(self, table: Table, columns: Sequence[Column]) -> None:
         """Replace the table with an empty table that has these columns.
 
-        This is necessary because Spark sets NOT NULL only when it creates a table.
+        The table must be replaced, because Spark sets NOT NULL only when it creates a
+        table.
         """
         builder = DeltaTable.replace(self._spark).comment(table.comment)
         location = self.location(table)
@@ -175,8 +176,9 @@ class SparkTables(SparkLogs):
         """Run an INSERT or MERGE as one commit with a note and a Delta transaction
         identifier.
 
-        Returns the version, or None if the table already has this transaction. Because
-        of the identifier, Delta makes a commit even if there are no rows.
+        Returns the version of the commit, or None if the table already has this
+        transaction. Because of the identifier, Delta makes a commit even if there are
+        no rows.
         """
         settings = {
             NOTE: note.text(),
@@ -283,10 +285,10 @@ class SparkTables(SparkLogs):
         return FolderLogFiles(unquote(url.path)) if url.scheme == "file" else None
 
     def vacuum(self, table: Table, hours: int, dry_run: bool) -> List[str]:
-        """Delete the files that no version of the last `hours` hours uses; with
-        `dry_run`, only list them.
+        """Delete the files that no version of the last `hours` hours uses; if `dry_run`
+        is true, only list these files.
 
-        Delta lists at most a thousand files.
+        In a dry run, Delta lists at most a thousand files.
         """
         self._seen.pop(table.name, None)
         command = f"VACUUM {self.reference(table)} RETAIN {hours} HOURS"

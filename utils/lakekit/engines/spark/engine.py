@@ -2,9 +2,10 @@
 
 The engine commits with INSERT and MERGE. So Delta itself checks NOT NULL and CHECK
 constraints for every row, and detects concurrent writers. Every commit has a Delta
-transaction identifier. For a source file, the identifier is the hash of the content, so
-no engine ingests a file twice. For all other commits, the transaction number is the
-table's version. So if two runs read the same version, only one of them can commit.
+transaction identifier. For a source file, the identifier is the hash of the file's
+content, so no engine ingests a file twice. For all other commits, the transaction
+number is the table's version. So if two runs read the same version, only one of them
+can commit.
 """
 
 from __future__ import annotations
@@ -400,8 +401,8 @@ class SparkEngine:
         self, table: str, place: str, otherwise: Type[LakekitError] = ComputeError
     ) -> Iterator[None]:
         """Translate errors like `translated`. If Spark's error is about an unreadable
-        Parquet file, but does not name the file, search for it in all tables that were
-        read.
+        Parquet file, but does not name the file, search for the file in all tables that
+        were read.
         """
         try:
             with translated(table, place, otherwise):
@@ -427,8 +428,8 @@ class SparkEngine:
         self._views[view] = rows
 
     def _materialized(self, rows: DataFrame) -> DataFrame:
-        """Compute the rows once and return them. Later changes of tables and files do
-        not affect the result.
+        """Compute rows once, and return the computed rows. Later changes of tables and
+        files do not affect the result.
         """
         if not self._local:
             return rows.localCheckpoint()
@@ -491,8 +492,8 @@ class SparkEngine:
         )
 
     def _check_rows(self, table: Table, staged: Staged) -> None:
-        """Before the existing rows are deleted, check staged rows as Delta does in a
-        write.
+        """Before the existing rows are deleted, check staged rows as Delta checks rows
+        in a write.
 
         Raises ComputeError if a row violates a constraint.
         """
@@ -547,7 +548,7 @@ def _or_null(columns: Sequence[Column], has: Sequence[str]) -> str:
 
 
 def _with_micros(frame: DataFrame, instants: Sequence[int]) -> DataFrame:
-    """Return the rows with instants as microseconds since 1970.
+    """Return rows in which each instant is a number of microseconds since 1970.
 
     PySpark would return the local times of this machine, which are ambiguous for an
     hour when the clocks go back.

@@ -23,8 +23,8 @@ from lakekit.errors import (
 )
 
 FAILURES = (PySparkException, Py4JJavaError)
-"""The exceptions that a failed query may raise. Py4JJavaError is one of them, because
-PySpark does not convert a JVM exception that stops a running query.
+"""The exceptions that a failed query may raise. Py4JJavaError is one of these
+exceptions, because PySpark does not convert a JVM exception that stops a running query.
 """
 REQUIRED = re.compile(r"NOT NULL constraint violated for column: (\w+)")
 CHECK = re.compile(r"CHECK constraint (\w+) ")
@@ -83,7 +83,7 @@ def reason(error: BaseException) -> str:
 def failure(
     table: str, place: str, error: BaseException, otherwise: Type[LakekitError]
 ) -> LakekitError:
-    """Return the lakekit error for a failure at a table and its location.
+    """Return the lakekit error for a failure of Spark at a table.
 
     An unknown failure becomes an error of the class `otherwise`: ComputeError or
     StorageError.
@@ -127,7 +127,9 @@ def _damaged(table: str, whole: str, why: str) -> Optional[LakekitError]:
 
 
 def _table_of(file: str) -> str:
-    """Return the table of a data file or a checkpoint; empty if it is unknown."""
+    """Return the table to which a data file or a checkpoint belongs; empty if the table
+    is unknown.
+    """
     folders = re.findall(rf"/({'|'.join(LAYERS)})[/_](\w+)(?=/)", file)
     return ".".join(folders[-1]) if folders else ""
 

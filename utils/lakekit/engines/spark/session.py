@@ -1,4 +1,4 @@
-"""Provides the Spark session with the settings that lakekit's SQL requires. If no
+"""Provides a Spark session that has the settings that lakekit's SQL requires. If no
 session exists, one is created for this machine.
 """
 
@@ -25,10 +25,10 @@ the variable is not set, Spark downloads the jars that the installed delta-spark
 SETTINGS: Mapping[str, str] = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.timestampType": "TIMESTAMP_LTZ",
-    # An invalid date is null, as in the embedded engine. In ANSI mode, the query would
-    # fail.
+    # An invalid date is null, as in the embedded engine. In ANSI mode, a query would
+    # fail at an invalid date.
     "spark.sql.ansi.enabled": "false",
-    # Spark's default, INT96, has no time zone and no statistics.
+    # Spark's default type for timestamps, INT96, has no time zone and no statistics.
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
     "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
@@ -129,8 +129,9 @@ def _start(scratch: Path) -> SparkSession:
         "spark.local.dir": str(scratch),
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
-        # The defaults are 50, 200 and 10,000 tasks, which take some milliseconds each.
-        # With these defaults, a first write took 18 s, and a VACUUM took two minutes.
+        # The defaults of these settings are 50, 200 and 10,000 tasks, which take some
+        # milliseconds each. With these defaults, a first write took 18 s, and a VACUUM
+        # took two minutes.
         "spark.databricks.delta.snapshotPartitions": cores,
         "spark.sql.shuffle.partitions": cores,
         "spark.default.parallelism": cores,
@@ -172,7 +173,7 @@ def _check_java() -> None:
 
 
 def _jars(folder: Path) -> List[str]:
-    """Return the jars in a folder. Raises JavaError if there are none."""
+    """Return the jars in a folder. Raises JavaError if the folder contains no jars."""
     jars = sorted(str(jar) for jar in folder.glob("*.jar"))
     if not jars:
         raise JavaError(

@@ -50,8 +50,8 @@ def name(identifier: str) -> str:
 
 
 def own_quotes(sql: str) -> str:
-    """Convert SQL that is written for both engines: names get Spark's quotes. Spark
-    would read a name in double quotes as a string.
+    """In SQL that is written for both engines, replace the quotes of names by Spark's
+    quotes. Spark would read a name in double quotes as a string.
     """
 
     def replaced(found: Match[str]) -> str:
@@ -69,8 +69,8 @@ def text(value: str) -> str:
 
 
 def file(path: Path) -> str:
-    """Return the path of a file or a folder for Spark's readers and writers, on this
-    machine or on a Databricks volume.
+    """Return the path that Spark uses for a file or a folder of this machine or of a
+    Databricks volume.
     """
     location = str(path.absolute())
     return location if location.startswith("/Volumes/") else f"file:{location}"
@@ -85,7 +85,7 @@ def pattern(path: Path) -> str:
 
 def misfit(column: Column, source: Source) -> str:
     """Return a condition that is true for a string that does not convert to the
-    column's type. It is also true for a missing value in a required column.
+    column's type. The condition is also true for a missing value in a required column.
     """
     value, missing, wrong = name(column.name), text(source.missing), "false"
     if column.type != "string":
@@ -103,7 +103,8 @@ def misfit(column: Column, source: Source) -> str:
 
 
 def declared(table: Table, frame: DataFrame) -> DataFrame:
-    """Return the frame with every column cast to its declared type.
+    """Cast every column of a frame to its declared type, and return the resulting
+    frame.
 
     Raises DeclarationError if names or types differ. Integers may differ in width: if a
     value does not fit, the query fails. A cast alone would overflow silently outside
@@ -192,9 +193,9 @@ def _plain(column: str, written: Kind, kind: str) -> SparkColumn:
     if written in ("instant", "local"):
         return F.concat(_time(name(column), kind), F.lit("Z" * (written == "instant")))
     if written in ("float", "double"):
-        # Java before 19 does not write the shortest text. The text of a float must be
-        # the shortest text that identifies the float. As a double, the same value may
-        # have a longer text.
+        # The text of a float must be the shortest text that identifies the float.
+        # Before version 19, Java may write a longer text. As a double, the same value
+        # may have a longer text.
         exact = value if written == "double" else value.cast("string").cast("double")
         return F.udf(repr, "string")(exact)
     if written == "decimal":
@@ -241,8 +242,8 @@ def _column(field: StructField) -> Column:
 
 
 def literal(value: Any) -> Optional[str]:
-    """Return a value of `Engine.query` as an SQL literal. Returns None for a type whose
-    bounds do not help Delta to skip files.
+    """Return a value from a result of `Engine.query` as an SQL literal. Returns None
+    for a type whose bounds do not help Delta to skip files.
     """
     kinds = {int: "{}", datetime.date: "DATE '{}'", datetime.datetime: "TIMESTAMP '{}'"}
     if isinstance(value, str):
