@@ -56,8 +56,8 @@ def free_ports(number: int) -> list[int]:
 
 @contextmanager
 def own_folder(parent: Path) -> Iterator[Path]:
-    """Create a folder for a `with` block. The folders and processes of dead servers are
-    removed first.
+    """Create a folder for a `with` block. First, the folders of dead servers are
+    removed and their processes are killed.
     """
     parent.mkdir(parents=True, exist_ok=True)
     with one_at_a_time(parent):
@@ -94,8 +94,8 @@ def sweep(folder: Path) -> None:
     except BlockingIOError:
         return
     for pid, command in commands():
-        # Match only the server's programs, whose options contain paths in the folder. A
-        # program of the user that opened a file in the folder must not be killed.
+        # Match only the server's programs, whose options contain paths in the folder.
+        # Do not kill other programs that have opened a file in the folder.
         if f"={folder}/" in command:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -142,7 +142,7 @@ def wait_until(
     folder: Path,
 ) -> None:
     """Wait until `ready()` returns true. Raises ServerEndedError if a process ends
-    before that, or if the timeout is reached.
+    before `ready()` returns true, or if the timeout is reached.
     """
     deadline = time.monotonic() + READY_SECONDS
     while not ready():
@@ -246,7 +246,7 @@ def apiserver_command(
         # controller is running that would create them.
         "--disable-admission-plugins=ServiceAccount",
         # The server allows privileged containers, as most clusters do. But the pod
-        # security level of a namespace may reject them.
+        # security level of a namespace may reject privileged containers.
         "--allow-privileged=true",
     ]
 

@@ -1,5 +1,5 @@
-"""Generates the OpenAPI description of an endpoint from the table's declaration:
-parameters, responses and examples.
+"""Generates the parameters, responses and examples of an OpenAPI endpoint from the
+declaration of its table.
 """
 
 from __future__ import annotations

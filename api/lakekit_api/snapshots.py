@@ -90,8 +90,8 @@ class Abandonment:
         self._cursor: Any = None
 
     def request(self) -> None:
-        """Ask the load to stop. A running query is interrupted; otherwise the load
-        stops at its next step.
+        """Ask the load to stop. If a query is running, it is interrupted; otherwise the
+        load stops at its next step.
         """
         with self._lock:
             self._requested = True
@@ -191,8 +191,8 @@ class Reader:
         return self._duckdb.cursor()
 
     def head(self, table: Table, version: Optional[int] = None) -> Optional[Head]:
-        """Return a version, by default the newest, and the identity of its content.
-        Returns None if the table is not in the lake.
+        """Return a version of a table, by default the newest, and the identity of the
+        version's content. Returns None if the table is not in the lake.
 
         Raises VersionGoneError, StorageError, InvalidLakeError, DamagedTableError,
         DamagedLogError.
@@ -239,8 +239,8 @@ class Reader:
         except (DeltaError, FileNotFoundError) as error:
             raise VersionGoneError(table.name, version, str(error)) from error
         if delta.protocol().min_reader_version > 1:
-            # With these features, the data files may still contain deleted rows, or use
-            # different column names.
+            # If the table needs a newer reader, its data files may still contain
+            # deleted rows, or use different column names.
             raise InvalidLakeError(
                 f"{table.name} in version {version} uses Delta features that are not"
                 " supported",
@@ -253,7 +253,8 @@ class Reader:
     ) -> Snapshot:
         relation = f"snapshot_{next(self._numbers)}"
         with self.cursor() as cursor, abandoned.interrupts(cursor):
-            # Data files of Spark have timestamps in UTC without a time zone.
+            # In the data files that Spark writes, timestamps are in UTC and have no
+            # time zone.
             cursor.execute("SET TimeZone = 'UTC'")
             try:
                 cursor.execute(self._create(table, relation, files, cursor))
@@ -316,9 +317,9 @@ def _head(delta: DeltaTable) -> Head:
 
 
 def _measure(table: Table, relation: str, cursor: Any) -> Tuple[FrozenSet[str], int]:
-    """Return the names of columns, and the number of rows.
+    """Return the names of the far columns, and the number of rows.
 
-    The columns are those that have dates or instants outside the years 1 to 9999.
+    A far column has dates or instants outside the years 1 to 9999.
     """
     columns = [column for column in table.columns if column.type in FAR]
     outside = [

@@ -119,7 +119,7 @@ def read_valid(
 
 
 def _entries(text: str, source: str) -> Iterator[Tuple[str, str]]:
-    """Yield the lines and their locations, without empty lines and comments."""
+    """Yield each line and its location, except empty lines and comments."""
     for number, line in enumerate(text.replace(";", "\n").splitlines(), 1):
         entry = line.partition("#")[0].strip()
         if entry:
@@ -160,9 +160,9 @@ def check(tables: FrozenSet[str], declared: Sequence[str], where: str) -> None:
 
 
 def find(tokens: Sequence[Token], secret: str) -> Optional[Token]:
-    """Return the token that has this secret, or None if there is no such token. All
-    hashes are compared in constant time, so the response time reveals nothing about
-    them.
+    """Return the token that has this secret, or None if no token has this secret. All
+    hashes are compared in constant time, so the response time reveals nothing about the
+    hashes.
     """
     digest, found = _digest(secret), None
     for token in tokens:

@@ -33,8 +33,8 @@ from lake_ci.system.file_lock import locked
 
 SWITCH = "LAKE_CI_CACHE"
 FOLDER_VARIABLE = "LAKE_CI_STORE"
-# How many cached results of a session are compared with its inputs, to explain why the
-# session runs.
+# The number of cached results that are compared with a session's inputs, to explain why
+# the session runs.
 COMPARED = 8
 
 
@@ -44,7 +44,7 @@ class Mode(str, Enum):
     OFF = "off"
     """The cache is not used."""
     REFRESH = "refresh"
-    """Every session runs, and successes are cached."""
+    """Every session runs, and successful results are cached."""
     PIPELINE = ""
     """A bare `nox` uses cached results; a session requested by name always runs."""
     SESSIONS = "sessions"
@@ -102,7 +102,7 @@ class CacheDecision:
     reasons: tuple[str, ...] = ()
 
     def why(self, shown: int = 3) -> str:
-        """Return the reasons as one line, with at most `shown` of them."""
+        """Return at most `shown` of the reasons, as one line."""
         if self.entry is not None:
             result = self.entry.result
             return ", ".join([as_of(result.run, ended(result)), *self.reasons])
@@ -253,7 +253,8 @@ class ResultCache:
         If the restore fails, print a message and return None, so that the session runs.
 
         Args:
-            facts: fields that describe this run. They replace fields of the result.
+            facts: fields that describe this run. These fields replace fields of the
+                result.
         """
         entry, variant = decision.entry, decision.variant
         assert entry is not None
@@ -279,8 +280,8 @@ class ResultCache:
     def keep(self, before: Fingerprint, result: Result) -> str | None:
         """Store a new result if it may be cached; drop a success that it contradicts.
 
-        Returns a note for the user if a success was dropped, or if a result that may be
-        cached could not be stored.
+        Returns a note for the user if a cached success was dropped, or if a result that
+        may be cached could not be stored.
         """
         if before.unknown_input is not None or before.variant.job.never_cached:
             return None
@@ -370,7 +371,7 @@ def _check_entry(entry: CacheEntry, variant: Variant) -> None:
 
 
 def _file_states(entry: CacheEntry) -> dict[str, str]:
-    """Return the mode and the hash of each output file of a job, by its path."""
+    """Return the mode and the hash of each output file of a job, by the file's path."""
     return {file.path: f"{file.mode:o} {file.sha256}" for file in entry.files}
 
 
@@ -406,8 +407,8 @@ def ended(result: Result) -> str:
 def store_folder(root: Path, env: Mapping[str, str]) -> Path:
     """Return the store's folder.
 
-    LAKE_CI_STORE sets the folder. The default is a folder in the main worktree that all
-    worktrees of the clone share.
+    LAKE_CI_STORE sets the folder. By default, all worktrees of the clone share one
+    folder in the main worktree.
     """
     if env.get(FOLDER_VARIABLE):
         return Path(root, env[FOLDER_VARIABLE])

@@ -20,7 +20,7 @@ def signing_key(env: Mapping[str, str]) -> bytes:
     """Return the key of this account, and create it on the first use.
 
     On GitHub no file outlives a run, so the key is made from the repository's name.
-    There the scopes of `actions/cache` decide which runs share cached results.
+    On GitHub, the scopes of `actions/cache` decide which runs share cached results.
 
     Raises:
         OSError: the key can neither be read nor written.

@@ -33,7 +33,7 @@ from lake_ci.model.results import Result
 SCHEMA = 2
 MANIFEST = "manifest.json"
 INPUTS = "inputs"
-# A scratch folder older than this belongs to a killed process, and is removed.
+# A scratch folder older than this age belongs to a killed process, and is removed.
 ABANDONED_SECONDS = 3600
 # The prefix of scratch folders. The folder LAKE_CI_STORE may also contain files that do
 # not belong to the store.
@@ -96,7 +96,7 @@ class CacheEntry:
     def size(self) -> int:
         """The total size of the job's output in bytes.
 
-        The size excludes the list of inputs, which is about as large.
+        The list of inputs, which is about as large as the output, is not included.
         """
         return sum(file.size for file in self.files)
 
@@ -148,7 +148,8 @@ class Store:
 
     Args:
         folder: the folder of the store, which is created with the first entry.
-        limit: the maximum size in bytes; the least recently used entries are evicted.
+        limit: the maximum size of the store in bytes; the least recently used entries
+            are evicted.
         key: the key that signs the entries. An entry with a wrong signature is corrupt.
     """
 
@@ -177,7 +178,7 @@ class Store:
         return entry
 
     def of(self, job: str) -> list[CacheEntry]:
-        """Return the entries of a session that are not corrupt, newest first."""
+        """Return the entries of a session, newest first, except corrupt entries."""
         found = []
         for folder in self._folders():
             with contextlib.suppress(DamagedError):
@@ -262,7 +263,7 @@ class Store:
         return gone, freed
 
     def _remove_leftovers(self) -> None:
-        """Remove the folders of killed processes and the entries of other schemas."""
+        """Remove folders of killed processes, and entries of older schema versions."""
         now = time.time()
         for path in self.folder.glob(f"{SCRATCH}*"):
             with contextlib.suppress(FileNotFoundError):
@@ -296,7 +297,7 @@ class Store:
     def _sizes(self) -> Iterator[tuple[float, int, Path]]:
         """Yield the time of the last use, the size and the folder of each entry."""
         for folder in self._folders():
-            # Skip an entry that another process removes meanwhile.
+            # Skip an entry that another process has removed in the meantime.
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 size = sum(file.stat().st_size for file in folder.iterdir())
                 yield folder.stat().st_mtime, size, folder
@@ -353,7 +354,7 @@ def _load(folder: Path, key: bytes) -> CacheEntry:
 
 
 def _belongs(file: CachedFile, job: str, folder: Path) -> None:
-    """Raise DamagedError if a job does not write this file, or if its mode is wrong."""
+    """Raise DamagedError if a job does not write this file, or if the mode is wrong."""
     path = PurePosixPath(file.path)
     if (
         ".." in path.parts
