@@ -133,8 +133,7 @@ class Sources:
                 yield (path, *self.images[image.rpartition(":")[0]])
 
     def deleted(self) -> Iterator[dict[str, Any]]:
-        """Yield each object that a patch deletes, and the file and line of the patch.
-        """
+        """Yield each object that a patch deletes, and the patch's file and line."""
         for file, node, below in self.documents:
             if value(node, "$patch") == "delete":
                 name = value(node, "metadata", "name")

@@ -171,7 +171,7 @@ class Digests:
         return dict(zip(parts[1:end:2], parts[2:end:2])), parts[end:]
 
     def _statuses(self, names: Sequence[str]) -> list[str]:
-        """Return each file's `stat` values as a text; a write to the file changes it.
+        """Return the `stat` values of each file as text; writing the file changes them.
 
         The text is empty if the file does not exist.
         """

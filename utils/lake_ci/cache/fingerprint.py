@@ -57,13 +57,13 @@ class Fingerprint:
 
     @cached_property
     def each(self) -> dict[str, str]:
-        """The digests of all inputs; each file is a single input (`file README.md`)."""
+        """The digests of all inputs; every file is an input (`file README.md`)."""
         files = self.tree.files() if self.tree is not None else {}
         rest = {name: digest for name, digest in self.inputs.items() if name != "files"}
         return {**{f"file {name}": digest for name, digest in files.items()}, **rest}
 
     def same_moment(self, other: Fingerprint) -> bool:
-        """Return whether all inputs are equal, and no file was written in between."""
+        """Return whether the inputs are equal, and no file was written in between."""
         moments = [
             each.tree.moment if each.tree is not None else None
             for each in (self, other)

@@ -278,7 +278,7 @@ class ResultCache:
         return result
 
     def keep(self, before: Fingerprint, result: Result) -> str | None:
-        """Store a new result if it may be cached; drop a success that it contradicts.
+        """Store a new result if it may be cached; a failure drops a cached success.
 
         Returns a note for the user if a cached success was dropped, or if a result that
         may be cached could not be stored.

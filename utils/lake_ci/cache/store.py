@@ -263,7 +263,7 @@ class Store:
         return gone, freed
 
     def _remove_leftovers(self) -> None:
-        """Remove folders of killed processes, and entries of older schema versions."""
+        """Remove folders of killed processes, and entries of other schema versions."""
         now = time.time()
         for path in self.folder.glob(f"{SCRATCH}*"):
             with contextlib.suppress(FileNotFoundError):

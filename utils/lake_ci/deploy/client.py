@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-# The states of a library whose install failed. Only a new request changes them.
+# The states of a library whose install failed. Only a new install request changes these
+# states.
 BROKEN = ("FAILED", "SKIPPED")
 LEAVING = "UNINSTALL_ON_RESTART"
 ENDED = ("TERMINATED", "SKIPPED", "INTERNAL_ERROR")
@@ -131,7 +132,7 @@ class Workspace(Protocol):
         ...
 
     def find_cluster(self, name: str) -> str | None:
-        """Return the id of the cluster with this name; None if there is none."""
+        """Return the id of the cluster with this name, or None if no cluster has it."""
         ...
 
     def cluster(self, cluster_id: str) -> Cluster: ...
@@ -165,7 +166,7 @@ class Workspace(Protocol):
     def cancel(self, run_id: int) -> None: ...
 
     def job(self, name: str) -> ScheduledJob | None:
-        """Return the job with this name; None if there is none.
+        """Return the job with this name, or None if no job has this name.
 
         Raises WorkspaceError if several jobs have this name.
         """

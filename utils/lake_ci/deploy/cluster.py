@@ -152,7 +152,7 @@ class Installation:
         return others
 
     def _restart(self, wheel: str | None) -> None:
-        """Restart the cluster; wait until only this wheel is installed."""
+        """Restart the cluster; wait until this is the only wheel of the package."""
         self._workspace.restart(self._cluster)
         self._gone(wheel)
         self.running()

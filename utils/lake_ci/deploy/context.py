@@ -69,7 +69,7 @@ class DeployContext:
         return found
 
     def inspect(self, release: Release, name: str, *options: str) -> dict[str, Any]:
-        """Run a release's script `inspect` on the cluster, and return its result.
+        """Run a release's script `inspect` on the cluster; return the script's result.
 
         The result lists the installed packages and the tables. Raises StepError if the
         run fails.
@@ -83,7 +83,7 @@ class DeployContext:
         ).result("inspect")
 
     def seen(self, runs: Sequence[DeployRun]) -> tuple[DeployRun, ...]:
-        """Return the runs; if the end of a run is not recorded, look up the end."""
+        """Return the runs; look up the end of each run whose end is not recorded."""
         found = []
         for run in runs:
             if not run.ended:

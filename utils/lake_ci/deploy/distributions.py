@@ -76,7 +76,7 @@ def _verify_wheel(wheel: Path) -> Package:
 def _info_folder(wheel: Path, names: Iterable[str]) -> str:
     """Return the name of a wheel's `*.dist-info` folder.
 
-    Raises RefusedError if the wheel has none or several.
+    Raises RefusedError if the wheel has no such folder, or several.
     """
     folders = {name.partition("/")[0] for name in names}
     found = sorted(name for name in folders if name.endswith(".dist-info"))
@@ -141,7 +141,7 @@ def _verify_sdist(sdist: Path) -> Package:
 
 
 def _refuse_unsafe(archive: Path, names: Sequence[str]) -> None:
-    """Refuse duplicate members, and paths that lead out of the unpacked folder."""
+    """Refuse an archive with duplicate members, or with paths outside its folder."""
     _refuse_duplicates(archive, "", names)
     for name in names:
         path = PurePosixPath(name)

@@ -161,7 +161,7 @@ def _address(version: str, files: Mapping[str, str]) -> str:
 
 
 def parse(text: bytes) -> Release:
-    """Return the release in a manifest; raise ValueError for an invalid manifest."""
+    """Return the release that a manifest describes; raise ValueError if invalid."""
     try:
         return Release(**json.loads(text))
     except TypeError as error:
@@ -169,5 +169,5 @@ def parse(text: bytes) -> Release:
 
 
 def tag(version: str) -> str:
-    """Replace `+` in a version, because the value of a tag cannot contain it."""
+    """Replace `+` in a version, because the value of a tag cannot contain `+`."""
     return version.replace("+", "_")

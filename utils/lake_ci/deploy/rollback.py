@@ -114,7 +114,7 @@ def roll_back(context: DeployContext, version: str | None) -> str:
 def _undo_interrupted(context: DeployContext) -> bool:
     """Undo an interrupted deploy or rollback; return whether that succeeded.
 
-    After the undo, the cluster agrees with the ledger.
+    Afterwards, the cluster agrees with the ledger.
     """
     pending = context.ledger.pending()
     current = context.ledger.current()
@@ -138,7 +138,7 @@ def _verify(
 
 
 def _release(context: DeployContext, entry: LedgerEntry) -> Release:
-    """Return the release of a ledger entry, after its verification.
+    """Verify and return the release of a ledger entry.
 
     Raises StepError if the files or the version do not agree with the entry.
     """

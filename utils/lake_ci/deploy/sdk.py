@@ -42,7 +42,7 @@ def client(config: Config) -> WorkspaceClient:
 
 
 def limit_pages(api: ApiClient, most: int = MOST_PAGES) -> None:
-    """Make the client raise WorkspaceError for a list with more pages than `most`.
+    """Make the client raise WorkspaceError for a list of more than `most` pages.
 
     Without a limit, the SDK requests another page whenever an answer has a page token.
     """

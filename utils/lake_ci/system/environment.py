@@ -82,8 +82,8 @@ class Environment:
         may_install: false if nox got `-R` or `--no-install` and the environment already
             existed.
         install_only: true if nox got `--install-only`: no check runs.
-        own: whether nox created the environment for this session. If not, the session
-            uses the suite's own interpreter.
+        own: whether nox created the environment for this session. If nox did not create
+            it, the session uses the suite's own interpreter.
     """
 
     folder: Path
@@ -171,7 +171,8 @@ def check_variables(env: Mapping[str, str]) -> None:
     Without this check, a misspelled variable would be ignored without a message.
 
     Raises:
-        UsageError: a variable or a value is wrong; the hint contains a similar name.
+        UsageError: a variable or a value is wrong; the hint contains a similar
+            variable's name.
     """
     for name in sorted(env):
         if name.startswith("LAKE_CI_") and name not in (*VARIABLES, *INTERNAL):

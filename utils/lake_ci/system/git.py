@@ -34,7 +34,7 @@ def command(*arguments: str) -> list[str]:
 
 
 def variables() -> dict[str, str]:
-    """Return the environment variables for git, without those in `VARIABLES`."""
+    """Return the environment variables for git, except the variables in `VARIABLES`."""
     shown, withheld = secret_variables.split(os.environ)
     return {
         name: value
@@ -81,7 +81,7 @@ def is_dirty(root: Path) -> bool:
 
 
 def commit_time(root: Path) -> int:
-    """Return the commit's time in seconds since 1970 UTC; 0 without a commit."""
+    """Return the commit's time in seconds since 1970 UTC; 0 if no commit exists."""
     return int(ask(root, "log", "-1", "--format=%ct") or 0)
 
 
@@ -112,7 +112,7 @@ def files(root: Path, *paths: str) -> tuple[str, ...]:
 
 
 def is_ancestor(root: Path, commit: str, branch: str) -> bool:
-    """Return whether a commit is the newest commit of a branch or its ancestor."""
+    """Return whether a branch contains a commit."""
     return ask(root, "merge-base", "--is-ancestor", commit, branch) is not None
 
 

@@ -38,7 +38,7 @@ def places(env: Mapping[str, str]) -> dict[str, list[str]]:
 def find(version: str, env: Mapping[str, str]) -> Path | None:
     """Return the folder where a tool such as uv has installed a Python, or None.
 
-    If a tool has several, return the folder of the newest patch release.
+    If a tool has installed several patch releases, return the folder of the newest.
     """
     for patterns in places(env).values():
         for pattern in patterns:
@@ -50,7 +50,7 @@ def find(version: str, env: Mapping[str, str]) -> Path | None:
             ]
             if found:
                 # Compare the versions as numbers, because 3.10.13 is newer than 3.10.9.
-                # A folder of uv is named cpython-3.10.13-linux-...
+                # uv names such a folder cpython-3.10.13-linux-...
                 return max(
                     found,
                     key=lambda path: [
@@ -61,11 +61,11 @@ def find(version: str, env: Mapping[str, str]) -> Path | None:
 
 
 def show(versions: Iterable[str], env: MutableMapping[str, str]) -> None:
-    """Append the folders of these Python versions to PATH if they are missing there.
+    """Append the folder of each of these Python versions to PATH if it is missing.
 
     nox and uv then find these versions. pyenv puts a shim on PATH for each version. If
-    the version is not active, the shim fails. nox and uv then use the real folder,
-    which is later on PATH.
+    a version is not active in pyenv, the shim of the version fails. nox and uv then use
+    the real folder, which is later on PATH.
     """
     known = env.get("PATH", "").split(os.pathsep)
     for version in versions:

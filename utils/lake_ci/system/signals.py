@@ -1,4 +1,4 @@
-"""Handles signals: the first signal ends the run cleanly; later ones are ignored."""
+"""Handles signals: the first signal ends the run cleanly; later signals are ignored."""
 
 from __future__ import annotations
 

@@ -37,8 +37,8 @@ def dump(value: Mapping[str, Value]) -> str:
 
 def _mapping(value: Mapping[str, Value], indent: str) -> Iterator[str]:
     for key, item in value.items():
-        # A key may be a word that YAML 1.1 reads as a boolean, such as GitHub's own
-        # `on`.
+        # A key may be a word that YAML 1.1 reads as a Boolean value, such as GitHub's
+        # own `on`.
         yield from _entry(
             f"{indent}{key if KEY.fullmatch(key) else _scalar(key)}:", item, indent
         )
