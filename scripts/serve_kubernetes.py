@@ -242,8 +242,8 @@ def apiserver_command(
         f"--token-auth-file={folder}/tokens.csv",
         "--authorization-mode=RBAC",
         "--service-cluster-ip-range=10.0.0.0/24",
-        # This plugin requires that each namespace has service accounts, but no
-        # controller is running that would create them.
+        # This plugin requires service accounts in each namespace, but no running
+        # controller creates service accounts.
         "--disable-admission-plugins=ServiceAccount",
         # The server allows privileged containers, as most clusters do. But the pod
         # security level of a namespace may reject privileged containers.

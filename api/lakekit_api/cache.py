@@ -12,8 +12,8 @@ from typing import Optional, Tuple
 Key = Tuple[str, bytes]
 """The key of a page: the name of the snapshot's relation, and the query string."""
 OVERHEAD = 512
-"""The bytes that an entry needs in addition to its texts: for a slot of the dictionary,
-the tuple and the objects.
+"""The number of bytes that an entry needs in addition to its texts. The dictionary's
+slot, the tuple and the objects need these bytes.
 """
 
 

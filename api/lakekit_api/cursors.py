@@ -68,7 +68,7 @@ def order_digest(order: str) -> bytes:
 def position_column(columns: Sequence[Column]) -> str:
     """Return the name of the additional column that numbers the rows of a loaded table.
 
-    No column of the table has the same name.
+    No column of the table has this name.
     """
     taken = {column.name.lower() for column in columns}
     name = "position"

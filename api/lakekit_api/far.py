@@ -2,8 +2,8 @@
 years are not in the range from 1 to 9999.
 
 A table that lakekit did not write may contain such dates and instants. If the year of
-an instant is from 1 to 9999 in at least one time zone, the JSON is the time in such a
-zone (RFC 3339), for example 9999-12-31T23:59:59-05:00. For all other values, the JSON
+an instant is from 1 to 9999 in at least one time zone, the JSON is the time in one such
+zone (RFC 3339). An example is 9999-12-31T23:59:59-05:00. For all other values, the JSON
 has a sign and a year of at least six digits (ISO 8601), for example +010000-01-01.
 """
 
@@ -83,9 +83,9 @@ def parse(kind: Type, text: str) -> Any:
     """Parse a date or an instant of any year.
 
     If Python's types can store the value, returns a date, or a datetime in UTC without
-    a zone. Otherwise returns text that DuckDB can cast. `text` must match PATTERN or
-    the pattern for source files. Raises ValueError if the date does not exist, or if
-    DuckDB cannot store it.
+    a zone. If Python's types cannot store the value, returns text that DuckDB can cast.
+    `text` must match PATTERN or the pattern for source files. Raises ValueError if the
+    date does not exist, or if DuckDB cannot store it.
     """
     if kind == "date" and len(text) == 10 and text[:4] != "0000":
         return datetime.date.fromisoformat(text)

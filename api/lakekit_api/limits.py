@@ -60,7 +60,8 @@ class IdleConnections:
         connection is idle.
 
         A client that sends nothing, or only the start of a request, counts as idle.
-        Such a client loses its connection if too many clients are connected.
+        A client that counts as idle loses its connection if too many clients are
+        connected.
         """
         oldest = next(iter(self._transports), None)
         if oldest is None:

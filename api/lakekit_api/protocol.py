@@ -2,7 +2,7 @@
 connections.
 
 By contrast, uvicorn's own protocol accepts a request line or a header of any length,
-and any number of headers and pipelined requests. uvicorn's protocol also waits
+and any number of headers and pipelined requests. The protocol of uvicorn also waits
 indefinitely for the rest of a request.
 """
 

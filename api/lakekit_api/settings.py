@@ -142,8 +142,8 @@ def variables() -> Dict[str, str]:
 def unknown(environment: Mapping[str, str]) -> List[str]:
     """Return the variables that have the service's prefix but are not settings.
 
-    Such a variable is misspelled, or Kubernetes sets it because a Service is named
-    `lakekit-api`.
+    A variable of this kind is misspelled, or Kubernetes sets the variable because a
+    Service is named `lakekit-api`.
     """
     return sorted(
         name

@@ -1,7 +1,7 @@
 """Loads versions of tables into DuckDB's memory for queries.
 
-A snapshot is one loaded version of a table. It never changes, and is dropped when
-nothing uses it any more.
+A snapshot is one loaded version of a table. A snapshot never changes, and is dropped as
+soon as nothing uses the snapshot.
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ class Reader:
         self, table: Table, head: Head, abandoned: Optional[Abandonment] = None
     ) -> Snapshot:
         """Load the version that `head` names. The result has the identity of the
-        content that was read, which may differ from the identity in `head`.
+        content that was read. This identity may differ from the identity in `head`.
 
         Raises VersionGoneError, StorageError, InvalidLakeError, AbandonedError.
         """

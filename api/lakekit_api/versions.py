@@ -1,5 +1,5 @@
-"""Manages older versions of tables, which requests read with `?version=` or through
-`next` links.
+"""Manages older table versions, which requests read with `?version=` or through `next`
+links.
 
 Older versions have their own threads and limits, so that requests for many older
 versions do not delay requests for the newest version.

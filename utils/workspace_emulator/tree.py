@@ -87,8 +87,8 @@ class Tree:
 
     @contextmanager
     def receiving(self) -> Iterator[Path]:
-        """Yield a temporary file for an upload. The file is deleted at the end, unless
-        `place` has moved it.
+        """Yield a temporary file for an upload. The file is deleted at the end of the
+        `with` block, unless `place` has moved the file.
         """
         handle, name = tempfile.mkstemp(dir=self._incoming)
         os.close(handle)

@@ -124,8 +124,8 @@ class Machine:
     def common(self) -> dict[str, str]:
         """Return the inputs that all jobs share.
 
-        These are the suite's Python and tools, the platform, Java, and the user's
-        settings.
+        The shared inputs are the suite's Python and tools, the platform, Java, and the
+        user's settings.
         """
         found = {
             "suite's Python": f"{sys.version} {sys.base_prefix}",
@@ -150,7 +150,7 @@ class Machine:
         """Return the name, version and folder of the Python that a session gets.
 
         If the session's environment exists, this is the Python of the environment.
-        Otherwise it is the Python that nox would find.
+        If the environment does not exist, this is the Python that nox would find.
 
         Raises:
             UnknownInputError: no interpreter was found.
@@ -316,7 +316,7 @@ def engine(machine: Machine) -> str:
     """Return the state of the container engine, its client, buildx and the base image.
 
     The id of the base image is included only if the variable BASE names an image.
-    Otherwise the Dockerfile contains the digest of the base image.
+    If BASE names no image, the Dockerfile contains the digest of the base image.
     """
     words = [machine.program("docker"), buildx(machine)]
     host = _docker(machine, "context", "inspect", "--format={{.Endpoints.docker.Host}}")
@@ -407,8 +407,8 @@ def _interpreter(implementation: str, version: str, folder: Path) -> str:
 def _version(package: str) -> str:
     """Return the version of an installed package; empty if it is not installed.
 
-    The version is read from the name of the metadata folder. importlib.metadata would
-    read the metadata, which takes 5 ms for each package.
+    The version is read from the name of the metadata folder. Reading the metadata with
+    importlib.metadata would take 5 ms for each package.
     """
     site = Path(nox.__file__).parent.parent
     found = sorted(

@@ -301,7 +301,7 @@ class ResultCache:
     def _keep_unchanged(self, before: Fingerprint, result: Result) -> str | None:
         """Store a result if its inputs did not change during the run.
 
-        Otherwise return a note that names a changed input.
+        If an input changed, return a note that names the input.
         """
         after = self.now().of(before.variant)
         if not after.same_moment(before):

@@ -68,7 +68,7 @@ def forget_if_complete(context: DeployContext, pending: Pending) -> bool:
             return False
         retry_always(context.ledger.forget, context.target.limits, context.clock)
     except WorkspaceError:
-        return False  # the undo sends the same requests, and reports the error
+        return False  # `undo` sends the same requests, and reports the error
     return True
 
 

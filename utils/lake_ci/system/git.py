@@ -20,8 +20,8 @@ OPTIONS = (
     *("-c", "log.showSignature=false"),
     *("-c", "status.showUntrackedFiles=normal"),
 )
-# Variables that point git to another repository or change git's output. git sets some
-# of these variables when it runs a hook.
+# Variables that point git to another repository or change git's output. When git runs a
+# hook, git sets some of these variables.
 VARIABLES = re.compile(
     r"GIT_(DIR|WORK_TREE|COMMON_DIR|INDEX_FILE|OBJECT_DIRECTORY|NAMESPACE|EXTERNAL_DIFF"
     r"|ALTERNATE_OBJECT_DIRECTORIES|(LITERAL|GLOB|NOGLOB|ICASE)_PATHSPECS)"

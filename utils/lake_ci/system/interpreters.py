@@ -50,7 +50,7 @@ def find(version: str, env: Mapping[str, str]) -> Path | None:
             ]
             if found:
                 # Compare the versions as numbers, because 3.10.13 is newer than 3.10.9.
-                # uv names such a folder cpython-3.10.13-linux-...
+                # A folder that uv creates is named cpython-3.10.13-linux-...
                 return max(
                     found,
                     key=lambda path: [
@@ -63,9 +63,9 @@ def find(version: str, env: Mapping[str, str]) -> Path | None:
 def show(versions: Iterable[str], env: MutableMapping[str, str]) -> None:
     """Append the folder of each of these Python versions to PATH if it is missing.
 
-    nox and uv then find these versions. pyenv puts a shim on PATH for each version. If
-    a version is not active in pyenv, the shim of the version fails. nox and uv then use
-    the real folder, which is later on PATH.
+    Then nox and uv find these versions. With pyenv, PATH contains a shim for each
+    version. If a version is not active in pyenv, the shim of the version fails. Then
+    nox and uv use the real folder, which is later on PATH.
     """
     known = env.get("PATH", "").split(os.pathsep)
     for version in versions:

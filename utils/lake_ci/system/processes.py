@@ -25,8 +25,8 @@ from lake_ci.errors import LakeCiError
 from lake_ci.system.pipes import Reader
 from lake_ci.system.redaction import Redactor
 
-# The default number of seconds between SIGTERM and SIGKILL. nox kills a worker 2 s
-# after SIGTERM: within these 2 s the tools must end, and the result must be written.
+# The default number of seconds between SIGTERM and SIGKILL. Because nox kills a worker
+# 2 s after SIGTERM, the tools must end and the result must be written within 2 s.
 GRACE_SECONDS = 0.8
 WATCHER = Path(__file__).with_name("watcher.py")
 # The seconds between two checks whether a silent server is still alive.

@@ -116,7 +116,7 @@ class Identity:
 
     def permit(self, entries: list[dict[str, Any]], *, replace: bool) -> dict[str, Any]:
         """Allow principals to use tokens. If `replace` is true, the new permissions
-        replace the existing permissions; otherwise they are added.
+        replace the existing permissions; otherwise the new permissions are added.
         """
         wanted: dict[str, Document] = {}
         for entry in entries:

@@ -43,8 +43,8 @@ class Attempt:
 
 
 class Attempts:
-    """The running attempts. `folder` contains the logs of all attempts, including those
-    that have ended.
+    """The running attempts. `folder` contains the logs of all attempts, including ended
+    attempts.
     """
 
     def __init__(

@@ -232,7 +232,7 @@ def _run_if(task: Mapping[str, Any]) -> str:
 
 
 def _may_run(task: Mapping[str, Any], results: Mapping[str, TaskResult]) -> bool:
-    """Return whether the results of a task's dependencies allow it to run."""
+    """Return whether the results of a task's dependencies allow the task to run."""
     needed = [results[need].result for need in needs_of(task)]
     return satisfied(_run_if(task), needed)
 

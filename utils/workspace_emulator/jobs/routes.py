@@ -68,8 +68,8 @@ def settings_of(call: Call) -> dict[str, Any]:
 
 
 def page(name: str, found: list[dict[str, Any]], call: Call) -> dict[str, Any]:
-    """Return a page of a list. databricks-cli selects the page with `offset`, the SDK
-    with `page_token`.
+    """Return a page of a list. The page is selected with `offset` by databricks-cli,
+    and with `page_token` by the SDK.
     """
     start = call.number("page_token", call.number("offset", 0))
     end = start + call.number("limit", 20)
