@@ -25,7 +25,7 @@ CACHES = (
 
 
 def files() -> Iterator[Tuple[str, os.stat_result]]:
-    """Yield every path of the root file system, each with its stat result."""
+    """Yield every path in the root file system, and the path's `lstat` result."""
     for folder, names, found in os.walk("/"):
         names[:] = [
             name

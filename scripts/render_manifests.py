@@ -40,10 +40,10 @@ class Sources:
     Attributes:
         documents: the file, the root node and the line offset of every object and
             patch.
-        settings: where each key of a generated ConfigMap is defined, by the name of the
-            ConfigMap.
-        images: the file and line that define the tag of an image, by the final name of
-            the image.
+        settings: the definitions of the keys of each generated ConfigMap; the key is
+            the name of the ConfigMap.
+        images: the file and line that define the tag of each image; the key is the
+            final name of the image.
     """
 
     documents: list[tuple[str, yaml.Node, int]] = field(default_factory=list)

@@ -169,8 +169,8 @@ def log_of(folder: Path, name: str) -> str:
 
 @contextmanager
 def own_server(assets: Path, folder: Path) -> Iterator[dict[str, Any]]:
-    """Run etcd and kube-apiserver during a `with` block, with a new certificate and a
-    new token.
+    """Run etcd and kube-apiserver during a `with` block. The server gets a new
+    certificate and a new token.
     """
     token = write_credentials(folder)
     client, peer, secure = free_ports(3)
@@ -245,7 +245,7 @@ def apiserver_command(
         # This plugin requires service accounts in each namespace, but no running
         # controller creates service accounts.
         "--disable-admission-plugins=ServiceAccount",
-        # The server allows privileged containers, as most clusters do. But the pod
+        # Like most clusters, the server allows privileged containers. But the pod
         # security level of a namespace may reject privileged containers.
         "--allow-privileged=true",
     ]
@@ -276,8 +276,8 @@ def asking(url: str, token: str, authority: Path) -> Callable[[str], bytes | Non
 
 @contextmanager
 def door(context: str, folder: Path) -> Iterator[dict[str, Any]]:
-    """Run kubectl proxy for the cluster of a context, with the user's credentials. Only
-    the user can open the socket of the proxy.
+    """Run kubectl proxy for the cluster of a context; the proxy uses the user's
+    credentials. Only the user can open the socket of the proxy.
     """
     address = folder / "socket"
     argv = ["kubectl", "proxy", f"--context={context}", f"--unix-socket={address}"]

@@ -26,7 +26,7 @@ class Body:
 
 
 class PageCache:
-    """An LRU cache of pages, which uses at most `most` bytes of memory."""
+    """An LRU cache of pages. The cache uses at most `most` bytes of memory."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -54,6 +54,6 @@ class PageCache:
 
 
 def weight(key: Key, body: Body) -> int:
-    """Return the memory that an entry uses, in bytes."""
+    """Return the number of bytes of memory that an entry uses."""
     texts = (*key, body.json, body.next or "")
     return OVERHEAD + sum(map(sys.getsizeof, texts))

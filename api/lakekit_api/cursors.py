@@ -61,7 +61,7 @@ def unpack(text: str) -> Cursor:
 
 
 def order_digest(order: str) -> bytes:
-    """Return the digest of a sort order, for comparison with the digest in a cursor."""
+    """Return the digest of a sort order; cursors contain this digest."""
     return hashlib.sha256(order.encode()).digest()[:DIGEST]
 
 

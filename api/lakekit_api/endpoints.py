@@ -228,7 +228,8 @@ class Answer:
             rows = rows[: page.limit]
             cursor = page.next(snapshot.version, snapshot.edition, rows[-1][-1])
             following = next_link(self._path, query, cursor, self._max_url)
-        # The last value of a row is its position, which is not a declared column.
+        # The last value of a row is the row's position. The position belongs to no
+        # declared column.
         found = [dict(zip(self._names, row)) for row in rows]
         for column in columns:
             if column.name in snapshot.far:

@@ -28,8 +28,8 @@ PIECE = 16 * 1024
 loop may deliver up to 256 KB at once.
 """
 REQUEST_LINE_REST = 64
-"""The maximum number of bytes in a request line without its URL: the method, the
-spaces, the version and the line end.
+"""The maximum number of bytes in a request line, not counting the URL: the bytes of the
+method, the spaces, the version and the line end.
 """
 MAX_PIPELINED = 16
 """The maximum number of requests of one connection that are not completely answered."""

@@ -61,7 +61,7 @@ class VersionGoneError(Exception):
 
 
 class UnreadableError(Exception):
-    """A table cannot be read, because of a problem with its lake, log or files."""
+    """A table cannot be read because of a problem with the lake, the log or a file."""
 
 
 class AbandonedError(Exception):
@@ -121,8 +121,8 @@ class Snapshot:
 
     Rows are sorted by the table's key, then by the remaining columns. An additional
     column numbers the rows from 0. So a row has the same position in every load of the
-    same content. `far` contains the names of the columns with dates or instants that
-    Python's datetime types cannot store.
+    same content. `far` contains the names of the columns in which a date or an instant
+    does not fit into Python's datetime types.
     """
 
     def __init__(
@@ -271,7 +271,7 @@ class Reader:
         self, table: Table, relation: str, files: Sequence[Path], cursor: Any
     ) -> str:
         """Return SQL that creates a relation with the rows of the files. The rows are
-        sorted, and each row has its position.
+        sorted, and an additional column contains the position of each row.
         """
         kinds = {c.name: c.type for c in table.columns if c.name == table.partition}
         scan = data_files(files, kinds)

@@ -33,7 +33,7 @@ Key = Tuple[str, int]
 
 
 class Load:
-    """A load in progress, and the number of requests that wait for it."""
+    """A load in progress, and the number of requests that wait for this load."""
 
     def __init__(self, done: asyncio.Future[Snapshot], abandoned: Abandonment) -> None:
         self.done = done

@@ -67,8 +67,8 @@ class Tree:
         return Path(translated)
 
     def translate(self, parameter: str) -> str:
-        """Return a parameter, such as `--source=/Volumes/a/b/c`, with workspace paths
-        replaced by real paths.
+        """Replace workspace paths by real paths in a parameter, such as
+        `--source=/Volumes/a/b/c`, and return the result.
         """
 
         def replace(match: re.Match[str]) -> str:

@@ -217,7 +217,7 @@ class Machine:
         return self.file(Path(found)) if found else ""
 
     def save(self) -> None:
-        """Save the digests that this run has computed, in their cache files."""
+        """Write to the cache files the digests that this run has computed."""
         self.digests.save()
         self.outside.save()
 
@@ -275,10 +275,10 @@ def terraform(machine: Machine) -> str:
 
 
 def api_server(machine: Machine) -> str:
-    """Return the digests of the programs of the API server that the session starts.
+    """The session starts an API server; return the digests of the server's programs.
 
-    Raises UnknownInputError if KUBE_CONTEXT is set: the session then uses the user's
-    cluster, which can change at any time.
+    Raises UnknownInputError if KUBE_CONTEXT is set: then the session uses the user's
+    cluster, and this cluster can change at any time.
     """
     if machine.env.get("KUBE_CONTEXT"):
         raise UnknownInputError(
@@ -400,7 +400,7 @@ def _noted(environment: Path) -> str | None:
 
 
 def _interpreter(implementation: str, version: str, folder: Path) -> str:
-    """Return an interpreter's name, version and folder, as one text."""
+    """Return a text that contains an interpreter's name, version and folder."""
     return f"{implementation} {version} {folder.resolve()}"
 
 

@@ -49,7 +49,8 @@ class Tree:
         digest: a digest of the files' names, kinds, modes and contents.
         moment: a digest of the files' names and `stat` values. If a file was changed
             and then changed back, `moment` differs and `digest` does not.
-        files: a function that returns the digest of each file, by name.
+        files: a function that returns a dictionary from the name of each file to its
+            digest.
     """
 
     digest: str

@@ -1,4 +1,4 @@
-"""Computes the fingerprint of a session, which covers all inputs of its result.
+"""Computes the fingerprint of a session from all inputs of the session's result.
 
 Two runs with the same fingerprint have the same result. If an input of a session cannot
 be determined, the session runs.
@@ -38,8 +38,8 @@ class Fingerprint:
 
     Attributes:
         variant: the session.
-        inputs: the digest of each input, by the input's name (`variable TZ`, `external
-            advisories`); all files together are one input, `files`.
+        inputs: the digest of each input; a key is the name of an input (`variable TZ`,
+            `external advisories`). All files together are one input, `files`.
         tree: the files that are inputs of the session.
         unknown_input: the reason why an input cannot be determined; None if all inputs
             are known.

@@ -212,7 +212,7 @@ class ResultCache:
         return replace(decision, answer=Answer.LATER, reasons=(reason,))
 
     def look(self, variant: Variant, now: Fingerprints) -> CacheDecision:
-        """Look up a cached result of a session with the current inputs."""
+        """Look up a session's cached result that has the current inputs."""
         if variant.job.never_cached:
             return CacheDecision(variant, Answer.RUN, reasons=("always runs",))
         fingerprint = now.of(variant)
@@ -314,7 +314,7 @@ class ResultCache:
         return None
 
     def _contradicted(self, before: Fingerprint) -> str | None:
-        """Drop the cached success of a session that failed with the same inputs.
+        """If a session fails, drop its cached success that has the same inputs.
 
         Returns a note for the user, or None if there was no cached success.
         """
@@ -392,7 +392,7 @@ def uncacheable_reason(result: Result) -> str | None:
 
 
 def ended(result: Result) -> str:
-    """Return the time when a session ended, in UTC.
+    """Return the time in UTC when a session ended.
 
     A report shows this time as the date of the result.
     """

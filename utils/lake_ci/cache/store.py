@@ -1,7 +1,7 @@
 """Stores cached results.
 
-Each entry is one folder, which is written atomically. The name of the folder is the
-fingerprint of the entry.
+Each entry is one folder, and an entry is written atomically. The name of the folder is
+the fingerprint of the entry.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ ABANDONED_SECONDS = 3600
 # not belong to the store.
 SCRATCH = "lake-ci-"
 CHUNK = 1 << 20
-# The maximum size of a manifest or a list of inputs, which are usually much smaller.
+# The maximum size of a manifest, and of a list of inputs. Most manifests and lists are
+# much smaller.
 LARGEST = 1 << 26
 
 
@@ -140,14 +141,14 @@ class CacheEntry:
 
 
 class Store:
-    """A folder of entries that the worktrees of a clone share.
+    """A folder of entries; all worktrees of a clone share this folder.
 
     Several processes may use the store at the same time without locks. One rename
     creates or removes a whole entry, and the digest of a file is verified whenever the
     file is read.
 
     Args:
-        folder: the folder of the store, which is created with the first entry.
+        folder: the store's folder. This folder is created with the first entry.
         limit: the maximum size of the store in bytes; the least recently used entries
             are evicted.
         key: the key that signs the entries. An entry with a wrong signature is corrupt.
@@ -160,7 +161,7 @@ class Store:
         self._entries = folder / f"v{SCHEMA}"
 
     def find(self, fingerprint: str) -> CacheEntry | None:
-        """Return the entry of a fingerprint; None if there is no such entry.
+        """Return the entry of a fingerprint; None if the fingerprint has no entry.
 
         Raises:
             DamagedError: the entry is corrupt, or the inputs in the entry have a

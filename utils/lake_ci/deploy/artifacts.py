@@ -93,7 +93,7 @@ def _clean_commit(root: Path) -> str:
 
 
 def _sums(root: Path) -> dict[str, str]:
-    """Return the digest of each file that SHA256SUMS lists, by file name."""
+    """Return the digests in SHA256SUMS as a dictionary; the keys are file names."""
     try:
         lines = (root / CHECKSUMS).read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):

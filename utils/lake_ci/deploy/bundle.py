@@ -39,8 +39,8 @@ class Target:
 
     Attributes:
         name: `trial`, `dev`, `staging` or `production`.
-        host: the URL of the workspace; None for the emulator, for which the bundle sets
-            no URL.
+        host: the URL of the workspace; None for the emulator, whose URL is not in the
+            bundle.
         profile: the profile in ~/.databrickscfg that contains the credentials; None if
             the bundle sets no profile.
         package: the name of the distribution to deploy.
@@ -169,7 +169,7 @@ def _cluster(declared: Mapping[str, Any], env: Mapping[str, str]) -> tuple[str, 
 def _job(
     root: Path, jobs: Mapping[str, Any], name: str, values: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return the settings of the job, with each `${...}` replaced.
+    """Replace each `${...}` in the settings of the job, and return the settings.
 
     Raises RefusedError if one of the job's scripts does not exist.
     """
@@ -276,7 +276,7 @@ def _check_comparison(root: Path, comparison: Comparison, *, used: bool) -> None
 
 
 def _resolved_everywhere(value: Any, values: Mapping[str, str]) -> Any:
-    """Return the value with each `${...}` in its strings replaced.
+    """Replace each `${...}` in the strings of a value, and return the new value.
 
     A replacement is never parsed as YAML, so each string remains a string.
     """
@@ -290,7 +290,7 @@ def _resolved_everywhere(value: Any, values: Mapping[str, str]) -> Any:
 def _resolved(text: str, values: Mapping[str, str]) -> str:
     """Return the text with each `${...}` replaced.
 
-    A replacement may contain `${...}`, which is replaced too. The variable for the
+    If a replacement contains `${...}`, this is replaced, too. The variable for the
     cluster's id is not replaced.
     """
     for _ in range(10):

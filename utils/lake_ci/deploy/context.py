@@ -52,8 +52,8 @@ class DeployContext:
     def release(self, folder: str) -> Release:
         """Read a release from the volume and verify each file.
 
-        The ledger records the folder, whose name contains a digest of all files. Raises
-        StepError if a file is missing or was changed after the upload.
+        The ledger records the folder, and the folder's name contains a digest of all
+        files. Raises StepError if a file is missing or was changed after the upload.
         """
         content = self.workspace.read(f"{folder}/{MANIFEST}")
         try:

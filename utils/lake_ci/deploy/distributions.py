@@ -1,4 +1,4 @@
-"""Verifies the contents of a wheel and an sdist, without unpacking them.
+"""Verifies the contents of a wheel and an sdist; neither archive is unpacked.
 
 The file names, RECORD, METADATA and PKG-INFO must agree with each other and with the
 archives.
@@ -36,7 +36,7 @@ class Package:
 
 
 def verify(wheel: Path, sdist: Path) -> Package:
-    """Verify both archives, and return the package that both contain.
+    """Verify the wheel and the sdist, and return the package in both archives.
 
     Raises:
         RefusedError: an archive is damaged or contradicts its own metadata, or the two
@@ -86,7 +86,7 @@ def _info_folder(wheel: Path, names: Iterable[str]) -> str:
 
 
 def _verify_record(wheel: Path, archive: zipfile.ZipFile, record: str) -> None:
-    """Compare each file of the wheel with its size and sha256 in RECORD."""
+    """Compare the size and sha256 of each file in the wheel with RECORD."""
     lines = archive.read(record).decode("utf-8").splitlines()
     rows = [row for row in csv.reader(lines) if row]
     if any(len(row) != 3 for row in rows):

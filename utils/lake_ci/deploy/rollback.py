@@ -77,7 +77,7 @@ def _newest(stack: Sequence[LedgerEntry], version: str) -> int:
 def roll_back(context: DeployContext, version: str | None) -> str:
     """Hold the lock and roll back; return the outcome.
 
-    Raises RefusedError, before any change, if the rollback is refused.
+    If the rollback is refused, raises RefusedError before any change.
     """
     with hold_lock(context):
         if not _undo_interrupted(context):

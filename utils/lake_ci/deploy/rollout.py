@@ -56,8 +56,8 @@ class Rollout:
     def deploy(self) -> str:
         """Hold the lock and deploy; return the outcome.
 
-        Raises RefusedError, before any change to the cluster, the job or the tables, if
-        the deploy is refused.
+        If the deploy is refused, raises RefusedError before any change to the cluster,
+        the job or the tables.
         """
         with hold_lock(self.context):
             pending = finish_interrupted(self.context, self.release, "deploy")

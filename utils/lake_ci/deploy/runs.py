@@ -24,7 +24,7 @@ MARK = "lake_ci"
 
 @dataclass(frozen=True)
 class Ended:
-    """A run that has ended, with its time window and the log of each task."""
+    """A run that has ended: its time window, and the log of each task."""
 
     run: JobRun
     logs: Mapping[str, str]

@@ -132,7 +132,7 @@ def describe_restore(found: Mapping[str, Any]) -> list[str]:
 
 
 def stop_runs(context: DeployContext, runs: Sequence[DeployRun]) -> None:
-    """Cancel those runs of a deploy that are still active, and wait for their end."""
+    """Cancel the active runs of a deploy, and wait until the runs have ended."""
     for run in runs:
         if run.ended or context.workspace.run(run.id).state in ENDED:
             continue

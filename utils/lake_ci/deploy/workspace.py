@@ -303,7 +303,7 @@ class Databricks:
         return retry(translated, self._limits, self._clock)
 
     def _job_id(self, name: str) -> int | None:
-        """Return the id of the job with this name; None if there is none.
+        """Return the id of the job with this name, or None if it does not exist.
 
         Raises WorkspaceError if several jobs have this name.
         """

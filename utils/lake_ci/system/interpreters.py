@@ -9,9 +9,9 @@ from pathlib import Path
 
 
 def places(env: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return glob patterns of the folders where tools install interpreters, by tool.
+    """Return, by tool, patterns of the folders where the tool installs interpreters.
 
-    In a pattern, `{}` is the version, such as `3.10`.
+    The patterns are glob patterns. In a pattern, `{}` is the version, such as `3.10`.
     """
     home = Path(env.get("HOME") or Path.home())
     data = Path(env.get("XDG_DATA_HOME") or home / ".local" / "share")

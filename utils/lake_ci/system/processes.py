@@ -115,7 +115,7 @@ class Processes:
     """Starts tools, and can end all tools that are running.
 
     Each tool has its own process session, and so its own process group. A signal to the
-    suite's process group reaches only the suite, which then ends the tools.
+    suite's process group reaches only the suite, and then the suite ends the tools.
 
     Args:
         clock: a function that returns the time in seconds, for deadlines.

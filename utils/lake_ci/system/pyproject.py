@@ -49,7 +49,7 @@ def setting_line(root: Path, table: str, name: str) -> int | None:
 
 
 def _inside(lines: Sequence[str], table: str) -> Iterator[tuple[int, str]]:
-    """Yield the lines of a table and of the tables inside it, without comments."""
+    """Yield the lines of a table and of the tables inside it, except comments."""
     inside = False
     for number, line in enumerate(lines, 1):
         if line.startswith("["):

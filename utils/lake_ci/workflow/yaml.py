@@ -1,7 +1,7 @@
 """Writes the simple YAML of workflow files.
 
 This module supports mappings, lists, strings, numbers and booleans. The noxfile depends
-only on nox, which does not include a YAML library.
+only on nox, and nox does not include a YAML library.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from ..routing import Answer, Call, Route
 from .state import Jobs
 
 VERSIONS = ("2.0", "2.1", "2.2")
-# The fields of a request that do not belong to the settings of a job or a run.
+# The request fields that do not belong to the settings of a job or a run.
 OF_THE_REQUEST = ("idempotency_token", "access_control_list")
 
 

@@ -81,8 +81,8 @@ def parameters_of(
 
     Args:
         task: the declared task.
-        given: `python_params` or `python_named_params` of run-now, which replace the
-            task's own parameters.
+        given: `python_params` or `python_named_params` of run-now. These parameters
+            replace the task's own parameters.
         values: the values of references such as `{{job.id}}`. References without a
             value are not replaced.
     """

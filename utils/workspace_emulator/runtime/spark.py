@@ -1,4 +1,4 @@
-"""Runs the workspace's Spark: one JVM for all clusters, with a metastore on disk. The
+"""Runs the workspace's Spark: one JVM and one metastore on disk for all clusters. The
 JVM starts when the first task requests Spark.
 """
 
@@ -25,7 +25,7 @@ class Spark:
     JVM's gateway.
 
     All clusters of a workspace share the tables, and therefore the metastore. The
-    metastore is a Derby database, which only one process at a time can use. Therefore
+    metastore is a Derby database, and only one process at a time can use it. Therefore
     all clusters share one JVM.
     """
 
