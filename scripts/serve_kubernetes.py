@@ -207,7 +207,7 @@ def write_credentials(folder: Path) -> str:
 
 
 def etcd_command(assets: Path, folder: Path, client: int, peer: int) -> list[str]:
-    """Return the command that runs etcd on these ports, with its data in the folder."""
+    """Return the command that runs etcd on these ports; the folder has etcd's data."""
     return [
         f"{assets}/etcd",
         f"--data-dir={folder}/etcd",

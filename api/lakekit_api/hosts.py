@@ -1,7 +1,7 @@
 """Checks the Host header to prevent DNS rebinding.
 
-In this attack, the owner of a web page points a host name to this machine, so that the
-page can read the service under that name.
+In DNS rebinding, the owner of a web page points a host name to this machine, so that
+the page can read the service under this name.
 """
 
 from __future__ import annotations

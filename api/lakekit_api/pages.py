@@ -59,7 +59,8 @@ class Order:
 
         The condition compares the values of this column.
 
-        For rows that have the same value as the last row, the condition is `otherwise`.
+        For rows whose value equals the value of the last row, the condition is
+        `otherwise`.
         """
         column, last = (f"{of}.{name(self.column.name)}" for of in (PAGE, LAST))
         later = f"{column} {'<' if self.descending else '>'} {last}"

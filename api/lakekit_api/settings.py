@@ -14,8 +14,7 @@ from typing import Any, Dict, List, Mapping, Optional
 PREFIX = "LAKEKIT_API_"
 TOKENS = f"{PREFIX}TOKENS"
 """The environment variable that contains the lines of a tokens file, separated by
-newlines or semicolons. There is no flag for tokens, because `ps` shows the flags of a
-process.
+newlines or semicolons. Tokens have no flag, because `ps` shows the flags of a process.
 """
 
 

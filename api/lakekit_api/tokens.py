@@ -1,5 +1,6 @@
 """Bearer tokens. The service stores only the SHA-256 of a token. A token has 256 random
-bits. So a token cannot be guessed from its hash, and the hash needs no salt.
+bits. Because a token is random, it cannot be guessed from its hash, and the hash needs
+no salt.
 
 A line of a tokens file is `NAME TABLES sha256:HEX`, followed by `expires:INSTANT` if
 the token expires. TABLES are table names separated by commas, or `*`. `#` starts a

@@ -82,7 +82,7 @@ class Tree:
         return IN_PARAMETER.sub(replace, parameter)
 
     def show(self, text: str) -> str:
-        """Return a text, such as a log, with real paths replaced by workspace paths."""
+        """Return a text such as a log; replace the real paths by workspace paths."""
         return text.replace(f"{self.root}/", "/")
 
     @contextmanager

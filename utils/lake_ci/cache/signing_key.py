@@ -1,7 +1,7 @@
 """Reads or creates the key that signs the entries of the result cache.
 
-The key is stored outside the clone. So if a cache comes with a clone or an archive, or
-from another account, none of its entries is valid: unknown code may have written them.
+The key is stored outside the clone. So a cache that comes from a clone, an archive or
+another account has no valid entries: unknown code may have written the entries.
 """
 
 from __future__ import annotations

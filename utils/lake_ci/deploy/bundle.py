@@ -52,7 +52,7 @@ class Target:
             are relative to the repository.
         inspect: the script that reports the state of the cluster and its tables.
         restore: the script that restores tables to an older version.
-        sample: the folder with the sample to upload as source data; None if the
+        sample: the folder of the sample that is uploaded as source data; None if the
             environment has its own data.
         compare: how to process the sample on this machine; None if the gold tables are
             not compared. The deployed gold tables must equal the gold tables of the run
@@ -288,7 +288,7 @@ def _resolved_everywhere(value: Any, values: Mapping[str, str]) -> Any:
 
 
 def _resolved(text: str, values: Mapping[str, str]) -> str:
-    """Return the text with each `${...}` replaced.
+    """Replace each `${...}` in a text, and return the new text.
 
     If a replacement contains `${...}`, this is replaced, too. The variable for the
     cluster's id is not replaced.

@@ -142,8 +142,8 @@ class Ledger:
     def append(self, entry: LedgerEntry) -> LedgerEntry:
         """Write an entry with the next number, and return the entry.
 
-        If this deploy was interrupted after it had written its entry, writes nothing
-        and returns the written entry.
+        If this deploy wrote its entry before it was interrupted, writes nothing and
+        returns this entry.
         """
         numbers = self._numbers()
         if (

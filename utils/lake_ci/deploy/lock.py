@@ -5,8 +5,8 @@ process has ended or the lock has expired.
 
 The name of a lock file is the id of its deploy. A deploy writes its lock file, and then
 lists the lock files of other deploys. If two deploys start at the same time, at least
-one of them sees the other deploy's lock file. A deploy deletes a stale lock by its file
-name, and so cannot delete a new lock that another deploy has just written.
+one of them sees the other deploy's lock file. A deploy deletes a stale lock by the name
+of its file, so it cannot delete a new lock that another deploy has just written.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def variables() -> dict[str, str]:
 
 
 def ask(root: Path, *arguments: str) -> str | None:
-    """Return the output of a git command without the last newline; None if it fails."""
+    """Return a git command's output except the last newline; None if git fails."""
     try:
         done = subprocess.run(
             command(*arguments),

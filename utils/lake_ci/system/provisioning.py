@@ -93,7 +93,7 @@ class Resource:
     def last_lines(self) -> str:
         """Return the last lines of the log.
 
-        If the disk is full, add a note about this, because the log may be empty.
+        If the disk is full, the result says so, because the log may be empty.
         """
         try:
             text = self.log.read_text(encoding="utf-8", errors="replace").strip()

@@ -47,7 +47,8 @@ class Clusters:
 
     Attributes:
         on_start: called with the cluster's id when the cluster's new environment is
-            ready. Clients see the state RUNNING only after `on_start` was called.
+            ready. Clients see the cluster in the state RUNNING only after `on_start`
+            was called.
         on_delete: called with the cluster's id when the cluster is permanently deleted.
         on_stop: called with the cluster's id and the reason for the stop, before the
             cluster's environment is removed.

@@ -17,8 +17,8 @@ from .state import ENDED, Jobs, shown
 from .tasks import FAILED, SUCCESS, needs_of, satisfied
 
 MAX_LOG = 5 * 1024 * 1024
-"""The maximum size in bytes of the log in runs/get-output. If the log is longer, only
-its end is returned.
+"""The maximum size in bytes of the log in runs/get-output. If the log is longer than
+this, only the end of the log is returned.
 """
 # The fields that an attempt has in addition to the fields of its task.
 OF_AN_ATTEMPT = (

@@ -1,4 +1,4 @@
-"""Creates the Python environment of a cluster with uv, from a lock file. After that,
+"""Uses uv to create the Python environment of a cluster from a lock file. After that,
 only the install of libraries changes the environment.
 """
 

@@ -38,8 +38,8 @@ class Spark:
         self._gateway: dict[str, Any] = {}
 
     async def gateway(self) -> dict[str, Any]:
-        """Return `{"port": ..., "secret": ...}` of the JVM's gateway. Starts the JVM if
-        it is not running. Raises SparkUnavailableError.
+        """Return the address of the JVM's gateway as `{"port": ..., "secret": ...}`.
+        Starts the JVM if it is not running. Raises SparkUnavailableError.
         """
         async with self._starting:
             if self._process is None or self._process.returncode is not None:
