@@ -4,8 +4,8 @@
         '{"lint": {"needs": [], "sessions": ["lint"]}}'
 
 Prints findings as JSON, and exits with 1 if there are findings. A workflow may also
-have two kinds of jobs that are not declared: the job `summary`, which must need every
-declared job, and jobs without a `run:` step, which publish results.
+have two kinds of jobs that are not declared. The job `summary` must need every declared
+job. A job that publishes results must not have a `run:` step.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _needs(
 ) -> Iterator[Found]:
     """Check the `needs:` of a job.
 
-    They must match the declaration, name jobs that exist, and have no cycle.
+    The needed jobs must match the declaration, must exist, and must not form a cycle.
     """
     needs = needs_of(job)
     for need in needs:

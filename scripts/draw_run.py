@@ -110,7 +110,7 @@ def excerpt(lines: list[str], first: str, then: str) -> list[str]:
 
 
 def draw(lines: list[str]) -> str:
-    """Return the lines as SVG, in the colors that their ANSI codes define."""
+    """Return the lines as SVG; the ANSI codes in the lines define the colors."""
     console = Console(
         record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True
     )

@@ -1,4 +1,4 @@
-"""Prints facts about the files and packages of the container image as JSON.
+"""Prints a JSON object with facts about the files and packages of the container image.
 
 `nox -s docker` runs this script with the image's Python, and passes the script on
 standard input.
@@ -25,7 +25,7 @@ CACHES = (
 
 
 def files() -> Iterator[Tuple[str, os.stat_result]]:
-    """Yield every path of the root file system, each with its stat result."""
+    """Yield every path in the root file system, and the path's `lstat` result."""
     for folder, names, found in os.walk("/"):
         names[:] = [
             name
@@ -38,13 +38,13 @@ def files() -> Iterator[Tuple[str, os.stat_result]]:
 
 
 def is_setuid(mode: int) -> bool:
-    """Return whether a mode is that of a setuid or setgid file."""
+    """Return whether the mode of a file has the setuid or the setgid bit."""
     return stat.S_ISREG(mode) and bool(mode & (stat.S_ISUID | stat.S_ISGID))
 
 
 def is_unneeded(path: str, mode: int) -> bool:
-    """Return whether an image should not contain a path. Such paths are Git
-    repositories, tests, pip and caches.
+    """Return whether an image does not need a path: a Git repository, tests, pip or a
+    cache.
     """
     name = os.path.basename(path)
     if stat.S_ISDIR(mode):

@@ -58,7 +58,7 @@ def _name(name: str) -> str:
 
 def from_spark(lake: str, versions: bool, sums: bool) -> Dict[str, Any]:
     """Return the versions of the tables in `catalog.schema`, and the totals of the gold
-    tables. Each table takes one or two queries.
+    tables. This function runs one or two queries for each table.
     """
     from pyspark.sql import SparkSession
 
@@ -81,7 +81,7 @@ def from_spark(lake: str, versions: bool, sums: bool) -> Dict[str, Any]:
 
 
 def _totals(frame: Any) -> Dict[str, Any]:
-    """Return the totals: the number of rows, and the sum of each numeric column."""
+    """Return a table's number of rows, and the sum of each numeric column."""
     from pyspark.sql import functions
 
     columns = [name for name, kind in frame.dtypes if _adds_up(kind)]

@@ -38,8 +38,8 @@ text { font: 13px system-ui, sans-serif; fill: #1f2328; }
 
 
 def plot(results: list[dict[str, Any]]) -> str:
-    """Return the SVG. Each size has a group of bars; the longest bar in a group has the
-    full width.
+    """Return the SVG. Each number of rows has a group of bars; the longest bar in a
+    group has the full width.
     """
     parts, top = [], 0
     for result in results:

@@ -8,7 +8,8 @@ objects without these annotations.
 
 Prints JSON: the objects, each with a list of `[path, file, line]`, and the objects that
 patches delete. In a path, a list item that has a name is written as `name=NAME` instead
-of its index, because kustomize merges list items by name and may change their order.
+of its index. The reason is that kustomize merges list items by name and may change the
+order.
 """
 
 from __future__ import annotations
@@ -39,10 +40,10 @@ class Sources:
     Attributes:
         documents: the file, the root node and the line offset of every object and
             patch.
-        settings: where each key of a generated ConfigMap is defined, by the name of the
-            ConfigMap.
-        images: the file and line that define the tag of an image, by the final name of
-            the image.
+        settings: the definitions of the keys of each generated ConfigMap; the key is
+            the name of the ConfigMap.
+        images: the file and line that define the tag of each image; the key is the
+            final name of the image.
     """
 
     documents: list[tuple[str, yaml.Node, int]] = field(default_factory=list)
@@ -50,7 +51,7 @@ class Sources:
     images: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     def read(self, folder: Path) -> None:
-        """Read a kustomization, after its resources and components."""
+        """Read a kustomization; its resources and components are read first."""
         path = folder / KUSTOMIZATION
         kustomization = yaml.load(
             path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader
@@ -132,9 +133,7 @@ class Sources:
                 yield (path, *self.images[image.rpartition(":")[0]])
 
     def deleted(self) -> Iterator[dict[str, Any]]:
-        """Yield the objects that patches delete, with the file and line of the
-        patch.
-        """
+        """Yield each object that a patch deletes, and the patch's file and line."""
         for file, node, below in self.documents:
             if value(node, "$patch") == "delete":
                 name = value(node, "metadata", "name")
@@ -157,7 +156,7 @@ def child(node: Any, key: str | int) -> Any:
 
 
 def value(node: Any, *keys: str) -> str | None:
-    """Return the scalar at the path `keys`, or None."""
+    """Return the scalar at the path `keys`, or None if there is no scalar."""
     for key in keys:
         node = child(node, key)
     return node.value if isinstance(node, yaml.ScalarNode) else None
@@ -196,7 +195,7 @@ def assignments(path: Path) -> list[Place]:
 
 
 def images(thing: Any, path: list[str]) -> Iterator[tuple[list[str], str]]:
-    """Yield the images of an object, with their paths."""
+    """Yield the path and the value of each field `image` in an object."""
     if isinstance(thing, dict):
         for key, item in thing.items():
             if key == "image" and isinstance(item, str):
@@ -232,8 +231,8 @@ def main(overlay: str, built: str, target: str) -> None:
     sources = Sources()
     sources.read(Path(overlay))
     objects = []
-    # The source file in the annotation is relative to a different folder, so only the
-    # end of its path is compared.
+    # The path in the annotation is relative to a different folder, so only the end of
+    # the path is compared.
     for thing in yaml.load_all(
         Path(built).read_text(encoding="utf-8"), Loader=yaml.CSafeLoader
     ):

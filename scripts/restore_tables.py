@@ -35,9 +35,9 @@ class Run:
         return cls(frozenset(ids.split(",")), int(started), int(ended))
 
     def wrote(self, commit: Dict[str, Any]) -> bool:
-        """Return whether this run wrote a commit. On Databricks, a commit contains the
-        id of its run. If a commit contains no id, its time is compared with the times
-        of this run.
+        """Return whether this run wrote the given commit. On Databricks, a commit
+        contains the id of its run. If a commit contains no id, its time is compared
+        with the times of this run.
         """
         job = commit["job"]
         if job is not None:

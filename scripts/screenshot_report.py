@@ -27,12 +27,12 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 LIMIT = 400_000
-# The maximum height of a whole-page screenshot, in CSS pixels. Whole-page screenshots
-# have half the size.
+# The maximum height of a whole-page screenshot, in CSS pixels. A whole-page screenshot
+# is scaled to half its size.
 HEIGHT = 3400
 Scheme = Literal["light", "dark"]
-# Each view has a name, the width and height of the browser window in CSS pixels, the
-# color scheme, and a flag that is true if the screenshot shows the whole page.
+# Each view has a name, the width and height of the browser window in CSS pixels, and
+# the color scheme. The last value is true if the screenshot shows the whole page.
 VIEWS: list[tuple[str, int, int, Scheme, bool]] = [
     ("desktop", 1280, 900, "light", False),
     ("desktop-whole", 1280, 900, "light", True),

@@ -56,8 +56,8 @@ def free_ports(number: int) -> list[int]:
 
 @contextmanager
 def own_folder(parent: Path) -> Iterator[Path]:
-    """Create a folder for a `with` block. The folders and processes of dead servers are
-    removed first.
+    """Create a folder for a `with` block. First, the folders of dead servers are
+    removed and their processes are killed.
     """
     parent.mkdir(parents=True, exist_ok=True)
     with one_at_a_time(parent):
@@ -94,8 +94,8 @@ def sweep(folder: Path) -> None:
     except BlockingIOError:
         return
     for pid, command in commands():
-        # Match only the server's programs, whose options contain paths in the folder. A
-        # program of the user that opened a file in the folder must not be killed.
+        # Match only the server's programs, whose options contain paths in the folder.
+        # Do not kill other programs that have opened a file in the folder.
         if f"={folder}/" in command:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -142,7 +142,7 @@ def wait_until(
     folder: Path,
 ) -> None:
     """Wait until `ready()` returns true. Raises ServerEndedError if a process ends
-    before that, or if the timeout is reached.
+    before `ready()` returns true, or if the timeout is reached.
     """
     deadline = time.monotonic() + READY_SECONDS
     while not ready():
@@ -169,8 +169,8 @@ def log_of(folder: Path, name: str) -> str:
 
 @contextmanager
 def own_server(assets: Path, folder: Path) -> Iterator[dict[str, Any]]:
-    """Run etcd and kube-apiserver during a `with` block, with a new certificate and a
-    new token.
+    """Run etcd and kube-apiserver during a `with` block. The server gets a new
+    certificate and a new token.
     """
     token = write_credentials(folder)
     client, peer, secure = free_ports(3)
@@ -207,7 +207,7 @@ def write_credentials(folder: Path) -> str:
 
 
 def etcd_command(assets: Path, folder: Path, client: int, peer: int) -> list[str]:
-    """Return the command that runs etcd on these ports, with its data in the folder."""
+    """Return the command that runs etcd on these ports; the folder has etcd's data."""
     return [
         f"{assets}/etcd",
         f"--data-dir={folder}/etcd",
@@ -242,11 +242,11 @@ def apiserver_command(
         f"--token-auth-file={folder}/tokens.csv",
         "--authorization-mode=RBAC",
         "--service-cluster-ip-range=10.0.0.0/24",
-        # This plugin requires that each namespace has service accounts, but no
-        # controller is running that would create them.
+        # This plugin requires service accounts in each namespace, but no running
+        # controller creates service accounts.
         "--disable-admission-plugins=ServiceAccount",
-        # The server allows privileged containers, as most clusters do. But the pod
-        # security level of a namespace may reject them.
+        # Like most clusters, the server allows privileged containers. But the pod
+        # security level of a namespace may reject privileged containers.
         "--allow-privileged=true",
     ]
 
@@ -276,8 +276,8 @@ def asking(url: str, token: str, authority: Path) -> Callable[[str], bytes | Non
 
 @contextmanager
 def door(context: str, folder: Path) -> Iterator[dict[str, Any]]:
-    """Run kubectl proxy for the cluster of a context, with the user's credentials. Only
-    the user can open the socket of the proxy.
+    """Run kubectl proxy for the cluster of a context; the proxy uses the user's
+    credentials. Only the user can open the socket of the proxy.
     """
     address = folder / "socket"
     argv = ["kubectl", "proxy", f"--context={context}", f"--unix-socket={address}"]

@@ -1,5 +1,5 @@
-"""Middleware for every request. It adds a request id, an access log, metrics, support
-for HEAD, and error responses that contain no traceback.
+"""Middleware for every request. The middleware adds a request id, an access log,
+metrics, support for HEAD, and error responses that contain no traceback.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from lakekit_api.metrics import Metrics
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
-"""The paths of probes. A cluster requests these paths every few seconds, so successful
-requests are logged at level debug.
+"""The paths of probes. A cluster requests these paths every few seconds, so a
+successful request for such a path is logged at level debug.
 """
 LOGGED = ("request_id", "client", "table", "version", "rows")
-"""Keys of a request's `state`. Endpoints set these keys, and the access log contains
-their values.
+"""Keys of a request's `state`. The access log contains the values that the endpoints
+store under these keys.
 """
 
 

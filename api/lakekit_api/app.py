@@ -83,7 +83,7 @@ def create_app(
 
 
 def check_access(settings: Settings, tokens: Sized) -> None:
-    """Raise StartupError unless there are either tokens or --no-auth, but not both.
+    """Raise StartupError unless either tokens or --no-auth are given, but not both.
 
     With --no-auth, also raises StartupError if other machines can reach the service's
     address.

@@ -12,8 +12,8 @@ from typing import Optional, Tuple
 Key = Tuple[str, bytes]
 """The key of a page: the name of the snapshot's relation, and the query string."""
 OVERHEAD = 512
-"""The bytes that an entry needs in addition to its texts: for a slot of the dictionary,
-the tuple and the objects.
+"""The number of bytes that an entry needs in addition to its texts. The dictionary's
+slot, the tuple and the objects need these bytes.
 """
 
 
@@ -26,7 +26,7 @@ class Body:
 
 
 class PageCache:
-    """An LRU cache of pages, which uses at most `most` bytes of memory."""
+    """An LRU cache of pages. The cache uses at most `most` bytes of memory."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -54,6 +54,6 @@ class PageCache:
 
 
 def weight(key: Key, body: Body) -> int:
-    """Return the memory that an entry uses, in bytes."""
+    """Return the number of bytes of memory that an entry uses."""
     texts = (*key, body.json, body.next or "")
     return OVERHEAD + sum(map(sys.getsizeof, texts))

@@ -17,14 +17,14 @@ from lakekit.declarations.tables import Column
 
 LAYOUT = struct.Struct(">QQ6s6s")
 DIGEST = 6
-"""The length in bytes of an edition, and of the digest of a sort order."""
+"""The length in bytes of both an edition and the digest of a sort order."""
 LARGEST = 2**63 - 1
 
 
 @dataclass(frozen=True)
 class Cursor:
-    """The start of a page. The first row of the page is the row that follows the row at
-    `position`, in this version and this sort order.
+    """The start of a page. In this version and this sort order, the page starts after
+    the row at `position`.
 
     `edition` identifies the content of the version; see `Snapshot.edition`. `order` is
     the digest of the sort order.
@@ -43,7 +43,7 @@ class Cursor:
 
 
 LENGTH = len(Cursor(0, 0, "00" * DIGEST, bytes(DIGEST)).pack())
-"""The length of every cursor in characters."""
+"""The number of characters in every cursor."""
 
 
 def unpack(text: str) -> Cursor:
@@ -61,14 +61,14 @@ def unpack(text: str) -> Cursor:
 
 
 def order_digest(order: str) -> bytes:
-    """Return the digest of a sort order, for comparison with the digest in a cursor."""
+    """Return the digest of a sort order; cursors contain this digest."""
     return hashlib.sha256(order.encode()).digest()[:DIGEST]
 
 
 def position_column(columns: Sequence[Column]) -> str:
     """Return the name of the additional column that numbers the rows of a loaded table.
 
-    No column of the table has the same name.
+    No column of the table has this name.
     """
     taken = {column.name.lower() for column in columns}
     name = "position"

@@ -30,8 +30,8 @@ CACHING = {"Cache-Control": "private, no-cache", "Vary": "Authorization"}
 page, the client must send the ETag to check that the page is still valid.
 """
 STALE = "Lakekit-Stale"
-"""The header with the age of the served version in seconds. The service sends this
-header if it cannot read the table now, because a newer version may exist.
+"""The header that contains the age of the served version in seconds. The service sends
+this header if it cannot read the table now: then a newer version may exist.
 """
 
 
@@ -47,7 +47,7 @@ def data_router(
     settings: Settings,
     metrics: Metrics,
 ) -> APIRouter:
-    """Return the router with the endpoints for the list of tables and for their rows.
+    """Return the router with the endpoints for the list of tables and the tables' rows.
     If tokens are defined, each of these endpoints requires a token.
     """
     slots, cache = Slots(settings.concurrency), PageCache(settings.cache << 20)
@@ -98,10 +98,10 @@ def _list_of(tables: Sequence[Table], store: Store, slots: Slots) -> Any:
 
 
 async def _state(table: Table, store: Store) -> Tuple[Optional[Snapshot], str, str]:
-    """Return the newest version that can be served, the table's status, and details.
+    """Return the newest version of a table to serve, the table's status, and details.
 
-    The version is None if no version can be served. The details are empty if the status
-    is `ok`.
+    The version is None if no version can be served. The details describe the status,
+    and are empty if the status is `ok`.
     """
     try:
         snapshot = await store.newest(table, probe=True)
@@ -228,7 +228,8 @@ class Answer:
             rows = rows[: page.limit]
             cursor = page.next(snapshot.version, snapshot.edition, rows[-1][-1])
             following = next_link(self._path, query, cursor, self._max_url)
-        # The last value of a row is its position, which is not a declared column.
+        # The last value of a row is the row's position. The position belongs to no
+        # declared column.
         found = [dict(zip(self._names, row)) for row in rows]
         for column in columns:
             if column.name in snapshot.far:

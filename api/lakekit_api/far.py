@@ -1,10 +1,10 @@
-"""Converts dates and instants outside the years 1 to 9999, which Python's datetime
-types cannot store.
+"""Converts dates and instants that Python's datetime types cannot store, because their
+years are not in the range from 1 to 9999.
 
-Tables of other Delta writers may contain such values. If the year of an instant is from
-1 to 9999 in at least one time zone, the JSON is the time in such a zone (RFC 3339), for
-example 9999-12-31T23:59:59-05:00. For all other values, the JSON has a sign and a year
-of at least six digits (ISO 8601), for example +010000-01-01.
+A table that lakekit did not write may contain such dates and instants. If the year of
+an instant is from 1 to 9999 in at least one time zone, the JSON is the time in one such
+zone (RFC 3339). An example is 9999-12-31T23:59:59-05:00. For all other values, the JSON
+has a sign and a year of at least six digits (ISO 8601), for example +010000-01-01.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ YEARS: Mapping[Type, Tuple[int, int]] = {
     "date": (-5877640, 5881579),
     "timestamp": (-290307, 294246),
 }
-"""For each type, the first and the last year that DuckDB can store completely."""
+"""The first and the last year of which DuckDB can store every day, by column type."""
 INFINITE: Mapping[Tuple[Type, str], str] = {
     ("date", "infinity"): "+5881580-07-11",
     ("date", "-infinity"): "-5877641-06-24",
@@ -66,7 +66,7 @@ def to_json(kind: Type, stored: str) -> Any:
         )
     time = match[5]
     if near:
-        # Python 3.9 parses only fractions with three or six digits.
+        # Python 3.9 parses a fraction of a second only if it has three or six digits.
         whole, _, fraction = time.partition(".")
         return datetime.datetime.fromisoformat(
             f"{year:04}-{day}T{whole}.{fraction:0<6}"
@@ -83,9 +83,9 @@ def parse(kind: Type, text: str) -> Any:
     """Parse a date or an instant of any year.
 
     If Python's types can store the value, returns a date, or a datetime in UTC without
-    a zone. Otherwise returns text that DuckDB can cast. `text` must match PATTERN or
-    the pattern for source files. Raises ValueError if the date does not exist, or if
-    DuckDB cannot store it.
+    a zone. If Python's types cannot store the value, returns text that DuckDB can cast.
+    `text` must match PATTERN or the pattern for source files. Raises ValueError if the
+    date does not exist, or if DuckDB cannot store it.
     """
     if kind == "date" and len(text) == 10 and text[:4] != "0000":
         return datetime.date.fromisoformat(text)

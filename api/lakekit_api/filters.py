@@ -53,8 +53,9 @@ class Filter:
 
 
 def filters(table: Table) -> Dict[str, Filter]:
-    """Return all filters of a table, by parameter. The parameter for equality is the
-    column's name, or NAME.eq if the API reserves this name.
+    """Return all filters of a table. The key of a filter is the name of its parameter.
+    The parameter for equality is the column's name, or NAME.eq if the API reserves this
+    name.
     """
     found = []
     for column in table.columns:

@@ -1,4 +1,4 @@
-"""Controls access by tokens, with a FastAPI dependency of every data endpoint."""
+"""Checks the token of each request for data, in a FastAPI dependency."""
 
 from __future__ import annotations
 

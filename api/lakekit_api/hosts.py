@@ -1,7 +1,7 @@
 """Checks the Host header to prevent DNS rebinding.
 
-In this attack, the owner of a web page points a host name to this machine, so that the
-page can read the service under that name.
+In DNS rebinding, the owner of a web page points a host name to this machine, so that
+the page can read the service under this name.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^:@/\[\]\s]+?)\.?(:[0-9]*)?")
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 PROBES = frozenset({"/healthz", "/readyz"})
-"""The paths that may be requested under any IP address, because Kubernetes probes use
-the address of the pod as the host.
+"""A request for these paths may have any IP address as its host, because Kubernetes
+probes use the address of the pod.
 """
 
 
@@ -29,7 +29,8 @@ class HostRule:
     addresses and networks.
 
     With --no-auth, only loopback hosts are allowed. With tokens, an empty setting
-    allows every host. The constructor raises StartupError for an invalid entry.
+    allows every host. The constructor raises StartupError for an invalid entry in the
+    setting.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -62,7 +63,7 @@ class HostRule:
             self._networks.append(network)
 
     def allows(self, name: str) -> bool:
-        """Return whether the rule allows a host, given without a port."""
+        """Return whether the rule allows a host; the name contains no port."""
         if self._loopback and is_loopback(name):
             return True
         address = address_of(name)

@@ -56,11 +56,12 @@ class IdleConnections:
         self._transports.pop(transport, None)
 
     def evict(self) -> bool:
-        """Close the connection that has been idle longest. Returns False if no
-        connection is idle.
+        """Close the connection that has been idle for the longest time. Returns False
+        if no connection is idle.
 
         A client that sends nothing, or only the start of a request, counts as idle.
-        Such a client loses its connection if too many clients are connected.
+        A client that counts as idle loses its connection if too many clients are
+        connected.
         """
         oldest = next(iter(self._transports), None)
         if oldest is None:

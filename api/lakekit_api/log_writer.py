@@ -1,5 +1,6 @@
-"""Writes lines to a pipe or a file in a separate thread. So the service continues even
-if the reader (the process at the other end of the pipe) stops reading.
+"""Writes lines to a pipe or a file in a separate thread. Because the thread is
+separate, the service continues even if the reader (the process at the other end of the
+pipe) stops reading.
 """
 
 from __future__ import annotations

@@ -113,6 +113,6 @@ def _log_lines(descriptor: int) -> None:
 
 def log(level: int, message: str, *, error: bool = False, **fields: Any) -> None:
     """Log a message with fields. If `error` is true, the exception being handled is
-    added.
+    added to the log record.
     """
     logging.getLogger(LOGGER).log(level, message, extra={EXTRA: fields}, exc_info=error)

@@ -1,5 +1,5 @@
-"""Prometheus metrics for /metrics. Every label has a limited set of values: routes,
-known methods, statuses.
+"""Prometheus metrics for /metrics. Every label has a limited set of values: the routes,
+the known HTTP methods, or the HTTP statuses.
 """
 
 from __future__ import annotations

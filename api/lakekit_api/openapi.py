@@ -1,5 +1,5 @@
-"""Generates the OpenAPI description of an endpoint from the table's declaration:
-parameters, responses and examples.
+"""Generates the parameters, responses and examples of an OpenAPI endpoint from the
+declaration of its table.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ TABLES_SCHEMA: Json = {
 
 
 def refusals(*statuses: int) -> Json:
-    """Return the OpenAPI descriptions of the error responses, by status."""
+    """Return the OpenAPI descriptions of the error responses, by HTTP status."""
     return {
         str(status): {
             "description": REFUSALS[status],
@@ -277,7 +277,7 @@ def _place(paging: Paging) -> List[Json]:
 
 
 def _page(table: Table, path: str) -> Json:
-    """Return the OpenAPI description of a response with rows."""
+    """Return the OpenAPI description of a response that contains rows."""
     example = {
         "table": table.name,
         "version": 3,

@@ -1,8 +1,8 @@
 """Sorting and keyset pagination of a table's rows.
 
-A page ends with a cursor: the position of its last row in this version of the table.
-The next page starts after that row and reads the same version. So no row is repeated or
-skipped if the table changes between two requests.
+A page ends with a cursor, which contains the position of the page's last row in one
+version of the table. The next page starts after this row and reads this version. So no
+row is repeated or skipped if the table changes between two requests.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ NO_CURSOR = (
 
 @dataclass(frozen=True)
 class Order:
-    """One sort column. Missing values are last in both directions."""
+    """One sort column. Missing values are last in both sort directions."""
 
     column: Column
     descending: bool
@@ -59,7 +59,8 @@ class Order:
 
         The condition compares the values of this column.
 
-        For rows that have the same value as the last row, the condition is `otherwise`.
+        For rows whose value equals the value of the last row, the condition is
+        `otherwise`.
         """
         column, last = (f"{of}.{name(self.column.name)}" for of in (PAGE, LAST))
         later = f"{column} {'<' if self.descending else '>'} {last}"

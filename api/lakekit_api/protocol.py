@@ -2,8 +2,8 @@
 connections.
 
 By contrast, uvicorn's own protocol accepts a request line or a header of any length,
-and any number of headers and pipelined requests. It also waits indefinitely for the
-rest of a request.
+and any number of headers and pipelined requests. The protocol of uvicorn also waits
+indefinitely for the rest of a request.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ PIECE = 16 * 1024
 loop may deliver up to 256 KB at once.
 """
 REQUEST_LINE_REST = 64
-"""The maximum number of bytes in a request line without its URL: the method, the
-spaces, the version and the line end.
+"""The maximum number of bytes in a request line, not counting the URL: the bytes of the
+method, the spaces, the version and the line end.
 """
 MAX_PIPELINED = 16
-"""The maximum number of requests of one connection whose response is not complete."""
+"""The maximum number of requests of one connection that are not completely answered."""
 MAX_DISCARDED = 64 * 1024
 """The maximum number of bytes that are read and discarded after a refused request. The
 server reads these bytes because many clients read the response only after they have
@@ -220,8 +220,8 @@ class LimitedProtocol(HttpToolsProtocol):
             self._unset_write_timer()
 
     def _refuse(self, problem: ProblemError) -> None:
-        """Answer the request that is being read with a problem. The responses to
-        earlier requests are sent first.
+        """Send a problem as the response to the request that is being read. The
+        responses to earlier requests are sent first.
         """
         if self._head_done:
             if self.cycle.response_started:
@@ -299,7 +299,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def _close(self) -> None:
-        """Close the connection when all data is sent, or the client stops reading."""
+        """Close the connection when all data is sent or the client stops reading."""
         self._closing = True
         self.transport.close()
         self._limit_writing()

@@ -32,8 +32,8 @@ from lakekit_api.tokens import Token
 
 BACKLOG = 2048
 RESERVED_FILES = 256
-"""The number of files that may be open in addition to the connections: files of the
-lake, libraries, and sockets to object stores.
+"""The number of files that may be open in addition to the connections, such as files of
+the lake, libraries, and sockets to object stores.
 """
 
 

@@ -14,8 +14,7 @@ from typing import Any, Dict, List, Mapping, Optional
 PREFIX = "LAKEKIT_API_"
 TOKENS = f"{PREFIX}TOKENS"
 """The environment variable that contains the lines of a tokens file, separated by
-newlines or semicolons. There is no flag for tokens, because `ps` shows the flags of a
-process.
+newlines or semicolons. Tokens have no flag, because `ps` shows the flags of a process.
 """
 
 
@@ -142,8 +141,8 @@ def variables() -> Dict[str, str]:
 def unknown(environment: Mapping[str, str]) -> List[str]:
     """Return the variables that have the service's prefix but are not settings.
 
-    Such a variable is misspelled, or Kubernetes sets it because a Service is named
-    `lakekit-api`.
+    A variable of this kind is misspelled, or Kubernetes sets the variable because a
+    Service is named `lakekit-api`.
     """
     return sorted(
         name

@@ -1,7 +1,7 @@
 """Loads versions of tables into DuckDB's memory for queries.
 
-A snapshot is one loaded version of a table. It never changes, and is dropped when
-nothing uses it any more.
+A snapshot is one loaded version of a table. A snapshot never changes, and is dropped as
+soon as nothing uses the snapshot.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class VersionGoneError(Exception):
 
 
 class UnreadableError(Exception):
-    """A table cannot be read, because of a problem with its lake, log or files."""
+    """A table cannot be read because of a problem with the lake, the log or a file."""
 
 
 class AbandonedError(Exception):
@@ -90,8 +90,8 @@ class Abandonment:
         self._cursor: Any = None
 
     def request(self) -> None:
-        """Ask the load to stop. A running query is interrupted; otherwise the load
-        stops at its next step.
+        """Ask the load to stop. If a query is running, it is interrupted; otherwise the
+        load stops at its next step.
         """
         with self._lock:
             self._requested = True
@@ -121,8 +121,8 @@ class Snapshot:
 
     Rows are sorted by the table's key, then by the remaining columns. An additional
     column numbers the rows from 0. So a row has the same position in every load of the
-    same content. `far` contains the names of the columns with dates or instants that
-    Python's datetime types cannot store.
+    same content. `far` contains the names of the columns in which a date or an instant
+    does not fit into Python's datetime types.
     """
 
     def __init__(
@@ -191,8 +191,8 @@ class Reader:
         return self._duckdb.cursor()
 
     def head(self, table: Table, version: Optional[int] = None) -> Optional[Head]:
-        """Return a version, by default the newest, and the identity of its content.
-        Returns None if the table is not in the lake.
+        """Return a version of a table, by default the newest, and the identity of the
+        version's content. Returns None if the table is not in the lake.
 
         Raises VersionGoneError, StorageError, InvalidLakeError, DamagedTableError,
         DamagedLogError.
@@ -207,7 +207,7 @@ class Reader:
         self, table: Table, head: Head, abandoned: Optional[Abandonment] = None
     ) -> Snapshot:
         """Load the version that `head` names. The result has the identity of the
-        content that was read, which may differ from the identity in `head`.
+        content that was read. This identity may differ from the identity in `head`.
 
         Raises VersionGoneError, StorageError, InvalidLakeError, AbandonedError.
         """
@@ -239,8 +239,8 @@ class Reader:
         except (DeltaError, FileNotFoundError) as error:
             raise VersionGoneError(table.name, version, str(error)) from error
         if delta.protocol().min_reader_version > 1:
-            # With these features, the data files may still contain deleted rows, or use
-            # different column names.
+            # If the table needs a newer reader, its data files may still contain
+            # deleted rows, or use different column names.
             raise InvalidLakeError(
                 f"{table.name} in version {version} uses Delta features that are not"
                 " supported",
@@ -253,7 +253,8 @@ class Reader:
     ) -> Snapshot:
         relation = f"snapshot_{next(self._numbers)}"
         with self.cursor() as cursor, abandoned.interrupts(cursor):
-            # Data files of Spark have timestamps in UTC without a time zone.
+            # In the data files that Spark writes, timestamps are in UTC and have no
+            # time zone.
             cursor.execute("SET TimeZone = 'UTC'")
             try:
                 cursor.execute(self._create(table, relation, files, cursor))
@@ -270,7 +271,7 @@ class Reader:
         self, table: Table, relation: str, files: Sequence[Path], cursor: Any
     ) -> str:
         """Return SQL that creates a relation with the rows of the files. The rows are
-        sorted, and each row has its position.
+        sorted, and an additional column contains the position of each row.
         """
         kinds = {c.name: c.type for c in table.columns if c.name == table.partition}
         scan = data_files(files, kinds)
@@ -316,9 +317,9 @@ def _head(delta: DeltaTable) -> Head:
 
 
 def _measure(table: Table, relation: str, cursor: Any) -> Tuple[FrozenSet[str], int]:
-    """Return the names of columns, and the number of rows.
+    """Return the names of the far columns, and the number of rows.
 
-    The columns are those that have dates or instants outside the years 1 to 9999.
+    A far column has dates or instants outside the years 1 to 9999.
     """
     columns = [column for column in table.columns if column.type in FAR]
     outside = [

@@ -2,10 +2,11 @@
 the tables.
 
 A look at a table reads the table's log, and loads the newest version if this version is
-not loaded yet. A look starts when a request needs the table and the last look is older
-than the setting `refresh`. During a look, requests continue to use the loaded version
-until its age is `PATIENCE` times `refresh`. If the table cannot be read, requests
-continue to use the loaded version until its age is `max_stale`.
+not loaded yet. A look starts when a request needs the table and the last look ended
+more than `refresh` seconds ago. During a look, requests continue to use the loaded
+version until its age is `PATIENCE` times the setting `refresh`. If the table cannot be
+read, requests continue to use the loaded version until its age is the setting
+`max_stale`.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ class Store:
         return self._readable(followed)
 
     def _looking(self, followed: TableState) -> Optional[asyncio.Future[None]]:
-        """Return the look in progress, or start one. Returns None if the last look
+        """Return the look in progress, or start a look. Returns None if the last look
         ended less than `refresh` seconds ago.
         """
         if followed.look is None:
@@ -127,8 +128,8 @@ class Store:
     async def _wait(
         self, followed: TableState, look: asyncio.Future[None], probe: bool
     ) -> None:
-        """Wait for a look. The wait is short for a probe, or if a version is already
-        loaded.
+        """Wait for a look. The wait is short if the request is a probe, or if a version
+        of the table is already loaded.
         """
         limit = self._settings.timeout
         if probe or followed.snapshot is not None:
@@ -144,7 +145,7 @@ class Store:
         followed.failed = followed.failed or not done
 
     def _readable(self, followed: TableState) -> Snapshot:
-        """Return the version to serve. Raises ProblemError if there is none."""
+        """Return the version to serve. Raises ProblemError if none can be served."""
         name, look = followed.table.name, followed.look
         if followed.snapshot is None:
             if look is not None:

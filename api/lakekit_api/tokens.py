@@ -1,5 +1,6 @@
 """Bearer tokens. The service stores only the SHA-256 of a token. A token has 256 random
-bits. So a token cannot be guessed from its hash, and the hash needs no salt.
+bits. Because a token is random, it cannot be guessed from its hash, and the hash needs
+no salt.
 
 A line of a tokens file is `NAME TABLES sha256:HEX`, followed by `expires:INSTANT` if
 the token expires. TABLES are table names separated by commas, or `*`. `#` starts a
@@ -119,7 +120,7 @@ def read_valid(
 
 
 def _entries(text: str, source: str) -> Iterator[Tuple[str, str]]:
-    """Yield the lines and their locations, without empty lines and comments."""
+    """Yield each line and its location, except empty lines and comments."""
     for number, line in enumerate(text.replace(";", "\n").splitlines(), 1):
         entry = line.partition("#")[0].strip()
         if entry:
@@ -160,9 +161,9 @@ def check(tables: FrozenSet[str], declared: Sequence[str], where: str) -> None:
 
 
 def find(tokens: Sequence[Token], secret: str) -> Optional[Token]:
-    """Return the token that has this secret, or None if there is no such token. All
-    hashes are compared in constant time, so the response time reveals nothing about
-    them.
+    """Return the token that has this secret, or None if no token has this secret. All
+    hashes are compared in constant time, so the response time reveals nothing about the
+    hashes.
     """
     digest, found = _digest(secret), None
     for token in tokens:

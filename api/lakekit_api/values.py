@@ -70,6 +70,6 @@ PARSERS: Mapping[Type, Callable[[str], Any]] = {
 
 def to_json(body: Any) -> bytes:
     """Return JSON. Instants are in UTC with Z. NaN and infinities become null, because
-    JSON has no numbers for them.
+    they are not numbers in JSON.
     """
     return orjson.dumps(body, option=orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z)

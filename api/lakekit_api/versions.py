@@ -1,5 +1,5 @@
-"""Manages older versions of tables, which requests read with `?version=` or through
-`next` links.
+"""Manages older table versions, which requests read with `?version=` or through `next`
+links.
 
 Older versions have their own threads and limits, so that requests for many older
 versions do not delay requests for the newest version.
@@ -33,7 +33,7 @@ Key = Tuple[str, int]
 
 
 class Load:
-    """A load in progress, and the number of requests that wait for it."""
+    """A load in progress, and the number of requests that wait for this load."""
 
     def __init__(self, done: asyncio.Future[Snapshot], abandoned: Abandonment) -> None:
         self.done = done
@@ -52,7 +52,7 @@ class OldVersions:
         self._reader, self._settings, self._clock = reader, settings, clock
         self._loaded: OrderedDict[Key, Tuple[Snapshot, float]] = OrderedDict()
         self._loading: Dict[Key, Load] = {}
-        # The limit leaves slots of the service free for requests for the newest
+        # The limit keeps slots of the service free for requests that read the newest
         # versions.
         self._slots = Slots(max(1, settings.concurrency // 3))
         self._threads = ThreadPoolExecutor(LOADERS, "old")
@@ -82,7 +82,7 @@ class OldVersions:
             return await self._wait(key, self._load(table, key))
 
     def _load(self, table: Table, key: Key) -> Load:
-        """Return the load in progress for a version, or start one."""
+        """Return the load in progress for a version, or start a load."""
         if key not in self._loading:
             abandoned, started = Abandonment(), self._clock()
             last = self._loaded.get(key, (None, 0.0))[0]
@@ -101,7 +101,7 @@ class OldVersions:
         last: Optional[Snapshot],
         abandoned: Abandonment,
     ) -> Snapshot:
-        """Load a version. If its content is unchanged, return the loaded version."""
+        """Load a version. If its content equals that of `last`, return `last`."""
         abandoned.check()
         head = attempt(self._reader.head, table, version)
         assert head is not None, "only the newest version may be missing"

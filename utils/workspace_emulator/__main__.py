@@ -125,8 +125,8 @@ def main(arguments: Sequence[str]) -> int:
                 file=sys.stderr,
             )
             return UNFIT
-        # A token that was read from a file may end in a line break, which an HTTP
-        # header cannot contain.
+        # A token that was read from a file may end in a line break, but an HTTP header
+        # cannot contain a line break.
         token = os.environ.get(VARIABLE, "").strip()
         token = token or _own_token(options.state / "token")
         try:

@@ -16,8 +16,8 @@ CHUNK = 1 << 20
 
 
 class FlatReader(MultipartReader):
-    """A reader that never parses a part as a nested form. This is necessary because
-    databricks-cli sends a file with the content type multipart/form-data.
+    """A reader that never parses a part as a nested form. This reader is necessary
+    because databricks-cli sends a file with the content type multipart/form-data.
     """
 
     def _get_part_reader(self, headers: CIMultiDictProxy[str]) -> BodyPartReader:

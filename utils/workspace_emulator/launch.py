@@ -71,8 +71,8 @@ class Emulator:
         return self._process.pid
 
     def start(self) -> None:
-        """Start the emulator and wait until it is ready. Raises LaunchError if it does
-        not start in time.
+        """Start the emulator and wait until it is ready. Raises LaunchError if the
+        emulator does not start in time.
         """
         self.state.mkdir(parents=True, exist_ok=True)
         command = [
@@ -144,8 +144,8 @@ class Emulator:
 
     def cli_environment(self, base: Mapping[str, str] = os.environ) -> dict[str, str]:
         """Return the environment variables that databricks-cli 0.18 needs.
-        databricks-cli ignores the port in DATABRICKS_HOST, so the emulator is
-        configured as a proxy.
+        The emulator is configured as a proxy, because databricks-cli ignores the port
+        in DATABRICKS_HOST.
         """
         proxy = {
             "http_proxy": self.url,

@@ -45,10 +45,10 @@ class Call:
 
     Attributes:
         request: aiohttp's request.
-        fields: the fields of the body and of the query string. If a field is in both,
-            its value in the body is used.
-        upload: a temporary file with the file of a multipart body. This file is removed
-            after the response.
+        fields: the fields of the body and of the query string. If the body and the
+            query string have the same field, the value in the body is used.
+        upload: a temporary file that contains the uploaded file of a multipart body.
+            This file is removed after the response.
     """
 
     request: web.Request
@@ -57,7 +57,7 @@ class Call:
 
     @property
     def match(self) -> Mapping[str, str]:
-        """Return the variable parts of the path by name."""
+        """Return the values of the variable parts of the path, by name."""
         return self.request.match_info
 
     def text(self, name: str, default: str | None = None) -> str:

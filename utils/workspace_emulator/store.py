@@ -39,7 +39,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit all writes of a `with` block. After an exception, all of them are
+        """Commit all writes of a `with` block. After an exception, all these writes are
         rolled back.
         """
         self._connection.execute("BEGIN")

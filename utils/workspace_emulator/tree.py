@@ -67,8 +67,8 @@ class Tree:
         return Path(translated)
 
     def translate(self, parameter: str) -> str:
-        """Return a parameter, such as `--source=/Volumes/a/b/c`, with workspace paths
-        replaced by real paths.
+        """Replace workspace paths by real paths in a parameter, such as
+        `--source=/Volumes/a/b/c`, and return the result.
         """
 
         def replace(match: re.Match[str]) -> str:
@@ -82,13 +82,13 @@ class Tree:
         return IN_PARAMETER.sub(replace, parameter)
 
     def show(self, text: str) -> str:
-        """Return a text, such as a log, with real paths replaced by workspace paths."""
+        """Return a text such as a log; replace the real paths by workspace paths."""
         return text.replace(f"{self.root}/", "/")
 
     @contextmanager
     def receiving(self) -> Iterator[Path]:
-        """Yield a temporary file for an upload. The file is deleted at the end, unless
-        `place` has moved it.
+        """Yield a temporary file for an upload. The file is deleted at the end of the
+        `with` block, unless `place` has moved the file.
         """
         handle, name = tempfile.mkstemp(dir=self._incoming)
         os.close(handle)

@@ -1,6 +1,7 @@
 """Computes digests of those inputs of a job that are outside the repository.
 
-Such inputs are environment variables, interpreters, tools and external state.
+Inputs outside the repository are environment variables, interpreters, tools and
+external state.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from lake_ci.cache.file_hashes import Digests
 from lake_ci.system import provisioning
 
 # The variables that the tools of any job may read. Excluded are the variables that the
-# suite's processes pass to each other, and those that locate cached results.
+# suite's processes pass to each other, and the variables that locate cached results.
 VARIABLES = re.compile(
     r"PATH|HOME|TMPDIR|TZ|LANG|LANGUAGE|LC_.*|LD_.*|COLUMNS|NO_COLOR|FORCE_COLOR|CI"
     r"|GITHUB_ACTIONS|SOURCE_DATE_EPOCH"
@@ -66,7 +67,7 @@ CREDENTIALS = re.compile(
 )
 ENGINE_SECONDS = 10
 BROWSER_SECONDS = 60
-# Where docker looks for its plugins, after the user's own plugin folder.
+# The folders where docker looks for plugins, after the user's own plugin folder.
 PLUGINS = (
     "/usr/local/lib/docker/cli-plugins",
     "/usr/local/libexec/docker/cli-plugins",
@@ -100,7 +101,7 @@ class Machine:
     def outside(self) -> Digests:
         """The digests of files outside the repository, and of the output of jobs.
 
-        These digests have their own cache file.
+        These digests are cached in a separate file.
         """
         return Digests(self.root, self.root / ".cache" / "digests-outside")
 
@@ -123,8 +124,8 @@ class Machine:
     def common(self) -> dict[str, str]:
         """Return the inputs that all jobs share.
 
-        These are the suite's Python and tools, the platform, Java, and the user's
-        settings.
+        The shared inputs are the suite's Python and tools, the platform, Java, and the
+        user's settings.
         """
         found = {
             "suite's Python": f"{sys.version} {sys.base_prefix}",
@@ -149,7 +150,7 @@ class Machine:
         """Return the name, version and folder of the Python that a session gets.
 
         If the session's environment exists, this is the Python of the environment.
-        Otherwise it is the Python that nox would find.
+        If the environment does not exist, this is the Python that nox would find.
 
         Raises:
             UnknownInputError: no interpreter was found.
@@ -166,7 +167,7 @@ class Machine:
 
     @cached_property
     def _found(self) -> dict[str, str | None]:
-        """The Python that a search found for each version; None if it found none.
+        """The Python that a search found for each version; None if none was found.
 
         All sessions share these results, because a search takes a third of a second.
         """
@@ -175,8 +176,8 @@ class Machine:
     def _find(self, version: str) -> str | None:
         """Find a Python in the same way as nox.
 
-        If the Python that runs nox has this version, it is chosen. Otherwise PATH is
-        searched.
+        If the Python that runs nox has this version, this Python is chosen. Otherwise
+        PATH is searched.
         """
         # Imported late, because this package is not needed if all environments exist.
         from python_discovery import get_interpreter
@@ -190,7 +191,7 @@ class Machine:
         )
 
     def file(self, path: Path) -> str:
-        """Return the digest of a file outside the repository, and follow links.
+        """Return the digest of a file outside the repository; links are followed.
 
         Returns an empty text if the file does not exist.
 
@@ -211,12 +212,12 @@ class Machine:
         return hashlib.sha256(repr(found).encode()).hexdigest()
 
     def program(self, name: str) -> str:
-        """Return the digest of a program on PATH; empty if PATH has no such program."""
+        """Return the digest of a program; empty if the program is not on PATH."""
         found = shutil.which(name, path=self.env.get("PATH"))
         return self.file(Path(found)) if found else ""
 
     def save(self) -> None:
-        """Write the digests that this run computed to their cache files."""
+        """Write to the cache files the digests that this run has computed."""
         self.digests.save()
         self.outside.save()
 
@@ -252,7 +253,7 @@ def terraform(machine: Machine) -> str:
 
     The versions of the providers are not included, because a lock file in the
     repository contains these versions. With AWS credentials, a plan depends on the
-    current state of an account. The suite cannot detect when an account changes.
+    current state of an AWS account. The suite cannot detect when an account changes.
 
     Raises:
         UnknownInputError: AWS credentials are set.
@@ -274,10 +275,10 @@ def terraform(machine: Machine) -> str:
 
 
 def api_server(machine: Machine) -> str:
-    """Return the digests of the programs of the API server that the session starts.
+    """The session starts an API server; return the digests of the server's programs.
 
-    Raises UnknownInputError if KUBE_CONTEXT is set: the session then uses the user's
-    cluster, which can change at any time.
+    Raises UnknownInputError if KUBE_CONTEXT is set: then the session uses the user's
+    cluster, and this cluster can change at any time.
     """
     if machine.env.get("KUBE_CONTEXT"):
         raise UnknownInputError(
@@ -315,7 +316,7 @@ def engine(machine: Machine) -> str:
     """Return the state of the container engine, its client, buildx and the base image.
 
     The id of the base image is included only if the variable BASE names an image.
-    Otherwise the Dockerfile contains the digest of the base image.
+    If BASE names no image, the Dockerfile contains the digest of the base image.
     """
     words = [machine.program("docker"), buildx(machine)]
     host = _docker(machine, "context", "inspect", "--format={{.Endpoints.docker.Host}}")
@@ -399,15 +400,15 @@ def _noted(environment: Path) -> str | None:
 
 
 def _interpreter(implementation: str, version: str, folder: Path) -> str:
-    """Return the text that identifies an interpreter: name, version and folder."""
+    """Return a text that contains an interpreter's name, version and folder."""
     return f"{implementation} {version} {folder.resolve()}"
 
 
 def _version(package: str) -> str:
     """Return the version of an installed package; empty if it is not installed.
 
-    The version is read from the name of the metadata folder. importlib.metadata would
-    read the metadata, which takes 5 ms for each package.
+    The version is read from the name of the metadata folder. Reading the metadata with
+    importlib.metadata would take 5 ms for each package.
     """
     site = Path(nox.__file__).parent.parent
     found = sorted(
@@ -420,8 +421,8 @@ def _version(package: str) -> str:
 def _umask() -> int:
     """Return the umask: the mode bits that new files do not get.
 
-    The umask is an input because some jobs pack files with the modes that they have in
-    the checkout. A process can only read its umask by setting it.
+    The umask is an input because some jobs pack files with the file modes of the
+    checkout. A process can only read its umask by setting it.
     """
     now = os.umask(0o022)
     os.umask(now)

@@ -1,4 +1,4 @@
-"""Computes digests of files, and caches the digest of each file until it may change.
+"""Computes digests of files, and caches each digest until its file may have changed.
 
 This module does not use git's object ids, for two reasons. First, git applies its
 filters before it hashes a file, so files with different line endings can have the same
@@ -25,17 +25,18 @@ CHUNK = 1 << 20
 BELIEVED = "+"
 # The number of trees whose digests are stored: enough for all jobs on a few branches.
 TREES = 40
-# If the clock of a file system cannot be read, only files older than this are trusted.
-# This age exceeds the coarsest resolution of time stamps (2 s) plus a kernel tick.
+# If the clock of a file system cannot be read, only digests of files older than this
+# age are trusted. This age exceeds the coarsest resolution of time stamps (2 s) plus a
+# kernel tick.
 UNKNOWN_CLOCK_NS = 3_000_000_000
 
-# The mode bits that a restored file may have. Only its owner may write the file. The
-# setuid and setgid bits are removed.
+# The mode bits that a restored file may have. Only the owner may write a restored file.
+# The setuid and setgid bits are removed.
 RESTORED_MODE = 0o755
 
 
 def restorable(digest: str) -> str:
-    """Convert the digest of a file to the digest that its restored copy has."""
+    """Convert the digest of a file to the digest of a restored copy of this file."""
     mode, _, content = digest.partition(" ")
     return f"{int(mode, 8) & RESTORED_MODE:o} {content}" if mode.isdigit() else digest
 
@@ -46,9 +47,10 @@ class Tree:
 
     Attributes:
         digest: a digest of the files' names, kinds, modes and contents.
-        moment: a digest of the files' names and statuses. If a file was changed and
-            then changed back, `moment` differs and `digest` does not.
-        files: a function that returns the digest of each file, by name.
+        moment: a digest of the files' names and `stat` values. If a file was changed
+            and then changed back, `moment` differs and `digest` does not.
+        files: a function that returns a dictionary from the name of each file to its
+            digest.
     """
 
     digest: str
@@ -59,10 +61,10 @@ class Tree:
 class Digests:
     """The digests of files below a folder, cached between runs.
 
-    Each digest is cached with the `stat` result of the file when the file was read: the
-    size, the inode, and two times in nanoseconds. `mtime` is the time of the last
-    change of the content, and `ctime` that of the content, mode or owner. A cached
-    digest is valid while these values are unchanged.
+    Each digest is cached with the `stat` values of the file when the file was read: the
+    size, the inode, and two times in nanoseconds. `mtime` is the time when the content
+    last changed, and `ctime` is the time when the content, the mode or the owner last
+    changed. A cached digest is valid while these values are unchanged.
 
     A digest is cached only if both times are earlier than the moment of reading,
     because a later write in the same clock tick would not change the times. The clock
@@ -70,9 +72,9 @@ class Digests:
     cached digest is valid.
 
     Args:
-        root: the folder to which relative names refer.
-        cache_file: the file with the digests of earlier runs. If it is missing or
-            corrupt, all files are read again.
+        root: the folder of the files; relative names are relative to this folder.
+        cache_file: the file with the digests of earlier runs. If this file is missing
+            or corrupt, all files are read again.
     """
 
     def __init__(self, root: Path, cache_file: Path) -> None:
@@ -86,10 +88,10 @@ class Digests:
         self._largest: Sequence[str] = ()
 
     def of(self, names: Iterable[str]) -> dict[str, str]:
-        """Return a digest of kind, mode and content for each file that exists.
+        """Return a digest of the kind, mode and content of each file that exists.
 
-        Absolute names are used unchanged. If a name is neither a file nor a link, its
-        digest begins with `?`.
+        Absolute names are used unchanged. For a name that is neither a file nor a link,
+        the digest begins with `?`.
 
         Raises:
             OSError: a file cannot be read.
@@ -98,15 +100,15 @@ class Digests:
         return self._digests(wanted, self._statuses(wanted))
 
     def look_ahead(self) -> None:
-        """Read the statuses of the last run's files in advance, while git lists files.
+        """Read the `stat` values of the last run's files, while git lists the files.
 
-        `tree` uses these statuses if the list of files has not changed.
+        `tree` uses these values if the list of files has not changed.
         """
         names = self._last[1]
         self._ahead = names, self._statuses(names)
 
     def tree(self, names: Sequence[str]) -> Tree:
-        """Return all these files as one tree.
+        """Return the files with these names as one tree.
 
         Raises OSError if a file cannot be read, or if a name is a folder, such as a
         submodule.
@@ -156,7 +158,7 @@ class Digests:
 
     @cached_property
     def _known(self) -> dict[str, tuple[str, str]]:
-        """The cached status and digest of each file that an earlier run read."""
+        """The cached `stat` values and digest of each file that an earlier run read."""
         parts = self._read(self._cache_file)
         return dict(zip(parts[0::3], zip(parts[1::3], parts[2::3])))
 
@@ -170,15 +172,15 @@ class Digests:
         return dict(zip(parts[1:end:2], parts[2:end:2])), parts[end:]
 
     def _statuses(self, names: Sequence[str]) -> list[str]:
-        """Return the status of each file; a write to the file changes its status.
+        """Return the `stat` values of each file as text; writing the file changes them.
 
-        The status is empty if the file does not exist.
+        The text is empty if the file does not exist.
         """
         root = self._root
         return [_status(name if name[:1] == os.sep else root + name) for name in names]
 
     def _digests(self, names: Sequence[str], statuses: Sequence[str]) -> dict[str, str]:
-        """Return the digest of each file; read the files whose status is not cached.
+        """Return the digest of each file; read only the new and the changed files.
 
         Missing files are not in the result.
         """
@@ -202,7 +204,7 @@ class Digests:
         return found
 
     def _recorded(self, name: str, status: str) -> str | None:
-        """Return the cached digest of a file with this status, or None."""
+        """Return the cached digest of a file, or None if its `stat` values differ."""
         for recorded in (self._fresh, self._known):
             then, digest = recorded.get(name, ("", ""))
             if status and then == status:
@@ -210,7 +212,7 @@ class Digests:
         return None
 
     def _read_all(self, files: Sequence[tuple[str, str]]) -> list[str]:
-        """Read the files and return the digest of each; empty for a deleted file.
+        """Read files and return their digests; the digest of a deleted file is empty.
 
         Each digest has a prefix that states whether later runs may trust the digest.
         """
@@ -226,7 +228,8 @@ class Digests:
                 if info.st_dev == self._device
                 else self._now - UNKNOWN_CLOCK_NS
             )
-            # `status` was taken before the file was read, and `info` after it.
+            # `status` has the `stat` values before the file was read, and `info` the
+            # values afterwards.
             sure = (
                 _stat_key(info) == status
                 and info.st_ctime_ns < limit
@@ -247,7 +250,7 @@ class Digests:
     def _read(self, path: Path) -> list[str]:
         """Return the parts of the cache file.
 
-        The result is empty if the file is missing, corrupt, or has a time in the
+        The result is empty if the file is missing or corrupt, or has a time in the
         future.
         """
         try:
@@ -282,7 +285,7 @@ def _stat_key(info: os.stat_result) -> str:
 
 
 def _read(path: str) -> tuple[str, os.stat_result]:
-    """Return a digest of a file's kind, mode and content, and the status afterwards.
+    """Return a digest of a file's kind, mode and content, and then its `stat` values.
 
     Raises OSError if the file cannot be read.
     """
@@ -309,9 +312,9 @@ def _read(path: str) -> tuple[str, os.stat_result]:
 
 
 def _clock(folder: Path) -> tuple[int, int | None]:
-    """Return the time of a folder's file system in nanoseconds, and its device.
+    """Return the time in nanoseconds and the device of a folder's file system.
 
-    If the file system is read-only, returns the time of the system and None.
+    If the file system is read-only, returns the time of the operating system and None.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Computes the fingerprint of a session, which covers all inputs of its result.
+"""Computes the fingerprint of a session from all inputs of the session's result.
 
 Two runs with the same fingerprint have the same result. If an input of a session cannot
 be determined, the session runs.
@@ -25,8 +25,8 @@ from lake_ci.model.job import Graph, Job, Variant
 from lake_ci.model.results import FILE_NAME, REPORTS, Status
 from lake_ci.system import git
 
-# Increase this number when a fingerprint covers different inputs. Then results that an
-# older version of the suite has cached are no longer found.
+# Increase this number after a change to the set of inputs that a fingerprint covers.
+# Then results that an older version of the suite has cached are no longer found.
 SCHEMA = 1
 # Files that are inputs of every job, although no job declares them.
 SUITE = ("noxfile.py", "pyproject.toml", "requirements/*", "utils/lake_ci/*")
@@ -38,8 +38,8 @@ class Fingerprint:
 
     Attributes:
         variant: the session.
-        inputs: the digest of each input, by the input's name (`variable TZ`, `external
-            advisories`); all files together are one input, `files`.
+        inputs: the digest of each input; a key is the name of an input (`variable TZ`,
+            `external advisories`). All files together are one input, `files`.
         tree: the files that are inputs of the session.
         unknown_input: the reason why an input cannot be determined; None if all inputs
             are known.
@@ -57,13 +57,13 @@ class Fingerprint:
 
     @cached_property
     def each(self) -> dict[str, str]:
-        """The digests of all inputs; each file is its own input (`file README.md`)."""
+        """The digests of all inputs; every file is an input (`file README.md`)."""
         files = self.tree.files() if self.tree is not None else {}
         rest = {name: digest for name, digest in self.inputs.items() if name != "files"}
         return {**{f"file {name}": digest for name, digest in files.items()}, **rest}
 
     def same_moment(self, other: Fingerprint) -> bool:
-        """Return whether all inputs are equal, and no file was written in between."""
+        """Return whether the inputs are equal, and no file was written in between."""
         moments = [
             each.tree.moment if each.tree is not None else None
             for each in (self, other)
@@ -110,9 +110,9 @@ class Fingerprints:
         self._left: dict[str, Mapping[str, str]] = {}
 
     def assume(self, variant: Variant, files: Mapping[str, str]) -> None:
-        """Assume that a session's output consists of these files, by name and digest.
+        """Assume that a session's output consists of the files with these digests.
 
-        Output of the session that exists in the checkout is then ignored.
+        The session's output in the checkout is then ignored.
         """
         self._left[variant.id] = files
 
@@ -258,7 +258,7 @@ class Fingerprints:
 
 
 def taken(root: Path, variant: Variant) -> list[str]:
-    """Return the output files of a session that other jobs read.
+    """Return those output files of a session that are inputs of other jobs.
 
     Raises UnknownInputError unless the last run of the session was complete and passed.
     """
@@ -301,7 +301,7 @@ def from_listing(data: bytes) -> dict[str, str]:
 
 
 def id_of(data: bytes) -> str:
-    """Return the id of the fingerprint whose inputs are in a text of `listing`.
+    """Return the id of the fingerprint whose inputs `listing` has written to a text.
 
     The text lists each file as a separate input. The id is empty if `listing` did not
     write the text.
@@ -334,7 +334,7 @@ def _shown(name: str) -> str:
 
 
 def _how(before: str, now: str) -> str:
-    """Return how an input differs: `changed`, or its old and new mode."""
+    """Return how an input has changed: `changed`, or the old and the new mode."""
     if before[:4] == "link" or now[:4] == "link" or " " not in before or " " not in now:
         return "changed"
     (old_mode, _, old), (new_mode, _, new) = before.partition(" "), now.partition(" ")

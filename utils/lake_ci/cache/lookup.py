@@ -33,8 +33,8 @@ from lake_ci.system.file_lock import locked
 
 SWITCH = "LAKE_CI_CACHE"
 FOLDER_VARIABLE = "LAKE_CI_STORE"
-# How many cached results of a session are compared with its inputs, to explain why the
-# session runs.
+# The number of cached results that are compared with a session's inputs, to explain why
+# the session runs.
 COMPARED = 8
 
 
@@ -44,7 +44,7 @@ class Mode(str, Enum):
     OFF = "off"
     """The cache is not used."""
     REFRESH = "refresh"
-    """Every session runs, and successes are cached."""
+    """Every session runs, and successful results are cached."""
     PIPELINE = ""
     """A bare `nox` uses cached results; a session requested by name always runs."""
     SESSIONS = "sessions"
@@ -102,7 +102,7 @@ class CacheDecision:
     reasons: tuple[str, ...] = ()
 
     def why(self, shown: int = 3) -> str:
-        """Return the reasons as one line, with at most `shown` of them."""
+        """Return at most `shown` of the reasons, as one line."""
         if self.entry is not None:
             result = self.entry.result
             return ", ".join([as_of(result.run, ended(result)), *self.reasons])
@@ -212,7 +212,7 @@ class ResultCache:
         return replace(decision, answer=Answer.LATER, reasons=(reason,))
 
     def look(self, variant: Variant, now: Fingerprints) -> CacheDecision:
-        """Look up a cached result of a session with the current inputs."""
+        """Look up a session's cached result that has the current inputs."""
         if variant.job.never_cached:
             return CacheDecision(variant, Answer.RUN, reasons=("always runs",))
         fingerprint = now.of(variant)
@@ -253,7 +253,8 @@ class ResultCache:
         If the restore fails, print a message and return None, so that the session runs.
 
         Args:
-            facts: fields that describe this run. They replace fields of the result.
+            facts: fields that describe this run. These fields replace fields of the
+                result.
         """
         entry, variant = decision.entry, decision.variant
         assert entry is not None
@@ -277,10 +278,10 @@ class ResultCache:
         return result
 
     def keep(self, before: Fingerprint, result: Result) -> str | None:
-        """Store a new result if it may be cached; drop a success that it contradicts.
+        """Store a new result if it may be cached; a failure drops a cached success.
 
-        Returns a note for the user if a success was dropped, or if a result that may be
-        cached could not be stored.
+        Returns a note for the user if a cached success was dropped, or if a result that
+        may be cached could not be stored.
         """
         if before.unknown_input is not None or before.variant.job.never_cached:
             return None
@@ -300,7 +301,7 @@ class ResultCache:
     def _keep_unchanged(self, before: Fingerprint, result: Result) -> str | None:
         """Store a result if its inputs did not change during the run.
 
-        Otherwise return a note that names a changed input.
+        If an input changed, return a note that names the input.
         """
         after = self.now().of(before.variant)
         if not after.same_moment(before):
@@ -313,7 +314,7 @@ class ResultCache:
         return None
 
     def _contradicted(self, before: Fingerprint) -> str | None:
-        """Drop the cached success of a session that failed with the same inputs.
+        """If a session fails, drop its cached success that has the same inputs.
 
         Returns a note for the user, or None if there was no cached success.
         """
@@ -370,7 +371,7 @@ def _check_entry(entry: CacheEntry, variant: Variant) -> None:
 
 
 def _file_states(entry: CacheEntry) -> dict[str, str]:
-    """Return the mode and the hash of each output file of a job, by its path."""
+    """Return the mode and the hash of each output file of a job, by the file's path."""
     return {file.path: f"{file.mode:o} {file.sha256}" for file in entry.files}
 
 
@@ -391,7 +392,7 @@ def uncacheable_reason(result: Result) -> str | None:
 
 
 def ended(result: Result) -> str:
-    """Return the time when a session ended, in UTC.
+    """Return the time in UTC when a session ended.
 
     A report shows this time as the date of the result.
     """
@@ -406,8 +407,8 @@ def ended(result: Result) -> str:
 def store_folder(root: Path, env: Mapping[str, str]) -> Path:
     """Return the store's folder.
 
-    LAKE_CI_STORE sets the folder. The default is a folder in the main worktree that all
-    worktrees of the clone share.
+    LAKE_CI_STORE sets the folder. By default, all worktrees of the clone share one
+    folder in the main worktree.
     """
     if env.get(FOLDER_VARIABLE):
         return Path(root, env[FOLDER_VARIABLE])

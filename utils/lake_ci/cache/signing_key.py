@@ -1,7 +1,7 @@
 """Reads or creates the key that signs the entries of the result cache.
 
-The key is stored outside the clone. So if a cache comes with a clone or an archive, or
-from another account, none of its entries is valid: unknown code may have written them.
+The key is stored outside the clone. So a cache that comes from a clone, an archive or
+another account has no valid entries: unknown code may have written the entries.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def signing_key(env: Mapping[str, str]) -> bytes:
     """Return the key of this account, and create it on the first use.
 
     On GitHub no file outlives a run, so the key is made from the repository's name.
-    There the scopes of `actions/cache` decide which runs share cached results.
+    On GitHub, the scopes of `actions/cache` decide which runs share cached results.
 
     Raises:
         OSError: the key can neither be read nor written.

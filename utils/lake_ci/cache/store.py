@@ -1,7 +1,7 @@
 """Stores cached results.
 
-Each entry is one folder, which is written atomically. The name of the folder is the
-fingerprint of the entry.
+Each entry is one folder, and an entry is written atomically. The name of the folder is
+the fingerprint of the entry.
 """
 
 from __future__ import annotations
@@ -33,13 +33,14 @@ from lake_ci.model.results import Result
 SCHEMA = 2
 MANIFEST = "manifest.json"
 INPUTS = "inputs"
-# A scratch folder older than this belongs to a killed process, and is removed.
+# A scratch folder older than this age belongs to a killed process, and is removed.
 ABANDONED_SECONDS = 3600
 # The prefix of scratch folders. The folder LAKE_CI_STORE may also contain files that do
 # not belong to the store.
 SCRATCH = "lake-ci-"
 CHUNK = 1 << 20
-# The maximum size of a manifest or a list of inputs, which are usually much smaller.
+# The maximum size of a manifest, and of a list of inputs. Most manifests and lists are
+# much smaller.
 LARGEST = 1 << 26
 
 
@@ -96,7 +97,7 @@ class CacheEntry:
     def size(self) -> int:
         """The total size of the job's output in bytes.
 
-        The size excludes the list of inputs, which is about as large.
+        The list of inputs, which is about as large as the output, is not included.
         """
         return sum(file.size for file in self.files)
 
@@ -140,15 +141,16 @@ class CacheEntry:
 
 
 class Store:
-    """A folder of entries that the worktrees of a clone share.
+    """A folder of entries; all worktrees of a clone share this folder.
 
     Several processes may use the store at the same time without locks. One rename
     creates or removes a whole entry, and the digest of a file is verified whenever the
     file is read.
 
     Args:
-        folder: the folder of the store, which is created with the first entry.
-        limit: the maximum size in bytes; the least recently used entries are evicted.
+        folder: the store's folder. This folder is created with the first entry.
+        limit: the maximum size of the store in bytes; the least recently used entries
+            are evicted.
         key: the key that signs the entries. An entry with a wrong signature is corrupt.
     """
 
@@ -159,7 +161,7 @@ class Store:
         self._entries = folder / f"v{SCHEMA}"
 
     def find(self, fingerprint: str) -> CacheEntry | None:
-        """Return the entry of a fingerprint; None if there is no such entry.
+        """Return the entry of a fingerprint; None if the fingerprint has no entry.
 
         Raises:
             DamagedError: the entry is corrupt, or the inputs in the entry have a
@@ -177,7 +179,7 @@ class Store:
         return entry
 
     def of(self, job: str) -> list[CacheEntry]:
-        """Return the entries of a session that are not corrupt, newest first."""
+        """Return the entries of a session, newest first, except corrupt entries."""
         found = []
         for folder in self._folders():
             with contextlib.suppress(DamagedError):
@@ -262,7 +264,7 @@ class Store:
         return gone, freed
 
     def _remove_leftovers(self) -> None:
-        """Remove the folders of killed processes and the entries of other schemas."""
+        """Remove folders of killed processes, and entries of other schema versions."""
         now = time.time()
         for path in self.folder.glob(f"{SCRATCH}*"):
             with contextlib.suppress(FileNotFoundError):
@@ -296,7 +298,7 @@ class Store:
     def _sizes(self) -> Iterator[tuple[float, int, Path]]:
         """Yield the time of the last use, the size and the folder of each entry."""
         for folder in self._folders():
-            # Skip an entry that another process removes meanwhile.
+            # Skip an entry that another process has removed in the meantime.
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 size = sum(file.stat().st_size for file in folder.iterdir())
                 yield folder.stat().st_mtime, size, folder
@@ -353,7 +355,7 @@ def _load(folder: Path, key: bytes) -> CacheEntry:
 
 
 def _belongs(file: CachedFile, job: str, folder: Path) -> None:
-    """Raise DamagedError if a job does not write this file, or if its mode is wrong."""
+    """Raise DamagedError if a job does not write this file, or if the mode is wrong."""
     path = PurePosixPath(file.path)
     if (
         ".." in path.parts

@@ -133,7 +133,7 @@ def _context(
 
 def _print(line: str) -> None:
     # If the terminal is closed or nox is killed, no process reads the output. In this
-    # case the deploy also gets a signal, which ends the deploy.
+    # case the deploy also gets a signal, and the signal ends the deploy.
     try:
         print(line, flush=True)
     except BrokenPipeError:

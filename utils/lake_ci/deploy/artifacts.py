@@ -1,7 +1,7 @@
 """Verifies the built wheel and sdist before a release or a deploy.
 
 The build of the checked-out commit must have recorded the digests of both files. The
-contents of the files must agree with their names and their metadata.
+contents of each file must agree with the file's name and metadata.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class Artifacts:
 def verify(root: Path) -> Artifacts:
     """Verify the wheel and the sdist in `dist/`.
 
-    If a file is wrong, raises RefusedError with the problem and the next command.
+    If a file is wrong, raises RefusedError, which names the problem and the command to
+    run next.
     """
     commit = _clean_commit(root)
     part = results.incomplete(root / REPORTS)
@@ -92,7 +93,7 @@ def _clean_commit(root: Path) -> str:
 
 
 def _sums(root: Path) -> dict[str, str]:
-    """Return the digest of each file that SHA256SUMS lists, by file name."""
+    """Return the digests in SHA256SUMS as a dictionary; the keys are file names."""
     try:
         lines = (root / CHECKSUMS).read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
@@ -130,7 +131,7 @@ def _verify_files(root: Path, sums: Mapping[str, str]) -> None:
 
 
 def _verify_result(root: Path, sums: Mapping[str, str], commit: str) -> None:
-    """Verify that the build passed for this commit, and recorded the same digests."""
+    """Verify that the build of this commit passed and recorded these digests."""
     try:
         built = results.read(root / REPORTS)
     except BadResultError:
@@ -188,8 +189,8 @@ def _verify_name(root: Path, package: str) -> None:
 def _is_of(root: Path, version: str, commit: str) -> bool:
     """Return whether a version belongs to a commit.
 
-    It does if the version contains the id of the commit, or if the commit has the tag
-    `v<version>`.
+    A version belongs to a commit if it contains the id of the commit, or if the commit
+    has the tag `v<version>`.
     """
     match = re.search(r"\+g([0-9a-f]+)$", version)
     if match:

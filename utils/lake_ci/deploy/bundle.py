@@ -39,23 +39,24 @@ class Target:
 
     Attributes:
         name: `trial`, `dev`, `staging` or `production`.
-        host: the URL of the workspace; None for the emulator, for which the bundle sets
-            no URL.
-        profile: the profile in ~/.databrickscfg with the credentials; None if the
-            bundle sets no profile.
+        host: the URL of the workspace; None for the emulator, whose URL is not in the
+            bundle.
+        profile: the profile in ~/.databrickscfg that contains the credentials; None if
+            the bundle sets no profile.
         package: the name of the distribution to deploy.
         base: the folder on the volume for the releases, the ledger and the lock.
         source: the folder on the volume for the source files.
         lake: the schema of the tables, as `catalog.schema`.
         cluster: the id of the cluster, or the cluster's name if `lookup` is true.
-        job: the declared settings of the scheduled job. The paths of its scripts are
-            relative to the repository.
+        job: the declared settings of the scheduled job. The paths of the job's scripts
+            are relative to the repository.
         inspect: the script that reports the state of the cluster and its tables.
         restore: the script that restores tables to an older version.
-        sample: the folder with the sample to upload as source data; None if the
+        sample: the folder of the sample that is uploaded as source data; None if the
             environment has its own data.
         compare: how to process the sample on this machine; None if the gold tables are
-            not compared. The deployed gold tables must equal the tables of this run.
+            not compared. The deployed gold tables must equal the gold tables of the run
+            on this machine.
         limits: the time limits.
     """
 
@@ -142,7 +143,7 @@ def read(root: Path, name: str, env: Mapping[str, str]) -> Target:
 def _variables(
     body: Mapping[str, Any], chosen: Mapping[str, Any]
 ) -> dict[str, Mapping[str, Any]]:
-    """Return each variable's declaration: the target's, or else the bundle's."""
+    """Return each variable's declaration from the target, or else from the bundle."""
     own = chosen.get("variables", {})
     declared = {
         name: own.get(name, declared) for name, declared in body["variables"].items()
@@ -168,7 +169,7 @@ def _cluster(declared: Mapping[str, Any], env: Mapping[str, str]) -> tuple[str, 
 def _job(
     root: Path, jobs: Mapping[str, Any], name: str, values: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return the settings of the job, with each `${...}` replaced.
+    """Replace each `${...}` in the settings of the job, and return the settings.
 
     Raises RefusedError if one of the job's scripts does not exist.
     """
@@ -183,7 +184,7 @@ def _job(
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """Loads YAML, and refuses a key that occurs twice, which PyYAML accepts."""
+    """Loads YAML, and refuses duplicate keys; PyYAML would accept duplicate keys."""
 
     def construct_mapping(
         self, node: yaml.MappingNode, deep: bool = False
@@ -263,7 +264,7 @@ def _sample(
 def _check_comparison(root: Path, comparison: Comparison, *, used: bool) -> None:
     """Raise RefusedError if the comparison run lacks an argument or a folder.
 
-    If this environment is not compared, the folders may be missing.
+    If the environment's gold tables are not compared, the folders may be missing.
     """
     where = f"pyproject.toml: {TABLE[:-1]}.compare]"
     unnamed = [folder for folder in FOLDERS if folder not in comparison.arguments]
@@ -275,7 +276,7 @@ def _check_comparison(root: Path, comparison: Comparison, *, used: bool) -> None
 
 
 def _resolved_everywhere(value: Any, values: Mapping[str, str]) -> Any:
-    """Return the value with each `${...}` in its strings replaced.
+    """Replace each `${...}` in the strings of a value, and return the new value.
 
     A replacement is never parsed as YAML, so each string remains a string.
     """
@@ -287,9 +288,9 @@ def _resolved_everywhere(value: Any, values: Mapping[str, str]) -> Any:
 
 
 def _resolved(text: str, values: Mapping[str, str]) -> str:
-    """Return the text with each `${...}` replaced.
+    """Replace each `${...}` in a text, and return the new text.
 
-    A replacement may contain `${...}`, which is replaced too. The variable for the
+    If a replacement contains `${...}`, this is replaced, too. The variable for the
     cluster's id is not replaced.
     """
     for _ in range(10):

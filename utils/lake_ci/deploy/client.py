@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-# The states of a library whose install failed. Only a new request changes them.
+# The states of a library whose install failed. Only a new install request changes these
+# states.
 BROKEN = ("FAILED", "SKIPPED")
 LEAVING = "UNINSTALL_ON_RESTART"
 ENDED = ("TERMINATED", "SKIPPED", "INTERNAL_ERROR")
@@ -71,7 +72,7 @@ class TaskRun:
 
 @dataclass(frozen=True)
 class JobRun:
-    """A one-time run, with its tasks in the order in which the workspace lists them."""
+    """A one-time run and its tasks, in the order of the workspace's list of tasks."""
 
     id: int
     state: str
@@ -108,7 +109,7 @@ class Workspace(Protocol):
     """
 
     def user(self) -> str:
-        """Return the name of the user or service principal that is logged in."""
+        """Return the name of the logged-in user or service principal."""
         ...
 
     def read(self, path: str) -> bytes | None:
@@ -127,11 +128,11 @@ class Workspace(Protocol):
         ...
 
     def names(self, folder: str) -> Sequence[str]:
-        """Return the names of the files in a folder; none if the folder is missing."""
+        """Return the names of the files in a folder; empty if the folder is missing."""
         ...
 
     def find_cluster(self, name: str) -> str | None:
-        """Return the id of the cluster with this name; None if there is none."""
+        """Return the id of the cluster with this name, or None if it does not exist."""
         ...
 
     def cluster(self, cluster_id: str) -> Cluster: ...
@@ -147,7 +148,7 @@ class Workspace(Protocol):
     def uninstall(self, cluster_id: str, wheel: str) -> None: ...
 
     def active_runs(self, cluster_id: str) -> Mapping[int, str]:
-        """Return the names of the runs that use the cluster now, by run id."""
+        """Return the runs that use the cluster now: each run's id and name."""
         ...
 
     def submit(self, body: Mapping[str, Any]) -> int:
@@ -165,7 +166,7 @@ class Workspace(Protocol):
     def cancel(self, run_id: int) -> None: ...
 
     def job(self, name: str) -> ScheduledJob | None:
-        """Return the job with this name; None if there is none.
+        """Return the job with this name, or None if no job has this name.
 
         Raises WorkspaceError if several jobs have this name.
         """

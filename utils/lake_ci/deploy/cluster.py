@@ -21,7 +21,8 @@ class Installation:
     """The package on the cluster.
 
     Args:
-        package: the distribution's name, with which the name of a wheel's file begins.
+        package: the distribution's name. The file name of each wheel begins with this
+            name.
     """
 
     def __init__(
@@ -130,7 +131,7 @@ class Installation:
         return f"removed {', '.join(sorted(removed))}; restarted"
 
     def runs_of_others(self) -> Mapping[int, str]:
-        """Return the names of the runs that a restart would interrupt, by run id."""
+        """Return the runs that a restart would interrupt: each run's id and name."""
         return self._workspace.active_runs(self._cluster)
 
     def _idle(self) -> None:
@@ -152,7 +153,7 @@ class Installation:
         return others
 
     def _restart(self, wheel: str | None) -> None:
-        """Restart the cluster; wait until only this wheel is installed."""
+        """Restart the cluster; wait until this is the only wheel of the package."""
         self._workspace.restart(self._cluster)
         self._gone(wheel)
         self.running()

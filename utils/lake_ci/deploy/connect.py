@@ -47,7 +47,7 @@ TOKEN = re.compile(rf"[!-~]{{{SHORTEST},}}")
 class Connection:
     """A workspace that accepted the credentials, and the environment's cluster.
 
-    `summary` describes both for the user.
+    `summary` describes the workspace and the cluster for the user.
     """
 
     workspace: Workspace
@@ -132,7 +132,7 @@ def same_host(one: str, two: str) -> bool:
 
     A missing scheme means `https`. Default ports, paths and the case of letters do not
     matter. `?o=` contains the id of a workspace; the ids are compared only if both
-    addresses contain one.
+    addresses contain an id.
     """
     first, second = (_address(text) for text in (one, two))
     if first is None or second is None:
@@ -188,7 +188,7 @@ def _config(target: Target, env: Mapping[str, str], clock: Clock) -> Config:
 
 
 def _token(config: Config, target: Target) -> str:
-    """Return a bearer token for the credentials, whatever their kind.
+    """Return a bearer token for credentials of any kind.
 
     databricks-cli accepts only bearer tokens.
     """
@@ -220,7 +220,7 @@ def _secrets(config: Config) -> list[str]:
 def provision(sdk: WorkspaceClient, target: Target) -> None:
     """Create the volumes and the cluster in the emulator.
 
-    In a real workspace, Terraform and people create both.
+    In a real workspace, Terraform and people create the volumes and the cluster.
     """
     for path in (target.base, target.source):
         _, _, catalog, schema, volume, *_ = path.split("/")

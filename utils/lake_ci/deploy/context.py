@@ -52,8 +52,8 @@ class DeployContext:
     def release(self, folder: str) -> Release:
         """Read a release from the volume and verify each file.
 
-        The ledger records the folder, whose name contains a digest of all files. Raises
-        StepError if a file is missing or was changed after the upload.
+        The ledger records the folder, and the folder's name contains a digest of all
+        files. Raises StepError if a file is missing or was changed after the upload.
         """
         content = self.workspace.read(f"{folder}/{MANIFEST}")
         try:
@@ -69,7 +69,7 @@ class DeployContext:
         return found
 
     def inspect(self, release: Release, name: str, *options: str) -> dict[str, Any]:
-        """Run a release's script `inspect` on the cluster, and return its result.
+        """Run a release's script `inspect` on the cluster; return the script's result.
 
         The result lists the installed packages and the tables. Raises StepError if the
         run fails.
@@ -83,7 +83,7 @@ class DeployContext:
         ).result("inspect")
 
     def seen(self, runs: Sequence[DeployRun]) -> tuple[DeployRun, ...]:
-        """Return the runs; if the end of a run is not recorded, look up the end."""
+        """Return the runs; look up the end of each run whose end is not recorded."""
         found = []
         for run in runs:
             if not run.ended:

@@ -1,4 +1,4 @@
-"""Verifies the contents of a wheel and an sdist, without unpacking them.
+"""Verifies the contents of a wheel and an sdist; neither archive is unpacked.
 
 The file names, RECORD, METADATA and PKG-INFO must agree with each other and with the
 archives.
@@ -36,7 +36,7 @@ class Package:
 
 
 def verify(wheel: Path, sdist: Path) -> Package:
-    """Verify both archives, and return the package that both contain.
+    """Verify the wheel and the sdist, and return the package in both archives.
 
     Raises:
         RefusedError: an archive is damaged or contradicts its own metadata, or the two
@@ -76,7 +76,7 @@ def _verify_wheel(wheel: Path) -> Package:
 def _info_folder(wheel: Path, names: Iterable[str]) -> str:
     """Return the name of a wheel's `*.dist-info` folder.
 
-    Raises RefusedError if the wheel has none or several.
+    Raises RefusedError if the wheel has no such folder, or several.
     """
     folders = {name.partition("/")[0] for name in names}
     found = sorted(name for name in folders if name.endswith(".dist-info"))
@@ -86,7 +86,7 @@ def _info_folder(wheel: Path, names: Iterable[str]) -> str:
 
 
 def _verify_record(wheel: Path, archive: zipfile.ZipFile, record: str) -> None:
-    """Compare each file of the wheel with its size and sha256 in RECORD."""
+    """Compare the size and sha256 of each file in the wheel with RECORD."""
     lines = archive.read(record).decode("utf-8").splitlines()
     rows = [row for row in csv.reader(lines) if row]
     if any(len(row) != 3 for row in rows):
@@ -141,7 +141,7 @@ def _verify_sdist(sdist: Path) -> Package:
 
 
 def _refuse_unsafe(archive: Path, names: Sequence[str]) -> None:
-    """Refuse duplicate members, and paths that lead out of the unpacked folder."""
+    """Refuse an archive with duplicate members, or with paths outside its folder."""
     _refuse_duplicates(archive, "", names)
     for name in names:
         path = PurePosixPath(name)

@@ -1,4 +1,4 @@
-"""Prints the events of a running deploy, with secrets redacted.
+"""Prints the events of a running deploy, and redacts secrets in the events.
 
 Each event is one line of JSON. A step has two events: its start and its end.
 """
@@ -18,7 +18,7 @@ from lake_ci.system.redaction import Redactor
 
 @dataclass
 class Step:
-    """A running step, with the status and the detail to print when it ends.
+    """A running step, and the status and the detail to print when the step ends.
 
     Attributes:
         status: `success`, `skipped`, `warning` or `failure`. An exception sets
@@ -35,7 +35,7 @@ class Step:
 
 
 class Events:
-    """Writes events through `out`, with secrets redacted.
+    """Redacts secrets in events, and writes the events through `out`.
 
     Attributes:
         redact: the function that redacts everything that the deploy prints or stores.
@@ -91,7 +91,7 @@ class Events:
     def row(
         self, name: str, status: str, detail: str, seconds: float = 0.0, **data: Any
     ) -> None:
-        """Print both events of a step that already ran, such as a task of the job."""
+        """Print both events of a finished step, such as a task of the job."""
         findings = [detail] if status == "failure" else []
         self._say({"event": "begin", "step": name})
         outcome = {

@@ -20,7 +20,7 @@ LIVE = ("deploy", "rollback")
 
 @dataclass(frozen=True)
 class DeployRun:
-    """A one-time run of a deploy and its time window, in milliseconds since 1970.
+    """A one-time run of a deploy, with the run's time window in ms since 1970.
 
     `tasks` are the ids of the run's tasks. Databricks records the id of the run or task
     in each commit to a table. A commit without an id belongs to the run if the time of
@@ -49,8 +49,8 @@ class LedgerEntry:
         tables: the Delta version of each table before the scripts of the job ran.
         runs: the one-time runs of the deploy.
         gold: the row counts and sums of the gold tables after the deploy.
-        said: a text for the user: which parts were undone, and which could not be
-            undone.
+        said: a text that tells the user which parts were undone, and which parts could
+            not be undone.
     """
 
     number: int
@@ -91,7 +91,7 @@ class Pending:
         runs: see `LedgerEntry.runs`.
         job: the settings of the scheduled job before the deploy, if the job existed.
         restoring: the idempotency token of the run that restores the tables; empty
-            until an undo starts this run.
+            until the deploy is undone and this run starts.
     """
 
     id: str
@@ -129,7 +129,7 @@ class Ledger:
         return [self.entry(number) for number in self._numbers()]
 
     def entry(self, number: int) -> LedgerEntry:
-        """Return the entry with this number. Raises StepError if it cannot be read."""
+        """Return the entry with this number. Raises StepError if this fails."""
         content = self._workspace.read(self._path(number))
         try:
             body = json.loads(content or b"")
@@ -142,8 +142,8 @@ class Ledger:
     def append(self, entry: LedgerEntry) -> LedgerEntry:
         """Write an entry with the next number, and return the entry.
 
-        If this deploy was interrupted after it had written its entry, writes nothing
-        and returns the written entry.
+        If this deploy wrote its entry before it was interrupted, writes nothing and
+        returns this entry.
         """
         numbers = self._numbers()
         if (

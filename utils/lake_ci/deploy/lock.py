@@ -3,10 +3,10 @@
 A lock file on the volume describes its holder. The lock is stale when the holder's
 process has ended or the lock has expired.
 
-The name of a lock file is the id of its deploy. A deploy writes its file, and then
-lists the files of other deploys. If two deploys start at the same time, at least one of
-them sees the other's file. A deploy deletes a stale lock by its file name, and so
-cannot delete a new lock that another deploy has just written.
+The name of a lock file is the id of its deploy. A deploy writes its lock file, and then
+lists the lock files of other deploys. If two deploys start at the same time, at least
+one of them sees the other deploy's lock file. A deploy deletes a stale lock by the name
+of its file, so it cannot delete a new lock that another deploy has just written.
 """
 
 from __future__ import annotations
@@ -65,11 +65,11 @@ class Holder:
 
 
 class LostLockError(StepError):
-    """This deploy's lock was broken: another deploy may run, so this one must stop."""
+    """This deploy has lost its lock, and must stop because another deploy may run."""
 
 
 def this_process(what: str, seconds: float, clock: Clock, who: str = "") -> Holder:
-    """Return this process as the holder of a lock for a deploy of up to `seconds`."""
+    """Return this process as a lock holder, for a deploy of at most `seconds`."""
     name = who or f"{_user()}@{socket.gethostname()}"
     now = clock.now()
     return Holder(
@@ -89,8 +89,8 @@ class Lock:
 
     Args:
         folder: the folder on the volume that contains the locks.
-        alive: a function that returns whether the process of a holder still runs. It is
-            called only for holders on this machine.
+        alive: a function that returns whether the process of a holder still runs. The
+            function is called only for holders on this machine.
     """
 
     def __init__(
@@ -126,8 +126,8 @@ class Lock:
                 )
             if self._living(cleared, but=me.id) is None:
                 return cleared
-            # Two deploys that start at the same time may see each other's file. Then
-            # each deletes its own file and waits for a random time.
+            # Two deploys that start at the same time may see each other's lock file.
+            # Then each deploy deletes its own file and waits for a random time.
             self._workspace.delete(self._path(me.id))
             self._clock.sleep(random.uniform(0.1, 1.0))
             held = self._living(cleared)

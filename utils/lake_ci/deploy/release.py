@@ -30,7 +30,7 @@ class Release:
             folders.
         wheel: the wheel's file name; pip reads the version from this name.
         inspect, restore: the file names of the scripts `inspect` and `restore`.
-        files: the sha256 of each file, by file name.
+        files: the sha256 of each file; the keys are file names.
         job: the declared settings of the scheduled job.
     """
 
@@ -75,7 +75,7 @@ class Release:
         )
 
     def settings(self, cluster_id: str) -> dict[str, Any]:
-        """Return the job's settings, with this cluster and the release's scripts."""
+        """Return the job's settings for this cluster and the release's scripts."""
         settings = copy.deepcopy(dict(self.job))
         for task in settings["tasks"]:
             task["existing_cluster_id"] = task["existing_cluster_id"].replace(
@@ -111,7 +111,7 @@ class Release:
         }
 
     def once(self, cluster_id: str) -> list[dict[str, Any]]:
-        """Return the job's tasks, without settings that a one-time run refuses."""
+        """Return the job's tasks; remove the settings that a one-time run refuses."""
         tasks = self.settings(cluster_id)["tasks"]
         return [
             {key: value for key, value in task.items() if key not in OF_JOBS_ONLY}
@@ -161,7 +161,7 @@ def _address(version: str, files: Mapping[str, str]) -> str:
 
 
 def parse(text: bytes) -> Release:
-    """Return the release in a manifest; raise ValueError for an invalid manifest."""
+    """Return the release that a manifest describes; raise ValueError if invalid."""
     try:
         return Release(**json.loads(text))
     except TypeError as error:
@@ -169,5 +169,5 @@ def parse(text: bytes) -> Release:
 
 
 def tag(version: str) -> str:
-    """Replace `+` in a version, because the value of a tag cannot contain it."""
+    """Replace `+` in a version, because the value of a tag cannot contain `+`."""
     return version.replace("+", "_")

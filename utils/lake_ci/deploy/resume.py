@@ -34,8 +34,8 @@ def hold_lock(context: DeployContext) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        # There may be less than a second left, so try only once. If the lock is not
-        # released, it becomes stale when this process ends.
+        # Less than a second may be left before this process is killed, so try only
+        # once. If the lock is not released, it becomes stale when this process ends.
         with suppress(WorkspaceError):
             context.lock.give_back(context.me)
         raise
@@ -68,12 +68,12 @@ def forget_if_complete(context: DeployContext, pending: Pending) -> bool:
             return False
         retry_always(context.ledger.forget, context.target.limits, context.clock)
     except WorkspaceError:
-        return False  # the undo sends the same requests, and reports the error
+        return False  # `undo` sends the same requests, and reports the error
     return True
 
 
 def read_pending(context: DeployContext, pending: Pending) -> Pending:
-    """Read the pending deploy from the workspace; return `pending` if that fails."""
+    """Read the pending deploy from the workspace; if this fails, return `pending`."""
     with suppress(WorkspaceError):
         return context.ledger.pending() or pending
     return pending
@@ -85,8 +85,8 @@ def finish_interrupted(
     """Undo an interrupted deploy, or return it so that the caller resumes it.
 
     The caller resumes a deploy of the same kind and the same release. A deploy whose
-    undo has begun to restore tables is always undone. Raises StepError if the undo
-    fails.
+    tables are already being restored is always undone. Raises StepError if a deploy
+    cannot be undone.
     """
     pending = context.ledger.pending()
     if pending is None:

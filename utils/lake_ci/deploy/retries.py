@@ -24,7 +24,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Clock:
-    """A function that returns the time, and one that sleeps; tests replace both."""
+    """Functions that return the time and sleep; the tests replace both functions."""
 
     now: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep

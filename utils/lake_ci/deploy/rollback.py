@@ -77,7 +77,7 @@ def _newest(stack: Sequence[LedgerEntry], version: str) -> int:
 def roll_back(context: DeployContext, version: str | None) -> str:
     """Hold the lock and roll back; return the outcome.
 
-    Raises RefusedError, before any change, if the rollback is refused.
+    If the rollback is refused, raises RefusedError before any change.
     """
     with hold_lock(context):
         if not _undo_interrupted(context):
@@ -114,7 +114,7 @@ def roll_back(context: DeployContext, version: str | None) -> str:
 def _undo_interrupted(context: DeployContext) -> bool:
     """Undo an interrupted deploy or rollback; return whether that succeeded.
 
-    After the undo, the cluster agrees with the ledger.
+    Afterwards, the cluster agrees with the ledger.
     """
     pending = context.ledger.pending()
     current = context.ledger.current()
@@ -138,7 +138,7 @@ def _verify(
 
 
 def _release(context: DeployContext, entry: LedgerEntry) -> Release:
-    """Return the release of a ledger entry, after its verification.
+    """Verify and return the release of a ledger entry.
 
     Raises StepError if the files or the version do not agree with the entry.
     """

@@ -56,8 +56,8 @@ class Rollout:
     def deploy(self) -> str:
         """Hold the lock and deploy; return the outcome.
 
-        Raises RefusedError, before any change to the cluster, the job or the tables, if
-        the deploy is refused.
+        If the deploy is refused, raises RefusedError before any change to the cluster,
+        the job or the tables.
         """
         with hold_lock(self.context):
             pending = finish_interrupted(self.context, self.release, "deploy")
@@ -281,7 +281,7 @@ class Rollout:
         def started(run_id: int) -> None:
             nonlocal noted
             if run_id not in [run.id for run in noted.runs]:
-                # The end is 0 until the run has ended: until then, any commit after
+                # The run gets the end 0 now. Until the run has ended, any commit after
                 # this moment may belong to the run.
                 begun = DeployRun(run_id, int(1000 * context.clock.now()), 0)
                 noted = replace(noted, runs=(*noted.runs, begun))

@@ -24,7 +24,7 @@ MARK = "lake_ci"
 
 @dataclass(frozen=True)
 class Ended:
-    """A run that has ended, with its time window and the log of each task."""
+    """A run that has ended: its time window, and the log of each task."""
 
     run: JobRun
     logs: Mapping[str, str]
@@ -33,8 +33,8 @@ class Ended:
     def result(self, key: str) -> dict[str, Any]:
         """Return the result that a script of the release printed to the task's log.
 
-        The result is the last line of JSON with the key `lake_ci`. Raises StepError if
-        there is no such line.
+        The result is the last line of JSON that has the key `lake_ci`. Raises StepError
+        if no line has this key.
         """
         for line in reversed(self.logs.get(key, "").splitlines()):
             with suppress(ValueError):
@@ -142,8 +142,8 @@ class Runs:
 def window(run: JobRun) -> DeployRun:
     """Return the time window of a run.
 
-    It begins when the first task starts, and ends when the last task ends. The end is 0
-    while a task is active.
+    The window begins when the first task starts, and ends when the last task ends. The
+    end is 0 while a task is active.
     """
     started = [task.started for task in run.tasks if task.started]
     ended = [task.ended for task in run.tasks if task.ended]

@@ -42,7 +42,7 @@ def restore(workspace: Workspace, name: str, before: Mapping[str, Any] | None) -
 def agrees(wanted: Any, found: Any) -> bool:
     """Return whether a job's settings contain all wanted values.
 
-    Keys that are not wanted are ignored, because the workspace adds default values.
+    Additional keys are ignored, because the workspace adds default values.
     """
     if isinstance(wanted, Mapping):
         return isinstance(found, Mapping) and all(

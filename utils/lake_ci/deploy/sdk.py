@@ -17,7 +17,7 @@ MOST_PAGES = 1000
 
 
 class SdkClock(clock.Clock):
-    """The clock for the SDK: the clock of a deploy, with a limit for each wait.
+    """A deploy's clock for the SDK; this clock limits each wait.
 
     Args:
         longest: the longest wait in seconds, even if a server requests a longer wait.
@@ -35,14 +35,14 @@ class SdkClock(clock.Clock):
 
 
 def client(config: Config) -> WorkspaceClient:
-    """Return the SDK's client for a workspace, with a limit on the pages of lists."""
+    """Return the SDK's client for a workspace; the client limits the pages of lists."""
     sdk = WorkspaceClient(config=config)
     limit_pages(sdk.api_client)
     return sdk
 
 
 def limit_pages(api: ApiClient, most: int = MOST_PAGES) -> None:
-    """Make the client raise WorkspaceError for a list with more pages than `most`.
+    """Make the client raise WorkspaceError for a list of more than `most` pages.
 
     Without a limit, the SDK requests another page whenever an answer has a page token.
     """

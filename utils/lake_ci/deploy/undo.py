@@ -28,7 +28,7 @@ def undo_deploy(context: DeployContext, pending: Pending, why: str) -> bool:
     """Undo the changes of a deploy, and print the result as one step.
 
     Returns whether all parts were undone. If a part was not undone, the pending file
-    remains, and the next deploy continues the undo.
+    remains, and the next deploy undoes the remaining parts.
     """
     with context.events.step(ROW) as step:
         last = context.ledger.current()
@@ -132,7 +132,7 @@ def describe_restore(found: Mapping[str, Any]) -> list[str]:
 
 
 def stop_runs(context: DeployContext, runs: Sequence[DeployRun]) -> None:
-    """Cancel those runs of a deploy that are still active, and wait for their end."""
+    """Cancel the active runs of a deploy, and wait until the runs have ended."""
     for run in runs:
         if run.ended or context.workspace.run(run.id).state in ENDED:
             continue
@@ -184,9 +184,9 @@ def _tables(
     runs = list(context.seen(pending.runs))
     mine = f"{context.me.id}-return-{pending.id}"
     if pending.restoring and pending.restoring != mine:
-        # An earlier undo requested this run and was then interrupted. If the run
-        # succeeds, the tables are restored. If the run fails, its commits count as
-        # commits of the deploy.
+        # An earlier attempt to undo the deploy requested this run and was then
+        # interrupted. If the run succeeds, the tables are restored. If the run fails,
+        # its commits count as commits of the deploy.
         begun: list[int] = []
         with suppress(StepError):
             found, run = restore_tables(
@@ -199,7 +199,8 @@ def _tables(
             )
             return describe_restore(found), (run,)
         runs += context.seen([DeployRun(number, 0, 0) for number in begun])
-    # Store the token before the request, so that the next undo can find this run.
+    # Store the token before the request, so that the next attempt to undo the deploy
+    # can find this run.
     context.ledger.note(replace(pending, runs=tuple(runs), restoring=mine))
     found, run = restore_tables(context, used, pending.tables, runs, mine)
     return describe_restore(found), (run,)

@@ -156,8 +156,8 @@ class Databricks:
         try:
             retry(ask, self._limits, self._clock)
         except WorkspaceError as error:
-            # An error about the state means that an earlier attempt succeeded but its
-            # answer was lost. The callers poll until the cluster runs.
+            # An error about the cluster's state means that an earlier attempt succeeded
+            # but the answer was lost. The callers poll until the cluster runs.
             if error.code not in (
                 "INVALID_STATE",
                 "INVALID_PARAMETER_VALUE",
@@ -224,8 +224,8 @@ class Databricks:
         return self._command(read, *arguments)
 
     def cancel(self, run_id: int) -> None:
-        # After a signal there may be less than a second left. The SDK is faster than
-        # the CLI.
+        # After a signal, this process may be killed in less than a second. The SDK is
+        # faster than the CLI.
         self.ask(lambda: self._sdk.jobs.cancel_run(run_id))
 
     def job(self, name: str) -> ScheduledJob | None:
@@ -303,7 +303,7 @@ class Databricks:
         return retry(translated, self._limits, self._clock)
 
     def _job_id(self, name: str) -> int | None:
-        """Return the id of the job with this name; None if there is none.
+        """Return the id of the job with this name, or None if it does not exist.
 
         Raises WorkspaceError if several jobs have this name.
         """

@@ -56,7 +56,7 @@ PRIVATE = re.compile(
     r"LAKE_CI_(PLAN|RUN|EVENT|CACHE|STORE|PROVISIONING)|NOX.*|VIRTUAL_ENV"
     r"|CONDA_PREFIX|UV_PYTHON|UV_PROJECT_ENVIRONMENT"
 )
-# Variables with a developer's own options for tools, such as
+# Variables that contain a developer's own options for tools, such as
 # `PYTEST_ADDOPTS="-k fine"`. With these options, a check could skip a part of its work
 # but report a full result.
 OPTIONS = re.compile(
@@ -78,12 +78,12 @@ class Environment:
     """The Python environment of a session, and nox's options for the environment.
 
     Attributes:
-        folder: the environment's folder, which contains `bin/python`.
+        folder: the environment's folder; it contains `bin/python`.
         may_install: false if nox got `-R` or `--no-install` and the environment already
             existed.
         install_only: true if nox got `--install-only`: no check runs.
-        own: whether nox created the environment for this session. If not, the session
-            uses the suite's own interpreter.
+        own: whether nox created the environment for this session. If nox did not create
+            it, the session uses the suite's own interpreter.
     """
 
     folder: Path
@@ -116,8 +116,8 @@ class Environment:
             [str(self.folder / "bin"), env.get("PATH", os.defpath)]
         )
         variables["VIRTUAL_ENV"] = str(self.folder)
-        # By default, uv trusts only its own list of certificates, which does not
-        # contain the certificate of a company's proxy.
+        # By default, uv trusts only its own list of certificates, and this list does
+        # not contain the certificate of a company's proxy.
         variables.setdefault("UV_SYSTEM_CERTS", "1")
         variables.setdefault("PYTHONUNBUFFERED", "1")
         return variables
@@ -171,7 +171,8 @@ def check_variables(env: Mapping[str, str]) -> None:
     Without this check, a misspelled variable would be ignored without a message.
 
     Raises:
-        UsageError: a variable or a value is wrong; the hint contains a similar name.
+        UsageError: a variable or a value is wrong; the hint contains a similar
+            variable's name.
     """
     for name in sorted(env):
         if name.startswith("LAKE_CI_") and name not in (*VARIABLES, *INTERNAL):

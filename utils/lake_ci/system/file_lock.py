@@ -34,5 +34,5 @@ def locked(
 
 
 def sign(path: Path, text: str) -> None:
-    """Write into the lock file who holds the lock, for processes that wait."""
+    """Write who holds the lock into the lock file; waiting processes read this text."""
     path.write_text(text + "\n", encoding="utf-8")

@@ -20,8 +20,8 @@ OPTIONS = (
     *("-c", "log.showSignature=false"),
     *("-c", "status.showUntrackedFiles=normal"),
 )
-# Variables that point git to another repository or change git's output. git sets some
-# of these variables when it runs a hook.
+# Variables that point git to another repository or change git's output. When git runs a
+# hook, git sets some of these variables.
 VARIABLES = re.compile(
     r"GIT_(DIR|WORK_TREE|COMMON_DIR|INDEX_FILE|OBJECT_DIRECTORY|NAMESPACE|EXTERNAL_DIFF"
     r"|ALTERNATE_OBJECT_DIRECTORIES|(LITERAL|GLOB|NOGLOB|ICASE)_PATHSPECS)"
@@ -34,7 +34,7 @@ def command(*arguments: str) -> list[str]:
 
 
 def variables() -> dict[str, str]:
-    """Return the environment variables for git, without those in `VARIABLES`."""
+    """Return the environment variables for git, except the variables in `VARIABLES`."""
     shown, withheld = secret_variables.split(os.environ)
     return {
         name: value
@@ -44,7 +44,7 @@ def variables() -> dict[str, str]:
 
 
 def ask(root: Path, *arguments: str) -> str | None:
-    """Return the output of a git command without the last newline; None if it fails."""
+    """Return a git command's output except the last newline; None if git fails."""
     try:
         done = subprocess.run(
             command(*arguments),
@@ -81,7 +81,7 @@ def is_dirty(root: Path) -> bool:
 
 
 def commit_time(root: Path) -> int:
-    """Return the commit's time in seconds since 1970 UTC; 0 without a commit."""
+    """Return the commit's time in seconds since 1970 UTC; 0 if no commit exists."""
     return int(ask(root, "log", "-1", "--format=%ct") or 0)
 
 
@@ -112,7 +112,7 @@ def files(root: Path, *paths: str) -> tuple[str, ...]:
 
 
 def is_ancestor(root: Path, commit: str, branch: str) -> bool:
-    """Return whether a commit is the newest commit of a branch or its ancestor."""
+    """Return whether a branch contains a commit."""
     return ask(root, "merge-base", "--is-ancestor", commit, branch) is not None
 
 

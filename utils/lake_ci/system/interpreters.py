@@ -9,9 +9,9 @@ from pathlib import Path
 
 
 def places(env: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return glob patterns of the folders where tools install interpreters, by tool.
+    """Return, by tool, patterns of the folders where the tool installs interpreters.
 
-    In a pattern, `{}` is the version, such as `3.10`.
+    The patterns are glob patterns. In a pattern, `{}` is the version, such as `3.10`.
     """
     home = Path(env.get("HOME") or Path.home())
     data = Path(env.get("XDG_DATA_HOME") or home / ".local" / "share")
@@ -38,7 +38,7 @@ def places(env: Mapping[str, str]) -> dict[str, list[str]]:
 def find(version: str, env: Mapping[str, str]) -> Path | None:
     """Return the folder where a tool such as uv has installed a Python, or None.
 
-    If a tool has several, return the folder of the newest patch release.
+    If a tool has installed several patch releases, return the folder of the newest.
     """
     for patterns in places(env).values():
         for pattern in patterns:
@@ -50,7 +50,7 @@ def find(version: str, env: Mapping[str, str]) -> Path | None:
             ]
             if found:
                 # Compare the versions as numbers, because 3.10.13 is newer than 3.10.9.
-                # A folder of uv is named cpython-3.10.13-linux-...
+                # A folder that uv creates is named cpython-3.10.13-linux-...
                 return max(
                     found,
                     key=lambda path: [
@@ -61,11 +61,11 @@ def find(version: str, env: Mapping[str, str]) -> Path | None:
 
 
 def show(versions: Iterable[str], env: MutableMapping[str, str]) -> None:
-    """Append the folders of these Python versions to PATH if they are missing there.
+    """Append the folder of each of these Python versions to PATH if it is missing.
 
-    nox and uv then find these versions. pyenv puts a shim on PATH for each version. If
-    the version is not active, the shim fails. nox and uv then use the real folder,
-    which is later on PATH.
+    Then nox and uv find these versions. With pyenv, PATH contains a shim for each
+    version. If a version is not active in pyenv, the shim of the version fails. Then
+    nox and uv use the real folder, which is later on PATH.
     """
     known = env.get("PATH", "").split(os.pathsep)
     for version in versions:

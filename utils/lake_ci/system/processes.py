@@ -1,8 +1,8 @@
 """Runs each tool below a watcher, a process that ends all descendants of the tool.
 
-The watcher, `watcher.py`, is the child of the suite and the parent of the tool. It ends
-the tool and all its descendants when the suite stops the tool or is killed. When the
-tool ends, the watcher ends the remaining descendants.
+The watcher, `watcher.py`, is the child of the suite and the parent of the tool. The
+watcher ends the tool and all its descendants when the suite stops the tool or is
+killed. When the tool ends, the watcher ends the remaining descendants.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from lake_ci.errors import LakeCiError
 from lake_ci.system.pipes import Reader
 from lake_ci.system.redaction import Redactor
 
-# The default number of seconds between SIGTERM and SIGKILL. nox kills a worker 2 s
-# after SIGTERM: within these 2 s the tools must end, and the result must be written.
+# The default number of seconds between SIGTERM and SIGKILL. Because nox kills a worker
+# 2 s after SIGTERM, the tools must end and the result must be written within 2 s.
 GRACE_SECONDS = 0.8
 WATCHER = Path(__file__).with_name("watcher.py")
 # The seconds between two checks whether a silent server is still alive.
@@ -45,7 +45,7 @@ class Completed:
     stopped: str | None = None
 
     def last_lines(self, number: int = 12) -> str:
-        """Return the end of standard error; if that is empty, of standard output."""
+        """Return the last lines of standard error, or else of standard output."""
         text = self.stderr.strip() or self.stdout.strip()
         return "\n".join(text.splitlines()[-number:])
 
@@ -115,7 +115,7 @@ class Processes:
     """Starts tools, and can end all tools that are running.
 
     Each tool has its own process session, and so its own process group. A signal to the
-    suite's process group reaches only the suite, which then ends the tools.
+    suite's process group reaches only the suite, and then the suite ends the tools.
 
     Args:
         clock: a function that returns the time in seconds, for deadlines.
@@ -155,7 +155,7 @@ class Processes:
                 then `stopped="timeout"`.
             echo: called with each line when it arrives.
             attached: whether the command gets the terminal and stays in the group of
-                this process. If so, its output is not captured.
+                this process. The output of an attached command is not captured.
             grace: the seconds between SIGTERM and SIGKILL when the command is stopped.
 
         Raises:
@@ -192,9 +192,9 @@ class Processes:
     ) -> Iterator[str]:
         """Run a server during a `with` block, and yield the server's first line.
 
-        The server must print its first line when it is ready. Its standard input is a
-        pipe from this process. The server should exit when this pipe closes. The pipe
-        closes even if this process is killed with SIGKILL.
+        The server must print its first line when it is ready. The server's standard
+        input is a pipe from this process. The server should exit when this pipe closes.
+        The pipe closes even if this process is killed with SIGKILL.
 
         Raises:
             LakeCiError: the server ended, or the deadline passed, before the first
@@ -209,7 +209,8 @@ class Processes:
         assert process.stdin and process.stdout and process.stderr
         lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         redact = self._redact.including_env(env)
-        # The first line is not redacted: it may contain a secret that the block needs.
+        # The first line is not redacted: it may contain a secret that the `with` block
+        # needs.
         readers = [
             Reader(process.stdout, lines.put, Redactor()),
             Reader(process.stderr, None, redact),
@@ -287,7 +288,7 @@ class Processes:
         process: subprocess.Popen[bytes],
         deadline: float | None,
     ) -> str | None:
-        """Return a server's first line; None if there is none before the deadline."""
+        """Return a server's first line; None if no line arrives before the deadline."""
         while deadline is None or self._clock() < deadline:
             ended = process.poll() is not None
             with contextlib.suppress(queue.Empty):
@@ -298,6 +299,6 @@ class Processes:
 
 
 def processor_seconds() -> float:
-    """Return user and system time of this process and of its ended descendants."""
+    """Return the user and system times of this process and its ended descendants."""
     usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)

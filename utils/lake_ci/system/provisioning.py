@@ -2,8 +2,8 @@
 
 On a new machine, `.ci/prepare` starts to prepare the missing resources (`engine`,
 `api-server`, `browser`) and does not wait for them. LAKE_CI_PROVISIONING names the
-folder with their state. If this variable is not set, no session waits. For each
-resource, the folder contains:
+folder with the state of the resources. If this variable is not set, no session waits.
+For each resource, the folder contains:
 
     NAME.resource  the identity in the first line, then lines `VARIABLE=value`. A
                    session uses the resource only if all variables have these values.
@@ -41,7 +41,7 @@ class Resource:
 
     Attributes:
         folder: the folder that LAKE_CI_PROVISIONING names.
-        name: a name of `Job.setup` or `Job.external_inputs`.
+        name: a name in `Job.setup` or `Job.external_inputs`.
         identity: a text that identifies the resource, even before it is ready.
     """
 
@@ -93,7 +93,7 @@ class Resource:
     def last_lines(self) -> str:
         """Return the last lines of the log.
 
-        If the disk is full, add a note about this, because the log may be empty.
+        If the disk is full, the result says so, because the log may be empty.
         """
         try:
             text = self.log.read_text(encoding="utf-8", errors="replace").strip()
@@ -120,7 +120,7 @@ class Resource:
 
 
 def find(env: Mapping[str, str], name: str) -> Resource | None:
-    """Return the resource with this name; None if the variables do not select it."""
+    """Return the resource with this name, or None if `env` does not select it."""
     if not env.get(FOLDER):
         return None
     folder = Path(env[FOLDER])

@@ -33,9 +33,9 @@ def read_project(root: Path) -> dict[str, Any]:
 
 
 def setting_line(root: Path, table: str, name: str) -> int | None:
-    """Return the number of the line with a key or value in a table of pyproject.toml.
+    """Return the number of the line that contains a text, in a table of pyproject.toml.
 
-    Tables inside the table are searched, too. If no line contains the text, return the
+    Tables inside this table are searched, too. If no line contains the text, return the
     first line of the table.
     """
     lines = (root / FILE).read_text(encoding="utf-8").splitlines()
@@ -49,7 +49,7 @@ def setting_line(root: Path, table: str, name: str) -> int | None:
 
 
 def _inside(lines: Sequence[str], table: str) -> Iterator[tuple[int, str]]:
-    """Yield the lines of a table and of the tables inside it, without comments."""
+    """Yield the lines of a table and of the tables inside it, except comments."""
     inside = False
     for number, line in enumerate(lines, 1):
         if line.startswith("["):

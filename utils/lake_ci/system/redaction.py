@@ -36,7 +36,7 @@ NAMES = re.compile(
     re.IGNORECASE,
 )
 # The password in `https://user:password@host`, or the token in `https://token@host`.
-# The URLs of proxies and package indexes may contain them.
+# The URLs of proxies and package indexes may contain such secrets.
 URL_PASSWORD = re.compile(r"://(?:[^\s/:@]*:([^\s/@]+)|([^\s/:@]{20,}))@")
 # The secret parts of a connection string, such as `AccountName=a;AccountKey=b`.
 PARTS = re.compile(r"(?:key|password|pwd|sig|signature)=([^;&\s]+)", re.IGNORECASE)
@@ -67,8 +67,8 @@ ENCODERS: tuple[Callable[[str], str], ...] = (
 # Programs encode these characters in different ways, so the text between them is
 # redacted separately.
 CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
-# How often a text may be encoded. An error message, for example, may be the repr of a
-# text that contains JSON.
+# How many times in succession a text may be encoded. An error message, for example, may
+# be the repr of a text that contains JSON.
 DEPTH = 2
 Value = TypeVar("Value")
 
@@ -190,7 +190,7 @@ def _xml_attribute(text: str, tab: str) -> str:
 
 
 def _base64(content: bytes) -> Iterator[str]:
-    """Yield the Base64 characters that only this content determines, for each offset.
+    """For each offset, yield the Base64 characters that depend only on the content.
 
     The offset is zero, one or two bytes: Base64 encodes three bytes as four characters,
     and text may precede the secret. Basic authentication, for example, encodes

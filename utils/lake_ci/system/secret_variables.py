@@ -38,7 +38,7 @@ TOOLS: Mapping[str, re.Pattern[str]] = {
 
 
 def split(env: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Split variables into those that all tools get, and those with secrets."""
+    """Split variables into variables for all tools and variables with secrets."""
     shown: dict[str, str] = {}
     withheld: dict[str, str] = {}
     for name, value in env.items():

@@ -1,4 +1,4 @@
-"""Handles signals: the first signal ends the run cleanly; later ones are ignored."""
+"""Handles signals: the first signal ends the run cleanly; later signals are ignored."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def install() -> None:
     """Install a handler that raises `Interrupted` in the main thread on a signal.
 
     `Interrupted` is a KeyboardInterrupt. The signals are SIGINT, SIGTERM and SIGHUP.
-    nox does not handle SIGTERM: without this handler, no `finally` block would run and
-    no result would be written. A clean end takes a second or two. A second Ctrl-C does
-    not interrupt this clean end.
+    Without this handler, no `finally` block would run and no result would be written,
+    because nox does not handle SIGTERM. A clean end takes a second or two. A second
+    Ctrl-C does not interrupt this clean end.
     """
     if threading.current_thread() is not threading.main_thread():
         return

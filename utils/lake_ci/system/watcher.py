@@ -2,9 +2,9 @@
 
 This program runs as `python -I -S watcher.py LIFELINE GRACE SESSION LOCALE TOOL...`:
 
-- LIFELINE is the file descriptor of a socket to the suite. The suite closes its end to
-  stop the tool. The suite's end also closes when the suite is killed. This program
-  writes the tool's exit code to the socket.
+- LIFELINE is the file descriptor of a socket to the suite. The suite closes its end of
+  the socket to stop the tool. The suite's end also closes when the suite is killed.
+  This program writes the tool's exit code to the socket.
 - GRACE is the number of seconds between SIGTERM and SIGKILL.
 - SESSION is 1 if the tool gets its own process session.
 - LOCALE is the value of the variable LC_ALL for the tool, or empty.
@@ -55,7 +55,8 @@ def execute(argv: list[str], session: bool, lifeline: int) -> None:
     """Replace this new process by the tool, or report why that is impossible."""
     # If the watcher is killed, the kernel kills at least the tool.
     prctl(PARENT_DEATH_SIGNAL, SIGKILL)
-    # Python ignores these signals. Without this reset, the tool would ignore them, too.
+    # Python ignores these signals. Without this reset, the tool would ignore these
+    # signals, too.
     for number in (SIGPIPE, SIGXFSZ):
         LIBC.signal(number, DEFAULT)
     if session:
@@ -96,7 +97,8 @@ def end_with_suite(lifeline: int, grace: float, tool: int) -> None:
 def wait_for(tool: int) -> int:
     """Wait for the tool; return its exit code, or -N if signal N killed the tool."""
     while True:
-        # The watcher is also the parent of the tool's orphans, which may end earlier.
+        # The watcher is also the parent of the tool's orphans, which may end earlier
+        # than the tool.
         pid, status = os.wait()
         if pid == tool:
             return os.waitstatus_to_exitcode(status)
@@ -120,7 +122,7 @@ def end_descendants(tool: int) -> None:
 
 
 def kill(pids: list[int] | set[int], number: int) -> bool:
-    """Send a signal to processes, and return whether one of them got it."""
+    """Send a signal to processes, and return whether at least one process got it."""
     reached = False
     for pid in pids:
         try:
@@ -169,7 +171,7 @@ def living() -> dict[int, tuple[int, int]]:
 
 
 def proc_row(pid: str) -> list[str]:
-    """Return the id, state, parent and session of a process; empty if it has ended."""
+    """Return a process's id, state, parent and session; empty if it has ended."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
             # The command is in parentheses and may contain any character; see proc(5).
@@ -181,7 +183,8 @@ def proc_row(pid: str) -> list[str]:
 
 if __name__ == "__main__":
     # The suite starts this program with LC_ALL=C. Otherwise Python could add LC_CTYPE
-    # to the variables, and the tool would inherit it. Now set LC_ALL for the tool.
+    # to the variables, and the tool would inherit LC_CTYPE. Now set LC_ALL for the
+    # tool.
     if sys.argv[4]:
         os.environ["LC_ALL"] = sys.argv[4]
     else:

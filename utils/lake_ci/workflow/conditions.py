@@ -18,9 +18,9 @@ TAG = "(github.event_name == 'push' && github.ref_type == 'tag')"
 def condition(job: Job) -> str | None:
     """Return the condition that starts a job on its events.
 
-    Returns None for a job that every event starts. For such a job, the implicit
-    `success()` is correct: if an event skips an ancestor, the job is also skipped in
-    the plan.
+    Returns None for a job that every event starts. For a job that every event starts,
+    the implicit `success()` is correct: if an event skips an ancestor, the job is also
+    skipped in the plan.
     """
     if set(job.events) >= set(EVENTS):
         return None

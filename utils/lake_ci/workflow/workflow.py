@@ -53,7 +53,7 @@ PINS = {
 
 
 def uses(action: str) -> Commented:
-    """Return a third-party action, pinned by commit id, with its tag as a comment."""
+    """Return a third-party action, pinned by commit id; a comment contains its tag."""
     commit, tag = PINS[action]
     return Commented(f"{action}@{commit}", tag)
 

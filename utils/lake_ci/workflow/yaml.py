@@ -1,7 +1,7 @@
 """Writes the simple YAML of workflow files.
 
 This module supports mappings, lists, strings, numbers and booleans. The noxfile depends
-only on nox, which does not include a YAML library.
+only on nox, and nox does not include a YAML library.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def dump(value: Mapping[str, Value]) -> str:
 
 def _mapping(value: Mapping[str, Value], indent: str) -> Iterator[str]:
     for key, item in value.items():
-        # A key may be a word that YAML 1.1 reads as a boolean, such as GitHub's own
-        # `on`.
+        # A key may be a word that YAML 1.1 reads as a Boolean value, such as GitHub's
+        # own `on`.
         yield from _entry(
             f"{indent}{key if KEY.fullmatch(key) else _scalar(key)}:", item, indent
         )

@@ -1,5 +1,5 @@
-"""Stores the workspace's only catalog, with its schemas and managed volumes. Its tables
-are not stored here, but in the Spark catalog of the same name.
+"""Stores the workspace's only catalog, with its schemas and managed volumes. The tables
+of this catalog are stored in the Spark catalog of the same name.
 """
 
 from __future__ import annotations

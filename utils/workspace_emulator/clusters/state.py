@@ -20,8 +20,8 @@ from ..tree import milliseconds
 from . import errors
 
 STABLE = ("RUNNING", "TERMINATED")
-# The fields of a request that are stored and returned in responses. Not all of these
-# fields have an effect.
+# The request fields that are stored, and returned in responses. Not all of these fields
+# have an effect.
 KEPT = (
     "cluster_name",
     "spark_version",
@@ -46,11 +46,12 @@ class Clusters:
     """The clusters of the workspace by id.
 
     Attributes:
-        on_start: called with the cluster's id when its new environment is ready.
-            Clients see the state RUNNING only after `on_start` was called.
-        on_delete: called with the cluster's id when it is permanently deleted.
-        on_stop: called with the cluster's id and the reason, before the cluster's
-            environment is removed.
+        on_start: called with the cluster's id when the cluster's new environment is
+            ready. Clients see the cluster in the state RUNNING only after `on_start`
+            was called.
+        on_delete: called with the cluster's id when the cluster is permanently deleted.
+        on_stop: called with the cluster's id and the reason for the stop, before the
+            cluster's environment is removed.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Injects faults into requests at the HTTP level, without mocks."""
+"""Injects faults at the HTTP level into requests; nothing is mocked."""
 
 from __future__ import annotations
 

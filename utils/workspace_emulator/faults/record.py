@@ -1,4 +1,4 @@
-"""Records each request as one line of JSON, without secrets."""
+"""Records each request as one line of JSON; the line contains no secrets."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ SECRET = ("string_value", "bytes_value", "token_value", "contents", "content", "
 
 
 class Record:
-    """The recorded requests, in the order in which they were answered. The field
-    `number` shows the order in which requests arrived.
+    """The recorded requests, in the order of their responses. The field `number` shows
+    the order in which requests arrived.
     """
 
     def __init__(self, file: Path) -> None:

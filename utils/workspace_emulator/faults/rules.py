@@ -32,8 +32,8 @@ class Rule:
             all.
         status: for the kind `status`: the HTTP status of the error response, which also
             contains `error_code`, `message` and `headers`.
-        seconds: for the kind `slow`: how long the request waits.
-        fields: for the kind `state`: the new values by field name.
+        seconds: how long the request waits if the kind is `slow`.
+        fields: the new values by field name if the kind is `state`.
         seen: the number of matching requests so far.
         hit: the number of requests so far in which the fault occurred.
         holding: the number of requests that are waiting now.
@@ -71,9 +71,9 @@ ORDERED = {each.name for each in fields(Rule)} - {
 
 
 class Faults:
-    """The rules in the order of their creation. A rule applies to a matching request
-    after it has skipped `skip` requests, and until it has applied to `count` requests.
-    If several rules apply to a request, the first of them is used.
+    """The rules in the order of their creation. A rule skips the first `skip` matching
+    requests, and then applies to the next `count` matching requests. If several rules
+    apply to a request, the first rule is used.
     """
 
     def __init__(self, background: Background) -> None:
@@ -109,8 +109,8 @@ class Faults:
         return rule
 
     def hit(self, method: str, path: str) -> Rule | None:
-        """Return the fault for a request and count the request. Returns None if no rule
-        applies.
+        """Count a request, and return the fault that applies to the request. Returns
+        None if no rule applies.
         """
         for rule in self._rules.values():
             if not rule.matches(method, path):

@@ -29,8 +29,8 @@ class Files:
         return file
 
     def place(self, received: Path, path: str, *, overwrite: bool) -> None:
-        """Move an upload to its path atomically. Of two concurrent uploads to one path
-        without `overwrite`, one fails.
+        """Move an upload to its path atomically. If two concurrent uploads write to one
+        path and `overwrite` is false, one of the uploads fails.
         """
         file = self._locate(path)
         try:

@@ -86,7 +86,7 @@ class Identity:
         return {"token_value": value, "token_info": self._info(token_id)}
 
     def tokens(self) -> list[dict[str, Any]]:
-        """Return all tokens, without their values."""
+        """Return all tokens; the result contains no token values."""
         return [self._info(token_id) for token_id in self._tokens]
 
     def delete(self, token_id: str) -> None:
@@ -116,7 +116,7 @@ class Identity:
 
     def permit(self, entries: list[dict[str, Any]], *, replace: bool) -> dict[str, Any]:
         """Allow principals to use tokens. If `replace` is true, the new permissions
-        replace the existing permissions; otherwise they are added.
+        replace the existing permissions; otherwise the new permissions are added.
         """
         wanted: dict[str, Document] = {}
         for entry in entries:

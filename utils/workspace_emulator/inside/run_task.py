@@ -5,7 +5,7 @@
 task.json defines the program: an entry point of an installed package, or a script. If
 the task fails, this script writes the error to the file `result`. The script requests
 Spark from the emulator over the inherited socket `control`. A closed socket means that
-the emulator has ended; then this process ends, with all processes that it has started.
+the emulator has ended; then this process and all processes that it has started end.
 """
 
 import importlib

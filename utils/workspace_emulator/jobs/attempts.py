@@ -24,7 +24,7 @@ from .tasks import FAILED, SUCCESS, kind_of, new_cluster, parameters_of
 
 @dataclass(frozen=True)
 class TaskResult:
-    """The result of an attempt, with the fields of a run's state in the API."""
+    """The result of an attempt, in the fields that the API uses for a run's state."""
 
     life_cycle: str
     result: str
@@ -43,8 +43,8 @@ class Attempt:
 
 
 class Attempts:
-    """The running attempts. `folder` contains the logs of all attempts, including those
-    that have ended.
+    """The running attempts. `folder` contains the logs of all attempts, including ended
+    attempts.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class Attempts:
         return task_result(ended, attempt.reason)
 
     def _program(self, run_id: int, task: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the script or entry point to call, with its parameters. Workspace
+        """Return the script or the entry point to call, and its parameters. Workspace
         paths are replaced by real paths.
         """
         run = self._jobs.run(run_id)

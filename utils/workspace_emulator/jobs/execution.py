@@ -17,8 +17,8 @@ from .state import ENDED, Jobs, shown
 from .tasks import FAILED, SUCCESS, needs_of, satisfied
 
 MAX_LOG = 5 * 1024 * 1024
-"""The maximum size in bytes of the log in runs/get-output. If the log is longer, only
-its end is returned.
+"""The maximum size in bytes of the log in runs/get-output. If the log is longer than
+this, only the end of the log is returned.
 """
 # The fields that an attempt has in addition to the fields of its task.
 OF_AN_ATTEMPT = (
@@ -232,7 +232,7 @@ def _run_if(task: Mapping[str, Any]) -> str:
 
 
 def _may_run(task: Mapping[str, Any], results: Mapping[str, TaskResult]) -> bool:
-    """Return whether the results of a task's dependencies allow it to run."""
+    """Return whether the results of a task's dependencies allow the task to run."""
     needed = [results[need].result for need in needs_of(task)]
     return satisfied(_run_if(task), needed)
 

@@ -9,7 +9,7 @@ from ..routing import Answer, Call, Route
 from .state import Jobs
 
 VERSIONS = ("2.0", "2.1", "2.2")
-# The fields of a request that do not belong to the settings of a job or a run.
+# The request fields that do not belong to the settings of a job or a run.
 OF_THE_REQUEST = ("idempotency_token", "access_control_list")
 
 
@@ -68,8 +68,8 @@ def settings_of(call: Call) -> dict[str, Any]:
 
 
 def page(name: str, found: list[dict[str, Any]], call: Call) -> dict[str, Any]:
-    """Return a page of a list. databricks-cli selects the page with `offset`, the SDK
-    with `page_token`.
+    """Return a page of a list. The page is selected with `offset` by databricks-cli,
+    and with `page_token` by the SDK.
     """
     start = call.number("page_token", call.number("offset", 0))
     end = start + call.number("limit", 20)

@@ -209,8 +209,8 @@ class Jobs:
         message: str = "",
         **more: Any,
     ) -> None:
-        """Store the state of a run or a task's run. The end time of a run that has
-        ended is stored as well.
+        """Store the state of a run or a task's run. If the run has ended, its end time
+        is stored, too.
         """
         state = {"life_cycle_state": life_cycle, "state_message": message}
         if result:

@@ -19,8 +19,8 @@ RUN_IF = (
     "ALL_FAILED",
     "AT_LEAST_ONE_FAILED",
 )
-# Task fields that the API 2.0 allows directly in the settings of a job. Such a job has
-# a single task.
+# Task fields that the API 2.0 allows directly in the settings of a job. A job with
+# these fields has a single task.
 ON_THE_JOB = (
     *EMULATED,
     "existing_cluster_id",
@@ -59,7 +59,7 @@ def needs_of(task: Mapping[str, Any]) -> list[str]:
 
 
 def satisfied(run_if: str, results: Iterable[str]) -> bool:
-    """Return whether the results of a task's dependencies satisfy its `run_if`."""
+    """Return whether the results of the dependencies satisfy a task's `run_if`."""
     ended = list(results)
     good = [result == SUCCESS for result in ended]
     bad = [result not in (SUCCESS, "EXCLUDED") for result in ended]
@@ -81,8 +81,8 @@ def parameters_of(
 
     Args:
         task: the declared task.
-        given: `python_params` or `python_named_params` of run-now, which replace the
-            task's own parameters.
+        given: `python_params` or `python_named_params` of run-now. These parameters
+            replace the task's own parameters.
         values: the values of references such as `{{job.id}}`. References without a
             value are not replaced.
     """

@@ -26,8 +26,8 @@ class Libraries:
     """The libraries of every cluster, in the order of the install requests.
 
     Installed packages are never replaced while a cluster runs. If a library would
-    replace an installed package, the install is only tested in a separate folder. The
-    library is then installed when the next start creates a new environment.
+    replace an installed package, the install is only tested in a separate folder. When
+    the next start of the cluster creates a new environment, the library is installed.
     """
 
     def __init__(

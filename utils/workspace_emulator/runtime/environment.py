@@ -1,5 +1,5 @@
-"""Creates the Python environment of a cluster with uv, from a lock file. Later, only
-the install of libraries changes the environment.
+"""Uses uv to create the Python environment of a cluster from a lock file. After that,
+only the install of libraries changes the environment.
 """
 
 from __future__ import annotations
@@ -214,7 +214,7 @@ def normalized(name: str) -> str:
 
 
 def _program() -> str:
-    """Return the path of uv: next to this Python, or otherwise on PATH. Raises
+    """Return the path of the uv next to this Python, or else of the uv on PATH. Raises
     InstallError if uv is missing.
     """
     beside = Path(sys.executable).with_name("uv")
@@ -228,7 +228,7 @@ def _program() -> str:
 
 
 async def _uv(*arguments: str) -> str:
-    """Run uv and return its output. If this call is canceled, uv is killed, so that it
+    """Run uv and return its output. If this call is canceled, uv is killed, so that uv
     does not continue to run. Raises InstallError.
     """
     env = {name: value for name, value in os.environ.items() if name not in FOREIGN}

@@ -34,8 +34,8 @@ class ProcessResult:
 
 
 class TaskProcess:
-    """The process of one attempt of a task. `folder` contains its settings, log and
-    result.
+    """The process of one attempt of a task. `folder` contains the settings, the log and
+    the result of the process.
     """
 
     def __init__(self, folder: Path, environment: Environment, ask_spark: Ask) -> None:

@@ -1,4 +1,4 @@
-"""Runs the workspace's Spark: one JVM for all clusters, with a metastore on disk. The
+"""Runs the workspace's Spark: one JVM and one metastore on disk for all clusters. The
 JVM starts when the first task requests Spark.
 """
 
@@ -25,7 +25,7 @@ class Spark:
     JVM's gateway.
 
     All clusters of a workspace share the tables, and therefore the metastore. The
-    metastore is a Derby database, which only one process at a time can use. Therefore
+    metastore is a Derby database, and only one process at a time can use it. Therefore
     all clusters share one JVM.
     """
 
@@ -38,8 +38,8 @@ class Spark:
         self._gateway: dict[str, Any] = {}
 
     async def gateway(self) -> dict[str, Any]:
-        """Return `{"port": ..., "secret": ...}` of the JVM's gateway. Starts the JVM if
-        it is not running. Raises SparkUnavailableError.
+        """Return the address of the JVM's gateway as `{"port": ..., "secret": ...}`.
+        Starts the JVM if it is not running. Raises SparkUnavailableError.
         """
         async with self._starting:
             if self._process is None or self._process.returncode is not None:

@@ -18,7 +18,7 @@ REFERENCE = re.compile(r"\{\{secrets/([^/{}]+)/([^/{}]+)\}\}")
 
 
 class Secrets:
-    """The values of secrets, by scope and key."""
+    """The values of secrets; a secret has a scope and a key."""
 
     def __init__(self, store: Store) -> None:
         self._scopes = store.collection("secret_scope")
@@ -68,7 +68,7 @@ class Secrets:
         self._scopes[scope] = document
 
     def keys(self, scope: str) -> list[Document]:
-        """Return the keys of a scope, without their values."""
+        """Return the keys of a scope, but no values."""
         found = self._scope(scope)["secrets"]
         return [
             {"key": key, "last_updated_timestamp": secret["last_updated_timestamp"]}

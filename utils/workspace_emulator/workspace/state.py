@@ -31,7 +31,7 @@ class Workspace:
         self, path: str, content: bytes, kind: str, language: str, *, overwrite: bool
     ) -> None:
         """Store a file. If the format is SOURCE or AUTO and the content is a notebook,
-        it is stored as a notebook.
+        the content is stored as a notebook.
         """
         if kind not in ("SOURCE", "AUTO", "RAW"):
             raise not_emulated(f"workspace imports of format {kind}")
@@ -58,7 +58,7 @@ class Workspace:
         }
 
     def status(self, path: str) -> Document:
-        """Return an object in the API's format. Raises ApiError if it does not
+        """Return an object in the API's format. Raises ApiError if the object does not
         exist.
         """
         return self._entry(self._existing(path))
