@@ -43,8 +43,8 @@ T = TypeVar("T")
 
 
 class TableState:
-    """A table and its newest loaded version. `confirmed` is the time of the last look
-    that found this version to be the newest.
+    """A table and its newest loaded version. `confirmed` is the time of the last check
+    whose result was that this version is the newest.
     """
 
     def __init__(self, table: Table, slots: Slots) -> None:

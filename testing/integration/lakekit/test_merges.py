@@ -179,9 +179,9 @@ def test_any_order_of_arrival_gives_the_same_tables(
     data: st.DataObject,
     count: Callable[[], None],
 ) -> None:
-    """Ingest the same files into two lakes: into the first all at once, into the second
-    one after another. Some rows have equal time stamps. In both lakes, all values
-    except the time of ingestion must be equal.
+    """Ingest the same files into two lakes: all at once into the first lake, and one by
+    one into the second lake. Some rows have equal time stamps. In both lakes, all
+    values except the time of ingestion must be equal.
     """
     count()
     files = [

@@ -334,7 +334,7 @@ def _shown(name: str) -> str:
 
 
 def _how(before: str, now: str) -> str:
-    """Return how an input has changed: `changed`, or the old and the new mode."""
+    """Return the old and the new mode if only the mode differs, or else `changed`."""
     if before[:4] == "link" or now[:4] == "link" or " " not in before or " " not in now:
         return "changed"
     (old_mode, _, old), (new_mode, _, new) = before.partition(" "), now.partition(" ")

@@ -45,7 +45,7 @@ TOKEN = re.compile(rf"[!-~]{{{SHORTEST},}}")
 
 @dataclass(frozen=True)
 class Connection:
-    """A workspace that accepted the credentials, and the environment's cluster.
+    """The environment's cluster, and a workspace that accepted the credentials.
 
     `summary` describes the workspace and the cluster for the user.
     """

@@ -120,7 +120,7 @@ class Suite:
         return replace(job, inputs=tuple(inputs))
 
     def helper(self, **declaration: Any) -> Callable[[Function], Job]:
-        """Declare a helper: a session that developers start, and no CI event starts."""
+        """Declare a helper: a session that only developers start, never a CI event."""
 
         def decorate(function: Function) -> Job:
             with exit_on_error(self.redact):

@@ -221,8 +221,8 @@ def test_githubs_word_that_a_job_failed_outweighs_its_results(
         == "its result is passed, but GitHub reports cancelled"
     )
     assert one(overview, "build").state is State.SUCCESS
-    # GitHub reports a single result for a whole matrix. GitHub reports a failure here,
-    # and no session does, so any session of the matrix may have failed.
+    # GitHub reports a single result for a whole matrix, here a failure. No session
+    # reports a failure, so it is unknown which session of the matrix failed.
     tests = [each.state for each in overview.sessions if each.job == "tests"]
     assert tests == [State.FAILURE] * 6
     samples.leave(

@@ -135,8 +135,8 @@ def test_after_a_job_that_did_not_pass_github_skips_what_the_plan_skips(
     arguments = plan_arguments(trigger)
     for bad in sorted(DECLARED[name]):
         results = github.run(workflow, trigger, {bad: outcome})
-        # Here, the summary passes although a job failed. A passed summary alone must
-        # not start a release.
+        # Here, the summary passes although a job failed. So the success of the summary
+        # alone must not start a release.
         assert (results[bad], results[SUMMARY]) == (outcome, SUCCESS)
         rest = names(planned(graph, {}, *arguments, "--skip", bad))
         assert github.ran(results) == rest | {bad, SUMMARY}, bad

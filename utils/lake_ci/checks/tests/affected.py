@@ -138,7 +138,7 @@ class _Change:
 
     @property
     def reached(self) -> set[str]:
-        """The needs that this change affects: tests with these needs must run."""
+        """The code blocks that this change affects. Tests that run them must run."""
         blocks = {
             key
             for key in self.old.keys() | self.new.keys()
