@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -614,10 +615,15 @@ def started(
     for text in nox.stdout:
         if "API server" in text:
             break
-    processes = {pid: command_of(pid) for pid in below(nox.pid)}
-    words = " ".join(processes.values())
-    assert "/etcd " in words and "/kube-apiserver " in words
-    return nox, processes
+    # The row of the server does not prove that both programs are listed already.
+    words = ""
+    for _ in range(LIMIT * 10):
+        processes = {pid: command_of(pid) for pid in below(nox.pid)}
+        words = " ".join(processes.values())
+        if "/etcd " in words and "/kube-apiserver " in words:
+            return nox, processes
+        time.sleep(0.1)
+    pytest.fail(f"not all programs of the server run: {words}")
 
 
 @pytest.mark.parametrize(
@@ -640,9 +646,10 @@ def test_the_next_run_removes_what_a_killed_one_left(
     repository: Checkout, start: Start
 ) -> None:
     nox, processes = started(repository, start)
-    # If only nox were killed, its child process would stop the server. Kill this child
-    # as well, so that the server remains.
-    [keeper] = [
+    # If only nox were killed, its child processes would stop the server: the watcher,
+    # and below it `serve_kubernetes.py`. Kill both as well, so that the server remains.
+    # nox is stopped first, so that it does not react to their end.
+    keepers = [
         pid for pid, command in processes.items() if "serve_kubernetes.py" in command
     ]
     left = {
@@ -650,7 +657,10 @@ def test_the_next_run_removes_what_a_killed_one_left(
         for pid, command in processes.items()
         if "/etcd " in command or "/kube-apiserver " in command
     }
-    os.kill(keeper, signal.SIGKILL)
+    assert len(keepers) == 2
+    os.kill(nox.pid, signal.SIGSTOP)
+    for pid in sorted(keepers):
+        os.kill(pid, signal.SIGKILL)
     os.kill(nox.pid, signal.SIGKILL)
     nox.wait(LIMIT)
     [folder] = servers(repository)
