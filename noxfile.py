@@ -31,8 +31,7 @@ from lake_ci.runner.run import Run
 from lake_ci.runner.suite import Suite
 from lake_ci.workflow import stages as github, workflow as actions
 
-# Because of the block at the top, any other version of nox starts this version by
-# default.
+# The block at the top makes other versions of nox start this version by default.
 nox.needs_version = "==2026.10.20"
 nox.options.sessions = ["pipeline"]
 nox.options.default_venv_backend = "uv"

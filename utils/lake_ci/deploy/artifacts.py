@@ -20,7 +20,7 @@ from lake_ci.errors import BadResultError, UsageError
 from lake_ci.model import results
 from lake_ci.model.results import Status
 from lake_ci.system import git
-from lake_ci.system.pyproject import read_project
+from lake_ci.system.pyproject import normalized_name, read_project
 
 REPORTS = "reports/build"
 CHECKSUMS = f"{REPORTS}/SHA256SUMS"
@@ -179,7 +179,7 @@ def _verify_name(root: Path, package: str) -> None:
         name = str(read_project(root)["project"]["name"])
     except (UsageError, KeyError, TypeError):
         raise RefusedError("pyproject.toml has no [project] name", BUILD) from None
-    if distributions.normalized(name) != distributions.normalized(package):
+    if normalized_name(name) != normalized_name(package):
         raise RefusedError(
             f"{DIST}/ holds the package {package}, and pyproject.toml names {name}",
             BUILD,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import csv
 import hashlib
-import re
 import tarfile
 import zipfile
 import zlib
@@ -20,6 +19,7 @@ from email.parser import Parser
 from pathlib import Path, PurePosixPath
 
 from lake_ci.deploy.errors import RefusedError
+from lake_ci.system.pyproject import normalized_name
 
 DIST = "dist"
 BUILD = "run `nox -s build`"
@@ -51,11 +51,6 @@ def verify(wheel: Path, sdist: Path) -> Package:
             f" {package.name} {package.version}",
         )
     return package
-
-
-def normalized(name: str) -> str:
-    """Return a package name in the normalized form that package indexes compare."""
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _verify_wheel(wheel: Path) -> Package:
@@ -169,7 +164,10 @@ def _verify_name(
 ) -> None:
     """Raise RefusedError if a file name and the metadata name different packages."""
     name, version = (*parts, "", "")[:2]
-    if (normalized(name), version) != (normalized(package.name), package.version):
+    if (normalized_name(name), version) != (
+        normalized_name(package.name),
+        package.version,
+    ):
         raise _refused(
             archive,
             f": the metadata is of {package.name} {package.version}, which is not in"

@@ -18,6 +18,11 @@ else:
 FILE = "pyproject.toml"
 
 
+def normalized_name(name: str) -> str:
+    """Return a package name in the normalized form that package indexes compare."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def read_project(root: Path) -> dict[str, Any]:
     """Return the content of pyproject.toml.
 

@@ -17,7 +17,7 @@ from lake_ci.checks.lint.locks import FOLDER
 from lake_ci.errors import UsageError
 from lake_ci.runner.check import CheckContext
 from lake_ci.system.environment import uv_program
-from lake_ci.system.pyproject import read_project
+from lake_ci.system.pyproject import normalized_name, read_project
 
 CACHE = ".cache/resolved"
 PIN = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[[^]]*\])?==([^\s;\\]+)")
@@ -55,11 +55,6 @@ def lock_pins(path: Path, root: Path) -> Iterator[Pin]:
         match = PIN.match(line)
         if match:
             yield Pin(normalized_name(match[1]), match[2], file, number)
-
-
-def normalized_name(name: str) -> str:
-    """Return the normalized name of a package."""
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def resolve(ctx: CheckContext, today: date) -> Path | None:

@@ -22,6 +22,7 @@ from lake_ci.errors import LakeCiError
 from lake_ci.model.results import Outcome, Status, count
 from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
+from lake_ci.system.pyproject import normalized_name
 
 VARIABLE = "LAKE_CI_ADVISORIES"
 # The server of safety's live database; safety 3.7 uses it without an account. NETWORK
@@ -192,17 +193,14 @@ class Safety(Scanner):
     def security_findings(
         self, document: Any, ctx: CheckContext
     ) -> Iterator[SecurityFinding]:
-        seen = {
-            locked_packages.normalized_name(name)
-            for name in document["scanned_packages"]
-        }
+        seen = {normalized_name(name) for name in document["scanned_packages"]}
         unseen = sorted({pin.name for pin in self._pins} - seen)
         if unseen:
             raise ValueError(f"not scanned: {', '.join(unseen)}")
         # Include the vulnerabilities that safety's policy files ignore: exceptions are
         # allowed only in security/exceptions.toml.
         for row in [*document["vulnerabilities"], *document["ignored_vulnerabilities"]]:
-            name = locked_packages.normalized_name(row["package_name"])
+            name = normalized_name(row["package_name"])
             cve = f" ({row['CVE']})" if row["CVE"] else ""
             known = f"{row['vulnerability_id']}{cve}"
             affected = ", ".join(row["vulnerable_spec"])

@@ -14,7 +14,6 @@ from lake_ci.checks.security.locked_packages import (
     Pin,
     lock_pins,
     locks,
-    normalized_name,
     oldest_python,
     resolve,
     wheel_pins,
@@ -22,6 +21,7 @@ from lake_ci.checks.security.locked_packages import (
 from lake_ci.errors import UsageError
 from lake_ci.runner.check import CheckContext
 from lake_ci.system.processes import Completed
+from lake_ci.system.pyproject import normalized_name
 
 PROJECT = """\
 [project]
